@@ -1,0 +1,48 @@
+"""The words every room speaks: messages, streams, tables, columns, and what samplers observe."""
+
+from tes_nb.model.message import Direction, Message, Opcode
+from tes_nb.model.observation import (
+    HostFacts,
+    HttpFacts,
+    Observation,
+    ProcessFacts,
+    SocketFacts,
+    TmuxFacts,
+    WorkerFacts,
+)
+from tes_nb.model.stream import (
+    Answer,
+    Decoded,
+    Endpoint,
+    HttpHalf,
+    Kind,
+    Producer,
+    Row,
+    Stream,
+)
+from tes_nb.model.table import Column, ColumnKind, Dtype, Table
+
+__all__ = [
+    "Answer",
+    "Column",
+    "ColumnKind",
+    "Decoded",
+    "Direction",
+    "Dtype",
+    "Endpoint",
+    "HostFacts",
+    "HttpFacts",
+    "HttpHalf",
+    "Kind",
+    "Message",
+    "Observation",
+    "Opcode",
+    "ProcessFacts",
+    "Producer",
+    "Row",
+    "SocketFacts",
+    "Stream",
+    "Table",
+    "TmuxFacts",
+    "WorkerFacts",
+]

@@ -1,0 +1,126 @@
+"""What the collector's samplers saw at one instant: plain numbers, from which streams build their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+WorkerStatus = Literal["idle", "working", "error", "terminated"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """The observed process. Memory in bytes; a `None` means the platform does not tell."""
+
+    pid: int
+    alive: bool
+    rss: int
+    heap_used: int
+    """Linux: RssAnon; elsewhere the same as `rss`."""
+    heap_total: int | None
+    """Linux: VmData."""
+    external: int | None
+    """Linux: RssFile + RssShmem."""
+    array_buffers: int | None
+    """Linux: RssShmem."""
+    cpu_percent: float
+    """Share of one core since the last sample, 0-100 (capped, as TES does), one decimal; 0 at first."""
+    cpu_cores: float
+    """Cores in use since the last sample, uncapped."""
+    cpu_user_ms: float
+    """CPU time in user mode since the last sample."""
+    cpu_system_ms: float
+    uptime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The limits that apply to the observed process."""
+
+    memory_limit: int
+    """Bytes: the cgroup's limit, else MEM_LIMIT, else the host's memory."""
+    cores_limit: float
+    primary_region: str
+
+
+@dataclass(frozen=True, slots=True)
+class TmuxFacts:
+    """tmux on this host."""
+
+    sessions: int
+    state: Literal["running", "no server", "absent", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFacts:
+    """The collector's own HTTP server over the rolling window, without tes_nb's own polls."""
+
+    pending: int
+    """Requests in flight."""
+    total: int
+    """Requests answered since the start."""
+    latency_ms: float
+    """Mean over the window; 0 without requests."""
+    per_second: float
+    error_rate: float
+    """Answers ≥ 400 divided by answers, in the window; 0 without requests."""
+    total_routes: int
+    active_routes: int
+    """Routes that answered in the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFacts:
+    """The collector's open WebSocket connections, without tes_nb's own."""
+
+    connections: int
+    subscribers: Mapping[str, int]
+    """Stream name → open subscriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """One worker: a child process of the kernel, a pid the user gave, or what an executor reports."""
+
+    id: str
+    pid: int
+    name: str
+    """The program's name, never with arguments."""
+    kind: Literal["process", "executor", "dask"]
+    status: WorkerStatus
+    created_at_ms: int
+    rss: int
+    """Bytes."""
+    heap_used: int
+    heap_total: int | None
+    external: int | None
+    uss: int | None
+    cpu_percent: float
+    """Of one core, uncapped: a worker with two busy threads shows 200."""
+    threads: int
+    errors: int = 0
+    last_error: str | None = None
+    exit_code: int | None = None
+    """`None` = still alive, or it vanished and nobody reported a code."""
+    messages_processed: int = 0
+    queue_depth: int = 0
+    current_job: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything at one instant."""
+
+    wall_ms: int
+    """Unix milliseconds."""
+    process: ProcessFacts
+    host: HostFacts
+    tmux: TmuxFacts
+    http: HttpFacts
+    sockets: SocketFacts
+    workers: tuple[WorkerFacts, ...] = ()
+    workers_port: Literal["answers", "silent"] = "answers"
+    """Whether the workers port of this collector is up."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """For streams of the user's own: whatever their samplers add."""

@@ -1,0 +1,131 @@
+"""A stream, described once: where it listens, how a message decodes, its tables, how ours produces it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from tes_nb.model.message import Message
+from tes_nb.model.observation import Observation
+from tes_nb.model.table import Table
+
+Row = tuple[Any, ...]
+"""The values of one row, in the order of `Table.columns`; `None` (NaN for float64) is absent."""
+
+
+class Kind(StrEnum):
+    """What a message is, for the supervisor: only DATA proves that a stream is alive."""
+
+    DATA = "data"
+    GREETING = "greeting"
+    """Says hello and nothing more; old peers send it where they have no stream."""
+    REPLY = "reply"
+    """Answers something we sent (pong, ack, subscribed)."""
+    KEEPALIVE = "keepalive"
+    ERROR = "error"
+    """An error report of the peer; the connection stays open."""
+    ECHO = "echo"
+    """Our own message coming back; never data."""
+    UNDECODED = "undecoded"
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What one message says."""
+
+    kind: Kind
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """Table name → rows."""
+    sent_at_ns: int | None = None
+    """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
+    notes: tuple[str, ...] = ()
+    """What could not be read in an otherwise readable message, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a stream listens."""
+
+    port: Literal["status", "workers", "none"]
+    """Which of TES's two ports; "none" = no place on them (an external URL, or our relay only)."""
+    path: str
+    aliases: tuple[str, ...] = ()
+    """Other paths under which peers serve the same stream, tried in this order."""
+    poll: str | None = None
+    """HTTP path with the same content, for peers without the WebSocket; `None` = there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answers to a client's message."""
+
+    reply: dict[str, Any]
+    parts: tuple[str, ...] | None = None
+    """The parts the client wants from now on; () = all; `None` = unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpHalf:
+    """A GET route that answers a stream's current content."""
+
+    port: Literal["status", "workers"]
+    path: str
+    bare: Callable[[dict[str, Any]], dict[str, Any]]
+    """The stream's message → the body of the answer."""
+    headers: Mapping[str, str]
+    open: bool = True
+    """False = needs the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """How our collector produces the stream. All functions are pure."""
+
+    build: Callable[[Observation], dict[str, Any]]
+    """The canonical message for what was observed."""
+    period_s: float
+    """A message is sent at least this often, on a fixed grid."""
+    changed: Callable[[dict[str, Any]], object] | None = None
+    """Message → a comparable value; when it differs from the last sent one, a push follows. `None` = never."""
+    answer: Callable[[bytes, int], Answer] | None = None
+    """(client's text, now in Unix ms) → what to answer. `None` = clients get the common error."""
+    select: Callable[[dict[str, Any], tuple[str, ...]], dict[str, Any]] | None = None
+    """(message, parts) → the message with those parts only."""
+    http: tuple[HttpHalf, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Everything the rest of tes_nb knows about a stream."""
+
+    name: str
+    doc: str
+    endpoint: Endpoint
+    tables: tuple[Table, ...]
+    main: str
+    """The table that `feed.frame()` gives."""
+    period_s: float
+    """The longest silence that is normal, in seconds; three of them make a stream stale."""
+    decode: Callable[[Message], Decoded]
+    """Raises `DecodeError` for what is not this stream; nothing else."""
+    classify: Callable[[Message], Kind]
+    """The kind alone, much cheaper than `decode`; never raises."""
+    fold: Callable[[dict[str, Any], Message, Decoded], Mapping[str, Sequence[Row]]] | None = None
+    """(memory of this feed, message, its decoding) → rows of tables that compare messages; pure but for `memory`."""
+    heartbeat: bytes | None = None
+    """Text to send so that a peer does not call us idle."""
+    heartbeat_s: float = 10.0
+    subscription: Callable[[Sequence[str]], bytes] | None = None
+    """Names → the text that asks a peer for them; `None` = the stream has no choice."""
+    producer: Producer | None = None
+    """`None` = our collector does not produce it by itself."""
+
+    def table(self, name: str) -> Table:
+        """Return the table of that name; KeyError lists the names there are."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        names = ", ".join(table.name for table in self.tables)
+        raise KeyError(f"stream '{self.name}' has no table '{name}'; it has {names}")

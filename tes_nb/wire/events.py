@@ -1,0 +1,73 @@
+"""Our own events, which travel in the relay and in recordings as messages of opcode 0 (JSON payload)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tes_nb.errors import DecodeError
+
+
+class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="event"):
+    """A hole in what was received: nobody may mistake it for calm. Times are Unix nanoseconds, UTC."""
+
+    conn: int
+    """The connection that was lost."""
+    last_seen_ns: int | None
+    """When its last message came; `None` = it never had one."""
+    lost_at_ns: int
+    """When the loss was noticed."""
+    back_at_ns: int | None
+    """When data came again; `None` = the gap is still open."""
+    cause: str
+    """A sentence, for example "connection reset" or "closed 1000 Idle timeout"."""
+    missing: int | None = None
+    """How many messages are missing, where that is known."""
+
+
+class StateChange(msgspec.Struct, frozen=True, tag="state", tag_field="event"):
+    """The upstream reader's visible state changed."""
+
+    state: Literal["IDLE", "CONNECTING", "OPEN", "POLLING", "WAITING", "FAILED", "CLOSED"]
+    text: str
+    """What a user reads, for example "WAITING 4.2 s: connection refused"."""
+    conn: int
+    at_ns: int
+    attempts: int = 0
+    reconnects: int = 0
+    close_code: int | None = None
+    retry_at_ns: int | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, tag="mark", tag_field="event"):
+    """Something the user wants to find again on the time line."""
+
+    label: str
+    at_ns: int
+
+
+class ClockJump(msgspec.Struct, frozen=True, tag="clock_jump", tag_field="event"):
+    """The wall clock moved against the monotonic clock; order by `t_mono_ns` across it."""
+
+    at_ns: int
+    by_ns: int
+    """Positive: the wall clock went forward."""
+
+
+Event = Gap | StateChange | Mark | ClockJump
+
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the payload of an opcode-0 message."""
+    return msgspec.json.encode(event)
+
+
+def decode_event(payload: bytes) -> Event:
+    """Return the event in an opcode-0 payload. Raises `DecodeError` for anything else."""
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise DecodeError(f"Not an event of ours: {error}.", reason="event") from error
