@@ -1,0 +1,211 @@
+"""Binary frames → text: tell zlib, gzip, raw deflate and uncompressed apart, and inflate with a cap.
+
+    first bytes    taken for
+    1f 8b          gzip (RFC 1952), one or more members
+    78 xx          zlib (RFC 1950), when the two bytes divide by 31 as the RFC wants
+    else           uncompressed if it is UTF-8 text, raw deflate (RFC 1951) if it inflates wholly into such
+
+Where two readings hold at once the frame is refused as ambiguous: nobody may guess. One layer is inflated,
+never two. Nothing is ever inflated beyond the limits: a bomb costs their size, not its own.
+
+Every refusal is a `DecodeError` whose `reason` is one of `REASONS`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from tes_nb.errors import DecodeError, FrameTooLarge
+
+Form = Literal["gzip", "zlib", "raw", "plain"]
+"""How a frame was compressed; "plain" = not at all."""
+
+REASONS: Final = (
+    "too large",  # on the wire, inflated, by its ratio or in gzip members (FrameTooLarge)
+    "truncated",  # the compressed data stop before their end
+    "corrupt",  # broken in the middle, or a wrong checksum
+    "trailing bytes",  # something follows the compressed data
+    "preset dictionary",  # needs a dictionary that nobody has
+    "twice compressed",  # what comes out is compressed again
+    "ambiguous",  # two readings hold
+    "not text",  # neither compressed nor text
+)
+
+MAX_MEMBERS: Final = 1000
+"""gzip members in one frame; their sizes count together."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZLIB_FIRST: Final = 0x78
+_WBITS: Final[dict[Form, int]] = {"gzip": 31, "zlib": 15, "raw": -15}
+_SLICE: Final = 64 * 1024
+_CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\r"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a frame may be, in bytes."""
+
+    wire: int = 1 << 20
+    """As received."""
+    inflated: int = 8 << 20
+    """After inflating."""
+    ratio: int = 200
+    """Inflated to received, for what inflates to more than `ratio_from`."""
+    ratio_from: int = 1 << 20
+
+    def room(self, size: int) -> int:
+        """Return how many bytes a frame of `size` bytes may inflate to."""
+        return min(self.inflated, max(self.ratio_from, self.ratio * size))
+
+
+LIMITS: Final = Limits()
+
+
+class Inflated(NamedTuple):
+    """What came out of a frame, and how it was compressed."""
+
+    form: Form
+    text: bytes
+
+
+def inflate(payload: bytes, limits: Limits = LIMITS) -> bytes:
+    """Return the text in a binary frame. Raises `DecodeError`; the payload stays the caller's to keep."""
+    return read_frame(payload, limits).text
+
+
+def read_frame(payload: bytes, limits: Limits = LIMITS) -> Inflated:
+    """Return the text in a binary frame and the form it travelled in. Raises `DecodeError`."""
+    if len(payload) > limits.wire:
+        raise FrameTooLarge(
+            f"A frame of {len(payload)} bytes is over the limit of {limits.wire}. The raw message is kept."
+        )
+    if payload.startswith(_GZIP):  # no text and no raw deflate begins so
+        return Inflated("gzip", _single_layer(_expand(payload, "gzip", limits)))
+    if _has_zlib_header(payload):
+        return Inflated("zlib", _zlib(payload, limits))
+    return _without_header(payload, limits)
+
+
+def peek(payload: bytes, count: int = 16) -> bytes:
+    """Return at most `count` bytes of what the frame seems to hold, cheaply, or b"". Never raises."""
+    head = payload[:count]
+    form: Form = "gzip" if head.startswith(_GZIP) else "zlib" if _has_zlib_header(head) else "raw"
+    if form == "raw" and head.isascii() and _is_text(head):
+        return head
+    try:
+        return zlib.decompressobj(_WBITS[form]).decompress(payload, count)
+    except zlib.error:
+        return b""
+
+
+def _has_zlib_header(payload: bytes) -> bool:
+    return len(payload) > 1 and payload[0] == _ZLIB_FIRST and (_ZLIB_FIRST << 8 | payload[1]) % 31 == 0
+
+
+def _zlib(payload: bytes, limits: Limits) -> bytes:
+    text = _expand(payload, "zlib", limits)
+    if _stored_block_follows(payload) and _inflates_raw(payload, limits):
+        raise _refusal("ambiguous", "it is good zlib and good raw deflate at once")
+    return _single_layer(text)
+
+
+def _stored_block_follows(payload: bytes) -> bool:
+    # Read as raw deflate, 0x78 opens a stored block: a length, then the same inverted. Rare by chance.
+    _, low, high, inverted_low, inverted_high = payload[:5]
+    return low ^ inverted_low == 0xFF and high ^ inverted_high == 0xFF  # noqa: PLR2004 - all bits differ
+
+
+def _inflates_raw(payload: bytes, limits: Limits) -> bool:
+    try:
+        return _is_text(_expand(payload, "raw", limits))
+    except DecodeError:
+        return False
+
+
+def _without_header(payload: bytes, limits: Limits) -> Inflated:
+    if _is_text(payload):
+        if _inflates_raw(payload, limits):
+            raise _refusal("ambiguous", "it is uncompressed text and good raw deflate at once")
+        return Inflated("plain", payload)
+    text = _single_layer(_expand(payload, "raw", limits))
+    if not _is_text(text):
+        raise _refusal("not text", "it is neither text nor compressed text")
+    return Inflated("raw", text)
+
+
+def _expand(payload: bytes, form: Form, limits: Limits) -> bytes:
+    """Inflate one layer. The fast way for what fits into one slice, which is nearly everything."""
+    room = limits.room(len(payload))
+    if len(payload) > _SLICE:
+        return _expand_sliced(memoryview(payload), form, room)
+    inflater = zlib.decompressobj(_WBITS[form])
+    text = _step(inflater, payload, room + 1)
+    if len(text) > room:
+        raise _too_large(len(payload), room)
+    if not inflater.eof:
+        raise _refusal("truncated", f"its {form} data stop before their end")
+    if not inflater.unused_data:
+        return text
+    if form == "gzip" and inflater.unused_data.startswith(_GZIP):
+        return _expand_sliced(memoryview(payload), form, room)
+    raise _refusal("trailing bytes", f"{len(inflater.unused_data)} bytes follow its {form} data")
+
+
+def _expand_sliced(payload: memoryview, form: Form, room: int) -> bytes:
+    """Inflate slice by slice, so that no member of a gzip frame copies the whole rest; sizes add up."""
+    parts: list[bytes] = []
+    size = start = 0
+    for _ in range(MAX_MEMBERS):
+        inflater = zlib.decompressobj(_WBITS[form])
+        while not inflater.eof:
+            if start >= len(payload):
+                raise _refusal("truncated", f"its {form} data stop before their end")
+            piece = payload[start : start + _SLICE]
+            parts.append(_step(inflater, piece, room - size + 1))
+            size += len(parts[-1])
+            if size > room:
+                raise _too_large(len(payload), room)
+            start += len(piece) - len(inflater.unused_data)
+        if start == len(payload):
+            return b"".join(parts)
+        if form != "gzip" or bytes(payload[start : start + 2]) != _GZIP:
+            raise _refusal("trailing bytes", f"{len(payload) - start} bytes follow its {form} data")
+    raise FrameTooLarge(
+        f"A gzip frame of more than {MAX_MEMBERS} members was refused. The raw message is kept."
+    )
+
+
+def _step(inflater: zlib._Decompress, data: bytes | memoryview, most: int) -> bytes:
+    try:
+        return inflater.decompress(data, most)
+    except zlib.error as error:
+        if str(error).startswith("Error 2 "):  # Z_NEED_DICT
+            raise _refusal("preset dictionary", "it needs a preset dictionary") from None
+        raise _refusal("corrupt", f"it does not inflate ({error})") from None
+
+
+def _single_layer(text: bytes) -> bytes:
+    if text.startswith(_GZIP) or _has_zlib_header(text):
+        raise _refusal("twice compressed", "what it holds is compressed again")
+    return text
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether `data` is UTF-8 without control characters, as JSON and XML are."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(data.translate(None, _CONTROLS)) == len(data)
+
+
+def _refusal(reason: str, why: str) -> DecodeError:
+    return DecodeError(f"The binary frame was refused: {why}. The raw message is kept.", reason=reason)
+
+
+def _too_large(size: int, room: int) -> FrameTooLarge:
+    return FrameTooLarge(
+        f"A frame of {size} bytes inflates to more than the {room} that are allowed. The raw message is kept."
+    )
