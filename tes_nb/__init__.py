@@ -1,1 +1,84 @@
-"""tes_nb: live TES streams in notebooks, as frames, plots and CSV."""
+"""tes_nb: live TES streams in notebooks, as frames, plots and CSV.
+
+    import tes_nb as tes
+    s = tes.start()
+    s.metrics.frame()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tes_nb._version import __version__
+
+if TYPE_CHECKING:
+    from tes_nb.errors import (
+        AuthenticationError,
+        BackgroundError,
+        CollectorError,
+        ConnectionFailed,
+        DecodeError,
+        ExportError,
+        SessionError,
+        TesError,
+    )
+    from tes_nb.nesting import nest
+    from tes_nb.notebook import load_ipython_extension, unload_ipython_extension
+    from tes_nb.session import Feed, Session, attach, sessions, start, stop
+    from tes_nb.store import read_csv
+
+_HOMES = {
+    "AuthenticationError": "tes_nb.errors",
+    "BackgroundError": "tes_nb.errors",
+    "CollectorError": "tes_nb.errors",
+    "ConnectionFailed": "tes_nb.errors",
+    "DecodeError": "tes_nb.errors",
+    "ExportError": "tes_nb.errors",
+    "SessionError": "tes_nb.errors",
+    "TesError": "tes_nb.errors",
+    "Feed": "tes_nb.session",
+    "Session": "tes_nb.session",
+    "attach": "tes_nb.session",
+    "load_ipython_extension": "tes_nb.notebook",
+    "nest": "tes_nb.nesting",
+    "read_csv": "tes_nb.store",
+    "sessions": "tes_nb.session",
+    "start": "tes_nb.session",
+    "stop": "tes_nb.session",
+    "unload_ipython_extension": "tes_nb.notebook",
+}
+"""Public name → the module it lives in; imported when it is first used (PEP 562)."""
+
+__all__ = [
+    "AuthenticationError",
+    "BackgroundError",
+    "CollectorError",
+    "ConnectionFailed",
+    "DecodeError",
+    "ExportError",
+    "Feed",
+    "Session",
+    "SessionError",
+    "TesError",
+    "__version__",
+    "attach",
+    "nest",
+    "read_csv",
+    "sessions",
+    "start",
+    "stop",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tes_nb' has no attribute '{name}'; it has {', '.join(__all__)}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

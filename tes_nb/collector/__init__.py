@@ -1,0 +1,1 @@
+"""The kernel-side background server: samples, reads upstreams, stamps, relays, serves, records."""

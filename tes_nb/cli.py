@@ -1,0 +1,126 @@
+"""`tes-nb`: the same things as in a notebook, from the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tes_nb._version import __version__
+from tes_nb.errors import TesError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tes-nb",
+    help="Watch TES streams: start a server beside your work, read its streams, write them to CSV.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+    del context
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the files go.")] = Path("out/demo"),
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long to watch.")] = 15.0,
+) -> None:
+    """Watch this machine for some seconds and leave CSV files, a data dictionary and an HTML report."""
+    from tes_nb.demo import run_demo  # noqa: PLC0415 - each command imports what it needs
+
+    files = run_demo(out, seconds)
+    print("Wrote:")
+    for path in files:
+        print(f"  {path}  ({path.stat().st_size:,} bytes)")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Status port; 0 = any free one.")] = -1,
+    workers_port: Annotated[int, typer.Option(help="Workers port; 0 = any free one.")] = -1,
+    worktree: Annotated[str, typer.Option(help="tes-repo or tmux-sentinel: moves the default ports.")] = "tes-repo",
+    pid: Annotated[int | None, typer.Option(help="The process to observe; default: the server itself.")] = None,
+    worker: Annotated[list[int] | None, typer.Option(help="A pid to show as a worker; may be repeated.")] = None,
+    worker_command: Annotated[str | None, typer.Option(help="What 'scale' starts, as one shell-like text.")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="A web origin to allow; may be repeated.")] = None,
+) -> None:
+    """Run the server by itself, until Ctrl-C. Notebooks read it with tes.attach()."""
+    from tes_nb.serve import ServeRequest, serve_forever  # noqa: PLC0415
+
+    request = ServeRequest(
+        port, workers_port, worktree, pid, tuple(worker or ()), worker_command, tuple(origin or ())
+    )
+    asyncio.run(serve_forever(request))
+
+
+@app.command()
+def watch(
+    url: Annotated[str, typer.Argument(help="A TES: host, host:port or any stream's address.")] = "localhost",
+    workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
+    seconds: Annotated[float, typer.Option(help="Stop after so long; 0 = until Ctrl-C.")] = 0.0,
+) -> None:
+    """Print states and rates of a running TES, a line per stream and second."""
+    from tes_nb.session import attach  # noqa: PLC0415
+
+    began = time.monotonic()
+    with attach(url, workers=workers) as session:
+        before = {feed.name: feed.messages for feed in session.feeds.values()}
+        while not seconds or time.monotonic() - began < seconds:
+            time.sleep(1)
+            for feed in session.feeds.values():
+                rate = feed.messages - before[feed.name]
+                before[feed.name] = feed.messages
+                if feed.name != "kernel":
+                    print(f"{time.strftime('%H:%M:%S')}  {feed.name:10} {rate:4}/s  {feed.rows:7} rows  {feed.state}")
+
+
+@app.command()
+def lab(
+    folder: Annotated[Path, typer.Argument(help="The folder to open.")] = Path("notebooks"),
+) -> None:
+    """Open JupyterLab on the notebooks."""
+    folder = folder if folder.is_dir() else Path()
+    # Lab is a server of its own with its own way to end; become it rather than watch it.
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S606 - fixed program
+
+
+def main() -> None:
+    """Run the command line. Errors of ours are one line; Ctrl-C ends with 130 and leaves nothing running."""
+    try:
+        app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _stop_all()
+        print("Stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (TesError, ValueError) as error:
+        _stop_all()
+        print(f"tes-nb: {error}", file=sys.stderr)
+        sys.exit(1)
+    except subprocess.SubprocessError as error:
+        print(f"tes-nb: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _stop_all() -> None:
+    """End sessions of commands that did not come to their end; only if any can have been started."""
+    if "tes_nb.session" in sys.modules:
+        from tes_nb.session import stop  # noqa: PLC0415
+
+        stop()

@@ -1,0 +1,91 @@
+"""One produced stream on its way to clients: built from an observation, sent on the grid and on every change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tes_nb.collector.fanout import Client, text_frame
+from tes_nb.collector.hub import Hub
+from tes_nb.model import Observation, Producer, Stream
+
+COALESCE_S = 0.020
+"""The first of a burst of changes is sent at once, later ones are gathered for so long."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Channel:
+    """Builds the messages of one stream and sends each to the hub and to all clients."""
+
+    def __init__(self, stream: Stream, producer: Producer, hub: Hub, observe: Callable[[], Observation]) -> None:
+        self.stream = stream
+        self.producer = producer
+        self.clients: set[Client] = set()
+        self._hub = hub
+        self._observe = observe
+        self._sent: object = None
+        self._quiet_until = 0.0
+        self._check: asyncio.Handle | None = None
+
+    def current(self) -> dict[str, Any]:
+        """Return the message as it would be now."""
+        return self.producer.build(self._observe())
+
+    def tick(self) -> None:
+        """Send the message of this grid point."""
+        self._publish(self.current())
+
+    def touch(self) -> None:
+        """Something may have changed: look at once, or at the end of the running burst."""
+        if self.producer.changed is None or self._check is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._quiet_until - loop.time()
+        self._check = loop.call_soon(self._look) if wait <= 0 else loop.call_later(wait, self._look)
+
+    def _look(self) -> None:
+        self._check = None
+        message = self.current()
+        if self.producer.changed is not None and self.producer.changed(message) != self._sent:
+            self._quiet_until = asyncio.get_running_loop().time() + COALESCE_S
+            self._publish(message)
+
+    def _publish(self, message: dict[str, Any]) -> None:
+        if self.producer.changed is not None:
+            self._sent = self.producer.changed(message)
+        payload = _encode(message)
+        self._hub.stamp(self.stream.name, payload)
+        self._fan_out(message, payload)
+
+    def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:
+        frames = {(): text_frame(payload)}
+        for client in tuple(self.clients):
+            frame = frames.get(client.parts)
+            if frame is None:
+                frame = frames[client.parts] = text_frame(self.encode(message, client.parts))
+            client.write(frame)
+
+    def encode(self, message: dict[str, Any], parts: tuple[str, ...]) -> bytes:
+        """Return the message, or those parts of it, as JSON."""
+        if parts and self.producer.select is not None:
+            message = self.producer.select(message, parts)
+        return _encode(message)
+
+    def join(self, client: Client) -> None:
+        """Greet a client with the current message, then send it every one."""
+        client.write(text_frame(self.encode(self.current(), client.parts)))
+        self.clients.add(client)
+
+    def leave(self, client: Client) -> None:
+        """Stop sending to the client."""
+        self.clients.discard(client)
+
+    def close(self) -> None:
+        """Forget a planned look."""
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None

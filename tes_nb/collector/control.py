@@ -1,0 +1,122 @@
+"""`/ws/control`: the owner's socket. The first message carries the token, then each request gets one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from tes_nb.collector.guard import Guard, Handler
+from tes_nb.collector.sockets import Sockets
+from tes_nb.errors import TesError
+
+AUTH_TIMEOUT_S = 2.0
+POLICY_VIOLATION = 1008
+
+logger = logging.getLogger("tes_nb.collector")
+
+Operation = Callable[[dict[str, Any]], Awaitable[Any]]
+"""args → result. A `TesError` or `ValueError` becomes the sentence of the answer."""
+
+
+class Control:
+    """The operations that views and kernels may ask for."""
+
+    def __init__(self) -> None:
+        self._operations: dict[str, Operation] = {}
+
+    def register(self, name: str, operation: Operation) -> None:
+        """Add an operation."""
+        self._operations[name] = operation
+
+    async def answer(self, text: str | bytes) -> bytes:
+        """Carry out one request and return the answer as JSON. Never raises."""
+        request_id: Any = None
+        try:
+            request = msgspec.json.decode(text)
+            if not isinstance(request, dict):
+                raise ValueError("A request must be a JSON object with 'id', 'op' and 'args'.")
+            request_id = request.get("id")
+            result = await self._perform(request.get("op"), request.get("args", {}))
+        except (TesError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            return msgspec.json.encode({"id": request_id, "ok": False, "error": str(error)})
+        except Exception:
+            logger.exception("A control request failed")
+            told = "The collector failed on this request; its log says more."
+            return msgspec.json.encode({"id": request_id, "ok": False, "error": told})
+        return msgspec.json.encode({"id": request_id, "ok": True, "result": result})
+
+    async def _perform(self, name: Any, args: Any) -> Any:
+        operation = self._operations.get(name) if isinstance(name, str) else None
+        if operation is None:
+            known = ", ".join(sorted(self._operations))
+            raise ValueError(f"There is no such operation; known are {known}.")
+        if not isinstance(args, dict):
+            raise ValueError("'args' must be a JSON object.")
+        return await operation(args)
+
+
+def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
+    """Return the handler of the control socket."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        socket = await sockets.admit(request)
+        if isinstance(socket, web.Response):
+            return socket
+        try:
+            if await _authenticated(socket, guard):
+                await _serve(socket, control)
+        finally:
+            sockets.release(socket)
+        return socket
+
+    return handler
+
+
+async def _authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
+    """Wait for `{"type": "auth", "token": …}`; anything else closes with 1008."""
+    try:
+        first = await socket.receive(timeout=AUTH_TIMEOUT_S)
+    except TimeoutError:
+        await socket.close(code=POLICY_VIOLATION, message=b"no token within 2 s")
+        return False
+    if first.type is not WSMsgType.TEXT:
+        if not socket.closed:
+            await socket.close(code=POLICY_VIOLATION, message=b"the first message must be auth")
+        return False
+    if not guard.is_token(_token_in(first.data)):
+        refusal = guard.failed()
+        reason = b"too many wrong tokens; wait a minute" if refusal.status == 429 else b"wrong token"
+        await socket.close(code=POLICY_VIOLATION, message=reason)
+        return False
+    return True
+
+
+def _token_in(text: str) -> str | None:
+    try:
+        message = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return None
+    if not isinstance(message, dict) or message.get("type") != "auth":
+        return None
+    token = message.get("token")
+    return token if isinstance(token, str) else None
+
+
+async def _serve(socket: web.WebSocketResponse, control: Control) -> None:
+    """Answer requests; a slow one does not hold up the next."""
+
+    async def one(text: str | bytes) -> None:
+        answer = await control.answer(text)
+        with contextlib.suppress(ConnectionError):  # it left before its answer was ready
+            await socket.send_str(answer.decode())
+
+    async with asyncio.TaskGroup() as tasks:
+        async for message in socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                tasks.create_task(one(message.data))

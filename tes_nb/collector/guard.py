@@ -1,0 +1,121 @@
+"""Who may do what: exact Host, exact Origin, the token, and how often one may guess it."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
+
+from aiohttp import web
+from aiohttp.hdrs import METH_OPTIONS
+
+TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - a header's name
+OWN_AGENT = "tes_nb/"
+TES_PORTS = (3000, 3002, 3003, 3004, 3005)
+"""Where TES's own pages live; their origins are always allowed."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "connect-src 'self' ws://127.0.0.1:* ws://localhost:* ws://[::1]:*; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+class Access(Enum):
+    """What a route asks for. Every route has one; a route without a decision is not served."""
+
+    OPEN = "open"
+    """Anyone on this machine with a right Host and Origin (and the token, under `auth="all"`)."""
+    TOKEN = "token"  # noqa: S105 - not a password
+    """The token header."""
+    FIRST_MESSAGE = "first message"
+    """A WebSocket whose first message must carry the token, since browsers cannot send the header."""
+
+
+class Guard:
+    """Decides for each request. Holds the token and never shows it."""
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        auth_all: bool,
+        failures_per_minute: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._token = token.encode()
+        self._auth_all = auth_all
+        self._failures: deque[float] = deque(maxlen=failures_per_minute)
+        self._now = now
+        self.hosts: set[str] = set()
+        self.origins = {f"http://{name}:{port}" for name in ("localhost", "127.0.0.1") for port in TES_PORTS}
+
+    def __repr__(self) -> str:
+        return f"Guard({len(self.hosts)} hosts, {len(self.origins)} origins)"
+
+    def allow_ports(self, ports: Iterable[int], *, hosts: Iterable[str] = ()) -> None:
+        """Allow our own addresses as Host and Origin."""
+        for port in ports:
+            for name in ("127.0.0.1", "localhost", "[::1]"):
+                self.hosts.add(f"{name}:{port}")
+                self.origins.add(f"http://{name}:{port}")
+        self.hosts.update(hosts)
+
+    def is_token(self, given: str | bytes | None) -> bool:
+        """Compare in constant time; bytes, since non-ASCII text would raise."""
+        if given is None:
+            return False
+        raw = given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given
+        return hmac.compare_digest(raw, self._token)
+
+    def has_token(self, request: web.Request) -> bool:
+        """Whether the request carries exactly one right token."""
+        given = request.headers.getall(TOKEN_HEADER, [])
+        return len(given) == 1 and self.is_token(given[0])
+
+    def refuse(self, request: web.Request, access: Access) -> web.Response | None:
+        """Return the refusal, or `None` when the request may go on."""
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1:
+            return sentence(400, "The request must have exactly one Host header.")
+        if hosts[0] not in self.hosts:
+            return sentence(421, "This server answers only under its own loopback addresses.")
+        origins = request.headers.getall("Origin", [])
+        if len(origins) > 1 or (origins and origins[0] not in self.origins):
+            return sentence(403, "This origin is not allowed; add it with origins=[…] when starting the collector.")
+        if request.method == METH_OPTIONS:
+            return None
+        needs_token = access is Access.TOKEN or (self._auth_all and access is Access.OPEN)
+        if needs_token and not self.has_token(request):
+            return self.failed()
+        return None
+
+    def failed(self) -> web.Response:
+        """Count a failed try: 401, or 429 when there were too many within a minute."""
+        now = self._now()
+        recent = len(self._failures) == self._failures.maxlen and now - self._failures[0] < 60
+        if recent:
+            wait = max(1, round(60 - (now - self._failures[0])))
+            return sentence(429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)})
+        self._failures.append(now)
+        return sentence(401, f"This needs the header {TOKEN_HEADER} with the collector's token.")
+
+
+def sentence(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    """A refusal as JSON with one sentence."""
+    return web.json_response({"error": text}, status=status, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def is_own(request: web.Request) -> bool:
+    """Whether tes_nb itself asks; its polls are left out of the HTTP figures."""
+    return request.headers.get("User-Agent", "").startswith(OWN_AGENT)

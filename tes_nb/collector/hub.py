@@ -1,0 +1,150 @@
+"""Where every message is stamped, kept for readers that come back, and handed to whoever listens.
+
+A source is a numbered log. Relays read it at their own pace: one that has read everything gets each record in the
+same turn of the loop; one that lags reads the log when it can, and nothing piles up for it anywhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.wire.events import ClockJump, Event, StateChange, encode_event
+from tes_nb.wire.relay import pack
+
+CLOCK_JUMP_NS = 1_000_000_000
+
+
+class RelayReader(Protocol):
+    """Somebody who reads a source's log."""
+
+    def appended(self, record: bytes, seq: int) -> None:
+        """Called in the turn of the loop in which a record was appended."""
+
+
+Listener = Callable[[Message], None]
+
+
+@dataclass(slots=True)
+class Log:
+    """The newest records of one source, bounded by bytes."""
+
+    max_bytes: int
+    records: deque[bytes] = field(default_factory=deque)
+    first_seq: int = 1
+    """The sequence number of `records[0]`."""
+    size: int = 0
+
+    @property
+    def last_seq(self) -> int:
+        """The newest record's number; 0 = none yet."""
+        return self.first_seq + len(self.records) - 1
+
+    def append(self, record: bytes) -> None:
+        """Add the next record; drop the oldest ones beyond the bound."""
+        self.records.append(record)
+        self.size += len(record)
+        while self.size > self.max_bytes and len(self.records) > 1:
+            self.size -= len(self.records.popleft())
+            self.first_seq += 1
+
+    def after(self, seq: int, most: int = 256) -> list[bytes]:
+        """Return up to `most` records that follow number `seq`."""
+        start = max(seq + 1 - self.first_seq, 0)
+        stop = min(start + most, len(self.records))
+        return [self.records[index] for index in range(start, stop)]
+
+
+class Topic:
+    """One source: its log and its readers."""
+
+    def __init__(self, source: str, max_bytes: int) -> None:
+        self.source = source
+        self.log = Log(max_bytes)
+        self.readers: set[RelayReader] = set()
+        self.state: bytes | None = None
+        """The newest state record, for readers that come after it left the log."""
+
+    def append(self, message: Message) -> None:
+        """Keep the message and hand it to the readers."""
+        record = pack(message)
+        self.log.append(record)
+        for reader in tuple(self.readers):
+            reader.appended(record, message.seq)
+
+
+class Hub:
+    """All sources. Everything happens on the collector's loop; nothing here waits."""
+
+    def __init__(
+        self,
+        relay_bytes: int,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._relay_bytes = relay_bytes
+        self._wall_ns = wall_ns
+        self._mono_ns = mono_ns
+        self._offset = wall_ns() - mono_ns()
+        self.topics: dict[str, Topic] = {}
+        self.listeners: list[Listener] = []
+
+    def topic(self, source: str) -> Topic:
+        """Return the source's topic, made on first use."""
+        if source not in self.topics:
+            self.topics[source] = Topic(source, self._relay_bytes)
+        return self.topics[source]
+
+    def stamp(
+        self,
+        source: str,
+        payload: bytes,
+        *,
+        opcode: int = Opcode.TEXT,
+        direction: int = Direction.IN,
+        conn: int = 0,
+        flags: int = 0,
+    ) -> Message:
+        """Give the payload its time and number, keep it, and hand it on. The only place where this is done."""
+        wall, mono = self._wall_ns(), self._mono_ns()
+        self._watch_clock(wall, mono)
+        return self._publish(source, opcode, direction, payload, conn, flags, wall, mono)
+
+    def event(self, source: str, event: Event, *, conn: int = 0) -> Message:
+        """Publish an event of ours in the source's log."""
+        message = self.stamp(source, encode_event(event), opcode=Opcode.EVENT, conn=conn)
+        if isinstance(event, StateChange):
+            self.topic(source).state = pack(message)
+        return message
+
+    def _publish(
+        self, source: str, opcode: int, direction: int, payload: bytes, conn: int, flags: int, wall: int, mono: int
+    ) -> Message:
+        topic = self.topic(source)
+        message = Message(
+            source, direction, opcode, payload, wall, mono, conn, topic.log.last_seq + 1, flags
+        )
+        topic.append(message)
+        for listener in self.listeners:
+            listener(message)
+        return message
+
+    def _watch_clock(self, wall: int, mono: int) -> None:
+        """Write one record into every source when the wall clock moved by more than a second."""
+        moved = wall - mono - self._offset
+        if abs(moved) < CLOCK_JUMP_NS:
+            return
+        self._offset += moved
+        payload = encode_event(ClockJump(at_ns=wall, by_ns=moved))
+        for source in tuple(self.topics):
+            self._publish(source, Opcode.EVENT, Direction.IN, payload, 0, 0, wall, mono)
+
+    def records(self) -> Iterator[tuple[str, int]]:
+        """Yield (source, newest sequence number)."""
+        for source, topic in self.topics.items():
+            yield source, topic.log.last_seq

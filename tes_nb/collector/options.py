@@ -1,0 +1,109 @@
+"""What a collector is told when it starts: one JSON object, on the first line of its standard input."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+STATUS_PORT, WORKERS_PORT = 3002, 3003
+WORKTREES = {"tes-repo": 0, "tmux-sentinel": 2}
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much one outsider may take. All sizes in bytes, all times in seconds."""
+
+    clients: int = 64
+    """Open WebSocket connections without the token; the owner's connections have as many again."""
+    client_message: int = 64 * 1024
+    send_buffer: int = 2**20
+    """A client that has more than this unsent is cut off."""
+    request_timeout: float = 5.0
+    """A connection must have sent its request by then."""
+    relay_bytes: int = 64 * 2**20
+    """What a relay keeps per source for readers that come back."""
+    auth_failures_per_minute: int = 10
+    max_workers: int = 16
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """A peer's stream that this collector reads."""
+
+    source: str
+    stream: str
+    url: str
+    """As the user gave it: with or without a scheme or path."""
+    workers_url: str | None = None
+    """Where the peer's workers port is, if the user said so."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a collector needs to know. The token is left out of its `repr`."""
+
+    token: str
+    observed_pid: int | None = None
+    """Whose memory and CPU the streams show; `None` = the collector's own."""
+    parent_pid: int | None = None
+    """Whose death ends the collector; `None` = nobody's (`tes-nb serve`)."""
+    parent_created: float | None = None
+    """The parent's create time (Unix seconds), so that a re-used pid is told apart."""
+    status_port: int = STATUS_PORT
+    workers_port: int = WORKERS_PORT
+    ports_required: bool = False
+    """True = a taken port is an error; False = free ports are taken instead, and said."""
+    period_s: float = 0.5
+    """The metrics stream's period."""
+    worker_pids: tuple[int, ...] = ()
+    worker_command: tuple[str, ...] | None = None
+    """What `scale` starts; `None` = the small worker that ships with tes_nb."""
+    origins: tuple[str, ...] = ()
+    """Origins allowed beside the usual ones."""
+    hosts: tuple[str, ...] = ()
+    """Host names allowed beside the loopback ones (`TES_ALLOWED_HOSTS`)."""
+    auth: Literal["open", "all"] = "open"
+    """"all" = the open list needs the token, too."""
+    produce: bool = True
+    """False = an attached collector: it reads peers and serves relays, no streams of its own."""
+    upstreams: tuple[Upstream, ...] = ()
+    limits: Limits = Limits()
+
+    def __repr__(self) -> str:
+        return f"Options(observed_pid={self.observed_pid}, ports={self.status_port}/{self.workers_port})"
+
+
+def default_ports(worktree: str = "tes-repo", environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return (status port, workers port): the environment's, else the defaults, moved by the worktree's offset."""
+    if worktree not in WORKTREES:
+        raise ValueError(f"There is no worktree '{worktree}'; known are {', '.join(WORKTREES)}.")
+    offset = WORKTREES[worktree]
+    return (
+        _port(environ, "BUN_PORT", STATUS_PORT + offset),
+        _port(environ, "WORKER_API_PORT", WORKERS_PORT + offset),
+    )
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ValueError(f"{name} is '{text}', which is no port: use a number from 1 to 65535, or unset it.")
+    return int(text)
+
+
+def default_token(environ: Mapping[str, str] = os.environ) -> str:
+    """Return `TES_DEV_TOKEN` if it is set, else a new random one (192 bits)."""
+    return environ.get("TES_DEV_TOKEN", "").strip() or secrets.token_urlsafe(24)
+
+
+def default_auth(environ: Mapping[str, str] = os.environ) -> Literal["open", "all"]:
+    """Return "all" under JupyterHub, where other users' processes share the loopback address."""
+    return "all" if any(name.startswith("JUPYTERHUB_") for name in environ) else "open"
+
+
+def allowed_hosts(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the host names in `TES_ALLOWED_HOSTS`, separated by commas."""
+    return tuple(name.strip() for name in environ.get("TES_ALLOWED_HOSTS", "").split(",") if name.strip())

@@ -1,0 +1,147 @@
+"""The collector as a child process, seen from its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from tes_nb.collector.discovery import runtime_dir
+from tes_nb.collector.options import Options
+from tes_nb.errors import CollectorError
+
+START_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 2.0
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A collector's first line: where it listens, or why it could not start."""
+
+    pid: int = 0
+    ports: tuple[int, int] = (0, 0)
+    taken: tuple[int, ...] = ()
+    error: str | None = None
+
+
+class CollectorProcess:
+    """A running child. Stopping it does nothing in a process other than the one that started it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], started: Started, log_path: Path) -> None:
+        self._child = child
+        self._owner = os.getpid()
+        self.ports = started.ports
+        self.taken = started.taken
+        self.log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child still runs."""
+        if os.getpid() != self._owner:
+            return False
+        return self._child.poll() is None
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """Close its input and wait for its end; insist if it takes too long. May be called twice."""
+        if os.getpid() != self._owner:
+            return  # a forked child must not end its parent's collector
+        _close(self._child.stdin)
+        for insist in (None, self._child.terminate, self._child.kill):
+            if insist is not None:
+                insist()
+            try:
+                self._child.wait(timeout)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        with contextlib.suppress(OSError):
+            self.log_path.unlink(missing_ok=True)
+
+
+def start_process(options: Options) -> CollectorProcess:
+    """Start a collector and wait until it listens. Raises `CollectorError` with its reason."""
+    log_path = runtime_dir() / f"collector-{os.getpid()}-{time.monotonic_ns()}.log"
+    log_descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(log_descriptor, "wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tes_nb.collector"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            env=_child_environment(),
+        )
+    try:
+        return CollectorProcess(child, _handshake(child, options, log_path), log_path)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        _close(child.stdout)
+
+
+def _child_environment() -> dict[str, str]:
+    """The child finds the same tes_nb as its parent, wherever that was imported from."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
+
+
+def _handshake(child: subprocess.Popen[bytes], options: Options, log_path: Path) -> Started:
+    if child.stdin is None or child.stdout is None:
+        raise CollectorError("The collector has no pipes.")
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(msgspec.json.encode(options) + b"\n")
+        child.stdin.flush()
+    line = _first_line(child.stdout, START_TIMEOUT_S)
+    if not line:
+        raise CollectorError(
+            f"The collector did not start within {START_TIMEOUT_S:.0f} s. Its log says: {_tail(log_path)} "
+            'Try again, or use tes.start(isolation="thread") where child processes are not allowed.'
+        )
+    started = msgspec.json.decode(line, type=Started)
+    if started.error is not None:
+        raise CollectorError(started.error)
+    return started
+
+
+def _first_line(pipe: IO[bytes], timeout: float) -> bytes:
+    """Read one line without waiting longer than `timeout` seconds; empty = none came."""
+    deadline = time.monotonic() + timeout
+    line = b""
+    while not line.endswith(b"\n"):
+        wait = deadline - time.monotonic()
+        if wait <= 0 or not select.select([pipe], [], [], wait)[0]:
+            return b""
+        piece = os.read(pipe.fileno(), 65536)
+        if not piece:
+            return b""
+        line += piece
+    return line
+
+
+def _tail(path: Path) -> str:
+    """Return the log's last line as a sentence part."""
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return repr(lines[-1][:300]) + "." if lines else "nothing."
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        with contextlib.suppress(OSError):
+            pipe.close()

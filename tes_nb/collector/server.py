@@ -1,0 +1,152 @@
+"""Two ports on loopback, both or neither, and a watch over connections that never ask anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import weakref
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from tes_nb.errors import CollectorError
+
+BACKLOG = 256
+_FREE_PORT_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The listening sockets of both ports."""
+
+    status: tuple[socket.socket, ...]
+    workers: tuple[socket.socket, ...]
+    taken: tuple[int, ...] = ()
+    """The wanted ports that somebody else holds; then free ones were bound."""
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """(status port, workers port)."""
+        return self.status[0].getsockname()[1], self.workers[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Give both ports back."""
+        for one in (*self.status, *self.workers):
+            one.close()
+
+
+def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
+    """Bind both ports on 127.0.0.1 and, where there is one, ::1; 0 = any free one.
+
+    When a wanted port is taken, both move to free ports, so that nobody talks half to us and half to a
+    stranger. Raises `CollectorError` instead if `required`.
+    """
+    pair = _bind_pair(status, workers)
+    if pair is not None:
+        return Bound(*pair)
+    taken = tuple(port for port in (status, workers) if port and not _is_free(port)) or (status, workers)
+    if required:
+        names = " and ".join(str(port) for port in taken)
+        raise CollectorError(f"Port {names} is in use by another program; stop it, or choose other ports.")
+    for _ in range(_FREE_PORT_TRIES):
+        pair = _bind_pair(0, 0)
+        if pair is not None:
+            return Bound(*pair, taken=taken)
+    raise CollectorError("No two free ports could be bound on 127.0.0.1; close some programs and try again.")
+
+
+def _bind_pair(status: int, workers: int) -> tuple[tuple[socket.socket, ...], tuple[socket.socket, ...]] | None:
+    first = _bind_both_families(status)
+    if first is None:
+        return None
+    second = _bind_both_families(workers)
+    if second is None:
+        for one in first:
+            one.close()
+        return None
+    return first, second
+
+
+def _is_free(port: int) -> bool:
+    bound = _bind_both_families(port)
+    for one in bound or ():
+        one.close()
+    return bound is not None
+
+
+def _bind_both_families(port: int) -> tuple[socket.socket, ...] | None:
+    """Bind the port on both loopback addresses; `None` = it is taken on one of them."""
+    four = _listen(socket.AF_INET, "127.0.0.1", port)
+    if four is None:
+        return None
+    try:
+        six = _listen(socket.AF_INET6, "::1", four.getsockname()[1])
+    except OSError:
+        return (four,)  # this machine has no IPv6 loopback
+    if six is None:
+        four.close()
+        return None
+    return four, six
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket | None:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((host, port))
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return None
+        raise
+    one.setblocking(False)
+    return one
+
+
+class Port:
+    """One aiohttp application on its listening sockets."""
+
+    def __init__(self, app: web.Application, sockets: tuple[socket.socket, ...], request_timeout: float) -> None:
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._sockets = sockets
+        self._request_timeout = request_timeout
+        self._asked: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._watch: asyncio.Task[None] | None = None
+        app.on_response_prepare.append(self._note_request)
+
+    async def start(self) -> None:
+        """Serve."""
+        await self._runner.setup()
+        for one in self._sockets:
+            await web.SockSite(self._runner, one, backlog=BACKLOG).start()
+        self._watch = asyncio.create_task(self._cut_silent(), name="silent connections")
+
+    async def stop(self) -> None:
+        """Close the port and what is connected."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self._runner.cleanup()
+
+    async def _note_request(self, request: web.Request, response: web.StreamResponse) -> None:
+        del response
+        self._asked.add(request.protocol)
+
+    async def _cut_silent(self) -> None:
+        """Abort connections that have not got a whole request out in time: they hold file descriptors."""
+        first_seen: weakref.WeakKeyDictionary[asyncio.BaseProtocol, float] = weakref.WeakKeyDictionary()
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._request_timeout / 8)
+            server = self._runner.server
+            for protocol in () if server is None else tuple(server.connections):
+                since = first_seen.setdefault(protocol, loop.time())
+                late = loop.time() - since > self._request_timeout * 7 / 8
+                if late and protocol not in self._asked and protocol.transport is not None:
+                    protocol.transport.abort()

@@ -1,0 +1,71 @@
+"""`tes-nb serve`: the collector by itself, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+from dataclasses import dataclass
+
+from tes_nb.collector.app import Collector
+from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_ports, default_token
+
+
+@dataclass(frozen=True, slots=True)
+class ServeRequest:
+    """What the command line asked for; -1 = the default port."""
+
+    status_port: int = -1
+    workers_port: int = -1
+    worktree: str = "tes-repo"
+    observed_pid: int | None = None
+    worker_pids: tuple[int, ...] = ()
+    worker_command: str | None = None
+    origins: tuple[str, ...] = ()
+
+
+async def serve_forever(request: ServeRequest) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises `CollectorError` when a port that was asked for is taken."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    collector = Collector(_options(request))
+    await collector.start()
+    try:
+        _announce(collector)
+        ended = asyncio.get_running_loop().create_future()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(
+                number, lambda got=number: ended.done() or ended.set_result(got)
+            )
+        if await ended == signal.SIGINT:
+            raise KeyboardInterrupt
+    finally:
+        await collector.stop()
+
+
+def _options(request: ServeRequest) -> Options:
+    status, workers = default_ports(request.worktree)
+    return Options(
+        token=default_token(),
+        observed_pid=request.observed_pid,
+        status_port=status if request.status_port < 0 else request.status_port,
+        workers_port=workers if request.workers_port < 0 else request.workers_port,
+        ports_required=request.status_port > 0 or request.workers_port > 0,
+        worker_pids=request.worker_pids,
+        worker_command=None if request.worker_command is None else tuple(shlex.split(request.worker_command)),
+        origins=request.origins,
+        hosts=allowed_hosts(),
+        auth=default_auth(),
+    )
+
+
+def _announce(collector: Collector) -> None:
+    status, workers = collector.ports
+    if collector.taken:
+        wanted = " and ".join(str(port) for port in collector.taken)
+        print(f"Port {wanted} is in use by another program; free ports were taken instead.")  # noqa: T201
+    print(f"Serving at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201
+    print(f'In a notebook: tes.attach("localhost:{status}", workers="localhost:{workers}")')  # noqa: T201
+    where = "from TES_DEV_TOKEN" if os.environ.get("TES_DEV_TOKEN") else f"in {collector.discovery_path} (yours alone)"
+    print(f"The token for what changes something is {where}. Ctrl-C ends it.", flush=True)  # noqa: T201

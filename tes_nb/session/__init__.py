@@ -1,0 +1,7 @@
+"""Sessions and feeds: where the rooms are wired together."""
+
+from tes_nb.session.feed import Feed
+from tes_nb.session.session import Session
+from tes_nb.session.start import attach, sessions, start, stop
+
+__all__ = ["Feed", "Session", "attach", "sessions", "start", "stop"]

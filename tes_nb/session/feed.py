@@ -1,0 +1,248 @@
+"""A feed: one source of a session, as frames, messages, plots and files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Message, Stream
+from tes_nb.session.ingest import Ingest
+from tes_nb.session.listeners import Listeners
+from tes_nb.session.state import FeedState
+from tes_nb.session.waiting import wait_async, wait_blocking
+from tes_nb.store.frames import describe
+from tes_nb.store.tables import StreamStore
+from tes_nb.views import cards
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Formulas = Literal["neutralise", "keep"]
+
+
+class Feed:
+    """One source: `feed.frame()` is what has come so far, `feed.state` how it is doing.
+
+    Made by a session (`s.metrics`), never by hand. All methods may be called from any thread and while a loop runs.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        source: str,
+        *,
+        live: bool = True,
+        row_cap: int = 1_000_000,
+        relay_state: Callable[[], str | None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
+        subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
+    ) -> None:
+        self.stream = stream
+        self.source = source
+        self.live = live
+        self.store = StreamStore(stream, cap=row_cap)
+        self._ingest = Ingest(stream, self.store)
+        self._listeners = Listeners()
+        self._relay_state = relay_state
+        self._check = check
+        self._subscribe = subscribe
+        self._last_data_mono = 0.0
+        self._closed = False
+
+    # What comes in -------------------------------------------------------------------------------------------
+
+    def take(self, message: Message) -> None:
+        """Take one message of the relay. Called on the background thread, in the order of the source."""
+        latest = self._ingest.latest
+        self._ingest.take(message)
+        if self._ingest.latest is not latest:
+            self._last_data_mono = time.monotonic()
+        if message.opcode:
+            self._listeners.publish(message)
+
+    def close(self) -> None:
+        """End iterations; frames stay."""
+        self._closed = True
+        self._listeners.close()
+
+    # What a user reads ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.source
+
+    @property
+    def state(self) -> FeedState:
+        """How the feed is doing; `str()` of it is one line."""
+        self._raise_pending()
+        return FeedState.of(
+            upstream=self._ingest.state,
+            relay=None if self._closed else self._relay_state(),
+            closed=self._closed or not self.live,
+            silent_s=time.monotonic() - self._last_data_mono if self._last_data_mono else None,
+            period_s=self.stream.period_s,
+            undecoded=self.store.undecoded_total,
+            gaps=len(self.store.gaps),
+        )
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the feed's tables."""
+        return [table.name for table in self.stream.tables]
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """The main table's columns: name, dtype, unit, doc."""
+        return describe(self.stream.table(self.stream.main))
+
+    @property
+    def rows(self) -> int:
+        """Rows received in the main table, dropped ones included."""
+        return self.store.total_rows(self.stream.main)
+
+    @property
+    def messages(self) -> int:
+        """Messages received."""
+        return self._ingest.messages
+
+    @property
+    def latest(self) -> Any:
+        """The last data message in wire form; `None` = none yet."""
+        self._raise_pending()
+        message = self._ingest.latest
+        return None if message is None else message.json()
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The newest messages that did not decode: time, reason, sentence, size, first bytes."""
+        return self.store.undecoded_frame()
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Holes in what was received: conn, last_seen, lost_at, back_at, cause, missing."""
+        return self.store.gaps_frame()
+
+    def frame(
+        self,
+        table: str | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        last: Any = None,
+        tz: str | None = None,
+        copy: bool = True,
+        gaps: bool = False,
+    ) -> pd.DataFrame:
+        """Return a table as a DataFrame, its index `time` in UTC (or `tz`), units in `.attrs["units"]`.
+
+        table: a name of `feed.tables`; `None` = the main one. start, end: anything `pd.Timestamp` takes, naive
+        is UTC. last: "10min", a Timedelta or seconds; counts back from now when live, else from the newest row.
+        copy=False gives a read-only frame at once. gaps=True puts a row of NA into each gap.
+        """
+        self._raise_pending()
+        return self.store.frame(
+            self._known(table),
+            start=start,
+            end=end,
+            last=last,
+            tz=tz,
+            copy=copy,
+            gaps=gaps,
+            now_ns=time.time_ns() if self.live and not self._closed else None,
+        )
+
+    def _known(self, table: str | None) -> str:
+        name = self.stream.main if table is None else table
+        if name not in self.tables:
+            raise SessionError(f"The feed '{self.source}' has no table '{name}'; it has {', '.join(self.tables)}.")
+        return name
+
+    def figure(self, columns: Iterable[str] | None = None, *, table: str | None = None, last: Any = None) -> go.Figure:
+        """Return a plotly figure: a panel per unit, counters as rates, gaps as gaps.
+
+        columns: names to draw; `None` = every gauge and counter that has values.
+        """
+        from tes_nb.views.figure import table_figure  # noqa: PLC0415 - plotly only when somebody draws
+
+        name = self._known(table)
+        frame = self.frame(name, last=last, gaps=True)
+        return table_figure(frame, self.stream.table(name), columns=columns, title=self.source)
+
+    # Waiting and listening -----------------------------------------------------------------------------------
+
+    def wait(self, rows: int | None = None, seconds: float | None = None, timeout: float | None = None) -> int:
+        """Wait, with a progress bar, for so many more rows or seconds; return the rows that came.
+
+        With both, whichever comes first. Raises `SessionError` when `timeout` seconds pass without them, or
+        when the feed closes meanwhile.
+        """
+        self._raise_pending()
+        return wait_blocking(self, rows, seconds, timeout)
+
+    async def wait_async(
+        self, rows: int | None = None, seconds: float | None = None, timeout: float | None = None
+    ) -> int:
+        """The same in async code; the caller's loop goes on."""
+        self._raise_pending()
+        return await wait_async(self, rows, seconds, timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can come."""
+        return self._closed
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """Yield each message from now on, in the caller's own loop."""
+        self._raise_pending()
+        return self._listeners.iterate()
+
+    def on_message(self, callback: Callable[[Message], object]) -> Callable[[], None]:
+        """Call `callback(message)` for each message, on the background thread; return the function that ends it.
+
+        What it raises is raised by your next call on this feed or session.
+        """
+        self._raise_pending()
+        return self._listeners.on_message(callback)
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages that slow `async for` loops missed."""
+        return self._listeners.dropped
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask the peer for these parts or channels only; asked again after each reconnect."""
+        self._raise_pending()
+        if self._subscribe is None or self.stream.subscription is None:
+            raise SessionError(f"The feed '{self.source}' has nothing to choose from: it always sends everything.")
+        await self._subscribe(self.source, list(names))
+
+    def _raise_pending(self) -> None:
+        self._check()
+        self._listeners.raise_pending()
+
+    # Files ---------------------------------------------------------------------------------------------------
+
+    def to_csv(self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise") -> Path:
+        """Write what memory holds of a table (`None` = the main one) to one CSV file; return its path.
+
+        formulas="neutralise" puts a ' before text that a spreadsheet would run; "keep" writes it as it is.
+        """
+        from tes_nb.store.export import write_table  # noqa: PLC0415 - only when somebody exports
+
+        self._raise_pending()
+        return write_table(path, self.store, self._known(table), formulas=formulas)
+
+    export = to_csv
+
+    def __repr__(self) -> str:
+        state = self.state
+        return f"<{self.source}: {state} · {self.rows} rows · {self.messages} messages>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        return {"text/plain": repr(self), "text/html": cards.feed_html(self)}

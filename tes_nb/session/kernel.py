@@ -1,0 +1,65 @@
+"""What only the kernel knows, told to the collector: a heartbeat, exit codes, the user's gauges, executed cells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from tes_nb.net.control import ControlClient
+from tes_nb.net.loop import background
+from tes_nb.session.exits import ExitWatch
+from tes_nb.streams.kernel import Cell, Gauge, encode
+
+HEARTBEAT_S = 0.25
+FLUSH_S = 2.0
+
+
+class KernelReporter:
+    """Runs on the background thread; its own silence is what tells the collector that the kernel is held."""
+
+    def __init__(self, control: ControlClient) -> None:
+        self._control = control
+        self._exits = ExitWatch()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to report."""
+        self._task = asyncio.create_task(self._beat(), name="kernel heartbeat")
+
+    async def stop(self) -> None:
+        """Send the last exit codes and end."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._report_exits()
+
+    async def _beat(self) -> None:
+        while True:
+            self._control.report({"heartbeat": time.monotonic_ns()})
+            self._report_exits()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _report_exits(self) -> None:
+        for pid, code in self._exits.new_exits():
+            self._control.report({"exit": {"pid": pid, "code": code}})
+
+    def gauge(self, name: str, value: float, unit: str) -> None:
+        """Queue a gauge, stamped with the time of the call."""
+        told = Gauge(name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000)
+        self._queue({"row": encode(told)})
+
+    def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
+        """Queue an executed cell; the collector adds what it sampled meanwhile."""
+        self._queue({"row": encode(cell), "between": [began_mono_ns, ended_mono_ns]})
+
+    def _queue(self, report: dict[str, Any]) -> None:
+        background().call_soon(self._control.report, report)
+
+    def flush(self) -> None:
+        """Wait until what was queued has been answered, at most 2 s."""
+        with contextlib.suppress(TimeoutError):
+            background().run(self._control.drain(), timeout=FLUSH_S)

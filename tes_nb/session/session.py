@@ -1,0 +1,242 @@
+"""A session: one collector and the feeds that read it. The only place that wires the rooms together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Message, Stream
+from tes_nb.net.control import ControlClient
+from tes_nb.net.loop import background
+from tes_nb.net.relay import RelayReader
+from tes_nb.session.backend import Backend
+from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.kernel import KernelReporter
+from tes_nb.store.align import align
+from tes_nb.streams import get
+from tes_nb.streams.kernel import Cell
+from tes_nb.views import cards
+
+if TYPE_CHECKING:
+    from tes_nb.session.cells import CellWatch
+
+KERNEL = "kernel"
+
+
+class Session:
+    """What `tes.start()` and `tes.attach()` give. `s.status`, `s.workers`, `s.metrics` are its feeds.
+
+    Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.
+    """
+
+    status: Feed
+    workers: Feed
+    metrics: Feed
+    kernel: Feed
+
+    def __init__(
+        self, backend: Backend, token: str, sources: Mapping[str, Stream], *, peer: str | None = None
+    ) -> None:
+        self._backend = backend
+        self._owner = os.getpid()
+        self._stopped = False
+        self.peer = peer
+        """The attached TES's address; `None` = the session shows this machine."""
+        self._began = time.time()
+        self.feeds: dict[str, Feed] = {}
+        """Source name → feed."""
+        self._readers: dict[str, RelayReader] = {}
+        base = f"127.0.0.1:{backend.ports[0]}"
+        self._control = ControlClient(f"ws://{base}/ws/control", token)
+        self._reporter = KernelReporter(self._control)
+        self._cells: CellWatch | None = None
+        for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
+            self._add_feed(source, stream, base, token)
+        background().run(self._open(), timeout=10)
+
+    def _add_feed(self, source: str, stream: Stream, base: str, token: str) -> None:
+        reader = RelayReader(
+            f"ws://{base}/ws/relay/{source}",
+            source,
+            token=token,
+            on_message=lambda message: self._take(source, message),
+        )
+        self._readers[source] = reader
+        self.feeds[source] = Feed(
+            stream,
+            source,
+            relay_state=lambda: self._trouble(reader),
+            check=self._raise_pending,
+            subscribe=self._subscribe,
+        )
+        setattr(self, source, self.feeds[source])
+
+    def _take(self, source: str, message: Message) -> None:
+        self.feeds[source].take(message)
+
+    async def _open(self) -> None:
+        await self._control.start()
+        await self._reporter.start()
+        for reader in self._readers.values():
+            await reader.start()
+
+    def _trouble(self, reader: RelayReader) -> str | None:
+        """What is wrong between this kernel and its collector; `None` = nothing."""
+        if self._stopped or reader.connected:
+            return None
+        if not self._backend.alive:
+            return "the collector has ended; run tes.start() again"
+        return "no connection to the collector, trying again"
+
+    async def _subscribe(self, source: str, names: Sequence[str]) -> None:
+        asked = self._control.call("subscribe", source=source, names=list(names))
+        await asyncio.wrap_future(background().spawn(asked, name="subscribe"))
+
+    # What a user reads ---------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The collector's own page."""
+        return f"http://127.0.0.1:{self.ports[0]}/"
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """(status port, workers port)."""
+        return self._backend.ports
+
+    @property
+    def running(self) -> bool:
+        """Whether the session's collector runs."""
+        return not self._stopped and self._backend.alive
+
+    def frame(self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None) -> pd.DataFrame:
+        """Return several sources on one grid of `every`, columns `source_column`; silent intervals stay NA.
+
+        sources: names of `s.feeds`; `None` = all.
+        """
+        self._raise_pending()
+        names = list(self.feeds) if sources is None else list(sources)
+        for name in names:
+            if name not in self.feeds:
+                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
+        return align(
+            {name: self.feeds[name].frame(last=last) for name in names},
+            every=every,
+            tables={name: self.feeds[name].stream.table(self.feeds[name].stream.main) for name in names},
+        )
+
+    def cells(self) -> pd.DataFrame:
+        """Return what each executed cell cost: number, start, wall_s, cpu_s, rss_peak, rss_mean, …"""
+        self._reporter.flush()
+        return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])
+
+    def cost(self) -> pd.DataFrame:
+        """Return what the kernel and its children cost so far: CPU seconds, GB·h, peak, share of the limit."""
+        from tes_nb.session.cost import cost_frame  # noqa: PLC0415
+
+        self._raise_pending()
+        return cost_frame(self._call("cost"))
+
+    # What a user does ----------------------------------------------------------------------------------------
+
+    def gauge(self, name: str, value: float, unit: str = "") -> None:
+        """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports."""
+        self._raise_pending()
+        self._reporter.gauge(name, value, unit)
+
+    def mark(self, label: str) -> None:
+        """Mark this moment on every source's time line."""
+        self._raise_pending()
+        self._call("mark", label=label)
+
+    def scale(self, count: int) -> dict[str, int]:
+        """Run so many managed workers; return how many were created and terminated."""
+        result: dict[str, int] = self._call("scale", count=count)
+        return result
+
+    def to_csv(self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True) -> Path:
+        """Write one CSV per table and `datapackage.json` into `folder`; return its path.
+
+        Live, this is what memory holds; the package says how many rows were dropped.
+        """
+        from tes_nb.store.export import write_folder  # noqa: PLC0415
+
+        self._raise_pending()
+        if not self._stopped:
+            self._reporter.flush()
+        stores = {source: feed.store for source, feed in self.feeds.items()}
+        return write_folder(folder, stores, formulas=formulas, progress=progress)
+
+    export = to_csv
+
+    def report(self, path: str | Path, *, title: str = "tes_nb session") -> Path:
+        """Write one self-contained HTML file with plots and tables; it opens without a network."""
+        from tes_nb.views.report import write_report  # noqa: PLC0415
+
+        self._raise_pending()
+        return write_report(path, list(self.feeds.values()), title=title)
+
+    def stop(self) -> None:
+        """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
+        if self._stopped or os.getpid() != self._owner:
+            return
+        self._stopped = True
+        if self._cells is not None:
+            self._cells.remove()
+        with contextlib.suppress(TimeoutError):
+            background().run(self._close(), timeout=3)
+        for feed in self.feeds.values():
+            feed.close()
+        self._backend.stop()
+
+    async def _close(self) -> None:
+        await self._reporter.stop()
+        for reader in self._readers.values():
+            await reader.stop()
+        await self._control.stop()
+
+    def _call(self, operation: str, **args: Any) -> Any:
+        if self._stopped:
+            raise SessionError("The session is stopped; start another with tes.start().")
+        return background().run(self._control.call(operation, **args), timeout=10)
+
+    def _raise_pending(self) -> None:
+        if not self._stopped and os.getpid() == self._owner:
+            background().raise_pending()
+
+    def report_cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
+        """Take what an executed cell cost; called by the cell watch."""
+        if not self._stopped:
+            self._reporter.cell(cell, began_mono_ns, ended_mono_ns)
+
+    def watch_cells(self, watch: CellWatch) -> None:
+        """Measure each executed cell from now on."""
+        self._cells = watch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        where = f"ports {self.ports[0]} and {self.ports[1]}"
+        if self.peer is not None:
+            where = f"attached to {self.peer}, {where}"
+        head = f"<tes_nb session, {'running' if self.running else 'stopped'}, {where}>"
+        return "\n".join([head, *(f"  {feed!r}" for feed in self.feeds.values())])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        return {"text/plain": repr(self), "text/html": cards.session_html(self)}

@@ -1,0 +1,166 @@
+"""Starting, attaching, finding and ending sessions."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from tes_nb.collector.lifetime import own_identity
+from tes_nb.collector.options import (
+    Options,
+    Upstream,
+    allowed_hosts,
+    default_auth,
+    default_ports,
+    default_token,
+)
+from tes_nb.errors import SessionError
+from tes_nb.session.backend import Backend, Isolation, start_backend
+from tes_nb.session.cells import CellDetail, CellWatch
+from tes_nb.session.session import KERNEL, Session
+from tes_nb.streams import all_streams, get
+
+_sessions: dict[int, tuple[int, Session]] = {}
+"""Session id → (the pid that made it, session)."""
+
+PRODUCED = tuple(stream.name for stream in all_streams() if stream.producer is not None)
+
+
+def start(
+    *,
+    period: str | float = "500ms",
+    ports: tuple[int, int] | None = None,
+    isolation: Isolation = "process",
+    worktree: str = "tes-repo",
+    pids: Sequence[int] = (),
+    origins: Sequence[str] = (),
+    cells: CellDetail = "number",
+) -> Session:
+    """Start a collector beside this kernel, and read its streams. A second call gives the same session.
+
+    period: of the metrics stream, "500ms" or seconds. ports: (status, workers), refused if taken; `None` = 3002
+    and 3003 (or the environment's) if they are free, else free ones. pids: processes to show as workers beside
+    the kernel's children. origins: web origins that may open the streams. cells: "first_line" keeps the first
+    line of each executed cell, too. Raises `CollectorError` when the collector cannot start.
+    """
+    running = _running(peer=None)
+    if running is not None:
+        return running
+    status_port, workers_port = ports or default_ports(worktree)
+    options = _options(
+        status_port=status_port,
+        workers_port=workers_port,
+        ports_required=ports is not None,
+        period_s=_seconds(period),
+        worker_pids=tuple(pids),
+        origins=tuple(origins),
+    )
+    backend = start_backend(options, isolation)
+    if backend.taken:
+        print(_about_taken(backend))  # noqa: T201 - said once, in the cell that asked
+    sources = {name: get(name) for name in PRODUCED}
+    return _adopt(Session(backend, options.token, sources), cells)
+
+
+def attach(
+    url: str = "localhost",
+    *,
+    workers: str | None = None,
+    worktree: str = "tes-repo",
+    streams: Sequence[str] | None = None,
+    name: str | None = None,
+    isolation: Isolation = "process",
+    cells: CellDetail = "number",
+) -> Session:
+    """Read a TES that runs already, of any make, through a collector of our own.
+
+    url: any form: "localhost", "localhost:3004", "http://host:3002", or a stream's own ws:// address. workers:
+    the same for the workers port; `None` = the port after the status port. worktree: moves the default ports.
+    streams: which ones; `None` = all that TES has. name: a prefix for the sources, to tell several peers apart.
+    """
+    status_port, workers_port = default_ports(worktree)
+    base = url if _names_port(url) else f"{url.rstrip('/')}:{status_port}"
+    if workers is None and not _names_port(url):
+        workers = f"{url.rstrip('/')}:{workers_port}"
+    names = list(PRODUCED if streams is None else streams)
+    prefix = "" if name is None else f"{name}."
+    upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
+    options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
+    backend = start_backend(options, isolation)
+    sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
+    return _adopt(Session(backend, options.token, sources, peer=base), cells)
+
+
+def sessions() -> list[Session]:
+    """Return the sessions of this process that run."""
+    return [session for pid, session in _sessions.values() if pid == os.getpid() and session.running]
+
+
+def stop() -> None:
+    """Stop every session of this process."""
+    for session in sessions():
+        session.stop()
+
+
+def _running(peer: str | None) -> Session | None:
+    return next((session for session in sessions() if session.peer == peer), None)
+
+
+def _adopt(session: Session, cells: CellDetail) -> Session:
+    _sessions[id(session)] = (os.getpid(), session)
+    atexit.register(session.stop)
+    shell = _shell()
+    if shell is not None:
+        session.watch_cells(CellWatch(shell, session.report_cell, cells))
+    return session
+
+
+def _shell() -> Any:
+    """The running IPython; `None` outside of it."""
+    try:
+        from IPython import get_ipython  # noqa: PLC0415 - scripts need no IPython
+    except ImportError:
+        return None
+    return get_ipython()  # type: ignore[no-untyped-call] # IPython does not say
+
+
+def _options(**given: Any) -> Options:
+    pid, created = own_identity()
+    return Options(
+        token=default_token(),
+        observed_pid=pid,
+        parent_pid=pid,
+        parent_created=created,
+        hosts=allowed_hosts(),
+        auth=default_auth(),
+        **given,
+    )
+
+
+def _seconds(period: str | float) -> float:
+    try:
+        seconds = pd.Timedelta(period).total_seconds() if isinstance(period, str) else float(period)
+    except ValueError as error:
+        raise SessionError(f"period must be a time like '500ms' or seconds, not {period!r}.") from error
+    if not 0.05 <= seconds <= 60:
+        raise SessionError(f"period must be between 50 ms and 60 s, not {seconds:g} s.")
+    return seconds
+
+
+def _names_port(url: str) -> bool:
+    """Whether the address says which port, or is a whole URL with a path."""
+    return bool(re.search(r":\d+(/|$)", url)) or bool(re.match(r"^\w+://[^/]+/.", url))
+
+
+def _about_taken(backend: Backend) -> str:
+    wanted = " and ".join(str(port) for port in backend.taken)
+    status, workers = backend.ports
+    return (
+        f"Port {wanted} is in use by another program, so this session listens on {status} and {workers}. "
+        f'If that is a TES, tes.attach("localhost:{backend.taken[0]}") reads it.'
+    )

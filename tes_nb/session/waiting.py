@@ -1,0 +1,91 @@
+"""Waiting for rows or seconds, with a progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from tqdm.auto import tqdm
+
+from tes_nb.errors import SessionError
+
+STEP_S = 0.1
+
+
+class Waitable(Protocol):
+    """What can be waited for."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
+
+
+class Progress:
+    """How far a wait has come, and its bar."""
+
+    def __init__(self, feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None) -> None:
+        if rows is None and seconds is None:
+            raise SessionError("Say what to wait for: rows=… or seconds=….")
+        if (rows is not None and rows < 0) or (seconds is not None and seconds < 0):
+            raise SessionError("rows and seconds must not be negative.")
+        self._feed = feed
+        self._rows = rows
+        self._seconds = seconds
+        self._timeout = timeout
+        self._began = time.monotonic()
+        self._first = feed.rows
+        total = rows if rows is not None else round(seconds or 0, 1)
+        self._bar = tqdm(total=total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False)
+
+    @property
+    def gained(self) -> int:
+        """Rows since the wait began."""
+        return self._feed.rows - self._first
+
+    def done(self) -> bool:
+        """Move the bar; say whether the wait is over. Raises `SessionError` when it cannot end well."""
+        elapsed = time.monotonic() - self._began
+        here = self.gained if self._rows is not None else min(elapsed, self._seconds or 0)
+        self._bar.update(min(round(here, 1), self._bar.total) - self._bar.n)
+        if self._rows is not None and self.gained >= self._rows:
+            return True
+        if self._seconds is not None and elapsed >= self._seconds:
+            return True
+        if self._feed.closed:
+            raise SessionError(f"The feed '{self._feed.name}' was closed while waiting; {self.gained} rows came.")
+        if self._timeout is not None and elapsed >= self._timeout:
+            raise SessionError(
+                f"Only {self.gained} of {self._rows} rows came from '{self._feed.name}' in {self._timeout:g} s; "
+                "look at its state."
+            )
+        return False
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+def wait_blocking(feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None) -> int:
+    """Wait in the caller's thread; return the rows that came."""
+    progress = Progress(feed, rows, seconds, timeout)
+    try:
+        while not progress.done():
+            time.sleep(STEP_S)
+        return progress.gained
+    finally:
+        progress.close()
+
+
+async def wait_async(feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None) -> int:  # noqa: ASYNC109 - the sentence it raises names the feed
+    """Wait in the caller's loop; return the rows that came."""
+    progress = Progress(feed, rows, seconds, timeout)
+    try:
+        while not progress.done():
+            await asyncio.sleep(STEP_S)
+        return progress.gained
+    finally:
+        progress.close()

@@ -1,0 +1,100 @@
+"""The kernel stream: what only the notebook's kernel knows. It travels over `/ws/control` into our relay.
+
+    {"type": "gauge", "name": "loss", "value": 0.3, "unit": "", "timestamp": 1767225600000}
+    {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
+     "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
+     "outcome": "ok", "first_line": null}
+    {"type": "held", "start": 1767225600000000000, "seconds": 4.1}
+
+Only the cell's number is kept; its first line is opt-in, since code may hold secrets.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
+from tes_nb.streams.describe import Field, Int, describe
+from tes_nb.streams.peer_talk import ms_to_ns
+from tes_nb.wire.json_guard import decode_json
+
+
+class Gauge(msgspec.Struct, tag="gauge"):
+    """A number of the user's own, on the same time line as everything else."""
+
+    name: Annotated[str, Field("", "the gauge's name", "label", "category")]
+    value: Annotated[float | None, Field("", "its value, in `unit`")] = None
+    unit: Annotated[str, Field("", "its unit, as the user wrote it", "label", "category")] = ""
+    timestamp: Int | None = None
+
+
+class Cell(msgspec.Struct, tag="cell"):
+    """What one executed cell cost."""
+
+    number: Annotated[Int, Field("", "execution count", "label")]
+    start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]")]
+    wall_s: Annotated[float, Field("s", "wall time")]
+    cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads")]
+    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory of the kernel during the cell")] = None
+    rss_mean: Annotated[float | None, Field("bytes", "mean resident memory of the kernel during the cell")] = None
+    children_rss_peak: Annotated[Int | None, Field("bytes", "peak sum over the kernel's child processes")] = None
+    peak_source: Annotated[
+        str | None, Field("", "VmHWM (exact, reset per cell) or sampled", "label", "category")
+    ] = None
+    outcome: Annotated[str | None, Field("", "ok, error or interrupted", "label", "category")] = None
+    first_line: Annotated[str | None, Field("", "the cell's first line; only if asked for", "text")] = None
+
+
+class Held(msgspec.Struct, tag="held"):
+    """A time in which the kernel's threads could not run, for example a long call that holds the GIL."""
+
+    start: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]")]
+    seconds: Annotated[float, Field("s", "for how long")]
+
+
+_gauge_columns, _gauge_row = describe(Gauge)
+_cell_columns, _cell_row = describe(Cell)
+_held_columns, _held_row = describe(Held)
+TABLES = (
+    Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",)),
+    Table("cells", "What each executed cell cost.", _cell_columns),
+    Table("held", "When the kernel was held.", _held_columns),
+)
+_decoder: msgspec.json.Decoder[Gauge | Cell | Held] = msgspec.json.Decoder(Gauge | Cell | Held)
+
+
+def decode(message: Message) -> Decoded:
+    """One report of the kernel → one row."""
+    report = decode_json(message.payload, _decoder)
+    match report:
+        case Gauge():
+            return Decoded(Kind.DATA, {"gauges": (_gauge_row(report),)}, ms_to_ns(report.timestamp))
+        case Cell():
+            return Decoded(Kind.DATA, {"cells": (_cell_row(report),)})
+        case Held():
+            return Decoded(Kind.DATA, {"held": (_held_row(report),)})
+
+
+def classify(message: Message) -> Kind:
+    """Whatever the kernel reports is data."""
+    return Kind.KEEPALIVE if message.opcode == Opcode.EVENT else Kind.DATA
+
+
+def encode(report: Gauge | Cell | Held) -> dict[str, Any]:
+    """Return the report as it goes over `/ws/control`."""
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    return told
+
+
+STREAM = Stream(
+    name="kernel",
+    doc="What only the kernel knows: the user's gauges, executed cells, times in which it was held.",
+    endpoint=Endpoint("none", ""),
+    tables=TABLES,
+    main="gauges",
+    period_s=float("inf"),
+    decode=decode,
+    classify=classify,
+)

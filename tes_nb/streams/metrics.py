@@ -1,0 +1,183 @@
+"""The metrics stream: HTTP, WebSocket, memory and CPU figures of the observed process, every 500 ms.
+
+    {"type": "metrics", "timestamp": 1767225600000,
+     "http": {"pendingRequests": 0, "totalRequests": 12},
+     "websockets": {"pendingConnections": 2, "subscribers": {"metrics": 2}, "totalSubscribers": 2},
+     "memory": {"heapUsed": 52428800, "heapTotal": 104857600, "rss": 83886080, "external": 0, "arrayBuffers": 0},
+     "cpu": {"percent": 3.1, "cores": 0.03, "user_ms": 12.0, "system_ms": 3.0},
+     "limits": {"memory": 8589934592, "cores": 2.0}}
+
+Old peers leave out `cpu`, most of `memory`, and count other topics.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import (
+    Answer,
+    Column,
+    Decoded,
+    Endpoint,
+    HttpHalf,
+    Kind,
+    Message,
+    Observation,
+    Producer,
+    Row,
+    Stream,
+    Table,
+)
+from tes_nb.streams.describe import Field, Int, describe
+from tes_nb.streams.peer_talk import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
+from tes_nb.wire.json_guard import decode_json
+
+
+class Http(msgspec.Struct, rename="camel"):
+    pending_requests: Annotated[Int | None, Field("", "HTTP requests in flight")] = None
+    total_requests: Annotated[Int | None, Field("", "HTTP requests since the start", "counter")] = None
+
+
+class Websockets(msgspec.Struct, rename="camel"):
+    pending_connections: Annotated[Int | None, Field("", "open WebSocket connections")] = None
+    total_subscribers: Annotated[Int | None, Field("", "subscriptions over all topics")] = None
+    subscribers: dict[str, Int] = msgspec.field(default_factory=dict)
+
+
+class Memory(msgspec.Struct, rename="camel"):
+    heap_used: Annotated[Int | None, Field("bytes", "heap in use (Python on Linux: RssAnon)")] = None
+    heap_total: Annotated[Int | None, Field("bytes", "heap reserved (Python on Linux: VmData)")] = None
+    rss: Annotated[Int | None, Field("bytes", "resident memory of the observed process")] = None
+    external: Annotated[Int | None, Field("bytes", "file and shared pages (RssFile + RssShmem)")] = None
+    array_buffers: Annotated[Int | None, Field("bytes", "shared memory (RssShmem)")] = None
+
+
+class Cpu(msgspec.Struct):
+    percent: Annotated[float | None, Field("percent", "share of one core since the last tick, at most 100")] = None
+    cores: Annotated[float | None, Field("cores", "cores in use since the last tick, uncapped")] = None
+    user_ms: Annotated[float | None, Field("ms", "CPU time in user mode since the last tick")] = None
+    system_ms: Annotated[float | None, Field("ms", "CPU time in the kernel since the last tick")] = None
+
+
+class Limits(msgspec.Struct):
+    memory: Annotated[Int | None, Field("bytes", "the memory limit that applies")] = None
+    cores: Annotated[float | None, Field("cores", "the CPU limit that applies")] = None
+
+
+class Metrics(msgspec.Struct):
+    timestamp: Int | None = None
+    http: Http = msgspec.field(default_factory=Http)
+    websockets: Websockets = msgspec.field(default_factory=Websockets)
+    memory: Memory = msgspec.field(default_factory=Memory)
+    cpu: Cpu = msgspec.field(default_factory=Cpu)
+    limits: Limits = msgspec.field(default_factory=Limits)
+
+
+_COLUMNS, _row = describe(Metrics)
+TABLES = (
+    Table("metrics", "One row a tick.", _COLUMNS),
+    Table(
+        "subscribers",
+        "Subscriptions per topic, one row a topic and tick; peers count topics of their own.",
+        (
+            Column("topic", "category", "", "label", "the topic's name, as the peer calls it"),
+            Column("count", "Int64", "", "gauge", "open subscriptions"),
+        ),
+        key=("topic",),
+    ),
+)
+
+_decoder = msgspec.json.Decoder(Metrics)
+
+
+def decode(message: Message) -> Decoded:
+    """One metrics message → one row of `metrics`, one of `subscribers` per topic."""
+    talk = talk_decoded(message)
+    if talk is not None:
+        return talk
+    metrics = decode_json(message.payload, _decoder)
+    if metrics.memory.rss is None and metrics.memory.heap_used is None and metrics.http.total_requests is None:
+        raise DecodeError("The message has none of the fields of a metrics message.", reason="schema")
+    topics: list[Row] = list(metrics.websockets.subscribers.items())
+    return Decoded(
+        kind=Kind.DATA,
+        rows={"metrics": (_row(metrics),), "subscribers": topics},
+        sent_at_ns=ms_to_ns(metrics.timestamp),
+    )
+
+
+def build(seen: Observation) -> dict[str, Any]:
+    """The canonical message."""
+    process, http, sockets = seen.process, seen.http, seen.sockets
+    memory = {
+        "heapUsed": process.heap_used,
+        "heapTotal": process.heap_total,
+        "rss": process.rss,
+        "external": process.external,
+        "arrayBuffers": process.array_buffers,
+    }
+    return {
+        "type": "metrics",
+        "timestamp": seen.wall_ms,
+        "http": {"pendingRequests": http.pending, "totalRequests": http.total},
+        "websockets": {
+            "pendingConnections": sockets.connections,
+            "subscribers": dict(sockets.subscribers),
+            "totalSubscribers": sum(sockets.subscribers.values()),
+        },
+        "memory": {name: value for name, value in memory.items() if value is not None},
+        "cpu": {
+            "percent": process.cpu_percent,
+            "cores": process.cpu_cores,
+            "user_ms": process.cpu_user_ms,
+            "system_ms": process.cpu_system_ms,
+        },
+        "limits": {"memory": seen.host.memory_limit, "cores": seen.host.cores_limit},
+    }
+
+
+def answer(payload: bytes, now_ms: int) -> Answer:
+    """Pong, or the error every unknown message gets."""
+    try:
+        if client_message(payload).get("type") == "ping":
+            return Answer({"type": "pong", "timestamp": now_ms})
+    except DecodeError as error:
+        return Answer({"type": "error", "message": str(error)})
+    return unknown_answer(payload)
+
+
+def _bare(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != "type"}
+
+
+STREAM = Stream(
+    name="metrics",
+    doc="HTTP, WebSocket, memory and CPU figures of the observed process, every 500 ms.",
+    endpoint=Endpoint(
+        "status",
+        "/ws/server-metrics/live",
+        aliases=("/api/dev/server-metrics/live",),
+        poll="/api/dev/server-metrics",
+    ),
+    tables=TABLES,
+    main="metrics",
+    period_s=0.5,
+    decode=decode,
+    classify=classify,
+    producer=Producer(
+        build=build,
+        period_s=0.5,
+        answer=answer,
+        http=(
+            HttpHalf(
+                "status",
+                "/api/dev/server-metrics",
+                _bare,
+                {"Cache-Control": "no-store", "X-TES-Metrics-Version": "1.0", "X-Metrics-Source": "tes_nb"},
+            ),
+        ),
+    ),
+)

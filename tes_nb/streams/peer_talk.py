@@ -1,0 +1,87 @@
+"""The small talk that TES peers share: greetings, pongs, acknowledgements, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Answer, Decoded, Kind, Message, Opcode
+
+_KINDS = {
+    "connected": Kind.GREETING,
+    "welcome": Kind.GREETING,
+    "pong": Kind.REPLY,
+    "subscribed": Kind.REPLY,
+    "heartbeat-ack": Kind.REPLY,
+    "ping": Kind.ECHO,
+    "subscribe": Kind.ECHO,
+    "heartbeat": Kind.ECHO,
+    "error": Kind.ERROR,
+}
+
+
+class Envelope(msgspec.Struct):
+    """The two fields that tell small talk from data. Everything else is skipped unread."""
+
+    type: Any = None
+    error: Any = None
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+
+
+def small_talk(payload: bytes) -> Kind | None:
+    """Return what the message is when it is no data; `None` = it may be data. Never raises."""
+    try:
+        envelope = _envelope.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return Kind.UNDECODED
+    if isinstance(envelope.type, str) and envelope.type in _KINDS:
+        return _KINDS[envelope.type]
+    if envelope.type is None and isinstance(envelope.error, str):
+        return Kind.ERROR
+    return None
+
+
+def classify(message: Message) -> Kind:
+    """The kind of a TES message, from its envelope alone."""
+    if message.opcode == Opcode.EVENT:
+        return Kind.KEEPALIVE
+    return small_talk(message.payload) or Kind.DATA
+
+
+def talk_decoded(message: Message) -> Decoded | None:
+    """Return the decoding of small talk; `None` = go on, it should be data."""
+    kind = small_talk(message.payload)
+    if kind is None or kind is Kind.UNDECODED:
+        return None
+    return Decoded(kind)
+
+
+def ms_to_ns(value: int | None) -> int | None:
+    """Unix milliseconds → nanoseconds; out of the range of a time column is `None`."""
+    if value is None or not -9_000_000_000_000 < value < 9_000_000_000_000:
+        return None
+    return value * 1_000_000
+
+
+def unknown_answer(payload: bytes) -> Answer:
+    """What every server of ours says to a message that it does not know."""
+    try:
+        received = client_message(payload).get("type")
+    except DecodeError as error:
+        return Answer({"type": "error", "message": str(error)})
+    return Answer({"type": "error", "message": "This message type is not known here.", "received": received})
+
+
+def client_message(payload: bytes) -> dict[str, Any]:
+    """Parse what a client sent. Raises `DecodeError` unless it is a JSON object."""
+    try:
+        value = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise DecodeError("The message is not valid JSON.", reason="json") from error
+    if not isinstance(value, dict):
+        raise DecodeError("The message must be a JSON object.", reason="json")
+    return value

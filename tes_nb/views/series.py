@@ -1,0 +1,91 @@
+"""From a frame to the lines that a figure draws: what is numeric, grouped by unit, split by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Column, Table
+
+DRAWN_KINDS = ("gauge", "counter")
+MAX_POINTS = 20_000
+"""Points a line may have; longer ones are thinned out, each piece keeping its smallest and largest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a figure."""
+
+    name: str
+    unit: str
+    time: np.ndarray
+    """datetime64[ns], UTC."""
+    values: np.ndarray
+    """float64; NaN breaks the line."""
+
+
+def drawn_columns(frame: pd.DataFrame, table: Table, chosen: Iterable[str] | None) -> list[Column]:
+    """Return the columns to draw. Raises `SessionError` naming what there is when a chosen one is not numeric."""
+    able = [column for column in table.columns if column.kind in DRAWN_KINDS]
+    if chosen is None:
+        return [column for column in able if column.name in frame and frame[column.name].notna().any()]
+    names = [chosen] if isinstance(chosen, str) else list(chosen)
+    by_name = {column.name: column for column in able}
+    for name in names:
+        if name not in by_name:
+            raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(by_name)}.")
+    return [by_name[name] for name in names]
+
+
+def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[Line]:
+    """Yield a line per column, and per label where the table has a key. Counters become rates per second."""
+    for label, part in _split(frame, table):
+        time = part.index.to_numpy(dtype="datetime64[ns]")
+        for column in columns:
+            values = part[column.name].to_numpy(dtype="float64", na_value=np.nan)
+            unit = column.unit
+            if column.kind == "counter":
+                values, unit = rate(time, values), f"{column.unit or '1'}/s"
+            name = column.name if label is None else f"{label} {column.name}"
+            yield Line(name, unit, *thin(time, values))
+
+
+def _split(frame: pd.DataFrame, table: Table) -> Iterator[tuple[str | None, pd.DataFrame]]:
+    if not table.key:
+        yield None, frame
+        return
+    for label, part in frame.groupby(list(table.key), observed=True, sort=True):
+        yield " ".join(str(word) for word in label), part
+
+
+def rate(time: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the growth per second between points; a counter that fell was restarted: NaN there."""
+    if len(values) < 2:
+        return np.full(len(values), np.nan)
+    seconds = np.diff(time).astype("float64") / 1e9
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = np.diff(values) / seconds
+    growth[(growth < 0) | ~np.isfinite(growth)] = np.nan
+    return np.concatenate([[np.nan], growth])
+
+
+def thin(time: np.ndarray, values: np.ndarray, most: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Keep each piece's smallest and largest value, in order, so that no spike disappears."""
+    if len(values) <= most:
+        return time, values
+    pieces = most // 2
+    size = -(-len(values) // pieces)
+    padded = np.full(pieces * size, np.nan)
+    padded[: len(values)] = values
+    grid = padded.reshape(pieces, size)
+    empty = np.isnan(grid).all(axis=1)
+    low = np.where(empty, 0, np.argmin(np.where(np.isnan(grid), np.inf, grid), axis=1))
+    high = np.where(empty, 0, np.argmax(np.where(np.isnan(grid), -np.inf, grid), axis=1))
+    base = np.arange(pieces) * size
+    keep = np.unique(np.concatenate([base + low, base + high]))
+    keep = keep[keep < len(values)]
+    return time[keep], values[keep]
