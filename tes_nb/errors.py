@@ -40,7 +40,14 @@ class ConnectionFailed(TesError):
 
 
 class AuthenticationError(ConnectionFailed):
-    """The peer refused our token, or a token source gave something that is no token."""
+    """The peer refused our token, or a token source gave something that is no token.
+
+    `reason` is one of a few fixed words (`tes_nb.wire.token.REASONS`, or "refused"), for states and counting.
+    """
+
+    def __init__(self, sentence: str, *, reason: str = "refused") -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class CollectorError(TesError):
