@@ -1,0 +1,59 @@
+"""The times and limits of a reader, in one place, so that tests can run everything at a tenth of the time."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How patient a reader is. Everything that ends in `_s` is seconds on the monotonic clock."""
+
+    open_timeout_s: float = 5.0
+    """One connection attempt, from the name look-up to the end of the handshake, redirects included."""
+    ping_interval_s: float | None = 10.0
+    """`None` = never ping, and never give a silent connection up."""
+    pong_timeout_s: float = 5.0
+    close_timeout_s: float = 1.0
+    backoff_first_s: float = 1.0
+    backoff_cap_s: float = 60.0
+    healthy_s: float = 30.0
+    """A connection that stayed up so long and delivered data starts the backoff anew."""
+    watchdog_s: float = 57.0
+    """No message of any kind for so long: reconnect. With closing (1 s) and the first backoff (1 s) a peer
+    that only answers pings is left within a minute."""
+    silent_push_s: float = 3.0
+    """No push for so long (or for three of the stream's periods, if that is longer): poll as well."""
+    poll_every_s: float = 1.0
+    stale_periods: float = 3.0
+    missing_tries: int = 5
+    """So many handshakes in a row answered "there is no such thing here" are a visible failure."""
+    longest_retry_after_s: float = 3600.0
+    """A peer may ask us to stay away for no longer than that."""
+    tick_s: float = 1.0
+    """Whoever drives the state machine shows it the clock at least so often."""
+    held_s: float = 1.5
+    """A clock later than `tick_s` by more than this was held: a suspended machine, a stopped process."""
+    wake_pong_s: float = 3.0
+    """After such a hold the peer has so long to answer a ping."""
+
+    def scaled(self, factor: float) -> Profile:
+        """Return the profile with every time multiplied by `factor`."""
+        times = {
+            field.name: value * factor
+            for field in dataclasses.fields(self)
+            if field.name.endswith("_s") and (value := getattr(self, field.name)) is not None
+        }
+        return dataclasses.replace(self, **times)
+
+    def quiet_s(self, period_s: float) -> float:
+        """How long a stream with that period may push nothing before it is polled as well."""
+        return max(self.silent_push_s, self.stale_s(period_s))
+
+    def stale_s(self, period_s: float) -> float:
+        """How long a stream with that period may give no data before it is called stale."""
+        return self.stale_periods * period_s
+
+
+PROFILE = Profile()
