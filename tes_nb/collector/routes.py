@@ -45,11 +45,16 @@ class RouteTable:
         """Add a POST route."""
         self.routes.append(Route("POST", path, handler, access))
 
-    def application(self, guard: Guard, window: HttpWindow, max_body: int) -> web.Application:
-        """Return the aiohttp application that serves exactly these routes, guarded and measured."""
+    def application(
+        self, guard: Guard, window: HttpWindow, max_body: int, changed: Callable[[], None]
+    ) -> web.Application:
+        """Return the aiohttp application that serves exactly these routes, guarded and measured.
+
+        changed: called when a request begins or ends.
+        """
         access = {(route.method, route.path): route.access for route in self.routes}
         app = web.Application(
-            middlewares=[_headers(guard), _measured(window), _guarded(guard, access)], client_max_size=max_body
+            middlewares=[_headers(guard), _measured(window, changed), _guarded(guard, access)], client_max_size=max_body
         )
         for route in self.routes:
             app.router.add_route(route.method, route.path, route.handler)
@@ -104,13 +109,14 @@ def _add_headers(request: web.Request, response: web.StreamResponse, guard: Guar
         response.headers["Vary"] = "Origin"
 
 
-def _measured(window: HttpWindow) -> Middleware:
+def _measured(window: HttpWindow, changed: Callable[[], None]) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
         if is_socket or is_own(request):
             return await handler(request)
         started = window.begin()
+        changed()
         status: int | None = None  # the client left before its answer
         try:
             response = await handler(request)
@@ -123,6 +129,7 @@ def _measured(window: HttpWindow) -> Middleware:
             raise
         finally:
             window.end(started, route=_route_of(request), status=status)
+            changed()
         return response
 
     return middleware

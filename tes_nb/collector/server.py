@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import socket
-import weakref
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -115,7 +114,8 @@ class Port:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         self._sockets = sockets
         self._request_timeout = request_timeout
-        self._asked: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._asked: set[object] = set()
+        """Connections whose first request was answered (aiohttp's handlers take no weak references)."""
         self._watch: asyncio.Task[None] | None = None
         app.on_response_prepare.append(self._note_request)
 
@@ -140,13 +140,15 @@ class Port:
 
     async def _cut_silent(self) -> None:
         """Abort connections that have not got a whole request out in time: they hold file descriptors."""
-        first_seen: weakref.WeakKeyDictionary[asyncio.BaseProtocol, float] = weakref.WeakKeyDictionary()
+        first_seen: dict[object, float] = {}
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._request_timeout / 8)
             server = self._runner.server
-            for protocol in () if server is None else tuple(server.connections):
-                since = first_seen.setdefault(protocol, loop.time())
-                late = loop.time() - since > self._request_timeout * 7 / 8
-                if late and protocol not in self._asked and protocol.transport is not None:
+            alive = set() if server is None else set(server.connections)
+            self._asked &= alive
+            first_seen = {one: first_seen.get(one, loop.time()) for one in alive - self._asked}
+            for protocol in alive - self._asked:
+                late = loop.time() - first_seen[protocol] > self._request_timeout * 7 / 8
+                if late and protocol.transport is not None:
                     protocol.transport.abort()

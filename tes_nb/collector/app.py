@@ -1,0 +1,252 @@
+"""The collector: everything of it, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tes_nb.collector.channel import Channel
+from tes_nb.collector.control import Control, control_socket
+from tes_nb.collector.discovery import Found, publish
+from tes_nb.collector.grid import run_grid
+from tes_nb.collector.guard import Access, Guard
+from tes_nb.collector.hub import Hub
+from tes_nb.collector.kernel_ops import KernelDesk
+from tes_nb.collector.lifetime import create_time
+from tes_nb.collector.observer import Observer
+from tes_nb.collector.options import Options
+from tes_nb.collector.pages import page_routes
+from tes_nb.collector.pool import WorkerPool
+from tes_nb.collector.relay_route import relay_socket
+from tes_nb.collector.routes import RouteTable
+from tes_nb.collector.server import Bound, Port, bind_ports
+from tes_nb.collector.sockets import Sockets, stream_socket
+from tes_nb.collector.stream_routes import http_half
+from tes_nb.collector.worker_routes import WorkerDesk
+from tes_nb.errors import CollectorError
+from tes_nb.model import Observation, SocketFacts
+from tes_nb.streams import all_streams
+
+if TYPE_CHECKING:
+    from tes_nb.collector.upstream import UpstreamReader
+
+KERNEL = "kernel"
+
+logger = logging.getLogger("tes_nb.collector")
+
+
+class Collector:
+    """Samples, reads upstreams, serves. `await start()`, then `await stop()`; both on one running loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.hub = Hub(options.limits.relay_bytes)
+        self.guard = Guard(
+            options.token,
+            auth_all=options.auth == "all",
+            failures_per_minute=options.limits.auth_failures_per_minute,
+        )
+        try:
+            self.observer = Observer(
+                options.observed_pid,
+                period_s=options.period_s,
+                worker_pids=options.worker_pids,
+                on_change=self._changed,
+            )
+        except ValueError as error:
+            raise CollectorError(str(error)) from error
+        self.sockets = Sockets(self.guard, options.limits, self._changed)
+        self.channels = self._channels() if options.produce else {}
+        self.pool = WorkerPool(
+            options.worker_command,
+            cap=options.limits.max_workers,
+            on_start=self._worker_started,
+            on_exit=self._worker_ended,
+        )
+        self.control = Control()
+        self.upstreams = self._upstreams()
+        self.tables = {"status": RouteTable(), "workers": RouteTable()}
+        self.discovery_path: Path | None = None
+        self.ports = (0, 0)
+        self.taken: tuple[int, ...] = ()
+        self._servers: list[Port] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._route_count = 0
+
+    # What is seen --------------------------------------------------------------------------------------------
+
+    def _channels(self) -> dict[str, Channel]:
+        produced = [(stream, stream.producer) for stream in all_streams()]
+        return {
+            stream.name: Channel(stream, producer, self.hub, self._observe)
+            for stream, producer in produced
+            if producer is not None
+        }
+
+    def _upstreams(self) -> dict[str, UpstreamReader]:
+        if not self.options.upstreams:
+            return {}
+        from tes_nb.collector.upstream import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
+
+        return {one.source: UpstreamReader(one, self.hub) for one in self.options.upstreams}
+
+    def _observe(self) -> Observation:
+        return self.observer.observe(
+            time.time_ns() // 1_000_000,
+            sockets=SocketFacts(
+                connections=self.sockets.foreign,
+                subscribers={name: len(channel.clients) for name, channel in self.channels.items()},
+            ),
+            total_routes=self._route_count,
+            workers_port="answers" if self._servers else "silent",
+        )
+
+    def _changed(self) -> None:
+        """Something that a stream may push has changed."""
+        if self._tasks:
+            for channel in self.channels.values():
+                channel.touch()
+
+    def _worker_started(self, pid: int) -> None:
+        self.observer.workers.add(pid)
+
+    def _worker_ended(self, pid: int, code: int, expected: bool) -> None:
+        self.observer.workers.report_exit(pid, code, expected=expected)
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind, serve, sample. Raises `CollectorError` when ports that were asked for are taken."""
+        options = self.options
+        bound = bind_ports(options.status_port, options.workers_port, required=options.ports_required)
+        try:
+            await self._serve(bound)
+        except BaseException:
+            bound.close()
+            raise
+        await self.observer.start()
+        self._tasks = [
+            asyncio.create_task(run_grid(self._period(channel), self._ticker(name)), name=f"grid {name}")
+            for name, channel in self.channels.items()
+        ]
+        for upstream in self.upstreams.values():
+            await upstream.start()
+        self._announce()
+
+    async def _serve(self, bound: Bound) -> None:
+        self.ports, self.taken = bound.ports, bound.taken
+        self.guard.allow_ports(self.ports, hosts=self.options.hosts)
+        self.guard.origins.update(self.options.origins)
+        self._fill_tables()
+        limits = self.options.limits
+        for table, sockets in zip(self.tables.values(), (bound.status, bound.workers), strict=True):
+            app = table.application(self.guard, self.observer.http, limits.client_message, self._changed)
+            server = Port(app, sockets, limits.request_timeout)
+            await server.start()
+            self._servers.append(server)
+
+    def _period(self, channel: Channel) -> float:
+        """The base stream of the grid follows `period`; slower ones keep their own."""
+        default = channel.producer.period_s
+        return self.options.period_s if default == self._base_period() else max(default, self.options.period_s)
+
+    def _base_period(self) -> float:
+        return min(channel.producer.period_s for channel in self.channels.values())
+
+    def _ticker(self, name: str) -> Callable[[], None]:
+        """A grid point of the fastest stream begins with a new sample."""
+        channel = self.channels[name]
+        if channel.producer.period_s != self._base_period():
+            return channel.tick
+
+        def tick() -> None:
+            self.observer.tick()
+            channel.tick()
+
+        return tick
+
+    def _announce(self) -> None:
+        pid = os.getpid()
+        found = Found(pid, create_time(pid), *self.ports, self.options.observed_pid, self.options.token)
+        try:
+            self.discovery_path = publish(found)
+        except OSError as error:
+            logger.warning("No discovery file was written: %s.", error)
+
+    async def stop(self) -> None:
+        """Close ports, readers and workers. May be called twice."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for channel in self.channels.values():
+            channel.close()
+        for upstream in self.upstreams.values():
+            await upstream.stop()
+        await self.sockets.close_all()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            await server.stop()
+        await self.pool.close()
+        await self.observer.close()
+        if self.discovery_path is not None:
+            with contextlib.suppress(OSError):
+                self.discovery_path.unlink(missing_ok=True)
+
+    # Routes --------------------------------------------------------------------------------------------------
+
+    def _fill_tables(self) -> None:
+        self._stream_routes()
+        status, workers = self.tables["status"], self.tables["workers"]
+        desk = WorkerDesk(self.observer, self.pool, self.sockets)
+        workers.post("/api/workers/scale", desk.scale, Access.TOKEN)
+        workers.get("/api/workers/snapshot/{id}", desk.snapshot, Access.TOKEN)
+        workers.get("/workers/status", desk.status, Access.OPEN)
+        status.get("/api/dev/tmux/status", self._tmux_status, Access.OPEN)
+        kernel = KernelDesk(self.hub, self.observer, self.guard)
+        self.hub.topic(KERNEL)
+        for name in self.channels:
+            self.hub.topic(name)
+        self.control.register("kernel", kernel.kernel)
+        self.control.register("cost", kernel.cost)
+        self.control.register("mark", kernel.mark)
+        self.control.register("scale", desk.scale_operation)
+        self.control.register("subscribe", self._subscribe)
+        status.socket("/ws/relay/{source}", relay_socket(self.hub, self.sockets), Access.OPEN)
+        status.socket("/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE)
+        page_routes(self.tables, self._observe, self.ports)
+        self._route_count = len({(route.path, table) for table in self.tables for route in self.tables[table].routes})
+
+    def _stream_routes(self) -> None:
+        limits = self.options.limits
+        for channel in self.channels.values():
+            endpoint = channel.stream.endpoint
+            if endpoint.port == "none":
+                continue
+            handler = stream_socket(channel, self.sockets, limits, self._changed)
+            for path in (endpoint.path, *endpoint.aliases):
+                self.tables[endpoint.port].socket(path, handler, Access.OPEN)
+            for half in channel.producer.http:
+                access = Access.OPEN if half.open else Access.TOKEN
+                self.tables[half.port].get(half.path, http_half(half, channel), access)
+
+    async def _tmux_status(self, request: web.Request) -> web.Response:
+        del request
+        return web.json_response(self.observer.tmux.status())
+
+    async def _subscribe(self, args: dict[str, object]) -> None:
+        source, names = args.get("source"), args.get("names")
+        upstream = self.upstreams.get(source) if isinstance(source, str) else None
+        if upstream is None:
+            raise ValueError(f"There is no upstream called {source!r} here.")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("'names' must be a list of texts.")
+        await upstream.subscribe(names)

@@ -1,0 +1,96 @@
+"""What a browser finds: the collector's own page, its static files, health, Prometheus text, the list of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tes_nb._version import __version__
+from tes_nb.collector.exposition import render
+from tes_nb.collector.guard import Access, sentence
+from tes_nb.collector.routes import RouteTable
+from tes_nb.model import Observation, Stream
+from tes_nb.streams import all_streams
+
+STATIC = Path(__file__).resolve().parents[1] / "static"
+TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def page_routes(
+    tables: Mapping[str, RouteTable], observe: Callable[[], Observation], ports: tuple[int, int]
+) -> None:
+    """Add the pages to both ports (health) or the status port (all else)."""
+    files = _static_files()
+
+    async def index(request: web.Request) -> web.Response:
+        del request
+        return _file("index.html", files)
+
+    async def static(request: web.Request) -> web.Response:
+        return _file(request.match_info["name"], files)
+
+    async def metrics(request: web.Request) -> web.Response:
+        del request
+        return web.Response(body=render(observe()), headers={"Content-Type": PROMETHEUS})
+
+    async def health(request: web.Request) -> web.Response:
+        del request
+        return web.json_response({"status": "ok", "server": "tes_nb", "version": __version__})
+
+    async def streams(request: web.Request) -> web.Response:
+        del request
+        told = [_told(stream, ports) for stream in all_streams() if stream.producer is not None]
+        return web.json_response(told)
+
+    status = tables["status"]
+    status.get("/", index, Access.OPEN)
+    status.get("/static/{name}", static, Access.OPEN)
+    status.get("/metrics", metrics, Access.OPEN)
+    status.get("/api/streams", streams, Access.OPEN)
+    for table in tables.values():
+        table.get("/health", health, Access.OPEN)
+
+
+def _static_files() -> dict[str, Path]:
+    """The files that may be asked for, by name: what is not in this list does not exist."""
+    found = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
+    return {path.name: path for path in found if path.suffix in TYPES}
+
+
+def _file(name: str, files: Mapping[str, Path]) -> web.Response:
+    path = files.get(name)
+    if path is None:
+        return sentence(404, "There is no such file here.")
+    return web.Response(
+        body=path.read_bytes(),
+        content_type=TYPES[path.suffix],
+        charset="utf-8",
+        headers={"Cache-Control": "no-cache"},
+    )
+
+
+def _told(stream: Stream, ports: tuple[int, int]) -> dict[str, Any]:
+    """A stream's description, for pages that draw any stream."""
+    return {
+        "name": stream.name,
+        "doc": stream.doc,
+        "port": ports[0] if stream.endpoint.port == "status" else ports[1],
+        "path": stream.endpoint.path,
+        "period_s": stream.period_s,
+        "main": stream.main,
+        "tables": [
+            {
+                "name": table.name,
+                "key": list(table.key),
+                "columns": [
+                    {"name": c.name, "dtype": c.dtype, "unit": c.unit, "kind": c.kind, "doc": c.doc}
+                    for c in table.columns
+                ],
+            }
+            for table in stream.tables
+        ],
+    }
