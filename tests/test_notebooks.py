@@ -1,0 +1,50 @@
+"""Every notebook runs top to bottom, leaves nothing running, and is kept without outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",  # of the Jupyter client's own libraries, in this process only
+    "ignore::ResourceWarning",
+)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_stripped(path: Path):
+    for cell in json.loads(path.read_text())["cells"]:
+        assert not cell.get("outputs"), "run scripts/strip_notebooks.py before committing"
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_closes_what_it_opened(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TES_DEV_TOKEN", "notebook-test-token-3f9a")
+    before = collectors()
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    assert collectors() == before
+    assert "notebook-test-token-3f9a" not in nbformat.writes(notebook)  # fault 38: no token in outputs
+
+
+def collectors() -> set[int]:
+    """The pids of collectors that this test's descendants run."""
+    found = set()
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        try:
+            if "tes_nb.collector" in " ".join(process.cmdline()):
+                found.add(process.pid)
+        except psutil.Error:
+            continue
+    return found
