@@ -32,6 +32,8 @@ class ProcessFacts:
     """CPU time in user mode since the last sample."""
     cpu_system_ms: float
     uptime_s: float
+    cpu_total_s: float = 0.0
+    """CPU seconds, user and system, since the process began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,176 @@
+"""All that the collector sees of this machine: the samplers, their rhythms, and one observation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Literal
+
+from tes_nb.collector.samplers import memory_track
+from tes_nb.collector.samplers.host import HostSampler
+from tes_nb.collector.samplers.http_window import HttpWindow
+from tes_nb.collector.samplers.memory_ring import Span
+from tes_nb.collector.samplers.memory_track import Cost, MemoryTrack
+from tes_nb.collector.samplers.portable import default_reader
+from tes_nb.collector.samplers.process import ProcessSampler
+from tes_nb.collector.samplers.shares import ShareSampler
+from tes_nb.collector.samplers.tmux import PERIOD_S as TMUX_PERIOD_S
+from tes_nb.collector.samplers.tmux import TmuxSampler
+from tes_nb.collector.samplers.workers import WorkerRegistry
+from tes_nb.model import Observation, SocketFacts
+
+WORKERS_PERIOD_S = 0.5
+SHARES_PERIOD_S = 0.5
+"""How often it is asked whether a PSS reading is due; the sampler itself decides."""
+HOST_PERIOD_S = 60.0
+_COMPLAIN_EVERY_S = 60.0
+
+logger = logging.getLogger("tes_nb.collector")
+
+
+class Observer:
+    """Owns the samplers. Call `tick()` on each point of the metrics grid; `observe()` is cheap at any time.
+
+    The CPU figures of an observation count from one tick to the next, so that all CPU time is in exactly one
+    metrics message, however many other observations (pushes, requests) lie between. Whoever never ticks gets
+    a new sample from `observe()` itself, at most once a period.
+    """
+
+    def __init__(
+        self,
+        observed_pid: int | None = None,
+        *,
+        period_s: float = 0.5,
+        worker_pids: Collection[int] = (),
+        own_pids: Collection[int] = (),
+        environ: Mapping[str, str] = os.environ,
+        http: HttpWindow | None = None,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
+        """Observe a process (`None` = this one) and its children.
+
+        `worker_pids` are listed as workers too; `own_pids` and what is below them are never found as workers:
+        pass nothing, this process is left out by itself when it observes another. `on_change` is called in
+        the loop when tmux or the registry changed. Raises ValueError for a worker pid that does not run.
+        """
+        self.observed_pid = os.getpid() if observed_pid is None else observed_pid
+        self._period_s = period_s
+        self._own_pids = {*own_pids, os.getpid()} - {self.observed_pid}
+        reader = default_reader()
+        self.shares = ShareSampler(reader)
+        self.process = ProcessSampler(self.observed_pid, reader=reader)
+        self.host = HostSampler(self.observed_pid, environ=environ)
+        self.tmux = TmuxSampler(environ=environ, on_change=on_change)
+        self.http = HttpWindow() if http is None else http
+        self.workers = WorkerRegistry(
+            self.observed_pid, reader=reader, shares=self.shares, exclude=self._excluded, on_change=on_change
+        )
+        self.memory = MemoryTrack(self.observed_pid, self.shares, reader=reader)
+        for pid in worker_pids:
+            self.workers.add(pid)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ticked = self._sampled = float("-inf")
+
+    def tick(self) -> None:
+        """Sample the observed process: a new grid point begins."""
+        self._ticked = self._sampled = time.monotonic()
+        self.process.sample(self._ticked)
+
+    def observe(
+        self,
+        now_wall_ms: int,
+        *,
+        sockets: SocketFacts,
+        total_routes: int = 0,
+        workers_port: Literal["answers", "silent"] = "answers",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Observation:
+        """Return what is known now; it reads nothing that it has not just sampled."""
+        self._sample_if_nobody_ticks()
+        return Observation(
+            wall_ms=now_wall_ms,
+            process=self.process.latest,
+            host=self.host.facts,
+            tmux=self.tmux.facts,
+            http=self.http.facts(total_routes),
+            sockets=sockets,
+            workers=self.workers.facts(),
+            workers_port=workers_port,
+            extra={} if extra is None else extra,
+        )
+
+    def span(self, start_ns: int, end_ns: int) -> Span | None:
+        """Return what a stretch of monotonic time took, such as a cell; `None` = it was not sampled."""
+        self._sample_memory()
+        return self.memory.between(start_ns, end_ns)
+
+    def cost(self) -> Cost:
+        """Return what kernel and children used since the observer began."""
+        self._sample_memory()
+        return self.memory.cost(self.host.facts)
+
+    async def start(self) -> None:
+        """Look once at everything, then go on in tasks of the running loop until `close()`."""
+        self.tick()
+        self._sample_memory()
+        await self.workers.refresh()
+        await self.tmux.refresh()
+        self._tasks = [
+            asyncio.create_task(self._repeat("memory", memory_track.PERIOD_S, self._look_quickly)),
+            asyncio.create_task(self._repeat("workers", WORKERS_PERIOD_S, self.workers.refresh)),
+            asyncio.create_task(self._repeat("shares", SHARES_PERIOD_S, self._refresh_shares)),
+            asyncio.create_task(self._repeat("tmux", TMUX_PERIOD_S, self.tmux.refresh)),
+            asyncio.create_task(self._repeat("host", HOST_PERIOD_S, self._refresh_host)),
+        ]
+
+    async def close(self) -> None:
+        """End the tasks, and a running tmux command. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+        self.shares.close()
+
+    async def _repeat(self, what: str, period_s: float, act: Callable[[], Awaitable[object]]) -> None:
+        """Call `act` on a grid, from one period on; missed points are left out, errors logged."""
+        loop = asyncio.get_running_loop()
+        started, complained = loop.time(), float("-inf")
+        while True:
+            passed = loop.time() - started
+            await asyncio.sleep(period_s - passed % period_s)
+            try:
+                await act()
+            except Exception:
+                if loop.time() - complained > _COMPLAIN_EVERY_S:
+                    complained = loop.time()
+                    logger.exception("Sampling %s failed; it goes on with the next sample.", what)
+
+    async def _look_quickly(self) -> None:
+        self.workers.notice_new()
+        self._sample_memory()
+
+    async def _refresh_host(self) -> None:
+        self.host.refresh()
+
+    async def _refresh_shares(self) -> None:
+        kernel = self.memory.kernel_member()
+        members = self.workers.members() if kernel is None else [kernel, *self.workers.members()]
+        await self.shares.refresh(members, time.monotonic())
+
+    def _sample_memory(self) -> None:
+        self.memory.sample(life.pid for life in self.workers.running() if life.is_child)
+
+    def _sample_if_nobody_ticks(self) -> None:
+        now = time.monotonic()
+        if now - self._ticked > 2 * self._period_s and now - self._sampled >= self._period_s:
+            self._sampled = now
+            self.process.sample(now)
+
+    def _excluded(self) -> Collection[int]:
+        return self._own_pids | self.tmux.own_pids

@@ -1,0 +1,156 @@
+"""One worker process from first sight to a minute after its end, and what makes it idle or working."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+
+from tes_nb.collector.samplers.reading import MemoryWords, Times
+from tes_nb.collector.samplers.worker_id import worker_id
+from tes_nb.model import WorkerFacts
+from tes_nb.model.observation import WorkerStatus
+
+BUSY_SHARE = 0.05
+"""A sample with at least this share of one core makes a worker "working"."""
+QUIET_SAMPLES = 2
+"""So many samples below it in a row make it "idle" again: a short pause is not the end of the work."""
+
+_NAME_MOST = 100
+
+
+class Activity:
+    """Tells idle from working by CPU use alone, with hysteresis in time. At first sight a worker is idle."""
+
+    def __init__(self) -> None:
+        self.status: WorkerStatus = "idle"
+        self._quiet = QUIET_SAMPLES
+
+    def add(self, share: float) -> None:
+        """Take in one sample: CPU seconds per second since the sample before."""
+        self._quiet = 0 if share >= BUSY_SHARE else self._quiet + 1
+        self.status = "idle" if self._quiet >= QUIET_SAMPLES else "working"
+
+
+class WorkerLife:
+    """A process that counts as a worker. `facts` is what everybody sees; it is replaced, never changed."""
+
+    def __init__(
+        self,
+        pid: int,
+        first: Times,
+        memory: MemoryWords | None,
+        *,
+        created_at_ms: int,
+        now: float,
+        name: str = "",
+    ) -> None:
+        """`name` is a given name; "" = the program's own, which changes when it executes another."""
+        self.pid = pid
+        self.born = first.born
+        self.given_name = name
+        self.is_child = False
+        """Whether it is a descendant of the observed process; else its pid was given."""
+        self.ended_at: float | None = None
+        """Monotonic seconds; `None` = it lives."""
+        self.times = first
+        """The last reading."""
+        self._at = now
+        self._activity = Activity()
+        words = memory or _only_rss(first)
+        self.facts = WorkerFacts(
+            id=worker_id(pid, first.born),
+            pid=pid,
+            name=safe_name(name or first.name),
+            kind="process",
+            status=self._activity.status,
+            created_at_ms=created_at_ms,
+            rss=words.rss,
+            heap_used=words.heap_used,
+            heap_total=words.heap_total,
+            external=words.external,
+            uss=None,
+            cpu_percent=0.0,
+            threads=first.threads,
+        )
+
+    def is_same(self, times: Times | None) -> bool:
+        """Return whether what was read is this worker, alive."""
+        return times is not None and not times.zombie and times.born == self.born
+
+    def sample(self, now: float, times: Times, memory: MemoryWords | None, uss: int | None) -> None:
+        """Take in one reading at monotonic second `now`. Equal times: nothing else changed."""
+        elapsed = now - self._at
+        share = max(0.0, times.cpu_s - self.times.cpu_s) / elapsed if elapsed > 0 else 0.0
+        unchanged = times == self.times
+        self._at, self.times = now, times
+        self._activity.add(share)
+        if unchanged:
+            self._rest(uss)
+            return
+        words = memory or _only_rss(times)
+        self.facts = replace(
+            self.facts,
+            name=safe_name(self.given_name or times.name),
+            status=self._activity.status,
+            rss=words.rss,
+            heap_used=words.heap_used,
+            heap_total=words.heap_total,
+            external=words.external,
+            uss=uss,
+            cpu_percent=round(share * 100, 1),
+            threads=times.threads,
+        )
+
+    def _rest(self, uss: int | None) -> None:
+        """Take in a reading in which it did nothing; most readings of most workers are like that."""
+        seen = self.facts
+        if seen.status != self._activity.status or seen.cpu_percent or seen.uss != uss:
+            self.facts = replace(seen, status=self._activity.status, cpu_percent=0.0, uss=uss)
+
+    def end(self, now: float, code: int | None, *, expected: bool = False) -> None:
+        """Take in its end, with that exit code (`None` = unknown, negative = killed by that signal).
+
+        A code other than 0 is an error, unless the end was asked for (`expected`). The memory stays as last
+        seen.
+        """
+        self.ended_at = now if self.ended_at is None else self.ended_at
+        failed = code is not None and code != 0 and not expected
+        self.facts = replace(
+            self.facts,
+            status="error" if failed else "terminated",
+            errors=int(failed),
+            last_error=exit_sentence(code) if failed and code is not None else None,
+            exit_code=code,
+            cpu_percent=0.0,
+        )
+
+
+def _only_rss(times: Times) -> MemoryWords:
+    return MemoryWords(times.rss, times.rss, None, None, None)
+
+
+def exit_sentence(code: int) -> str:
+    """Say an exit code in words: "exit code 3", "killed by SIGKILL"."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def safe_name(text: str) -> str:
+    """Return a name for display: one line, bounded, no control characters."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:_NAME_MOST]
+    )
+
+
+def short_lived(pid: int, name: str, *, wall_ms: int, now: float) -> WorkerLife:
+    """Return the life of a process of which only the end was told: it was too short to be seen."""
+    unseen = Times(
+        name=name or "process", born=0, zombie=True, threads=0, user_s=0, system_s=0, reaped_s=0, rss=0
+    )
+    life = WorkerLife(pid, unseen, None, created_at_ms=wall_ms, now=now)
+    life.facts = replace(life.facts, id=worker_id(pid, f"x{wall_ms}"))
+    return life

@@ -1,0 +1,266 @@
+"""The registry of workers: the observed process's descendants, pids that were given, and what others report.
+
+Rules, for the docs and for tests:
+
+- A process counts from the moment it is seen (a child of the main thread within 0.1 s, any other descendant
+  within 0.5 s, or later when there are more than 50) until it ends, also when its parent ends before it.
+- working: it used at least 5 % of a core in the last sample. idle: less than that in two samples in a row.
+- A process that vanishes, or is a zombie, is `terminated` with an unknown exit code, until the code is
+  reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by SIGKILL".
+- Who ended stays listed for 60 s.
+- At most 500 live processes, as many ended and as many reported workers are listed; `overflow` counts the
+  rest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from tes_nb.collector.samplers.children import ChildFinder
+from tes_nb.collector.samplers.pace import Pace
+from tes_nb.collector.samplers.portable import default_reader
+from tes_nb.collector.samplers.reading import ProcessReader, Times
+from tes_nb.collector.samplers.reported import ReportedWorkers
+from tes_nb.collector.samplers.shares import Member, ShareSampler
+from tes_nb.collector.samplers.worker_life import WorkerLife, short_lived
+from tes_nb.model import WorkerFacts
+
+CAP = 500
+KEEP_ENDED_S = 60.0
+
+
+def _nobody() -> Collection[int]:
+    return ()
+
+
+class WorkerRegistry:
+    """Knows all workers. Everything happens on one event loop; only `refresh` takes longer than a slice."""
+
+    def __init__(
+        self,
+        observed_pid: int | None = None,
+        *,
+        reader: ProcessReader | None = None,
+        shares: ShareSampler | None = None,
+        exclude: Callable[[], Collection[int]] = _nobody,
+        on_change: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        cap: int = CAP,
+    ) -> None:
+        """`None` observes this process. `exclude` gives pids that, with all below them, are no workers."""
+        self.observed_pid = os.getpid() if observed_pid is None else observed_pid
+        self.overflow = 0
+        """Descendants that are not listed because the registry is full."""
+        self.version = 0
+        """Rises with every change of who is listed and how each one is."""
+        self._reader = reader or default_reader()
+        self._finder = ChildFinder()
+        self._shares = shares
+        self._exclude = exclude
+        self._on_change = on_change
+        self._clock = clock
+        self._cap = cap
+        self._lives: dict[str, WorkerLife] = {}
+        self._running: dict[int, WorkerLife] = {}
+        self._dismissed: set[int] = set()
+        self._reported = ReportedWorkers(cap)
+        self._facts: tuple[WorkerFacts, ...] = ()
+        self._changed = False
+        self._surplus = 0
+        root = self._read(self.observed_pid)
+        self._root_born = None if root is None else root.born
+
+    # what is known
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return all listed workers, as of the last refresh or report. Costs nothing."""
+        return self._facts
+
+    def find(self, worker_id: str) -> WorkerFacts | None:
+        """Return the listed worker with that id; `None` = there is none."""
+        life = self._lives.get(worker_id)
+        if life is not None:
+            return life.facts
+        return next((worker for worker in self._reported.all() if worker.id == worker_id), None)
+
+    def running(self) -> list[WorkerLife]:
+        """Return the live processes."""
+        return list(self._running.values())
+
+    def members(self) -> list[Member]:
+        """Return the live processes as the share sampler wants them."""
+        return [Member(life.pid, life.born, life.facts.rss) for life in self._running.values()]
+
+    # what others tell
+
+    def add(self, pid: int, name: str = "") -> str:
+        """List a process whose pid was given, and return its id. Raises ValueError when that cannot be."""
+        life = self._running.get(pid)
+        if life is None:
+            times = self._read(pid)
+            if times is None or times.zombie:
+                raise ValueError(f"There is no running process {pid}; give the pid of one that runs.")
+            if len(self._running) >= self._cap:
+                raise ValueError(f"The registry is full: it lists at most {self._cap} live workers.")
+            life = self._adopt(pid, times)
+        life.given_name = name or life.given_name
+        self._publish()
+        return life.facts.id
+
+    def report_exit(self, pid: int, code: int, *, name: str = "", expected: bool = False) -> bool:
+        """Take in an exit code from a process's parent; negative = killed by that signal.
+
+        `expected` says that the end was asked for, so that no code is an error. A process that nobody saw is
+        listed as ended. Returns whether the report told something new.
+        """
+        if pid in self._exclude():
+            return False
+        now = self._clock()
+        life = self._ended_now(pid) or self._ended_before(pid)
+        if life is None:
+            life = short_lived(pid, name, wall_ms=time.time_ns() // 1_000_000, now=now)
+            self._lives[life.facts.id] = life
+        elif life.facts.exit_code is not None:
+            return False
+        if self._running.get(pid) is life:
+            del self._running[pid]
+        life.end(now, code, expected=expected)
+        self._changed = True
+        self._publish()
+        return True
+
+    def update_reported(self, workers: Iterable[WorkerFacts], *, source: str = "kernel") -> None:
+        """Replace the workers that `source` reports. Raises ValueError for a bad id or too many."""
+        before = {worker.id: _health(worker) for worker in self._reported.all()}
+        self._reported.update(source, workers)
+        self._changed |= before != {worker.id: _health(worker) for worker in self._reported.all()}
+        self._publish()
+
+    # what is seen
+
+    def notice_new(self) -> None:
+        """List new children of the observed process's main thread: one small read, ten times a second."""
+        children = self._finder.of_main_thread(self.observed_pid)
+        fresh = [pid for pid in children if pid not in self._running and pid not in self._dismissed]
+        if fresh and self._root_runs():
+            for pid in fresh:
+                self._consider(pid)
+            if self._changed:
+                self._publish()
+
+    async def refresh(self) -> None:
+        """Sample all processes and look for new ones, in slices. Twice a second, never two at a time."""
+        pace = Pace()
+        for life in list(self._running.values()):
+            self._sample(life)
+            await pace.turn()
+        await self._look_around(pace)
+        self._forget_ended()
+        self._publish()
+
+    async def _look_around(self, pace: Pace) -> None:
+        if not self._root_runs():
+            return
+        self._dismissed = set()
+        self._surplus = 0
+        known = [pid for pid, life in self._running.items() if life.is_child]
+        await self._finder.look(self.observed_pid, known, self._consider, pace)
+        self.overflow = self._surplus
+
+    def _consider(self, pid: int) -> bool:
+        """List a descendant of the observed process. Return whether it was not known as one."""
+        life = self._running.get(pid)
+        if life is None:
+            life = self._adopt_descendant(pid)
+        if life is None or life.is_child:
+            return False
+        life.is_child = True
+        return True
+
+    def _adopt_descendant(self, pid: int) -> WorkerLife | None:
+        """Return a new life; `None` = excluded, ended already, or there is no place for it."""
+        if pid in self._exclude():
+            return None
+        if len(self._running) >= self._cap:
+            self._surplus += 1
+            return None
+        times = self._read(pid)
+        if times is None or times.zombie:
+            self._dismissed.add(pid)
+            return None
+        return self._adopt(pid, times)
+
+    def _adopt(self, pid: int, times: Times) -> WorkerLife:
+        try:
+            memory = self._reader.memory(pid)
+        except OSError:
+            memory = None
+        created_s = time.time() - self._reader.age_s(times.born)
+        life = WorkerLife(pid, times, memory, created_at_ms=round(created_s * 1000), now=self._clock())
+        self._lives[life.facts.id] = self._running[pid] = life
+        self._changed = True
+        return life
+
+    def _sample(self, life: WorkerLife) -> None:
+        """Read one process again, and see whether it is still the same."""
+        if life.ended_at is not None:  # reported since this refresh began
+            return
+        try:
+            times = self._reader.times(life.pid)
+            changed = life.is_same(times) and times != life.times
+            memory = self._reader.memory(life.pid) if changed else None
+        except OSError:  # no descriptor left: that says nothing about the process
+            return
+        before = _health(life.facts)
+        if times is not None and life.is_same(times):
+            uss = None if self._shares is None else self._shares.uss(life.pid, life.born)
+            life.sample(self._clock(), times, memory, uss)
+        else:
+            del self._running[life.pid]
+            life.end(self._clock(), None)
+        self._changed |= before != _health(life.facts)
+
+    def _read(self, pid: int) -> Times | None:
+        try:
+            return self._reader.times(pid)
+        except OSError:
+            return None
+
+    def _root_runs(self) -> bool:
+        times = self._read(self.observed_pid)
+        return times is not None and times.born == self._root_born
+
+    def _ended_now(self, pid: int) -> WorkerLife | None:
+        """Return the listed process of that pid if it runs no more."""
+        life = self._running.get(pid)
+        return None if life is None or life.is_same(self._read(pid)) else life
+
+    def _ended_before(self, pid: int) -> WorkerLife | None:
+        """Return the one of that pid that ended last."""
+        ended = [life for life in self._lives.values() if life.pid == pid and life.ended_at is not None]
+        return ended[-1] if ended else None
+
+    def _forget_ended(self) -> None:
+        ended = [life for life in self._lives.values() if life.ended_at is not None]
+        oldest = self._clock() - KEEP_ENDED_S
+        surplus = len(ended) - self._cap
+        for index, life in enumerate(ended):
+            if index < surplus or (life.ended_at or 0.0) <= oldest:
+                del self._lives[life.facts.id]
+                self._changed = True
+
+    def _publish(self) -> None:
+        """Renew what everybody sees, and tell of a change."""
+        self._facts = (*(life.facts for life in self._lives.values()), *self._reported.all())
+        if self._changed:
+            self._changed = False
+            self.version += 1
+            if self._on_change is not None:
+                self._on_change()
+
+
+def _health(worker: WorkerFacts) -> tuple[object, ...]:
+    """Return what makes a push: the same that the stream calls a change, and the name."""
+    return worker.status, worker.errors, worker.last_error, worker.name
