@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Message, Stream
-from tes_nb.session.ingest import Ingest
+from tes_nb.model import Kind, Message, Opcode, Stream
 from tes_nb.session.listeners import Listeners
 from tes_nb.session.state import FeedState
+from tes_nb.session.told import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.waiting import wait_async, wait_blocking
+from tes_nb.store.columns import DEFAULT_CAP
 from tes_nb.store.frames import describe
+from tes_nb.store.frames import frame as frame_of
 from tes_nb.store.tables import StreamStore
 from tes_nb.views import cards
 
@@ -36,7 +38,7 @@ class Feed:
         source: str,
         *,
         live: bool = True,
-        row_cap: int = 1_000_000,
+        row_cap: int = DEFAULT_CAP,
         relay_state: Callable[[], str | None] = lambda: None,
         check: Callable[[], None] = lambda: None,
         subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
@@ -45,7 +47,6 @@ class Feed:
         self.source = source
         self.live = live
         self.store = StreamStore(stream, cap=row_cap)
-        self._ingest = Ingest(stream, self.store)
         self._listeners = Listeners()
         self._relay_state = relay_state
         self._check = check
@@ -57,11 +58,10 @@ class Feed:
 
     def take(self, message: Message) -> None:
         """Take one message of the relay. Called on the background thread, in the order of the source."""
-        latest = self._ingest.latest
-        self._ingest.take(message)
-        if self._ingest.latest is not latest:
+        decoded = self.store.receive(message)
+        if decoded is not None and decoded.kind is Kind.DATA:
             self._last_data_mono = time.monotonic()
-        if message.opcode:
+        if message.opcode != Opcode.EVENT:
             self._listeners.publish(message)
 
     def close(self) -> None:
@@ -81,12 +81,12 @@ class Feed:
         """How the feed is doing; `str()` of it is one line."""
         self._raise_pending()
         return FeedState.of(
-            upstream=self._ingest.state,
+            upstream=self.store.state,
             relay=None if self._closed else self._relay_state(),
             closed=self._closed or not self.live,
             silent_s=time.monotonic() - self._last_data_mono if self._last_data_mono else None,
             period_s=self.stream.period_s,
-            undecoded=self.store.undecoded_total,
+            undecoded=self.store.counts().kinds.get(Kind.UNDECODED, 0),
             gaps=len(self.store.gaps),
         )
 
@@ -103,29 +103,34 @@ class Feed:
     @property
     def rows(self) -> int:
         """Rows received in the main table, dropped ones included."""
-        return self.store.total_rows(self.stream.main)
+        return self.store.main.total
 
     @property
     def messages(self) -> int:
         """Messages received."""
-        return self._ingest.messages
+        return self.store.counts().messages
 
     @property
     def latest(self) -> Any:
         """The last data message in wire form; `None` = none yet."""
         self._raise_pending()
-        message = self._ingest.latest
+        message = self.store.latest
         return None if message is None else message.json()
 
     @property
     def errors(self) -> pd.DataFrame:
         """The newest messages that did not decode: time, reason, sentence, size, first bytes."""
-        return self.store.undecoded_frame()
+        return undecoded_frame(self.store.undecoded)
 
     @property
     def gaps(self) -> pd.DataFrame:
         """Holes in what was received: conn, last_seen, lost_at, back_at, cause, missing."""
-        return self.store.gaps_frame()
+        return gaps_frame(self.store.gaps)
+
+    @property
+    def marks(self) -> pd.DataFrame:
+        """What was marked: time, label."""
+        return marks_frame(self.store.marks)
 
     def frame(
         self,
@@ -145,14 +150,14 @@ class Feed:
         copy=False gives a read-only frame at once. gaps=True puts a row of NA into each gap.
         """
         self._raise_pending()
-        return self.store.frame(
-            self._known(table),
+        return frame_of(
+            self.store.tables[self._known(table)],
             start=start,
             end=end,
             last=last,
             tz=tz,
             copy=copy,
-            gaps=gaps,
+            gaps=self.store.gaps if gaps else None,
             now_ns=time.time_ns() if self.live and not self._closed else None,
         )
 

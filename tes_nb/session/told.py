@@ -1,0 +1,52 @@
+"""Gaps, marks and undecoded messages as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from tes_nb.store.tables import Undecoded
+from tes_nb.wire.events import Gap, Mark
+
+FIRST_BYTES = 32
+_TIME = "datetime64[ns, UTC]"
+
+
+def gaps_frame(gaps: Iterable[Gap]) -> pd.DataFrame:
+    """Return a row per gap; `back_at` is NA while it is open, `missing` where nobody can know."""
+    rows = [(gap.conn, gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing) for gap in gaps]
+    frame = pd.DataFrame(rows, columns=["conn", "last_seen", "lost_at", "back_at", "cause", "missing"], dtype=object)
+    dtypes = {"conn": "int64", "cause": "str", "missing": "Int64"}
+    return _timed(frame, ("last_seen", "lost_at", "back_at")).astype(dtypes)
+
+
+def marks_frame(marks: Iterable[Mark]) -> pd.DataFrame:
+    """Return a row per mark: time, label."""
+    frame = pd.DataFrame([(mark.at_ns, mark.label) for mark in marks], columns=["time", "label"], dtype=object)
+    return _timed(frame, ("time",)).astype({"label": "str"})
+
+
+def undecoded_frame(undecoded: Iterable[Undecoded]) -> pd.DataFrame:
+    """Return a row per message: time, seq, reason, sentence, size in bytes, the first bytes in hex."""
+    rows = [
+        (
+            one.message.t_wall_ns,
+            one.message.seq,
+            one.reason,
+            one.sentence,
+            len(one.message.payload),
+            one.message.payload[:FIRST_BYTES].hex(" "),
+        )
+        for one in undecoded
+    ]
+    names = ["time", "seq", "reason", "sentence", "size", "first_bytes"]
+    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    dtypes = {"seq": "int64", "size": "int64", "reason": "str", "sentence": "str", "first_bytes": "str"}
+    return _timed(frame, ("time",)).astype(dtypes)
+
+
+def _timed(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    for name in names:
+        frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="ns", utc=True).astype(_TIME)
+    return frame
