@@ -19,6 +19,7 @@ from tes_nb.model.stream import (
     Producer,
     Row,
     Stream,
+    TokenSource,
 )
 from tes_nb.model.table import Column, ColumnKind, Dtype, Table
 
@@ -44,5 +45,6 @@ __all__ = [
     "Stream",
     "Table",
     "TmuxFacts",
+    "TokenSource",
     "WorkerFacts",
 ]

@@ -41,7 +41,22 @@ class Decoded:
     sent_at_ns: int | None = None
     """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
     notes: tuple[str, ...] = ()
-    """What could not be read in an otherwise readable message, one sentence each."""
+    """What could not be read, one sentence for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where a fresh bearer token comes from before each connection, and how a connection presents it."""
+
+    url: str
+    headers: Mapping[str, str]
+    """What the request must carry."""
+    nonce: str | None = None
+    """The query parameter that takes a random number; `None` = none does."""
+    auth: Literal["header", "query"] = "header"
+    """`Authorization: Bearer …`, or `query` behind the WebSocket's URL."""
+    query: str = "?token={token}"
+    """For "query": {token} is the token, {channels} the wanted channels joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +64,14 @@ class Endpoint:
     """Where a stream listens."""
 
     port: Literal["status", "workers", "none"]
-    """Which of TES's two ports; "none" = no place on them (an external URL, or our relay only)."""
+    """Which of TES's two ports; "none" = no place on them: `path` is a whole URL, or "" = our relay only."""
     path: str
     aliases: tuple[str, ...] = ()
     """Other paths under which peers serve the same stream, tried in this order."""
     poll: str | None = None
     """HTTP path with the same content, for peers without the WebSocket; `None` = there is none."""
+    token: TokenSource | None = None
+    """`None` = a connection needs no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +126,9 @@ class Stream:
     period_s: float
     """The longest silence that is normal, in seconds; three of them make a stream stale."""
     decode: Callable[[Message], Decoded]
-    """Raises `DecodeError` for what is not this stream; nothing else."""
+    """Raises `DecodeError` for what is not this stream; nothing else. A stream with a table `raw` raises
+    nothing: it answers UNDECODED with a row there, and a row and a note for each fault in a readable message.
+    """
     classify: Callable[[Message], Kind]
     """The kind alone, much cheaper than `decode`; never raises."""
     fold: Callable[[dict[str, Any], Message, Decoded], Mapping[str, Sequence[Row]]] | None = None

@@ -46,7 +46,7 @@ class Token:
     __slots__ = ("_fetched_at_s", "_lifetime_s", "_secret")
 
     def __init__(self, secret: str, *, fetched_at_s: float, lifetime_s: float | None) -> None:
-        """Take the text, when it was fetched (monotonic clock) and its life (seconds; `None` = unknown)."""
+        """Take the text, when it was fetched (monotonic) and its life in seconds (`None` = unknown)."""
         self._secret = secret
         self._fetched_at_s = fetched_at_s
         self._lifetime_s = lifetime_s
@@ -65,11 +65,11 @@ class Token:
         return now_s - self._fetched_at_s
 
     def remaining_s(self, now_s: float) -> float | None:
-        """Return the seconds to the expiry, negative after it; `None` = unknown; `now_s` is monotonic."""
+        """Return the seconds to the expiry, negative after it, or `None`; `now_s` is monotonic."""
         return None if self._lifetime_s is None else self._lifetime_s - self.age_s(now_s)
 
     def due_s(self, ahead_s: float = 5.0) -> float | None:
-        """Return when the next token is due on the monotonic clock, `ahead_s` before expiry; `None` = unknown.
+        """Return when the next token is due (monotonic), `ahead_s` before the expiry; `None` = unknown.
 
         A token that lives less than twice as long is due in the middle of its life.
         """
@@ -101,9 +101,7 @@ def read_token(body: bytes, *, fetched_at_s: float, server_date_s: float | None 
     if server_date_s is not None and expires <= server_date_s:
         raise _no_token("expired")
     issued = _seconds(claims, "iat")
-    begin = issued if issued is not None else server_date_s
-    if begin is not None and expires <= begin:
-        raise _no_token("expired")
+    begin = issued if issued is not None and issued < expires else server_date_s
     lifetime = None if begin is None else expires - begin
     return Token(text.decode("ascii"), fetched_at_s=fetched_at_s, lifetime_s=lifetime)
 

@@ -1,0 +1,110 @@
+"""NowGoal: football and basketball scores, odds and ticks, as its site pushes them.
+
+Endpoint `wss://live.nowgoal26.com/ws` with a bearer token of a minute; another form of it, with the token in
+the query, is an alias. Messages are text or binary, binary ones deflated (zlib, gzip, raw) or not. Inside is
+JSON or XML:
+
+    ok                                                                      keepalive, no data
+    <c refresh="0"><h><![CDATA[1828723^1^1^0^^^0^0^0^0^2020-…]]></h></c>    change_xml, nba_change_xml
+    <c><match><m>3018359,17535243,0,1.20,0.63,…</m></match></c>             ch_goal8_xml, ch_nbaGoal8_xml
+    {"channel": "change_xml", "data": "<c …>"}                              the same in an envelope
+    {"gameId": "007", "oddsType": "moneyline", "oldValue": 1.85, …}         a tick
+
+What cannot be read is absent, never guessed: the row keeps the rest, and each fault has a row in `raw` and a
+note. A message that cannot be read at all is UNDECODED with one of each; `decode` raises nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, TokenSource
+from tes_nb.streams.nowgoal_channels import ALIASES, DEFAULT, resolve, subscription
+from tes_nb.streams.nowgoal_json import read_json
+from tes_nb.streams.nowgoal_reading import Reading
+from tes_nb.streams.nowgoal_tables import COMPANIES, STATES, TABLES
+from tes_nb.streams.nowgoal_xml import read_xml
+from tes_nb.wire.inflate import inflate, peek
+from tes_nb.wire.xml_guard import text_of
+
+KEEPALIVE: Final = b"ok"
+_BOM: Final = b"\xef\xbb\xbf"
+_ECHO: Final = b'{"type":0,"channels":'
+"""How our own request for channels begins."""
+
+
+def decode(message: Message) -> Decoded:
+    """Return the rows of a message. Raises nothing: what is unreadable is told in `raw` and `notes`."""
+    reading = Reading(message)
+    try:
+        text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
+        kind = _read(text.strip(), reading)
+    except DecodeError as error:
+        reading.fault(error.reason, str(error))
+        kind = Kind.DATA
+    return Decoded(kind) if kind is not Kind.DATA else reading.decoded()
+
+
+def _read(text: bytes, reading: Reading) -> Kind:
+    """Read inflated text; the rows and faults go to `reading`."""
+    if text == KEEPALIVE:
+        return Kind.KEEPALIVE
+    if text.startswith((b"<", _BOM + b"<")):
+        read_xml(text_of(text), reading)
+    elif text.startswith((b"{", b"[", _BOM)):
+        return Kind.DATA if read_json(text, reading) else Kind.ECHO
+    else:
+        raise DecodeError(
+            "The message is neither JSON nor XML, nor the keepalive. The raw message is kept.",
+            reason="unknown form" if text else "empty",
+        )
+    return Kind.DATA
+
+
+def classify(message: Message) -> Kind:
+    """Return what a message seems to be from its first bytes. Never raises."""
+    payload = message.payload
+    head = (payload[:32] if message.opcode == Opcode.TEXT else peek(payload, 32)).lstrip()
+    if head.startswith((b"{", b"[", b"<", _BOM)):
+        return Kind.ECHO if head.startswith(_ECHO) else Kind.DATA
+    return Kind.KEEPALIVE if head.rstrip() == KEEPALIVE else Kind.UNDECODED
+
+
+STREAM: Final = Stream(
+    name="nowgoal",
+    doc="Football and basketball scores and odds, pushed by NowGoal's site; external.",
+    endpoint=Endpoint(
+        port="none",
+        path="wss://live.nowgoal26.com/ws",
+        aliases=("wss://www.nowgoal26.com:9800/stream",),
+        token=TokenSource(
+            url="https://live.nowgoal26.com/ajax/getwebsockettoken",
+            headers={
+                "Accept": "*/*",
+                "Origin": "https://live.nowgoal26.com",
+                "Referer": "https://live.nowgoal26.com/basketball",
+            },
+            nonce="rnum",
+            query="?channels={channels}&&token={token}",
+        ),
+    ),
+    tables=TABLES,
+    main="scores",
+    period_s=20.0,
+    decode=decode,
+    classify=classify,
+    subscription=subscription,
+)
+
+__all__ = [
+    "ALIASES",
+    "COMPANIES",
+    "DEFAULT",
+    "STATES",
+    "STREAM",
+    "classify",
+    "decode",
+    "resolve",
+    "subscription",
+]

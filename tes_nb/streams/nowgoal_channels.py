@@ -1,0 +1,83 @@
+"""NowGoal's channels: their names, our short names for them, and what a name says about its content."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tes_nb.streams.nowgoal_tables import COMPANIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Family = Literal["football scores", "basketball scores", "football odds", "basketball odds"]
+
+FOOTBALL_SCORES: Final = "change_xml"
+FOOTBALL_ODDS: Final = "ch_goal8_xml"
+BASKETBALL_SCORES: Final = "nba_change_xml"
+BASKETBALL_ODDS: Final = "ch_nbaGoal8_xml"
+
+ALIASES: Final = {
+    "scores": FOOTBALL_SCORES,
+    "odds": FOOTBALL_ODDS,
+    "basketball_scores": BASKETBALL_SCORES,
+    "basketball_odds": BASKETBALL_ODDS,
+}
+"""Our short names → the wire's names."""
+
+DEFAULT: Final = (FOOTBALL_SCORES, FOOTBALL_ODDS)
+"""What is asked for when nobody says which."""
+
+_ODDS: Final = re.compile(r"ch_(goal|nbaGoal)([0-9]{1,6})_xml")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def resolve(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the wire's names for ours or theirs, each once, in order; () = the default.
+
+    Raises ValueError for what cannot be a channel's name.
+    """
+    wanted = [ALIASES.get(name, name) for name in names] or DEFAULT
+    for name in wanted:
+        if not (isinstance(name, str) and _NAME.fullmatch(name) and name.endswith("_xml")):
+            raise ValueError(
+                f"{name!r} is no channel of NowGoal: use {', '.join(ALIASES)}, or a name of the wire that "
+                f"ends in _xml, such as {FOOTBALL_ODDS}."
+            )
+    return tuple(dict.fromkeys(wanted))
+
+
+def subscription(names: Sequence[str]) -> bytes:
+    """Return the text that asks for these channels and no others. Raises ValueError as `resolve` does."""
+    return json.dumps({"type": 0, "channels": list(resolve(names))}, separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=256)
+def family_of(channel: str | None) -> Family | None:
+    """Return what travels on a channel; `None` = its name does not say."""
+    if channel == FOOTBALL_SCORES:
+        return "football scores"
+    if channel == BASKETBALL_SCORES:
+        return "basketball scores"
+    found = _ODDS.fullmatch(channel or "")
+    if found is None:
+        return None
+    return "football odds" if found[1] == "goal" else "basketball odds"
+
+
+@lru_cache(maxsize=256)
+def company_of(channel: str) -> tuple[str | None, str | None]:
+    """Return the id and the name of the company a channel of odds belongs to; `None` = unknown."""
+    found = _ODDS.fullmatch(channel)
+    return (found[2], COMPANIES.get(found[2])) if found else (None, None)
+
+
+def named_in(envelope: dict[str, Any]) -> str | None:
+    """Return the channel that a JSON envelope names, under `channel` or as the value of any key."""
+    named = envelope.get("channel")
+    if isinstance(named, str) and _NAME.fullmatch(named):
+        return named
+    texts = (value for value in envelope.values() if isinstance(value, str))
+    return next((text for text in texts if len(text) <= 64 and family_of(text)), None)  # noqa: PLR2004 - as _NAME

@@ -1,0 +1,183 @@
+"""One field of a NowGoal record → one value. What is not exactly a number is none: no guess, no zero.
+
+Fields repeat all day (`0`, `1`, `1.20`), so each kind of field is a dictionary that fills itself: a text that
+was met before costs one look-up. A text that cannot be read is never stored and raises `UnreadableError`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tes_nb.streams.nowgoal_tables import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+V = TypeVar("V")
+
+_REMEMBERED: Final = 50_000
+"""Texts a memory holds at most; a whole match day needs far fewer."""
+_LONGEST: Final = 32
+"""Characters of the longest text worth reading as a number or time."""
+_INTEGER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,12})?", re.ASCII)
+_INSTANT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_SISTER_INSTANT: Final = re.compile(r"(\d{4}),(\d\d?),(\d\d?),(\d\d?),(\d\d?),(\d\d?)", re.ASCII)
+_SISTER_DATE: Final = re.compile(r"(\d\d?)-(\d\d?)", re.ASCII)
+_CLOCK: Final = re.compile(r"(\d\d?):(\d\d)", re.ASCII)
+_NS: Final = 1_000_000_000
+
+
+NAN: Final = float("nan")
+"""The absent number of a float64 column: always this one object, so that equal rows compare equal."""
+
+
+class UnreadableError(Exception):
+    """A field does not hold what belongs there."""
+
+    def __init__(self, text: str, *, reason: str = "unreadable field", kept: Any = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.kept = kept
+        """What can be read all the same; `None` = nothing."""
+
+
+class Memory(dict[str, V]):
+    """Text → value, read once by `read` and remembered; "" is the value of an empty field."""
+
+    def __init__(self, what: str, read: Callable[[str], V], *, empty: V, longest: int = _LONGEST) -> None:
+        """Take what belongs there in words ("a price"), how it is read, and the value of an empty field."""
+        super().__init__({"": empty})
+        self.what = what
+        self.empty = empty
+        self._read = read
+        self._longest = longest
+
+    def __missing__(self, text: str) -> V:
+        if len(text) > self._longest:
+            raise UnreadableError(text)
+        value = self._read(text)
+        if len(self) < _REMEMBERED:
+            self[text] = value
+        return value
+
+
+def _integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise UnreadableError(text)
+    return int(text)
+
+
+def _state(text: str) -> tuple[int | None, str | None]:
+    number = _integer(text)
+    if number not in STATES:
+        raise UnreadableError(text, reason="unknown state", kept=(number, None))
+    return number, STATES[number]
+
+
+def _decimal(text: str) -> Decimal:
+    if _DECIMAL.fullmatch(text) is None:
+        raise UnreadableError(text)
+    return Decimal(text)
+
+
+def _line(text: str) -> float:
+    return float(_decimal(text.removeprefix("+")))
+
+
+def _price(text: str) -> float:
+    price = _decimal(text)
+    if price.is_signed():
+        raise UnreadableError(text)
+    return float(price)
+
+
+def _hong_kong(text: str) -> float:
+    _price(text)
+    return float(_decimal(text) + 1)  # in decimals: 0.57 + 1 is 1.57, not 1.5699999999999998
+
+
+def _flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise UnreadableError(text)
+    return text == "1"
+
+
+def _parts(pattern: re.Pattern[str], text: str) -> list[int]:
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise UnreadableError(text)
+    return [int(part) for part in found.groups()]
+
+
+def unix_ns(year: int, month: int, day: int, *time: int) -> int:
+    """Return a UTC time (of `time`: hour, minute, second; 0 if left out) as Unix nanoseconds.
+
+    Raises `UnreadableError` for a 31st of February and for years outside 1678 to 2261.
+    """
+    hour, minute, second = (*time, 0, 0, 0)[:3]
+    try:
+        nanoseconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) * _NS
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    if abs(nanoseconds) >= 2**63:
+        raise UnreadableError("outside the years that a column can hold")
+    return nanoseconds
+
+
+def _instant(text: str) -> int:
+    return unix_ns(*_parts(_INSTANT, text))
+
+
+def _sister_instant(text: str) -> int:
+    year, month, day, *rest = _parts(_SISTER_INSTANT, text)
+    return unix_ns(year, month + 1, day, *rest)  # months from 0, as JavaScript counts
+
+
+def _month_and_day(text: str) -> tuple[int, int] | None:
+    month, day = _parts(_SISTER_DATE, text)
+    unix_ns(2000, month, day)  # a leap year: 02-29 may be one
+    return month, day
+
+
+def _clock(text: str) -> tuple[int, int] | None:
+    hour, minute = _parts(_CLOCK, text)
+    unix_ns(2000, 1, 1, hour, minute)
+    return hour, minute
+
+
+INTEGERS: Final[Memory[int | None]] = Memory("a whole number", _integer, empty=None)
+FLAGS: Final[Memory[bool | None]] = Memory("a flag", _flag, empty=None)
+STATE: Final[Memory[tuple[int | None, str | None]]] = Memory("a known state", _state, empty=(None, None))
+LINES: Final[Memory[float]] = Memory("a number", _line, empty=NAN)
+PRICES: Final[Memory[float]] = Memory("a price", _price, empty=NAN)
+HONG_KONG: Final[Memory[float]] = Memory("a price", _hong_kong, empty=NAN)
+INSTANTS: Final[Memory[int | None]] = Memory("a time", _instant, empty=None)
+SISTER_INSTANTS: Final[Memory[int | None]] = Memory("a time", _sister_instant, empty=None)
+DATES: Final[Memory[tuple[int, int] | None]] = Memory("a date", _month_and_day, empty=None)
+CLOCKS: Final[Memory[tuple[int, int] | None]] = Memory("a time of day", _clock, empty=None)
+
+
+class Lenient:
+    """A memory that answers what cannot be read with what can be kept of it, and reports the rest."""
+
+    def __init__(self, memory: Memory[Any], report: Callable[[str, str], object]) -> None:
+        """Take the memory, and what to call with a reason and a half-sentence."""
+        self._memory = memory
+        self._report = report
+
+    def __getitem__(self, text: str) -> Any:
+        try:
+            return self._memory[text]
+        except UnreadableError as error:
+            self._report(error.reason, f"{shown(text)} is not {self._memory.what}")
+            return self._memory.empty if error.kept is None else error.kept
+
+
+def shown(text: object) -> str:
+    """Return untrusted text for a sentence: quoted, escaped, short."""
+    quoted = ascii(text)
+    return quoted if len(quoted) <= _LONGEST + 2 else f"{quoted[:_LONGEST]}…"

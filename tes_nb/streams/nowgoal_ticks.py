@@ -1,0 +1,197 @@
+"""TES ticks in any spelling → rows, with a fault for each thing that is missing or cannot be read.
+
+    {"gameId": "007", "bookmakerId": "nowgoal-ws", "oddsType": "moneyline",
+     "oldValue": 1.85, "newValue": 1.92, "timestamp": 1767225600000,
+     "market": {"homeTeam": "Duke", "awayTeam": "UNC", "league": "ncaab"}}
+    {"oddsChange": {"id": "007", "type": "ml", "old": 1.85, "new": 1.92, "time": 1767225600000, …}}
+    <oddsChange gameId="007" type="prop" old="1.85" new="1.92" time="1767225600000">
+      <market home="Duke" away="UNC" league="ncaab"/><player id="23" name="A. Player" stat="points"/>
+    </oddsChange>
+
+All parts of the normal form are expected (those of the player for props only); the bookmaker alone has a
+default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tes_nb.errors import FrameTooLarge
+from tes_nb.streams.nowgoal_fields import LINES, NAN, Memory, UnreadableError, shown
+from tes_nb.streams.nowgoal_reading import MAX_RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tes_nb.model import Row
+    from tes_nb.streams.nowgoal_reading import Reading
+
+Fields = Mapping[str, Any]
+Report = Callable[[str, str], object]
+
+BOOKMAKER: Final = "nowgoal-ws"
+"""Who quotes where the message does not say."""
+
+TYPES: Final = {
+    "moneyline": "moneyline",
+    "ml": "moneyline",
+    "spread": "spread",
+    "line": "spread",
+    "total": "total",
+    "overunder": "total",
+    "ou": "total",
+    "player_prop": "player_prop",
+    "prop": "player_prop",
+}
+"""Words for the kind of odds → ours."""
+
+LEAGUE_NAMES: Final = {
+    "wncaab": "WNCAAB",
+    "ncaab": "WNCAAB",
+    "nba": "NBA",
+    "euroleague": "EuroLeague",
+    "euro": "EuroLeague",
+}
+"""Leagues in lower-case letters → their names; others keep the lower-case letters."""
+
+WRAPPERS: Final = ("oddsChange", "odds", "change")
+"""Keys under which JSON may put a tick, or several."""
+
+NS_PER_MS: Final = 1_000_000
+LATEST_MS: Final = (2**63 - 1) // NS_PER_MS
+"""The last millisecond that a column can hold."""
+
+_CERTAIN: Final = frozenset({"gameId", "oddsType", "oldValue", "newValue", "old", "new"})
+_POSSIBLE: Final = frozenset({"id", "type", "time", "timestamp"})
+
+
+def _league(text: str) -> str:
+    letters = "".join(filter(str.isalpha, text.lower()))
+    if not letters:
+        raise UnreadableError(text)
+    return LEAGUE_NAMES.get(letters, letters)
+
+
+LEAGUES: Final[Memory[str | None]] = Memory("a league", _league, empty=None, longest=200)
+"""Any spelling of a league → its one name."""
+
+
+def is_tick(fields: Fields, *, certainly: bool = False) -> bool:
+    """Whether a JSON object is a tick, however incomplete; `certainly` = whatever else is in it."""
+    return not _CERTAIN.isdisjoint(fields) or (not certainly and len(_POSSIBLE.intersection(fields)) > 1)
+
+
+def read_ticks(ticks: Sequence[Fields], reading: Reading) -> None:
+    """Read ticks in any spelling into `ticks`."""
+    if len(ticks) > MAX_RECORDS:
+        raise FrameTooLarge(
+            f"A message of more than {MAX_RECORDS} ticks was refused. The raw message is kept."
+        )
+    rows = (tick_row(fields, reading) for fields in ticks)
+    reading.add("ticks", [row for row in rows if row is not None])
+
+
+def tick_row(fields: Fields, reading: Reading) -> Row | None:
+    """Return the row of one tick; `None` = nothing of it is readable."""
+    game = fields.get("gameId", fields.get("id"))
+
+    def report(reason: str, what: str) -> None:
+        reading.fault(reason, f"Tick of game {shown(game)}: {what}.")
+
+    taker = _Taker(report)
+    market = taker.part(fields, "market", expected=True)
+    player = taker.part(fields, "player", expected=False)
+    kind = taker.take(_type, (fields, "oddsType"), (fields, "type"))
+    prop = kind == "player_prop"
+    values = (
+        taker.take(_identity, (fields, "gameId"), (fields, "id")),
+        taker.take(_identity, (fields, "bookmakerId"), expected=False),
+        kind,
+        taker.take(_number, (fields, "oldValue"), (fields, "old")),
+        taker.take(_number, (fields, "newValue"), (fields, "new")),
+        taker.take(_instant, (fields, "timestamp"), (fields, "time")),
+        taker.take(_identity, (market, "homeTeam"), (market, "home"), expected=bool(market)),
+        taker.take(_identity, (market, "awayTeam"), (market, "away"), expected=bool(market)),
+        taker.take(_league_of, (market, "league"), expected=bool(market)),
+        taker.take(_identity, (fields, "playerId"), (player, "id"), expected=prop),
+        taker.take(_identity, (fields, "playerName"), (player, "name"), expected=prop),
+        taker.take(_identity, (fields, "statType"), (player, "stat"), expected=prop),
+    )
+    if all(value is None for value in values):
+        return None
+    game_id, bookmaker, _, old, new, *rest = values
+    old, new = (NAN if value is None else value for value in (old, new))
+    return (reading.channel, game_id, bookmaker or BOOKMAKER, kind, old, new, *rest)
+
+
+class _Taker:
+    """Takes values out of mappings under any of their names, and reports what is missing or unreadable."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def part(self, fields: Fields, name: str, *, expected: bool) -> Fields:
+        """Return an inner object; an empty one when it is missing or none."""
+        inner = fields.get(name)
+        if isinstance(inner, Mapping) and inner:
+            return inner
+        if inner:
+            self._report("unreadable field", f"{name} is {shown(inner)}")
+        elif expected:
+            self._report("missing field", f"it has no {name}")
+        return {}
+
+    def take(self, read: Callable[[Any], Any], *places: tuple[Fields, str], expected: bool = True) -> Any:
+        """Return the value in the first place that has one; `None` = there is none, or it cannot be read."""
+        for fields, name in places:
+            value = fields.get(name)
+            if value is None or value == "":
+                continue
+            try:
+                return read(value)
+            except UnreadableError:
+                self._report("unreadable field", f"{name} is {shown(value)}")
+                return None
+        if expected:
+            self._report("missing field", f"it has no {places[0][1]}")
+        return None
+
+
+def _identity(value: Any) -> str:
+    """Read text that names something; a whole number stands for its digits."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise UnreadableError(str(type(value)))
+
+
+def _type(value: Any) -> str:
+    kind = TYPES.get(value.strip().lower()) if isinstance(value, str) else None
+    if kind is None:
+        raise UnreadableError(str(type(value)))
+    return kind
+
+
+def _league_of(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UnreadableError(str(type(value)))
+    return _league(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        return LINES[value.strip()]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UnreadableError(str(type(value)))
+    return float(value)
+
+
+def _instant(value: Any) -> int:
+    """Read Unix milliseconds, as a number or its text, into nanoseconds."""
+    milliseconds = _number(value)
+    if not 0 <= milliseconds <= LATEST_MS:
+        raise UnreadableError("outside the years that a column can hold")
+    return round(milliseconds) * NS_PER_MS

@@ -1,0 +1,136 @@
+"""NowGoal's XML → records: `<h>` scores, `<m>` odds, `<oddsChange>` ticks.
+
+    <c refresh="0"><h><![CDATA[1828723^1^1^0…]]></h>…</c>
+    <c><match><m>3018359,17535243,0,1.20…</m>…</match></c>
+
+A message that looks exactly like these, as nearly all do, is taken apart by its separators, after counting
+has proved that nothing else is in it. Everything else goes through expat.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from tes_nb.errors import DecodeError, FrameTooLarge
+from tes_nb.streams.nowgoal_fields import shown
+from tes_nb.streams.nowgoal_odds import read_odds
+from tes_nb.streams.nowgoal_reading import MAX_RECORDS
+from tes_nb.streams.nowgoal_scores import read_scores
+from tes_nb.streams.nowgoal_ticks import read_ticks
+from tes_nb.wire.xml_guard import Element, parse_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tes_nb.streams.nowgoal_reading import Reading
+
+_HEAD: Final = re.compile(r'<c(?: refresh="([^"<&]*)")?>')
+_TAIL: Final = "</c>"
+_SCORE: Final = ("<h><![CDATA[", "]]></h><h><![CDATA[", "]]></h>")
+_ODDS: Final = ("<match><m>", "</m><m>", "</m></match>")
+_CONTROLS: Final = bytes(range(0x20))
+_RECORDS: Final = {"h", "m", "oddsChange"}
+_CONTAINERS: Final = {"c", "match"}
+
+
+def read_xml(text: str, reading: Reading) -> None:
+    """Read XML into the tables its records belong to. Raises `DecodeError` when it is none of ours."""
+    if not _read_canonical(text, reading):
+        _read_tree(parse_xml(text), reading)
+
+
+def _read_canonical(text: str, reading: Reading) -> bool:
+    """Read a message of the two exact forms above; False = it is another, and nothing was read."""
+    head = _HEAD.match(text)
+    if head is None or not text.endswith(_TAIL) or not _is_plain(text):
+        return False
+    refresh = None if head[1] is None else head[1] != "0"
+    body = text[head.end() : -len(_TAIL)]
+    records = _scores_in(body)
+    if records is not None:
+        read_scores(_bounded(records), refresh, reading)
+        return True
+    records = _odds_in(body)
+    if records is not None:
+        read_odds(_bounded(records), refresh, reading)
+    return records is not None
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is ASCII on one line, without characters that XML forbids or changes."""
+    if not text.isascii():
+        return False
+    data = text.encode("ascii")
+    return len(data.translate(None, _CONTROLS)) == len(data)
+
+
+def _scores_in(body: str) -> list[str] | None:
+    begin, between, end = _SCORE
+    if not (body.startswith(begin) and body.endswith(end)) or "[ " in body or " ]" in body:
+        return None
+    records = body[len(begin) : -len(end)].split(between)
+    # In CDATA all is text up to "]]>": as many of these as records, and nothing else can be markup.
+    return records if body.count("]]>") == len(records) else None
+
+
+def _odds_in(body: str) -> list[str] | None:
+    begin, between, end = _ODDS
+    body = body.replace("</match><match>", "")
+    if not (body.startswith(begin) and body.endswith(end)) or "&" in body or "]" in body or " " in body:
+        return None
+    records = body[len(begin) : -len(end)].split(between)
+    return records if body.count("<") == 2 * len(records) + 2 else None
+
+
+def _bounded(records: list[str]) -> list[str]:
+    if len(records) > MAX_RECORDS:
+        raise FrameTooLarge(
+            f"A message of more than {MAX_RECORDS} records was refused. The raw message is kept."
+        )
+    return records
+
+
+def _read_tree(roots: list[Element], reading: Reading) -> None:
+    """Read any well-formed XML that holds our records, however deep."""
+    found = [(root.attributes.get("refresh"), list(_leaves(root))) for root in roots]
+    _refuse_unknown([leaf for _, leaves in found for leaf in leaves], reading)
+    for refresh, leaves in found:
+        again = None if refresh is None else refresh != "0"
+        scores = [leaf.text.strip() for leaf in leaves if leaf.tag == "h"]
+        odds = [leaf.text.strip() for leaf in leaves if leaf.tag == "m"]
+        if scores:
+            read_scores(_bounded(scores), again, reading)
+        if odds:
+            read_odds(_bounded(odds), again, reading)
+    ticks = [_tick(leaf) for _, leaves in found for leaf in leaves if leaf.tag == "oddsChange"]
+    if ticks:
+        read_ticks(ticks, reading)
+
+
+def _refuse_unknown(leaves: list[Element], reading: Reading) -> None:
+    unknown = [leaf for leaf in leaves if leaf.tag not in _RECORDS]
+    if unknown and len(unknown) == len(leaves):
+        raise DecodeError(
+            f"The XML has no h, m or oddsChange, but {shown(unknown[0].tag)}. The raw message is kept.",
+            reason="unknown form",
+        )
+    for leaf in unknown:
+        reading.fault("unknown form", f"Nobody has said what the element {shown(leaf.tag)} holds.")
+
+
+def _leaves(element: Element) -> Iterator[Element]:
+    """Yield, in document order, the records, and whatever else holds no further elements."""
+    if element.tag in _RECORDS:
+        yield element
+    elif element.children:
+        for child in element.children:
+            yield from _leaves(child)
+    elif element.tag not in _CONTAINERS:
+        yield element
+
+
+def _tick(element: Element) -> dict[str, object]:
+    """Return an `oddsChange` as its JSON form would be."""
+    parts = {child.tag: child.attributes for child in element.children if child.tag in {"market", "player"}}
+    return {**element.attributes, **parts}
