@@ -7,6 +7,7 @@ TesError
 │   └── AuthenticationError    the peer, or a token source, refused us
 ├── CollectorError         the background server could not start, or stopped answering
 ├── SessionError           a session was used in a way its state does not allow
+├── ArgumentError          an argument cannot be understood (also a ValueError)
 ├── ExportError            files could not be written; nothing half-written is left
 └── BackgroundError        something failed on a background thread; raised by the next call
 
@@ -56,6 +57,10 @@ class CollectorError(TesError):
 
 class SessionError(TesError):
     """The session's state does not allow the call, for example after `stop()`."""
+
+
+class ArgumentError(TesError, ValueError):
+    """An argument cannot be understood, for example a time."""
 
 
 class ExportError(TesError):

@@ -1,0 +1,70 @@
+"""The growing memory of one column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tes_nb.store.cells import STORED, Array, Cells, Encoded, encode, read_only
+from tes_nb.store.words import Words, width_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tes_nb.model import Dtype
+
+
+class Buffer:
+    """Cells in one piece of memory with room at the end.
+
+    Written cells are never written again: when room runs out the living ones move to a new buffer, and pieces
+    given out keep the old one. That is what makes `cells` free of copies and safe without a lock.
+    """
+
+    def __init__(self, dtype: Dtype) -> None:
+        self._dtype = dtype
+        self._values: Array = np.empty(0, STORED[dtype])
+        self._mask: Array | None = np.empty(0, np.bool_) if dtype in {"Int64", "boolean"} else None
+        self._words = Words() if dtype in {"str", "category"} else None
+
+    def encode(self, values: Sequence[Any]) -> Encoded:
+        """Return the cells of a batch of Python values, to be written into this buffer."""
+        return encode(self._dtype, values) if self._words is None else self._words.encode(values)
+
+    def write(self, at: int, cells: Encoded) -> None:
+        """Put cells at place `at`; there must be room."""
+        if self._words is not None:
+            self._widen()
+        self._values[at : at + len(cells.values)] = cells.values
+        if self._mask is not None:
+            self._mask[at : at + len(cells.values)] = cells.mask
+
+    def _widen(self) -> None:
+        assert self._words is not None
+        wider = np.dtype(width_for(len(self._words)))
+        if wider.itemsize > self._values.itemsize:
+            self._values = self._values.astype(wider)
+
+    def moved(self, low: int, high: int, capacity: int) -> Buffer:
+        """Return a buffer with the cells `low` to `high` alone and room for `capacity`."""
+        other = Buffer(self._dtype)
+        living = self._values[low:high]
+        if self._words is not None:
+            other._words, living = self._words.cleaned(living)
+        other._values = _roomy(living, capacity)
+        if self._mask is not None:
+            other._mask = _roomy(self._mask[low:high], capacity)
+        return other
+
+    def cells(self, low: int, high: int) -> Cells:
+        """Return the cells `low` to `high`, read-only and without copying."""
+        mask = None if self._mask is None else read_only(self._mask[low:high])
+        words = None if self._words is None else self._words.known
+        return Cells(self._dtype, read_only(self._values[low:high]), mask, words)
+
+
+def _roomy(living: Array, capacity: int) -> Array:
+    memory = np.empty(capacity, living.dtype)
+    memory[: len(living)] = living
+    return memory

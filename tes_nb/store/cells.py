@@ -1,0 +1,215 @@
+"""Immutable pieces of columns, and how Python values of a row become them.
+
+A piece (`Cells`) is never changed after it was made: frames, views and exports may keep one as long as they
+like, without a lock, while the table goes on growing.
+
+    dtype               values                        absent
+    float64             float64                       NaN
+    int64               int64                         never
+    Int64, boolean      int64, bool                   mask is True
+    str, category       int8/16/32: place in `words`  -1
+    datetime64[ns, UTC] int64: Unix ns                NAT
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tes_nb.model import Dtype
+
+Array = npt.NDArray[Any]
+
+NAT = int(np.iinfo(np.int64).min)
+"""What stands for an absent time: numpy's and pandas' own value of NaT."""
+
+STORED: dict[Dtype, type[np.generic]] = {
+    "float64": np.float64,
+    "int64": np.int64,
+    "Int64": np.int64,
+    "boolean": np.bool_,
+    "str": np.int8,
+    "category": np.int8,
+    "datetime64[ns, UTC]": np.int64,
+}
+"""How values lie in memory; places in `words` start as int8 and widen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A run of one column's cells, as in the table above."""
+
+    dtype: Dtype
+    values: Array
+    mask: Array | None = None
+    words: Sequence[str] | None = None
+    """Text only. Others may append to it; the places in `values` stay true."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def slice(self, low: int, high: int) -> Cells:
+        """Return the cells `low` to `high`, without copying."""
+        mask = None if self.mask is None else self.mask[low:high]
+        return Cells(self.dtype, self.values[low:high], mask, self.words)
+
+    def take(self, order: Array) -> Cells:
+        """Return the cells at the places in `order`, copied."""
+        mask = None if self.mask is None else self.mask[order]
+        return Cells(self.dtype, self.values[order], mask, self.words)
+
+    def with_absent(self, at: Array) -> Cells:
+        """Return a copy with an absent cell before each place in `at`; int64 becomes Int64, even for none."""
+        mask, dtype = self.mask, self.dtype
+        if dtype == "int64":
+            mask, dtype = np.zeros(len(self), np.bool_), "Int64"
+        if mask is not None:
+            return Cells(dtype, np.insert(self.values, at, 0), np.insert(mask, at, True), self.words)
+        nothing = np.nan if dtype == "float64" else NAT if self.words is None else -1
+        return Cells(dtype, np.insert(self.values, at, nothing), None, self.words)
+
+    def absent(self) -> Array:
+        """Return a new boolean array: True where there is no value."""
+        if self.mask is not None:
+            return self.mask.copy()
+        if self.dtype == "float64":
+            return np.isnan(self.values)
+        if self.words is not None:
+            return self.values < 0
+        return self.values == NAT if self.dtype == "datetime64[ns, UTC]" else np.zeros(len(self), bool)
+
+    def compact(self) -> tuple[list[str], Array]:
+        """Return the words that these cells use, and for each cell its place among them (-1 = absent)."""
+        assert self.words is not None, "only text has words"
+        top = int(self.values.max(initial=-1))
+        if top < 0 or int(self.values.min()) == top:  # one word at most
+            return list(self.words[max(top, 0) : top + 1]), np.minimum(self.values, 0)
+        if top > len(self):
+            used = np.unique(self.values[self.values >= 0])
+        else:
+            used = np.flatnonzero(np.bincount(self.values.astype(np.intp) + 1)[1:])
+        if len(used) == top + 1:
+            return list(self.words[: top + 1]), self.values
+        moved = np.full(top + 2, -1, np.int32)  # the last one is for places of -1
+        moved[used] = np.arange(len(used))
+        return [self.words[place] for place in used], moved[self.values]
+
+    def numpy(self) -> Array:
+        """Return the cells as views draw them, read-only.
+
+        Numbers and flags that may be absent are float64 with NaN; times are datetime64[ns] with NaT (UTC);
+        text is an object array with None; int64 stays int64.
+        """
+        if self.mask is not None:
+            plain = self.values.astype(np.float64)
+            plain[self.mask] = np.nan
+        elif self.words is not None:
+            words, places = self.compact()
+            plain = np.array([*words, None], dtype=object)[places]
+        elif self.dtype == "datetime64[ns, UTC]":
+            plain = self.values.view("M8[ns]")
+        else:
+            plain = self.values
+        return read_only(plain)
+
+
+def read_only(array: Array) -> Array:
+    """Return a view of `array` that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Cells made from a batch of Python values."""
+
+    values: Array
+    mask: Array | None
+    unfit: tuple[int, ...] = ()
+    """Places whose value was of the wrong type or range; they became absent, or 0 where nothing is absent."""
+
+    def take(self, places: Array) -> Encoded:
+        """Return the cells at `places`, each as often as it stands there."""
+        mask = None if self.mask is None else self.mask[places]
+        unfit = np.flatnonzero(np.isin(places, self.unfit)).tolist() if self.unfit else ()
+        return Encoded(self.values[places], mask, tuple(unfit))
+
+
+_FAILURES = (struct.error, TypeError, ValueError, OverflowError)
+"""What the C converters raise for a value that does not fit."""
+
+
+def encode(dtype: Dtype, values: Sequence[Any]) -> Encoded:
+    """Return the cells of a batch; anything but str and category, which need their dictionary."""
+    convert = _CONVERTERS[dtype]
+    try:
+        cells, mask = convert(values)
+    except _FAILURES:
+        return _encode_one_by_one(dtype, values)
+    return Encoded(cells, mask)
+
+
+def _encode_one_by_one(dtype: Dtype, values: Sequence[Any]) -> Encoded:
+    """Save what can be saved of a batch in which some value does not fit."""
+    convert = _CONVERTERS[dtype]
+    fitting = list(values)
+    unfit = []
+    for place, value in enumerate(values):
+        try:
+            convert((value,))
+        except _FAILURES:
+            fitting[place] = 0 if dtype == "int64" else None
+            unfit.append(place)
+    cells, mask = convert(fitting)
+    return Encoded(cells, mask, tuple(unfit))
+
+
+def _floats(values: Sequence[Any]) -> tuple[Array, None]:
+    try:
+        packed = struct.pack(f"={len(values)}d", *values)
+    except struct.error:  # None among them, or no numbers at all
+        packed = struct.pack(f"={len(values)}d", *[np.nan if value is None else value for value in values])
+    return np.frombuffer(packed, np.float64), None
+
+
+def _integers(values: Sequence[Any]) -> tuple[Array, None]:
+    # struct refuses what numpy would bend into an int without a word: 1.5, "7"
+    return np.frombuffer(struct.pack(f"={len(values)}q", *values), np.int64), None
+
+
+def _maybe_integers(values: Sequence[Any]) -> tuple[Array, Array]:
+    mask = np.zeros(len(values), bool)
+    if None in values:
+        mask = np.fromiter([value is None for value in values], bool, len(values))
+        values = [0 if value is None else value for value in values]
+    return _integers(values)[0], mask
+
+
+def _flags(values: Sequence[Any]) -> tuple[Array, Array]:
+    numbers, mask = _maybe_integers(values)
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() <= 1:
+        raise ValueError("a flag is neither True nor False")
+    return numbers.astype(np.bool_), mask
+
+
+def _times(values: Sequence[Any]) -> tuple[Array, None]:
+    if None in values:
+        values = [NAT if value is None else value for value in values]
+    return _integers(values)
+
+
+_CONVERTERS: dict[Dtype, Callable[[Sequence[Any]], tuple[Array, Array | None]]] = {
+    "float64": _floats,
+    "int64": _integers,
+    "Int64": _maybe_integers,
+    "boolean": _flags,
+    "datetime64[ns, UTC]": _times,
+}

@@ -1,0 +1,267 @@
+"""Growing typed columns for one table: cheap to append to, free to look at.
+
+Rows wait as tuples and become numpy cells in batches, column by column. Cost per row does not depend on how
+many rows there are: memory at least doubles when it runs out, and at the row cap a quarter of it is spare, so
+that each row is moved at most four times after that.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from tes_nb.model.table import BASE_COLUMNS
+from tes_nb.store.buffers import Buffer
+from tes_nb.store.cells import NAT
+from tes_nb.store.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tes_nb.model import Dtype, Row, Table
+    from tes_nb.store.cells import Array, Encoded
+
+DEFAULT_CAP = 1_000_000
+_BATCH = 1024
+"""Rows that wait before they become cells; reading turns them into cells at once."""
+
+_BASE: dict[str, Dtype] = {column.name: column.dtype for column in BASE_COLUMNS} | {"time": "int64"}
+"""`time` is never absent, so it is kept as the plain integers it is."""
+
+_Stamp: TypeAlias = "tuple[int, int | None, int, int, str]"
+"""What all rows of one message share: time_ns, sent_at_ns, seq, conn, source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What `Columns.since` gives: the rows that came after a cursor."""
+
+    cursor: int
+    """Hand this to the next `since`."""
+    lost: int
+    """Rows that came after the cursor but were dropped before anybody asked."""
+    time: Array
+    """int64, Unix ns, UTC, in the order received."""
+    columns: Mapping[str, Array]
+    """As in `Cells.numpy`, read-only, each as long as `time`."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """All there is of a table, replaced as a whole.
+
+    An interrupt (Ctrl-C in a cell that asks for a frame) can come between any two steps, and must neither
+    lose a row nor leave half of one.
+    """
+
+    buffers: dict[str, Buffer]
+    capacity: int = 0
+    end: int = 0
+    """Place after the last row in memory; what lies beyond is free to be written."""
+    living: int = 0
+    """So many rows before `end` count."""
+    total: int = 0
+    """Rows ever stored."""
+    disorder: int = 0
+    """Number, from 0, of the newest row that is older than the one before it."""
+    last_time: int = NAT
+    unfit: int = 0
+    refused: int = 0
+    waiting: list[tuple[_Stamp, Sequence[Row]]] = field(default_factory=list)
+    """Messages whose rows are not in `buffers` yet."""
+
+    @property
+    def dropped(self) -> int:
+        return self.total - self.living
+
+
+class Columns:
+    """The rows of one table. One thread appends, any thread reads; no reader ever sees half a row."""
+
+    def __init__(self, table: Table, *, stream: str = "", cap: int = DEFAULT_CAP) -> None:
+        """Keep at most `cap` rows, at least 1: beyond it the oldest are dropped, and counted."""
+        if cap < 1:
+            raise ValueError(f"A table must be allowed at least 1 row, not {cap}: give a larger cap.")
+        self.table = table
+        self.stream = stream
+        self.cap = cap
+        dtypes = _dtypes(table)
+        self._required = [name for name, dtype in dtypes.items() if dtype == "int64"]
+        self._lock = threading.Lock()
+        self._waiting_rows = 0
+        self._kept = _Kept({name: Buffer(dtype) for name, dtype in dtypes.items()})
+
+    def append(
+        self,
+        rows: Sequence[Row],
+        *,
+        time_ns: int,
+        sent_at_ns: int | None = None,
+        seq: int = 0,
+        conn: int = 0,
+        source: str = "",
+    ) -> None:
+        """Add the rows of one message, which share its times (Unix ns; `None` = not given) and position."""
+        if not rows:
+            return
+        with self._lock:
+            self._kept.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows))
+            self._waiting_rows += len(rows)
+            if self._waiting_rows >= _BATCH:
+                self._store_waiting()
+
+    def __len__(self) -> int:
+        """Return how many rows are kept."""
+        return self._settled().living
+
+    @property
+    def total(self) -> int:
+        """How many rows were ever stored: the cursor after the newest row."""
+        return self._settled().total
+
+    @property
+    def dropped(self) -> int:
+        """How many rows the cap has cost."""
+        return self._settled().dropped
+
+    @property
+    def unfit(self) -> int:
+        """How many cells had a value of the wrong type or range and were left empty."""
+        return self._settled().unfit
+
+    @property
+    def refused(self) -> int:
+        """How many rows were not stored: too short, too long, or unfit where a value must not be absent."""
+        return self._settled().refused
+
+    def snapshot(self) -> Snapshot:
+        """Return all rows kept, without copying any."""
+        with self._lock:
+            kept = self._store_waiting()
+            low, high = kept.end - kept.living, kept.end
+            cells = {name: buffer.cells(low, high) for name, buffer in kept.buffers.items()}
+        time = cells.pop("time").values
+        ordered = kept.disorder <= kept.dropped
+        return Snapshot(self.stream, self.table, time, cells, ordered=ordered, dropped=kept.dropped)
+
+    def since(self, cursor: int, columns: Iterable[str] | None = None) -> Fresh:
+        """Return the rows after `cursor` (0 = all there are, `total` = none yet).
+
+        `columns` names those wanted, among `sent_at`, `seq`, `conn`, `source` and the table's own; `None` =
+        all. KeyError for another name.
+        A cursor of another table, beyond `total`, gives no rows.
+        """
+        snapshot = self.snapshot()
+        oldest, total = snapshot.dropped, snapshot.dropped + len(snapshot)
+        fresh = snapshot.slice(min(max(cursor - oldest, 0), len(snapshot)), len(snapshot))
+        wanted = fresh.cells if columns is None else columns
+        return Fresh(
+            cursor=total,
+            lost=max(oldest - cursor, 0),
+            time=fresh.time,
+            columns={name: fresh.cells[name].numpy() for name in wanted},
+        )
+
+    def cursor_at(self, time_ns: int) -> int:
+        """Return the cursor before the first row received at `time_ns` (Unix ns) or later."""
+        snapshot = self.snapshot()
+        if snapshot.ordered:
+            return snapshot.dropped + int(np.searchsorted(snapshot.time, time_ns))
+        later = np.flatnonzero(snapshot.time >= time_ns)
+        return snapshot.dropped + (int(later[0]) if later.size else len(snapshot))
+
+    def _settled(self) -> _Kept:
+        with self._lock:
+            return self._store_waiting()
+
+    # All that follows is called with the lock held.
+
+    def _store_waiting(self) -> _Kept:
+        """Turn waiting rows into cells, and return what is kept then."""
+        if self._kept.waiting:
+            stamps, groups = zip(*self._kept.waiting, strict=True)
+            self._kept = self._with_rows(stamps, groups)
+            self._waiting_rows = 0
+        return self._kept
+
+    def _with_rows(self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...]) -> _Kept:
+        """Return what is kept after these messages, each of which gave one group of rows."""
+        rows = list(chain.from_iterable(groups))
+        owners = np.repeat(np.arange(len(stamps)), list(map(len, groups)))
+        kept = replace(self._kept, waiting=[])
+        width = len(self.table.columns)
+        if set(map(len, rows)) != {width}:
+            whole = [place for place, row in enumerate(rows) if len(row) == width]
+            kept = replace(kept, refused=kept.refused + len(rows) - len(whole))
+            rows, owners = [rows[place] for place in whole], owners[whole]
+        if len(rows) > self.cap:
+            kept = replace(kept, total=kept.total + len(rows) - self.cap, living=0)
+            rows, owners = rows[-self.cap :], owners[-self.cap :]
+        return self._written(self._roomy(kept, len(rows)), stamps, owners, rows) if rows else kept
+
+    def _roomy(self, kept: _Kept, rows: int) -> _Kept:
+        """Return the same with room for so many rows, the oldest left behind where the cap wants it."""
+        if kept.end + rows <= kept.capacity:
+            return kept
+        stay = min(kept.living, self.cap - rows)
+        spare = max(self.cap // 4, _BATCH)
+        capacity = max(min(2 * (stay + rows), self.cap + spare), _BATCH)
+        buffers = {
+            name: buffer.moved(kept.end - stay, kept.end, capacity) for name, buffer in kept.buffers.items()
+        }
+        return replace(kept, buffers=buffers, capacity=capacity, end=stay, living=stay)
+
+    def _written(self, kept: _Kept, stamps: Sequence[_Stamp], owners: Array, rows: list[Row]) -> _Kept:
+        """Write the rows beyond the end, and return the new end."""
+        values = chain(zip(*stamps, strict=True), zip(*rows, strict=True))
+        cells = {
+            name: buffer.encode(column)
+            for (name, buffer), column in zip(kept.buffers.items(), values, strict=True)
+        }
+        cells.update({name: cells[name].take(owners) for name in _BASE})
+        if any(piece.unfit for piece in cells.values()):
+            kept, cells = self._without_unfit(kept, cells, len(rows))
+        for name, buffer in kept.buffers.items():
+            buffer.write(kept.end, cells[name])
+        times = cells["time"].values
+        end, total = kept.end + len(times), kept.total + len(times)
+        living = min(kept.living + len(times), self.cap)
+        return _with_disorder(replace(kept, end=end, total=total, living=living), times)
+
+    def _without_unfit(
+        self, kept: _Kept, cells: dict[str, Encoded], rows: int
+    ) -> tuple[_Kept, dict[str, Encoded]]:
+        """Count unfit cells, and leave out the rows in which one cannot be absent."""
+        unfit = kept.unfit + sum(len(piece.unfit) for piece in cells.values())
+        hopeless = sorted({place for name in self._required for place in cells[name].unfit})
+        places = np.delete(np.arange(rows), hopeless)
+        kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
+        return kept, {name: piece.take(places) for name, piece in cells.items()}
+
+
+def _with_disorder(kept: _Kept, times: Array) -> _Kept:
+    """Return the same, knowing where in the newest rows, at these times, the wall clock jumped back."""
+    if not times.size:
+        return kept
+    first, disorder = kept.total - len(times), kept.disorder
+    back = np.flatnonzero(times[1:] < times[:-1])
+    if back.size:
+        disorder = first + int(back[-1]) + 1
+    elif times[0] < kept.last_time:
+        disorder = first
+    return replace(kept, disorder=disorder, last_time=int(times[-1]))
+
+
+def _dtypes(table: Table) -> dict[str, Dtype]:
+    names = [*_BASE, *table.names]
+    if len(set(names)) < len(names):
+        twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
+        raise ValueError(f"Table '{table.name}' uses a column name twice: {twice}. Rename one.")
+    return _BASE | {column.name: column.dtype for column in table.columns}

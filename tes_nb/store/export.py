@@ -1,0 +1,227 @@
+"""CSV files of tables: one a table, whole or not at all, in constant memory.
+
+    write_csv("metrics.csv", table, store.main.snapshot().chunks(CHUNK_ROWS))
+    write_folder("friday", exports(metrics_store) + exports(workers_store))
+
+Rows stand in the order in which they were received. `tes_nb.store.restore` reads the files back with all
+dtypes; the one line that restores the times alone, with pandas and nothing else, is
+
+    pd.read_csv("metrics.csv", index_col="time", parse_dates=["time", "sent_at"])
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, get_args
+
+from tes_nb.errors import ArgumentError
+from tes_nb.store import csv_text, datapackage
+from tes_nb.store.csv_text import Formulas
+from tes_nb.store.staging import Staging
+
+if TYPE_CHECKING:
+    import os
+
+    from tes_nb.model import Table
+    from tes_nb.store.snapshot import Snapshot
+    from tes_nb.store.staging import StagedFile
+    from tes_nb.store.tables import StreamStore
+    from tes_nb.wire.events import Gap
+
+CHUNK_ROWS = 4096
+"""Rows that are text in memory at a time."""
+
+Progress: TypeAlias = Callable[[int, int | None], None]
+"""Called as `progress(rows written so far, rows in all or None)`; what it raises ends the export."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableExport:
+    """A table to be written."""
+
+    stem: str
+    """The file's name without ".csv"."""
+    stream: str
+    table: Table
+    chunks: Iterable[Snapshot]
+    """The rows, in pieces that fit into memory; gone through once."""
+    rows: int | None = None
+    """How many there will be, for the progress bar; `None` = unknown."""
+    dropped: int = 0
+    """How many older rows memory had to drop."""
+    gaps: Sequence[Gap] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderExport:
+    """What was written."""
+
+    folder: Path
+    rows: dict[str, int]
+    """File name → rows, in the order written; `datapackage.json` is not among them."""
+    dropped: int
+    """Rows that could not be written because memory had dropped them before."""
+
+    def __str__(self) -> str:
+        """Return one sentence for the user."""
+        files = ", ".join(f"{name} ({rows:,} rows)" for name, rows in self.rows.items()) or "no tables"
+        lost = f" {self.dropped:,} older rows were no longer in memory." if self.dropped else ""
+        return f"Wrote {files} and {datapackage.FILE_NAME} to '{self.folder}'.{lost}"
+
+    __repr__ = __str__
+
+
+def exports(store: StreamStore, name: str | None = None) -> list[TableExport]:
+    """Return what memory holds of a stream, ready for `write_folder`.
+
+    The main table's file is called after `name` (`None` = the stream), the others after both names.
+    """
+    prefix = name or store.stream.name
+    return [
+        _of_memory(store, table, prefix if table in {store.stream.main, prefix} else f"{prefix}_{table}")
+        for table in store.tables
+    ]
+
+
+def _of_memory(store: StreamStore, table: str, stem: str) -> TableExport:
+    rows = store.tables[table].snapshot()
+    return TableExport(
+        stem=stem,
+        stream=store.stream.name,
+        table=rows.table,
+        chunks=rows.chunks(CHUNK_ROWS),
+        rows=len(rows),
+        dropped=rows.dropped,
+        gaps=store.gaps,
+    )
+
+
+def write_csv(
+    path: str | os.PathLike[str],
+    table: Table,
+    chunks: Iterable[Snapshot],
+    *,
+    formulas: Formulas = "neutralise",
+    progress: Progress | bool | None = None,
+    rows: int | None = None,
+) -> int:
+    """Write one file and return how many rows it has. The header is there even without any.
+
+    `time` is the first column; all times are ISO 8601 with nine digits and Z; numbers come back exactly; what
+    is absent is empty. `formulas="neutralise"` puts an apostrophe before text that a spreadsheet might run
+    (`tes_nb.store.csv_text` has the rule), "keep" leaves text alone. `progress=True` shows a bar, for which
+    `rows` says how many there will be.
+
+    The file appears under its name when it is complete. Raises `ExportError` where it cannot be written, and
+    leaves nothing behind then, nor when it is interrupted.
+    """
+    _check(formulas)
+    path = Path(path)
+    with Staging(path.parent) as staging, _told(progress, rows) as tell:
+        return _write_rows(staging.open(path.name), table, chunks, formulas, tell)
+
+
+def write_folder(
+    folder: str | os.PathLike[str],
+    tables: Iterable[TableExport],
+    *,
+    formulas: Formulas = "neutralise",
+    progress: Progress | bool | None = None,
+    created_ns: int | None = None,
+) -> FolderExport:
+    """Write one CSV file per table, as `write_csv` does, and `datapackage.json`, which describes them.
+
+    Files of the same names are replaced, others in the folder stay. All appear together at the end, the
+    description last; until then, and when the export fails or is interrupted, the folder is as it was.
+    `created_ns` (Unix ns) is the time it bears; `None` = now. Raises `ExportError`.
+    """
+    _check(formulas)
+    folder = Path(folder)
+    todo = list(tables)
+    sizes = [table.rows for table in todo]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    written: dict[str, int] = {}
+    resources = []
+    with Staging(folder) as staging, _told(progress, total) as tell:
+        for stem, table in zip(_stems(todo), todo, strict=True):
+            file = staging.open(f"{stem}.csv")
+            before = sum(written.values())
+            rows = _write_rows(file, table.table, table.chunks, formulas, lambda done: tell(before + done))  # noqa: B023
+            written[f"{stem}.csv"] = rows
+            resources.append(
+                datapackage.resource(
+                    stem,
+                    table.stream,
+                    table.table,
+                    rows=rows,
+                    size=file.size,
+                    dropped=table.dropped,
+                    gaps=table.gaps,
+                )
+            )
+        made = time.time_ns() if created_ns is None else created_ns
+        staging.open(datapackage.FILE_NAME).write(
+            datapackage.dump(datapackage.package(resources, formulas, made))
+        )
+    return FolderExport(folder, written, sum(table.dropped for table in todo))
+
+
+def _check(formulas: Formulas) -> None:
+    if formulas not in get_args(Formulas):
+        raise ArgumentError(f"formulas={formulas!r} is not known: give 'neutralise' or 'keep'.")
+
+
+def _write_rows(
+    file: StagedFile,
+    table: Table,
+    chunks: Iterable[Snapshot],
+    formulas: Formulas,
+    tell: Callable[[int], None],
+) -> int:
+    """Write header and rows; return how many rows there were."""
+    file.write(csv_text.header(table))
+    rows = 0
+    for chunk in chunks:
+        for piece in chunk.chunks(CHUNK_ROWS):
+            file.write(csv_text.lines(piece, formulas))
+            rows += len(piece)
+            tell(rows)
+    return rows
+
+
+@contextlib.contextmanager
+def _told(progress: Progress | bool | None, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Give a function that takes the number of rows written so far."""
+    if callable(progress):
+        yield lambda done: progress(done, total)
+    elif progress:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - it loads the notebook's widgets
+
+        with tqdm(total=total, unit=" rows", unit_scale=True, desc="CSV") as bar:
+
+            def advance(done: int) -> None:
+                bar.update(done - bar.n)
+
+            yield advance
+    else:
+        yield lambda _done: None
+
+
+def _stems(tables: Sequence[TableExport]) -> list[str]:
+    """Return file names without ".csv": safe on every system and no two alike, whatever their streams."""
+    found: list[str] = []
+    for table in tables:
+        plain = re.sub(r"[^\w.-]", "_", table.stem, flags=re.ASCII).lstrip(".")[:100] or "table"
+        if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", plain, flags=re.IGNORECASE):
+            plain = f"_{plain}"
+        stem, number = plain, 1
+        while stem.lower() in {other.lower() for other in found}:
+            number += 1
+            stem = f"{plain}_{number}"
+        found.append(stem)
+    return found

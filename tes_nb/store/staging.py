@@ -1,0 +1,155 @@
+"""Files that appear under their names whole, and together, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Self
+
+from tes_nb.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+_PREFIX, _SUFFIX = ".tes-", ".part"
+_LEFTOVER_S = 3600.0
+"""A temporary file that nobody has written to for so long belongs to a process that was killed."""
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or export to another folder",
+    errno.EDQUOT: "your quota on this disk is used up; free some space or export to another folder",
+    errno.EFBIG: "the file would be larger than this system or 'ulimit -f' allows; export less, or raise it",
+    errno.EROFS: "it is on a read-only file system; export to another folder",
+    errno.EACCES: "you have no permission to write there; export to another folder or change its permissions",
+    errno.EPERM: "you have no permission to write there; export to another folder or change its permissions",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; give another path",
+    errno.EEXIST: "it is a file, not a folder; give another path",
+    errno.EISDIR: "it is a folder, not a file; give the path of a file in it",
+    errno.ENAMETOOLONG: "the path is too long; give a shorter one",
+    errno.ENOENT: "the folder has gone; make it again or export to another one",
+    errno.ESTALE: "the network disk has lost the folder; mount it again or export to another one",
+    errno.EIO: "the disk reports an error; export to another one",
+    errno.EMFILE: "this process has too many files open; close some",
+}
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError into an `ExportError` that says what happened to `path` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; export to another folder")
+        raise ExportError(f"Nothing was written to '{path}': {advice}.") from error
+
+
+class Staging:
+    """A context in which files are written under temporary names of the same folder.
+
+    Leaving it normally renames them all, in the order in which they were opened; leaving it by any exception,
+    KeyboardInterrupt too, removes them. What stood under the final names before stays until then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make `folder` if it is missing. Raises `ExportError` where that cannot be done."""
+        self._folder = folder
+        self._staged: list[tuple[Path, Path]] = []
+        self._open: StagedFile | None = None
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._remove_leftovers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._commit()
+        finally:
+            if self._open is not None:
+                self._open.abandon()
+            for temporary, _ in self._staged:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+
+    def open(self, name: str) -> StagedFile:
+        """Return the one file to write now; the one before is finished."""
+        final = self._folder / name
+        if final.is_dir():
+            with explained(final):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self.finish()
+        temporary = self._folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        self._staged.append((temporary, final))  # before it exists: an interrupt must not leave it behind
+        self._open = StagedFile(temporary, final)
+        return self._open
+
+    def finish(self) -> None:
+        """Bring the open file to the disk and close it."""
+        if self._open is not None:
+            self._open.finish()
+            self._open = None
+
+    def _commit(self) -> None:
+        self.finish()
+        for temporary, final in self._staged:
+            with explained(final):
+                temporary.replace(final)
+        with explained(self._folder):
+            _sync_folder(self._folder)
+
+    def _remove_leftovers(self) -> None:
+        oldest = time.time() - _LEFTOVER_S
+        for leftover in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            with contextlib.suppress(OSError):  # another process may be quicker
+                if leftover.stat().st_mtime < oldest:
+                    leftover.unlink()
+
+
+class StagedFile:
+    """A file under a temporary name."""
+
+    def __init__(self, temporary: Path, final: Path) -> None:
+        self._final = final
+        self.size = 0
+        """Bytes written so far."""
+        with explained(final):
+            self._file = temporary.open("xb", buffering=1 << 20)
+
+    def write(self, text: str) -> None:
+        """Append text as UTF-8. Raises `ExportError` where the disk does not take it."""
+        data = text.encode("utf-8", "backslashreplace")
+        with explained(self._final):
+            self._file.write(data)
+        self.size += len(data)
+
+    def finish(self) -> None:
+        """Bring everything to the disk and close."""
+        with explained(self._final):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Close without caring for what was written."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring renames to the disk, where a system can (Windows cannot)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

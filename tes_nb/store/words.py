@@ -1,0 +1,87 @@
+"""Text columns hold each different word once, and for each row its place in the list of words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tes_nb.store.cells import Array, Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPARE = 1024
+"""So many words may lie unused before the list is cleaned."""
+
+
+class Words:
+    """The words of one column. They only grow; cleaning makes a new list, so places given out stay true."""
+
+    def __init__(self) -> None:
+        self._list: list[str] = []
+        self._places: dict[str | None, int] = {None: -1}
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The words in order of their places; it goes on growing."""
+        return self._list
+
+    def encode(self, values: Sequence[Any]) -> Encoded:
+        """Return the places of a batch of words as int32; what is no text becomes absent and is reported."""
+        try:
+            places = np.fromiter(map(self._places.__getitem__, values), np.int32, len(values))
+        except (KeyError, TypeError):
+            return self._encode_new(values)
+        return Encoded(places, None)
+
+    def _encode_new(self, values: Sequence[Any]) -> Encoded:
+        unfit = []
+        places = np.empty(len(values), np.int32)
+        for row, value in enumerate(values):
+            if isinstance(value, str):
+                places[row] = self._place(_plain(value))
+            else:
+                places[row] = -1
+                if value is not None:
+                    unfit.append(row)
+        return Encoded(places, None, tuple(unfit))
+
+    def _place(self, word: str) -> int:
+        place = self._places.get(word)
+        if place is None:
+            place = self._places[word] = len(self._list)
+            self._list.append(word)
+        return place
+
+    def cleaned(self, places: Array) -> tuple[Words, Array]:
+        """Return the words that `places` uses and their new places; these ones while few lie unused."""
+        if len(self._list) <= 2 * len(places) + _SPARE:
+            return self, places
+        used = np.unique(places[places >= 0])
+        clean = Words()
+        clean._list = [self._list[place] for place in used]
+        clean._places.update((word, place) for place, word in enumerate(clean._list))
+        moved = np.full(len(self._list) + 1, -1, places.dtype)  # the last one is for places of -1
+        moved[used] = np.arange(len(used), dtype=places.dtype)
+        return clean, moved[places]
+
+
+def _plain(text: str) -> str:
+    """Return a plain str that can be encoded: a StrEnum's value; lone surrogates become U+FFFD."""
+    text = str.__str__(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def width_for(words: int) -> type[np.signedinteger[Any]]:
+    """Return the narrowest integer type that holds the places of so many words."""
+    if words <= np.iinfo(np.int8).max:
+        return np.int8
+    return np.int16 if words <= np.iinfo(np.int16).max else np.int32
