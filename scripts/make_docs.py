@@ -26,7 +26,12 @@ def tables_of(stream: Stream) -> str:
 
 def table_text(table: Table) -> str:
     """One table's columns in Markdown."""
-    lines = [f"#### `{table.name}`: {table.doc}", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+    lines = [
+        f"#### `{table.name}`: {table.doc}",
+        "",
+        "| column | type | unit | meaning |",
+        "|---|---|---|---|",
+    ]
     lines += [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.doc} |" for c in table.columns]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,8 @@
 """tes_nb: live TES streams in notebooks, as frames, plots and CSV.
 
-    import tes_nb as tes
-    s = tes.start()
-    s.metrics.frame()
+import tes_nb as tes
+s = tes.start()
+s.metrics.frame()
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
         TesError,
     )
     from tes_nb.nesting import nest
-    from tes_nb.notebook import load_ipython_extension, unload_ipython_extension
-    from tes_nb.session import Feed, Session, attach, sessions, start, stop
-    from tes_nb.store import read_csv
+    from tes_nb.session import Feed, Session, attach, read_csv, sessions, start, stop
 
 _HOMES = {
     "AuthenticationError": "tes_nb.errors",
@@ -42,7 +40,7 @@ _HOMES = {
     "attach": "tes_nb.session",
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.nesting",
-    "read_csv": "tes_nb.store",
+    "read_csv": "tes_nb.session",
     "sessions": "tes_nb.session",
     "start": "tes_nb.session",
     "stop": "tes_nb.session",

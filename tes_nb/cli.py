@@ -55,10 +55,18 @@ def demo(
 def serve(
     port: Annotated[int, typer.Option(help="Status port; 0 = any free one.")] = -1,
     workers_port: Annotated[int, typer.Option(help="Workers port; 0 = any free one.")] = -1,
-    worktree: Annotated[str, typer.Option(help="tes-repo or tmux-sentinel: moves the default ports.")] = "tes-repo",
-    pid: Annotated[int | None, typer.Option(help="The process to observe; default: the server itself.")] = None,
-    worker: Annotated[list[int] | None, typer.Option(help="A pid to show as a worker; may be repeated.")] = None,
-    worker_command: Annotated[str | None, typer.Option(help="What 'scale' starts, as one shell-like text.")] = None,
+    worktree: Annotated[
+        str, typer.Option(help="tes-repo or tmux-sentinel: moves the default ports.")
+    ] = "tes-repo",
+    pid: Annotated[
+        int | None, typer.Option(help="The process to observe; default: the server itself.")
+    ] = None,
+    worker: Annotated[
+        list[int] | None, typer.Option(help="A pid to show as a worker; may be repeated.")
+    ] = None,
+    worker_command: Annotated[
+        str | None, typer.Option(help="What 'scale' starts, as one shell-like text.")
+    ] = None,
     origin: Annotated[list[str] | None, typer.Option(help="A web origin to allow; may be repeated.")] = None,
 ) -> None:
     """Run the server by itself, until Ctrl-C. Notebooks read it with tes.attach()."""
@@ -88,7 +96,9 @@ def watch(
                 rate = feed.messages - before[feed.name]
                 before[feed.name] = feed.messages
                 if feed.name != "kernel":
-                    print(f"{time.strftime('%H:%M:%S')}  {feed.name:10} {rate:4}/s  {feed.rows:7} rows  {feed.state}")
+                    print(
+                        f"{time.strftime('%H:%M:%S')}  {feed.name:10} {rate:4}/s  {feed.rows:7} rows  {feed.state}"
+                    )
 
 
 @app.command()

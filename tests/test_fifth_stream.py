@@ -20,7 +20,7 @@ with tes.start(ports=(0, 0)) as s:
     assert list(frame.columns) == ["sent_at", "seq", "conn", "source", "seconds"], list(frame.columns)
     assert frame["seconds"].is_monotonic_increasing and frame.attrs["units"]["seconds"] == "s"
     assert s.uptime.figure().data
-    files = sorted(path.name for path in s.to_csv(FOLDER, progress=False).iterdir())
+    files = sorted(path.name for path in s.to_csv(FOLDER, progress=False).folder.iterdir())
     assert "uptime.csv" in files, files
 print("fifth stream ok")
 """
@@ -40,7 +40,11 @@ def test_the_block_in_contributing_is_a_whole_stream(tmp_path: Path):
 
     code = CHECK.replace("FOLDER", repr(str(tmp_path / "csv")))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=clean_environment(tmp_path)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=clean_environment(tmp_path),
     )
     assert "fifth stream ok" in done.stdout, done.stderr
 

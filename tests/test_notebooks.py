@@ -33,7 +33,9 @@ def test_runs_and_closes_what_it_opened(path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TES_DEV_TOKEN", "notebook-test-token-3f9a")
     before = collectors()
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
     assert collectors() == before
     assert "notebook-test-token-3f9a" not in nbformat.writes(notebook)  # fault 38: no token in outputs
 

@@ -71,7 +71,9 @@ def test_import_is_lazy_and_silent():
         "heavy = {'pandas', 'plotly', 'IPython', 'aiohttp', 'nest_asyncio'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -79,7 +81,9 @@ def modules(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / "tes_nb" / folder).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("path", modules("net", "store", "views"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", modules("net", "store", "views"), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_no_stream_is_named_where_streams_are_only_carried(path: Path):
     from tes_nb.streams import NAMES
 

@@ -44,7 +44,9 @@ class Table:
 
 BASE_COLUMNS: tuple[Column, ...] = (
     Column("time", "datetime64[ns, UTC]", "", "time", "When the collector received the message (UTC)."),
-    Column("sent_at", "datetime64[ns, UTC]", "", "time", "When the sender says it was sent; NA if it does not."),
+    Column(
+        "sent_at", "datetime64[ns, UTC]", "", "time", "When the sender says it was sent; NA if it does not."
+    ),
     Column("seq", "int64", "", "counter", "The message's position in its source."),
     Column("conn", "int64", "", "label", "The upstream connection's number; 0 = our own samplers."),
     Column("source", "category", "", "label", "The relay source the message came from."),

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-
 from tes_nb.streams.kernel import Cell
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ FIRST_LINE_CHARACTERS = 200
 class CellWatch:
     """Measures from `pre_run_cell` to `post_run_cell`. Keeps the cell's number, and no code unless asked to."""
 
-    def __init__(self, shell: Any, report: Callable[[Cell, int, int], None], detail: CellDetail = "number") -> None:
+    def __init__(
+        self, shell: Any, report: Callable[[Cell, int, int], None], detail: CellDetail = "number"
+    ) -> None:
         self._shell = shell
         self._report = report
         self._detail = detail

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing.process
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class ExitWatch:
@@ -43,9 +44,8 @@ def _children() -> list[int]:
     """The pids of this process's children, dead ones included; empty where the system does not tell cheaply."""
     found: list[int] = []
     try:
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/children") as file:  # noqa: PTH123 - a procfs read, not a path walk
-                found += [int(pid) for pid in file.read().split()]
+        for thread in Path("/proc/self/task").iterdir():
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
     except OSError:
         pass
     return found

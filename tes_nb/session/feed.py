@@ -164,10 +164,14 @@ class Feed:
     def _known(self, table: str | None) -> str:
         name = self.stream.main if table is None else table
         if name not in self.tables:
-            raise SessionError(f"The feed '{self.source}' has no table '{name}'; it has {', '.join(self.tables)}.")
+            raise SessionError(
+                f"The feed '{self.source}' has no table '{name}'; it has {', '.join(self.tables)}."
+            )
         return name
 
-    def figure(self, columns: Iterable[str] | None = None, *, table: str | None = None, last: Any = None) -> go.Figure:
+    def figure(
+        self, columns: Iterable[str] | None = None, *, table: str | None = None, last: Any = None
+    ) -> go.Figure:
         """Return a plotly figure: a panel per unit, counters as rates, gaps as gaps.
 
         columns: names to draw; `None` = every gauge and counter that has values.
@@ -180,7 +184,9 @@ class Feed:
 
     # Waiting and listening -----------------------------------------------------------------------------------
 
-    def wait(self, rows: int | None = None, seconds: float | None = None, timeout: float | None = None) -> int:
+    def wait(
+        self, rows: int | None = None, seconds: float | None = None, timeout: float | None = None
+    ) -> int:
         """Wait, with a progress bar, for so many more rows or seconds; return the rows that came.
 
         With both, whichever comes first. Raises `SessionError` when `timeout` seconds pass without them, or
@@ -190,7 +196,10 @@ class Feed:
         return wait_blocking(self, rows, seconds, timeout)
 
     async def wait_async(
-        self, rows: int | None = None, seconds: float | None = None, timeout: float | None = None
+        self,
+        rows: int | None = None,
+        seconds: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it raises our sentence
     ) -> int:
         """The same in async code; the caller's loop goes on."""
         self._raise_pending()
@@ -223,7 +232,9 @@ class Feed:
         """Ask the peer for these parts or channels only; asked again after each reconnect."""
         self._raise_pending()
         if self._subscribe is None or self.stream.subscription is None:
-            raise SessionError(f"The feed '{self.source}' has nothing to choose from: it always sends everything.")
+            raise SessionError(
+                f"The feed '{self.source}' has nothing to choose from: it always sends everything."
+            )
         await self._subscribe(self.source, list(names))
 
     def _raise_pending(self) -> None:
@@ -232,15 +243,19 @@ class Feed:
 
     # Files ---------------------------------------------------------------------------------------------------
 
-    def to_csv(self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise") -> Path:
+    def to_csv(
+        self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise"
+    ) -> Path:
         """Write what memory holds of a table (`None` = the main one) to one CSV file; return its path.
 
         formulas="neutralise" puts a ' before text that a spreadsheet would run; "keep" writes it as it is.
         """
-        from tes_nb.store.export import write_table  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export import CHUNK_ROWS, write_csv  # noqa: PLC0415 - only when somebody exports
 
         self._raise_pending()
-        return write_table(path, self.store, self._known(table), formulas=formulas)
+        rows = self.store.tables[self._known(table)].snapshot()
+        write_csv(path, rows.table, rows.chunks(CHUNK_ROWS), formulas=formulas)
+        return Path(path)
 
     export = to_csv
 

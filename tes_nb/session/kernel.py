@@ -49,7 +49,9 @@ class KernelReporter:
 
     def gauge(self, name: str, value: float, unit: str) -> None:
         """Queue a gauge, stamped with the time of the call."""
-        told = Gauge(name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000)
+        told = Gauge(
+            name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000
+        )
         self._queue({"row": encode(told)})
 
     def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:

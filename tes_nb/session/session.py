@@ -28,6 +28,7 @@ from tes_nb.views import cards
 
 if TYPE_CHECKING:
     from tes_nb.session.cells import CellWatch
+    from tes_nb.store.export import FolderExport
 
 KERNEL = "kernel"
 
@@ -118,7 +119,9 @@ class Session:
         """Whether the session's collector runs."""
         return not self._stopped and self._backend.alive
 
-    def frame(self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None) -> pd.DataFrame:
+    def frame(
+        self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None
+    ) -> pd.DataFrame:
         """Return several sources on one grid of `every`, columns `source_column`; silent intervals stay NA.
 
         sources: names of `s.feeds`; `None` = all.
@@ -131,11 +134,10 @@ class Session:
         return align(
             {name: self.feeds[name].frame(last=last) for name in names},
             every=every,
-            tables={name: self.feeds[name].stream.table(self.feeds[name].stream.main) for name in names},
         )
 
     def cells(self) -> pd.DataFrame:
-        """Return what each executed cell cost: number, start, wall_s, cpu_s, rss_peak, rss_mean, …"""
+        """Return what each executed cell cost: number, start, wall_s, cpu_s, rss_peak, rss_mean and more."""
         self._reporter.flush()
         return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])
 
@@ -163,18 +165,21 @@ class Session:
         result: dict[str, int] = self._call("scale", count=count)
         return result
 
-    def to_csv(self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True) -> Path:
-        """Write one CSV per table and `datapackage.json` into `folder`; return its path.
+    def to_csv(
+        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
+    ) -> FolderExport:
+        """Write one CSV per table and `datapackage.json` into `folder`; return what was written.
 
-        Live, this is what memory holds; the package says how many rows were dropped.
+        Live, this is what memory holds; the result says how many rows were dropped before. formulas="keep"
+        leaves text alone that a spreadsheet would run. Raises `ExportError`; nothing half-written is left.
         """
-        from tes_nb.store.export import write_folder  # noqa: PLC0415
+        from tes_nb.store.export import exports, write_folder  # noqa: PLC0415 - only when somebody exports
 
         self._raise_pending()
         if not self._stopped:
             self._reporter.flush()
-        stores = {source: feed.store for source, feed in self.feeds.items()}
-        return write_folder(folder, stores, formulas=formulas, progress=progress)
+        tables = [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
+        return write_folder(folder, tables, formulas=formulas, progress=progress)
 
     export = to_csv
 

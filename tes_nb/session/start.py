@@ -22,7 +22,7 @@ from tes_nb.collector.options import (
 from tes_nb.errors import SessionError
 from tes_nb.session.backend import Backend, Isolation, start_backend
 from tes_nb.session.cells import CellDetail, CellWatch
-from tes_nb.session.session import KERNEL, Session
+from tes_nb.session.session import Session
 from tes_nb.streams import all_streams, get
 
 _sessions: dict[int, tuple[int, Session]] = {}

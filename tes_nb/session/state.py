@@ -52,7 +52,7 @@ class FeedState:
         undecoded: int,
         gaps: int,
     ) -> FeedState:
-        """Judge. relay: what is wrong between us and the collector, `None` = nothing. silent_s: `None` = no data yet."""
+        """Judge. relay: what is wrong between us and the collector; silent_s: `None` = no data yet."""
         word, text = _judge(upstream, relay, closed, silent_s, period_s)
         return cls(word, text, 0 if upstream is None else upstream.reconnects, undecoded, gaps)
 

@@ -15,15 +15,21 @@ _TIME = "datetime64[ns, UTC]"
 
 def gaps_frame(gaps: Iterable[Gap]) -> pd.DataFrame:
     """Return a row per gap; `back_at` is NA while it is open, `missing` where nobody can know."""
-    rows = [(gap.conn, gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing) for gap in gaps]
-    frame = pd.DataFrame(rows, columns=["conn", "last_seen", "lost_at", "back_at", "cause", "missing"], dtype=object)
+    rows = [
+        (gap.conn, gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing) for gap in gaps
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["conn", "last_seen", "lost_at", "back_at", "cause", "missing"], dtype=object
+    )
     dtypes = {"conn": "int64", "cause": "str", "missing": "Int64"}
     return _timed(frame, ("last_seen", "lost_at", "back_at")).astype(dtypes)
 
 
 def marks_frame(marks: Iterable[Mark]) -> pd.DataFrame:
     """Return a row per mark: time, label."""
-    frame = pd.DataFrame([(mark.at_ns, mark.label) for mark in marks], columns=["time", "label"], dtype=object)
+    frame = pd.DataFrame(
+        [(mark.at_ns, mark.label) for mark in marks], columns=["time", "label"], dtype=object
+    )
     return _timed(frame, ("time",)).astype({"label": "str"})
 
 

@@ -27,7 +27,9 @@ class Waitable(Protocol):
 class Progress:
     """How far a wait has come, and its bar."""
 
-    def __init__(self, feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None) -> None:
+    def __init__(
+        self, feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None
+    ) -> None:
         if rows is None and seconds is None:
             raise SessionError("Say what to wait for: rows=… or seconds=….")
         if (rows is not None and rows < 0) or (seconds is not None and seconds < 0):
@@ -56,7 +58,9 @@ class Progress:
         if self._seconds is not None and elapsed >= self._seconds:
             return True
         if self._feed.closed:
-            raise SessionError(f"The feed '{self._feed.name}' was closed while waiting; {self.gained} rows came.")
+            raise SessionError(
+                f"The feed '{self._feed.name}' was closed while waiting; {self.gained} rows came."
+            )
         if self._timeout is not None and elapsed >= self._timeout:
             raise SessionError(
                 f"Only {self.gained} of {self._rows} rows came from '{self._feed.name}' in {self._timeout:g} s; "
@@ -84,8 +88,8 @@ async def wait_async(feed: Waitable, rows: int | None, seconds: float | None, ti
     """Wait in the caller's loop; return the rows that came."""
     progress = Progress(feed, rows, seconds, timeout)
     try:
-        while not progress.done():
-            await asyncio.sleep(STEP_S)
+        while not progress.done():  # noqa: ASYNC110 - see below
+            await asyncio.sleep(STEP_S)  # rows come from another thread, which knows no loop to wake
         return progress.gained
     finally:
         progress.close()

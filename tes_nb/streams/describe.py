@@ -1,9 +1,9 @@
 """Columns from a typed message: the msgspec model is the only place where a field is described.
 
-    class Memory(Struct, rename="camel"):
-        heap_used: Annotated[Int | None, Field("bytes", "anonymous memory in use")] = None
+class Memory(Struct, rename="camel"):
+    heap_used: Annotated[Int | None, Field("bytes", "anonymous memory in use")] = None
 
-    COLUMNS, row_of = describe(Message)      # column "memory_heap_used"; row_of(message) gives the row
+COLUMNS, row_of = describe(Message)      # column "memory_heap_used"; row_of(message) gives the row
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Field:
 _DTYPES: dict[type, Dtype] = {int: "Int64", float: "float64", str: "str", bool: "boolean"}
 
 
-def describe(model: type[msgspec.Struct], *, drop: str = "") -> tuple[tuple[Column, ...], Callable[[Any], Row]]:
+def describe(
+    model: type[msgspec.Struct], *, drop: str = ""
+) -> tuple[tuple[Column, ...], Callable[[Any], Row]]:
     """Return the columns of a message model, and the function that takes a message to its row.
 
     Nested models become `outer_inner` names; `drop` is a leading path that names leave out ("vector"). Fields
@@ -54,7 +56,9 @@ def describe(model: type[msgspec.Struct], *, drop: str = "") -> tuple[tuple[Colu
 def _walk(model: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Field]]:
     for name, hint in typing.get_type_hints(model, include_extras=True).items():
         here = (*path, name)
-        described = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Field)), None)
+        described = next(
+            (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Field)), None
+        )
         if described is not None:
             yield here, hint, described
         elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):

@@ -37,9 +37,15 @@ class Cell(msgspec.Struct, tag="cell"):
     start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]")]
     wall_s: Annotated[float, Field("s", "wall time")]
     cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads")]
-    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory of the kernel during the cell")] = None
-    rss_mean: Annotated[float | None, Field("bytes", "mean resident memory of the kernel during the cell")] = None
-    children_rss_peak: Annotated[Int | None, Field("bytes", "peak sum over the kernel's child processes")] = None
+    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory of the kernel during the cell")] = (
+        None
+    )
+    rss_mean: Annotated[
+        float | None, Field("bytes", "mean resident memory of the kernel during the cell")
+    ] = None
+    children_rss_peak: Annotated[Int | None, Field("bytes", "peak sum over the kernel's child processes")] = (
+        None
+    )
     peak_source: Annotated[
         str | None, Field("", "VmHWM (exact, reset per cell) or sampled", "label", "category")
     ] = None

@@ -56,7 +56,9 @@ class Memory(msgspec.Struct, rename="camel"):
 
 
 class Cpu(msgspec.Struct):
-    percent: Annotated[float | None, Field("percent", "share of one core since the last tick, at most 100")] = None
+    percent: Annotated[
+        float | None, Field("percent", "share of one core since the last tick, at most 100")
+    ] = None
     cores: Annotated[float | None, Field("cores", "cores in use since the last tick, uncapped")] = None
     user_ms: Annotated[float | None, Field("ms", "CPU time in user mode since the last tick")] = None
     system_ms: Annotated[float | None, Field("ms", "CPU time in the kernel since the last tick")] = None
@@ -99,7 +101,11 @@ def decode(message: Message) -> Decoded:
     if talk is not None:
         return talk
     metrics = decode_json(message.payload, _decoder)
-    if metrics.memory.rss is None and metrics.memory.heap_used is None and metrics.http.total_requests is None:
+    if (
+        metrics.memory.rss is None
+        and metrics.memory.heap_used is None
+        and metrics.http.total_requests is None
+    ):
         raise DecodeError("The message has none of the fields of a metrics message.", reason="schema")
     topics: list[Row] = list(metrics.websockets.subscribers.items())
     return Decoded(

@@ -70,7 +70,9 @@ class Directions(msgspec.Struct, rename="camel"):
 class Others(msgspec.Struct, rename="camel"):
     memory: Annotated[Int | None, Field("bytes", "heap in use by the observed process")] = None
     cpu: Annotated[float | None, Field("percent", "CPU of the observed process, 0-100")] = None
-    error_rate: Annotated[float | None, Field("ratio", "errors by requests in the rolling window, 0-1")] = None
+    error_rate: Annotated[float | None, Field("ratio", "errors by requests in the rolling window, 0-1")] = (
+        None
+    )
     uptime: Annotated[float | None, Field("s", "age of the observed process", "counter")] = None
 
 
@@ -158,7 +160,7 @@ def _time_ns(value: str | int | None) -> int | None:
 
 
 def traffic_mode(error_rate: float) -> str:
-    """normal < 0.10 ≤ degraded ≤ 0.50 < isolated."""
+    """Return "normal" below 0.10, "isolated" above 0.50, "degraded" from one to the other."""
     if error_rate > 0.50:
         return "isolated"
     return "degraded" if error_rate >= 0.10 else "normal"

@@ -301,7 +301,9 @@ STREAM = Stream(
         changed=changed,
         answer=answer,
         http=(
-            HttpHalf("workers", "/api/workers/registry", _registry, {"Cache-Control": "no-store"}, open=False),
+            HttpHalf(
+                "workers", "/api/workers/registry", _registry, {"Cache-Control": "no-store"}, open=False
+            ),
             HttpHalf("status", "/api/dev/workers", _dev_workers, {"Cache-Control": "no-store"}, open=False),
         ),
     ),

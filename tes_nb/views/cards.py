@@ -55,7 +55,9 @@ def session_html(session: SessionLike) -> str:
     """Return a session's feeds with their states and counts."""
     head = "running" if session.running else "stopped"
     caption = f"tes_nb session, {head}, {escape(session.url)}"
-    rows = [(feed.name, str(feed.state), str(feed.rows), str(feed.messages)) for feed in session.feeds.values()]
+    rows = [
+        (feed.name, str(feed.state), str(feed.rows), str(feed.messages)) for feed in session.feeds.values()
+    ]
     return _table(caption, ("feed", "state", "rows", "messages"), rows)
 
 
@@ -75,7 +77,8 @@ def _table(caption: str, head: tuple[str, ...], rows: list[Any]) -> str:
     """Everything in the rows is untrusted text and stays text."""
     cells = "".join(f'<th style="{_CELL}">{escape(word)}</th>' for word in head)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(str(cell))}</td>' for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(str(cell))}</td>' for cell in row) + "</tr>"
+        for row in rows
     )
     return (
         f'<table style="{_STYLE}"><caption style="text-align:left;font-weight:600">{caption}</caption>'

@@ -25,7 +25,9 @@ def table_figure(
     if not drawn:
         return _empty(title)
     units = list(dict.fromkeys(line.unit for line in drawn))
-    figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.25 / (len(units) + 4))
+    figure = make_subplots(
+        rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.25 / (len(units) + 4)
+    )
     for index, line in enumerate(drawn):
         figure.add_trace(_trace(line, colour(index)), row=units.index(line.unit) + 1, col=1)
     for row, unit in enumerate(units, start=1):

@@ -56,7 +56,9 @@ def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str)
     sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
     page = _PAGE.format(
         title=escape(title),
-        subtitle=escape(f"Written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by tes_nb {__version__}. Times are UTC."),
+        subtitle=escape(
+            f"Written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by tes_nb {__version__}. Times are UTC."
+        ),
         plotly=get_plotlyjs(),
         sections=sections or "<p>No data had come when this was written.</p>",
     )
@@ -67,12 +69,16 @@ def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str)
         partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise ExportError(f"The report {target} could not be written: {error.strerror}. Choose another path.") from error
+        raise ExportError(
+            f"The report {target} could not be written: {error.strerror}. Choose another path."
+        ) from error
     return target
 
 
 def _section(feed: ReportedFeed) -> str:
-    figure = plotly.io.to_html(feed.figure(), include_plotlyjs=False, full_html=False, config={"displaylogo": False})
+    figure = plotly.io.to_html(
+        feed.figure(), include_plotlyjs=False, full_html=False, config={"displaylogo": False}
+    )
     counts = ", ".join(f"{name}: {len(feed.frame(name))} rows" for name in feed.tables)
     newest = feed.frame().tail(LAST_ROWS)
     return (
