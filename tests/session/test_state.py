@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tes_nb.session.state import FeedState
+from tes_nb.wire.events import StateChange
+
+
+def state(**given) -> FeedState:
+    fields = {
+        "upstream": None,
+        "relay": None,
+        "closed": False,
+        "silent_s": 0.1,
+        "period_s": 0.5,
+        "undecoded": 0,
+        "gaps": 0,
+    }
+    return FeedState.of(**{**fields, **given})
+
+
+def upstream(word: str, text: str, **more) -> StateChange:
+    return StateChange(state=word, text=text, conn=1, at_ns=0, **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({}, "OPEN"),
+        ({"closed": True, "relay": "gone"}, "CLOSED"),
+        ({"relay": "the collector has ended"}, "LOST: the collector has ended"),
+        ({"silent_s": 1.6}, "STALE: nothing for 2 s"),
+        ({"silent_s": 1e9, "period_s": float("inf")}, "OPEN"),
+        ({"upstream": upstream("FAILED", "FAILED 404")}, "FAILED 404"),
+        ({"upstream": upstream("POLLING", "POLLING /x")}, "POLLING /x"),
+        ({"upstream": upstream("OPEN", "OPEN", reconnects=2), "undecoded": 3, "gaps": 1}, None),
+    ],
+)
+def test_what_is_shown(given, shown):
+    told = state(**given)
+    assert str(told) == (shown or "OPEN · 2 reconnects · 1 gaps · 3 undecoded")
+
+
+def test_a_wait_counts_down():
+    waiting = upstream("WAITING", "WAITING 4.2 s: connection refused", retry_at_ns=time.time_ns() + 2_000_000_000)
+    told = str(state(upstream=waiting))
+    assert told.startswith(("WAITING 2.0 s", "WAITING 1.9 s"))
+    assert told.endswith(": connection refused")
+
+
+def test_a_state_equals_its_word():
+    assert state() == "OPEN"
+    assert state() != "STALE"
+    assert state() == state()
+    assert state().__eq__(5) is NotImplemented
