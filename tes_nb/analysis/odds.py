@@ -1,0 +1,199 @@
+"""Odds as frames: time series, probabilities, margins, moves since the opening and around goals.
+
+All functions take frames of the table odds (index = receive time, decimal prices) and leave them as they are.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tes_nb.analysis.odds_ticks import KEY, MARKET_SIDES, SIDES, Gaps, ticks_from_odds
+from tes_nb.errors import TesError
+
+__all__ = [
+    "MARKET_SIDES",
+    "SIDES",
+    "Gaps",
+    "around",
+    "goals",
+    "implied",
+    "movement",
+    "overround",
+    "ticks_from_odds",
+    "wide",
+]
+
+
+def wide(odds: pd.DataFrame, match_id: str, market: str, company_id: str | None = None) -> pd.DataFrame:
+    """Return one match's market as a time series: a column of decimal prices per side, and the line.
+
+    `company_id` of `None` means the only company there is. Raises `TesError` for an unknown market, or when
+    there are several companies and none was named.
+
+    >>> wide(example(), "7", "1x2").round(2).to_dict("list")
+    {'home': [2.0, 1.6], 'draw': [3.4, 3.8], 'away': [3.8, 5.5], 'line': [nan, nan]}
+    """
+    if market not in MARKET_SIDES:
+        raise TesError(f"There is no market {market!r}; there are {', '.join(MARKET_SIDES)}.")
+    rows = odds[(odds["match_id"] == match_id) & (odds["market"] == market)]
+    companies = rows["company_id"].dropna().unique()
+    if company_id is None and len(companies) > 1:
+        raise TesError(f"Match {match_id} is quoted by {', '.join(companies)}: name one as company_id.")
+    if company_id is not None:
+        rows = rows[rows["company_id"] == company_id]
+    return rows[[*MARKET_SIDES[market], "line"]]
+
+
+def implied(odds: pd.DataFrame, *, fair: bool = True) -> pd.DataFrame:
+    """Return the probabilities in the prices: a row per row of odds, a column per side, 0 to 1.
+
+    With `fair` the bookmaker's margin is taken out in proportion, so that the sides of a market sum to 1; a
+    row that lacks a side is NaN then. Without, it is 1 / price.
+
+    >>> implied(example()).loc[:, ["home", "draw", "away"]].dropna().round(3).to_numpy().tolist()
+    [[0.473, 0.278, 0.249], [0.584, 0.246, 0.17]]
+    """
+    inverse = 1 / odds.reindex(columns=list(SIDES)).astype("float64")
+    return inverse.div(1 + overround(odds), axis=0) if fair else inverse
+
+
+def overround(odds: pd.DataFrame) -> pd.Series:
+    """Return each row's margin: the sum of 1 / price over the market's sides, minus 1; NaN if a side lacks.
+
+    >>> overround(example()).round(3).tolist()
+    [0.057, 0.07, 0.071]
+    """
+    inverse = 1 / odds.reindex(columns=list(SIDES)).astype("float64")
+    margin = pd.Series(float("nan"), index=odds.index, name="overround")
+    for market, sides in MARKET_SIDES.items():
+        of_market = odds["market"].eq(market).fillna(value=False).to_numpy(dtype=bool)
+        margin = margin.mask(of_market, inverse[list(sides)].sum(axis=1, skipna=False) - 1)
+    return margin
+
+
+def movement(odds: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each price moved since the first one seen: a row per match, company, market and side.
+
+    `change` is in decimal price, `percent` relative to the opening; where `line` differs from `open_line` the
+    two prices are for different bets.
+
+    >>> moved = movement(example())
+    >>> moved.loc[("7", "8", "1x2", "home"), ["open", "last", "percent"]].astype(float).round(1).tolist()
+    [2.0, 1.6, -20.0]
+    """
+    long = _long(odds)
+    groups = long.groupby([*KEY, "side"], observed=True, sort=False, dropna=False)
+    result = groups.agg(
+        open=("price", "first"),
+        last=("price", "last"),
+        open_line=("line", _first),
+        line=("line", _last),
+        rows=("price", "size"),
+    )
+    result.insert(2, "change", result["last"] - result["open"])
+    result.insert(3, "percent", 100 * result["change"] / result["open"])
+    return result
+
+
+def goals(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the goals in a frame of the table scores: `match_id`, `side`, and the score after it.
+
+    The index is the receive time of the first record with the goal. A score that falls again (a goal taken
+    back) is none; a rise across rows is one row per side, however many goals it tells.
+
+    >>> goals(example_scores())[["match_id", "side", "home_goals"]].to_numpy().tolist()
+    [['7', 'home', 1]]
+    """
+    found = []
+    rows = scores.sort_index(kind="stable")
+    for side in ("home", "away"):
+        told = rows.dropna(subset=["match_id", f"{side}_goals"])
+        rise = told.groupby("match_id", observed=True)[f"{side}_goals"].diff()
+        found.append(told[rise.gt(0).fillna(value=False).to_numpy(dtype=bool)].assign(side=side))
+    return pd.concat(found).sort_index(kind="stable")[["match_id", "side", "home_goals", "away_goals"]]
+
+
+def around(odds: pd.DataFrame, scores: pd.DataFrame, after: str = "2min") -> pd.DataFrame:
+    """Return what the prices did around goals: a row per goal, company, market and side.
+
+    `before` is the last price received before the goal's record, `later` the last one from then to `after`
+    later (NaN if none came), with their lines; `change` and `percent` are between the two prices.
+
+    >>> moves = around(example(), example_scores())
+    >>> moves.loc[moves["side"] == "home", ["before", "later", "percent"]].round(1).to_numpy().tolist()
+    [[2.0, 1.6, -20.0]]
+    """
+    scored = goals(scores).rename(columns={"side": "scored"})
+    scored = scored[["match_id", "scored"]].assign(time=_ns(scored.index))
+    long = _long(odds)
+    long = long.assign(priced=_ns(long.index)).reset_index(drop=True)
+    by = [*KEY, "side"]
+    asked = scored.merge(long[by].drop_duplicates(), on="match_id").sort_values("time", kind="stable")
+    asked["until"] = asked["time"] + pd.Timedelta(after)
+    before = _last_price(asked, long, by, on="time", exact=False)
+    later = _last_price(asked, long, by, on="until", exact=True)
+    later = later.where(later["priced"] >= asked["time"].to_numpy())
+    asked = asked.assign(before=before["price"].to_numpy(), later=later["price"].to_numpy())
+    asked["change"] = asked["later"] - asked["before"]
+    asked["percent"] = 100 * asked["change"] / asked["before"]
+    asked = asked.assign(line_before=before["line"].to_numpy(), line_later=later["line"].to_numpy())
+    return asked.set_index("time").drop(columns="until")
+
+
+def _last_price(
+    asked: pd.DataFrame, long: pd.DataFrame, by: list[str], *, on: str, exact: bool
+) -> pd.DataFrame:
+    """Return the last price of each series asked for up to the time `on`, that time included if `exact`."""
+    found = pd.merge_asof(asked, long, left_on=on, right_on="priced", by=by, allow_exact_matches=exact)
+    return found[["price", "line", "priced"]]
+
+
+def _ns(times: pd.Index) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(times).as_unit("ns")
+
+
+def _long(odds: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per price, in time order; absent prices are left out."""
+    rows = odds.sort_index(kind="stable")
+    parts = [
+        rows[[*KEY, "line"]].assign(side=side, price=rows[side].astype("float64"))
+        for side in SIDES
+        if side in rows.columns
+    ]
+    return pd.concat(parts).dropna(subset=["price"]).sort_index(kind="stable")
+
+
+def _first(cells: pd.Series) -> object:
+    return cells.iloc[0]
+
+
+def _last(cells: pd.Series) -> object:
+    return cells.iloc[-1]
+
+
+def example() -> pd.DataFrame:
+    """Return three rows of odds, for the examples: a 1x2 before and after a goal, and a total."""
+    times = pd.to_datetime(["2026-03-01 15:09:00", "2026-03-01 15:10:20", "2026-03-01 15:10:20"], utc=True)
+    nan = float("nan")
+    return pd.DataFrame(
+        {
+            "match_id": "7",
+            "company_id": "8",
+            "market": ["1x2", "1x2", "over_under"],
+            "line": [nan, nan, 2.5],
+            "home": [2.0, 1.6, nan],
+            "draw": [3.4, 3.8, nan],
+            "away": [3.8, 5.5, nan],
+            "over": [nan, nan, 1.80],
+            "under": [nan, nan, 1.94],
+        },
+        index=times.rename("time"),
+    )
+
+
+def example_scores() -> pd.DataFrame:
+    """Return three rows of scores, for the examples: one goal of the home side."""
+    times = pd.to_datetime(["2026-03-01 15:00:00", "2026-03-01 15:10:00", "2026-03-01 15:10:30"], utc=True)
+    return pd.DataFrame(
+        {"match_id": "7", "home_goals": [0, 1, 1], "away_goals": 0}, index=times.rename("time")
+    ).astype({"home_goals": "Int64", "away_goals": "Int64"})

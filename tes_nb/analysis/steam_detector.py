@@ -1,0 +1,136 @@
+"""Steam tick by tick: the same answers as `steam.detect`, from a memory of one window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tes_nb.analysis import steam_rules as rules
+from tes_nb.analysis.steam_memory import Memory
+from tes_nb.analysis.steam_rules import LARGE_SINGLE, MULTI_RAPID
+from tes_nb.analysis.steam_settings import DEFAULTS, SteamSettings
+
+SWEEP_EVERY = 4096
+"""Ticks between two looks for keys that have gone quiet."""
+QUIET_MS = 60_000
+"""A key is forgotten when its last tick is so much older than the longest window before the newest tick."""
+
+
+class Verdict(NamedTuple):
+    """What one tick is."""
+
+    velocity: float
+    """NaN = the tick has no old or no new value."""
+    steam_index: float
+    """NaN = the tick has no velocity or no time."""
+    rule: str | None
+    """LARGE_SINGLE or MULTI_RAPID; `None` = no steam."""
+
+    @property
+    def steam(self) -> bool:
+        """Whether the tick is steam."""
+        return self.rule is not None
+
+
+class SteamDetector:
+    """Judges ticks one after the other.
+
+    For ticks in time order the verdicts equal those of `detect` on all of them. A late tick, one older than
+    another of its key that came before it, is judged by those before it in time that are still remembered,
+    and later ticks count it in their windows; verdicts that were given do not change. A tick that is a whole
+    longest window older than the newest of its key finds nothing remembered and is judged alone.
+
+    Remembered are, for each key, the ticks within the longest window before its newest one. Keys that are
+    quiet for a minute more than that, by the time stamps of the ticks, are forgotten.
+
+    >>> detector = SteamDetector()
+    >>> tick = {"game_id": "7", "odds_type": "spread", "league": "NBA"}
+    >>> detector.add(tick | {"timestamp": 0, "old_value": 1.90, "new_value": 1.99}).rule
+    >>> detector.add(tick | {"timestamp": 400, "old_value": 1.99, "new_value": 2.08}).rule
+    'MULTI_RAPID'
+    """
+
+    def __init__(self, settings: SteamSettings = DEFAULTS) -> None:
+        self.settings = settings
+        self._longest_ns = settings.longest_window_ms * rules.NS_PER_MS
+        self._keys: dict[Hashable, Memory] = {}
+        self._newest_ns = -math.inf
+        self._since_sweep = 0
+
+    def add(self, tick: Mapping[str, Any]) -> Verdict:
+        """Judge one tick: a mapping with the columns that `detect` reads; what is absent is NA."""
+        velocity = rules.velocity(rules.number(tick.get("old_value")), rules.number(tick.get("new_value")))
+        at = rules.unix_ns(tick.get("timestamp"))
+        large = LARGE_SINGLE if velocity >= self.settings.large else None
+        if at is None or math.isnan(velocity):
+            return Verdict(velocity, math.nan, large)
+        setting = self.settings.of_tick(tick.get("league"), tick.get("odds_type"))
+        memory = self._memory(tick, at)
+        place = memory.add(at, velocity, rules.volume(tick.get("volume")))
+        reached, mean, mean_volume = memory.window(place, setting)
+        index = rules.index(mean, min(mean_volume / rules.FULL_VOLUME, 1.0), setting.volume_weight)
+        rapid = reached >= setting.moves and index >= self.settings.least_index
+        memory.forget(self._longest_ns)
+        return Verdict(velocity, index, large or (MULTI_RAPID if rapid else None))
+
+    def add_frame(self, ticks: pd.DataFrame) -> pd.DataFrame:
+        """Judge the ticks of a frame in its row order; return it with the four columns that `detect` adds."""
+        columns = [name for name in _READ if name in ticks.columns]
+        cells = [ticks[name].tolist() for name in columns]
+        verdicts = [self.add(dict(zip(columns, row, strict=True))) for row in zip(*cells, strict=True)]
+        result = ticks.copy(deep=False)
+        result["velocity"] = [verdict.velocity for verdict in verdicts]
+        result["steam_index"] = [verdict.steam_index for verdict in verdicts]
+        words = [verdict.rule for verdict in verdicts]
+        result["rule"] = pd.Categorical(words, categories=[LARGE_SINGLE, MULTI_RAPID])
+        result["steam"] = [verdict.steam for verdict in verdicts]
+        return result.astype({"velocity": "float64", "steam_index": "float64", "steam": "bool"})
+
+    def __len__(self) -> int:
+        """Return how many ticks are remembered."""
+        return sum(len(memory) for memory in self._keys.values())
+
+    def _memory(self, tick: Mapping[str, Any], at: int) -> Memory:
+        self._newest_ns = max(self._newest_ns, at)
+        self._since_sweep += 1
+        if self._since_sweep >= SWEEP_EVERY:
+            self._sweep()
+        key = _key(tick)
+        if key is None:
+            return Memory()
+        memory = self._keys.get(key)
+        if memory is None:
+            memory = self._keys[key] = Memory()
+        return memory
+
+    def _sweep(self) -> None:
+        self._since_sweep = 0
+        quiet = self._newest_ns - self._longest_ns - QUIET_MS * rules.NS_PER_MS
+        for key in [key for key, memory in self._keys.items() if memory.newest <= quiet]:
+            del self._keys[key]
+
+
+_READ = (
+    *("game_id", "bookmaker_id", "odds_type", "market", "side", "line"),
+    *("league", "old_value", "new_value", "timestamp", "volume"),
+)
+
+
+def _key(tick: Mapping[str, Any]) -> Hashable:
+    """Return the key of a tick; `None` = it has no game or no odds type, and belongs to nothing."""
+    get = tick.get
+    game, odds_type = _cell(get("game_id")), _cell(get("odds_type"))
+    if game is None or odds_type is None:
+        return None
+    bookmaker = _cell(get("bookmaker_id")) or rules.DEFAULT_BOOKMAKER
+    return game, bookmaker, odds_type, _cell(get("market")), _cell(get("side")), _cell(get("line"))
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell, every kind of NA as `None`."""
+    if value.__class__ is str:
+        return value
+    return None if value is None or value is pd.NA or value != value else value  # noqa: PLR0124 - NaN is not itself

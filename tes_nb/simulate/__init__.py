@@ -1,0 +1,35 @@
+"""A stand-in for NowGoal on loopback, with made-up matches, faults on demand and a loss ledger.
+
+    server = await serve(Options(speed=50))      # on a loop that runs
+    child = start_child(Options(speed=50))       # in a process of its own, from a notebook
+    run_forever(Options(port=9800))              # until Ctrl-C
+
+All data are simulated, and say so: every team is called "Simulated …", every HTTP answer carries the header
+`X-Simulated-Data`, every message the field `simulatedNumber`.
+"""
+
+from tes_nb.simulate.child import ChildServer, start_child
+from tes_nb.simulate.faults import FAULTS, Fault
+from tes_nb.simulate.faults import parse as parse_fault
+from tes_nb.simulate.ledger import Ledger, number_in, reconcile
+from tes_nb.simulate.options import Options
+from tes_nb.simulate.running import Addresses, RunningServer, run_forever, serve
+from tes_nb.simulate.service import GREETING, LABEL
+
+__all__ = [
+    "FAULTS",
+    "GREETING",
+    "LABEL",
+    "Addresses",
+    "ChildServer",
+    "Fault",
+    "Ledger",
+    "Options",
+    "RunningServer",
+    "number_in",
+    "parse_fault",
+    "reconcile",
+    "run_forever",
+    "serve",
+    "start_child",
+]

@@ -1,0 +1,141 @@
+"""The stand-in in a process of its own, from a notebook: started, asked and ended by its parent.
+
+The parent writes the options as one line of JSON and keeps the pipe open; the child answers with one line,
+`{"http": …}` or `{"error": …}`, and ends when the pipe does, or when its parent is another process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+from threading import Timer
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+import msgspec
+
+from tes_nb.errors import ConnectionFailed, TesError
+from tes_nb.simulate.faults import Fault
+from tes_nb.simulate.options import Options
+from tes_nb.simulate.running import Addresses
+
+START_S = 15.0
+STOP_S = 3.0
+ANSWER_S = 5.0
+
+_open = build_opener(ProxyHandler({})).open
+"""Loopback is never asked for through a proxy."""
+
+
+class ChildServer(Addresses):
+    """A stand-in in a child process; `start_child` makes it, `stop()` or the end of the parent ends it."""
+
+    def __init__(self, http: str, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(http)
+        self._process = process
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def post(self, *faults: Fault) -> None:
+        """Put faults in force."""
+        self._ask("POST", "/faults", msgspec.json.encode(faults))
+
+    def clear_faults(self) -> None:
+        """End every fault."""
+        self._ask("DELETE", "/faults")
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the account of what was sent, as `GET /ledger` tells it."""
+        account: dict[str, Any] = self._ask("GET", "/ledger")
+        return account
+
+    def sent(self, subscriber: str) -> list[int]:
+        """Return the numbers of the messages that were for that logical subscriber."""
+        numbers: list[int] = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")["numbers"]
+        return numbers
+
+    def roster(self) -> list[dict[str, str]]:
+        """Return match_id, home_team, away_team and league of every match there has been."""
+        roster: list[dict[str, str]] = self._ask("GET", "/roster")
+        return roster
+
+    def stop(self) -> None:
+        """End the child, in at most 3 s. Does nothing when it has ended, or in a forked process."""
+        if os.getpid() != self._owner:
+            return
+        atexit.unregister(self.stop)
+        _end(self._process)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        request = Request(self.http + path, data=body, method=method)  # noqa: S310 - our own http address
+        try:
+            with _open(request, timeout=ANSWER_S) as answer:
+                return msgspec.json.decode(answer.read())
+        except HTTPError as error:
+            raise TesError(error.read().decode(errors="replace").strip()) from error
+        except OSError as error:
+            raise ConnectionFailed(
+                f"The simulated NowGoal at {self.http} does not answer ({error}); start it again."
+            ) from error
+
+
+def start_child(options: Options | None = None) -> ChildServer:
+    """Start a stand-in in a child process and return it when it listens; `None` = the default options.
+
+    Raises `TesError` when it cannot listen, or says nothing for 15 s.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tes_nb.simulate"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Ctrl-C in the terminal and "Interrupt kernel" are for the parent.
+        start_new_session=True,
+    )
+    try:
+        return ChildServer(_hear(process, options or Options()), process)
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _hear(process: subprocess.Popen[bytes], options: Options) -> str:
+    """Tell the child its options and return its address."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    patience = Timer(START_S, process.kill)
+    patience.start()
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(msgspec.json.encode(options) + b"\n")
+            process.stdin.flush()
+        answer = msgspec.json.decode(process.stdout.readline() or b"{}", type=dict[str, str])
+    except msgspec.MsgspecError:
+        answer = {}
+    finally:
+        patience.cancel()
+    if "http" not in answer:
+        said = answer.get("error", f"it ended without a word, exit code {process.poll()}")
+        raise TesError(f"The simulated NowGoal did not start: {said}")
+    return answer["http"]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

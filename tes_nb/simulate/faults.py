@@ -1,0 +1,172 @@
+"""Faults on demand: what each is called, what it may be told, and which are in force.
+
+Pure: the board is told the time. What a fault does is done where it belongs: tokens, handshakes, connections
+(`strikes`), messages (`junk`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from tes_nb.errors import TesError
+
+Place = Literal["token", "handshake", "connection", "message", "plan"]
+Which = Literal["all", "oldest", "newest"]
+
+STATES = ("only_ok", "refuse_second", "sister_form", "flap", "random")
+"""In force until cleared, unless `times` or `seconds` says otherwise; all others strike once."""
+
+FAULTS: dict[str, tuple[Place, str]] = {
+    "token_dashes": ("token", "dashes instead of a token"),
+    "token_empty": ("token", "an empty body"),
+    "token_blank": ("token", "white space"),
+    "token_html": ("token", "an HTML page"),
+    "token_megabyte": ("token", "1 MB of letters"),
+    "token_json": ("token", "a JSON object without a token"),
+    "token_null": ("token", "the word null"),
+    "token_expired": ("token", "a token that expired a minute ago"),
+    "token_garbage": ("token", "three parts with dots that are no JWT"),
+    "token_two_parts": ("token", "a token cut before its signature"),
+    "token_status": ("token", "the answer `status` (503), with Retry-After if given"),
+    "token_hang": ("token", "no answer for `seconds` (60)"),
+    "token_drip": ("token", "a true token at 10 bytes a second"),
+    "handshake": ("handshake", "the answer `status` (401) instead of 101, with Retry-After if given"),
+    "accept_then_close": ("handshake", "the connection is accepted and closed at once with `code` (1000)"),
+    "refuse_second": ("handshake", "the answer `status` (409) while the same subscriber has a connection"),
+    "silence": ("connection", "nothing is sent, pings are answered; after `seconds` the connection is cut"),
+    "blackhole": ("connection", "nothing is sent or read, pings stay unanswered; cut after `seconds`"),
+    "only_ok": ("connection", "the world stands still, only keepalives come"),
+    "reset": ("connection", "a TCP reset in the middle of a frame"),
+    "close": ("connection", "closed with `code` (1001)"),
+    "flap": ("connection", "`up` seconds (2) of service, then `down` seconds (2) of resets, and again"),
+    "half_frame": ("message", "a deflated message cut in half"),
+    "bomb": ("message", "`size` bytes of spaces (64 MiB) deflated in `form` (zlib, gzip, raw)"),
+    "twice_deflated": ("message", "a deflated message deflated again"),
+    "trailing_junk": ("message", "bytes after the end of a deflated message"),
+    "bad_crc": ("message", "a gzip message with a wrong check sum"),
+    "preset_dictionary": ("message", "a zlib message that needs a dictionary nobody has"),
+    "gzip_members": ("message", "a good message in 1,000 gzip members"),
+    "xml_entity": ("message", "XML with a DOCTYPE and nested entities"),
+    "json_deep": ("message", "JSON 100,000 lists deep"),
+    "not_utf8": ("message", "a deflated message that is no UTF-8"),
+    "random_bytes": ("message", "`size` random bytes (200)"),
+    "refresh": ("message", "`refresh` other than 0: everything is sent again"),
+    "sister_form": ("message", "football scores in the older sister-site form"),
+    "random": ("plan", "one of the above every `every` seconds (3) in the mean, always the same for a seed"),
+}
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One fault as it is posted: `{"fault": "reset"}`. What it is not told has the value in `FAULTS`."""
+
+    fault: str
+    times: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """How often it strikes; `None` = once, or until cleared for a state (`STATES`) or with `seconds`."""
+    seconds: Positive | None = None
+    """How long it is in force (or lasts); `None` = no bound."""
+    which: Which = "all"
+    """The connections a connection fault strikes."""
+    status: Annotated[int, msgspec.Meta(ge=300, le=599)] | None = None
+    retry_after: Positive | None = None
+    """Seconds, sent as `Retry-After`."""
+    code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] | None = None
+    up: Positive = 2.0
+    down: Positive = 2.0
+    every: Positive = 3.0
+    size: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] | None = None
+    form: Literal["zlib", "gzip", "raw"] = "zlib"
+
+    @property
+    def place(self) -> Place:
+        """Where the fault happens."""
+        return FAULTS[self.fault][0]
+
+
+def parse(text: str) -> Fault:
+    """Return the fault in words, as on the command line: `reset`, `handshake:status=429,retry_after=30`.
+
+    Raises `TesError` for a name, an option or a value that does not exist.
+    """
+    name, _, rest = text.partition(":")
+    fields: dict[str, Any] = {"fault": name.strip()}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise TesError(f"The fault {text!r} has {item!r} where key=value belongs, as in reset:times=3.")
+        fields[key.strip()] = value.strip()
+    return check(fields)
+
+
+def check(item: Any) -> Fault:
+    """Return the fault in a mapping of texts or JSON values. Raises `TesError` that says what is wrong."""
+    try:
+        fault = msgspec.convert(item, Fault, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise TesError(f"This is no fault: {error}. GET /faults lists what there is.") from error
+    if fault.fault not in FAULTS:
+        raise TesError(f"There is no fault {fault.fault!r}; there are {', '.join(FAULTS)}.")
+    if fault.code in {1004, 1005, 1006, 1015} or (fault.code or 1000) in range(1016, 3000):
+        raise TesError(
+            f"No server can send the close code {fault.code}; use 1000-1003, 1007-1014 or 3000-4999."
+        )
+    return fault
+
+
+class Board:
+    """The faults in force."""
+
+    def __init__(self, faults: Sequence[Fault] = (), now: float = 0.0) -> None:
+        self.strikes: Counter[str] = Counter()
+        """How often each fault struck."""
+        self._active: dict[str, tuple[Fault, float, float]] = {}
+        for fault in faults:
+            self.post(fault, now)
+
+    def post(self, fault: Fault, now: float) -> None:
+        """Put a fault in force at the time `now` (seconds); one of the same name is replaced."""
+        lasting = fault.seconds is not None and fault.fault not in LASTING
+        once = 1 if fault.fault not in STATES and not lasting else math.inf
+        ends = now + (fault.seconds or math.inf) if lasting else math.inf
+        self._active[fault.fault] = (fault, fault.times or once, ends)
+
+    def peek(self, name: str, now: float) -> Fault | None:
+        """Return the fault of that name if it is in force, without using it up."""
+        entry = self._active.get(name)
+        if entry is None or now >= entry[2]:
+            self._active.pop(name, None)
+            return None
+        return entry[0]
+
+    def take(self, name: str, now: float) -> Fault | None:
+        """Return the fault of that name if it is in force, and count one strike."""
+        fault = self.peek(name, now)
+        if fault is not None:
+            _, left, ends = self._active.pop(name)
+            self.strikes[name] += 1
+            if left > 1:
+                self._active[name] = (fault, left - 1, ends)
+        return fault
+
+    def take_any(self, place: Place, now: float) -> Fault | None:
+        """Return the first fault in force at that place, and count one strike."""
+        names = [name for name in self._active if FAULTS[name][0] == place]
+        return next((fault for name in names if (fault := self.take(name, now))), None)
+
+    def clear(self) -> None:
+        """End every fault; the counts of strikes stay."""
+        self._active.clear()
+
+    def active(self, now: float) -> list[Fault]:
+        """Return the faults in force."""
+        return [fault for name in list(self._active) if (fault := self.peek(name, now))]
+
+
+LASTING = ("silence", "blackhole", "token_hang")
+"""Faults whose `seconds` say how long one strike lasts, not how long they are in force."""

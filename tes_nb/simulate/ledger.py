@@ -1,0 +1,124 @@
+"""The loss ledger: what was sent against what was received and the gaps that were recorded.
+
+Pure: the caller brings the numbers the server sent (`GET /ledger`), the numbers it received with their
+receive times, and the gap records of its reader.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tes_nb.simulate.frames import NUMBER
+from tes_nb.wire.events import Gap
+
+_NUMBER = re.compile(rb'\b%s\\?"?\s*[=:]\s*\\?"?(\d+)' % NUMBER.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account: `sent` = what was received once + `in_gaps` + `unexplained_missing`."""
+
+    sent: int
+    """Messages the server sent to this subscriber, up to the last one to account for."""
+    received: int
+    """Messages received that carry a number, repetitions included."""
+    in_gaps: int
+    """Missing, and every one of them lies inside a gap record."""
+    unexplained_missing: int
+    """Missing without a gap record: lost in silence. Must be 0."""
+    doubled: int
+    """Repetitions among the received. Must be 0."""
+    reordered: int
+    """Received after a message with a higher number. Must be 0."""
+    in_several_gaps: int = 0
+    """Those of `in_gaps` that more than one gap record claims. Must be 0."""
+    unasked: int = 0
+    """Received, but not sent to this subscriber according to the server; not counted as sent."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message is accounted for: nothing lost in silence, nothing doubled or reordered."""
+        wrong = (self.unexplained_missing, self.doubled, self.reordered, self.in_several_gaps, self.unasked)
+        return not any(wrong)
+
+
+def number_in(text: bytes) -> int | None:
+    """Return the number that a message of the stand-in carries; `None` = it has none.
+
+    `text` is the inflated message, XML or JSON.
+
+    >>> number_in(b'<c refresh="0" simulatedNumber="17"><h><![CDATA[9000001^1]]></h></c>')
+    17
+    >>> number_in(b'[{"simulatedNumber": 18, "oddsChange": {}}]')
+    18
+    >>> number_in(b"ok") is None
+    True
+    """
+    found = _NUMBER.search(text)
+    return None if found is None else int(found[1])
+
+
+def reconcile(
+    sent: Iterable[int],
+    received: Sequence[tuple[int, int]],
+    gaps: Iterable[Gap],
+    until: int | None = None,
+) -> Ledger:
+    """Return the account of one logical subscriber.
+
+    `sent` are the numbers that were for it, `received` pairs of (number, receive time in Unix nanoseconds) in
+    the order of receipt, `gaps` the gap records of the connection on the same clock.
+
+    A hole, a run of missing numbers, is explained when a gap's loss was noticed between the receipt of the
+    last number before it and that of the first one after it; the sender's clock is not asked.
+    `until` is the last number to account for: `None` asks for all that was sent, which is right once the
+    feed has stopped; for one that runs give the number received last, since later ones are on their way.
+
+    >>> lost = Gap(conn=1, last_seen_ns=20, lost_at_ns=25, back_at_ns=50, cause="connection reset")
+    >>> reconcile([1, 2, 3, 4, 5], [(1, 10), (2, 20), (5, 50)], [lost]).in_gaps
+    2
+    """
+    expected = sorted(number for number in set(sent) if until is None or number <= until)
+    wanted = set(expected)
+    first_seen = _first_seen(received)
+    arrivals = sorted((number, at) for number, at in first_seen.items() if number in wanted)
+    lost_at = sorted(gap.lost_at_ns for gap in gaps)
+    missing = [number for number in expected if number not in first_seen]
+    claims = [_claims(number, arrivals, lost_at) for number in missing]
+    return Ledger(
+        sent=len(expected),
+        received=len(received),
+        in_gaps=sum(count > 0 for count in claims),
+        unexplained_missing=claims.count(0),
+        doubled=len(received) - len(first_seen),
+        reordered=_reordered(first_seen),
+        in_several_gaps=sum(count > 1 for count in claims),
+        unasked=sum(number not in wanted and (until is None or number <= until) for number in first_seen),
+    )
+
+
+def _first_seen(received: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """Return number → time of its first receipt, in the order of receipt."""
+    first: dict[int, int] = {}
+    for number, at in received:
+        first.setdefault(number, at)
+    return first
+
+
+def _claims(number: int, arrivals: list[tuple[int, int]], lost_at: list[int]) -> int:
+    """Return how many gaps began between the neighbours of a missing number."""
+    place = bisect_left(arrivals, (number, 0))
+    low = 0 if place == 0 else bisect_left(lost_at, arrivals[place - 1][1])
+    high = len(lost_at) if place == len(arrivals) else bisect_right(lost_at, arrivals[place][1])
+    return max(high - low, 0)
+
+
+def _reordered(first_seen: dict[int, int]) -> int:
+    highest = count = 0
+    for number in first_seen:
+        count += number < highest
+        highest = max(highest, number)
+    return count

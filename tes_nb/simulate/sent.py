@@ -1,0 +1,115 @@
+"""What the server sent, for the loss ledger: one byte a message, and who had asked for what when.
+
+A *logical subscriber* is whoever reads, over all its connections: while a renewal has two of them open, both
+carry the same numbered broadcast, and the ledger expects each message once. It is known by the header
+`X-Simulated-Subscriber` or the query field `subscriber`, else by its address and `User-Agent`.
+
+Expected from a subscriber is what was broadcast on the channels that its open connections asked for, and,
+while it has none, on those that were in force before: what it misses then must lie in a gap of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Subscriber:
+    """The channels of one logical subscriber over time."""
+
+    history: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+    """(first number for which they hold, channels), oldest first; () before the first request."""
+    asked: dict[int, frozenset[str]] = field(default_factory=dict)
+    """Open connection → the channels it asked for."""
+
+    def hold(self, number: int) -> None:
+        """Note what is in force from `number` on."""
+        if not self.asked:
+            return
+        channels = frozenset[str]().union(*self.asked.values())
+        if not self.history or self.history[-1][1] != channels:
+            self.history.append((number, channels))
+
+
+class SentLog:
+    """Numbers every message, counted from 1, and remembers its channel."""
+
+    def __init__(self, limit: int) -> None:
+        """Remember at most the last `limit` messages."""
+        self.last = 0
+        """The number of the last message; 0 = none yet."""
+        self._limit = limit
+        self._names: list[str] = []
+        self._index: dict[str, int] = {}
+        self._channels = bytearray()
+        self._subscribers: dict[str, Subscriber] = {}
+
+    @property
+    def first(self) -> int:
+        """The lowest number that is still remembered."""
+        return self.last - len(self._channels) + 1
+
+    def number(self, channel: str) -> int:
+        """Return the number of the next message, which goes out on `channel`."""
+        if channel not in self._index:
+            self._index[channel] = len(self._names)
+            self._names.append(channel)
+        self._channels.append(self._index[channel])
+        if len(self._channels) > self._limit + self._limit // 10:
+            del self._channels[: len(self._channels) - self._limit]
+        self.last += 1
+        return self.last
+
+    def asked(self, subscriber: str, connection: int, channels: Iterable[str]) -> None:
+        """Note that a connection asked for these channels; they hold from the next message on."""
+        entry = self._subscribers.setdefault(subscriber, Subscriber())
+        entry.asked[connection] = frozenset(channels)
+        entry.hold(self.last + 1)
+
+    def left(self, subscriber: str, connection: int) -> None:
+        """Note that a connection ended."""
+        entry = self._subscribers.get(subscriber)
+        if entry is not None and entry.asked.pop(connection, None) is not None:
+            entry.hold(self.last + 1)
+
+    def subscribers(self) -> list[str]:
+        """Return the names of the logical subscribers there have been."""
+        return list(self._subscribers)
+
+    def since(self, subscriber: str) -> int | None:
+        """Return the first number that was for the subscriber; `None` = it never asked for anything."""
+        entry = self._subscribers.get(subscriber)
+        return entry.history[0][0] if entry is not None and entry.history else None
+
+    def channels(self, subscriber: str) -> list[str]:
+        """Return the channels in force for the subscriber."""
+        entry = self._subscribers.get(subscriber)
+        return sorted(entry.history[-1][1]) if entry is not None and entry.history else []
+
+    def expected(self, subscriber: str, start: int = 1, end: int | None = None) -> list[int]:
+        """Return the numbers of `start` to `end` (`None` = the last) that were for the subscriber."""
+        entry = self._subscribers.get(subscriber)
+        history = [] if entry is None else entry.history
+        return [n for low, high, held in self._spells(history, start, end) for n in self._on(held, low, high)]
+
+    def on_channels(self, channels: Iterable[str], start: int = 1, end: int | None = None) -> list[int]:
+        """Return the numbers of `start` to `end` (`None` = the last) that went out on these channels."""
+        low = max(start, self.first)
+        return list(self._on(frozenset(channels), low, self._end(end)))
+
+    def _spells(
+        self, history: list[tuple[int, frozenset[str]]], start: int, end: int | None
+    ) -> Iterator[tuple[int, int, frozenset[str]]]:
+        ends = [number - 1 for number, _ in history[1:]] + [self.last]
+        for (since, channels), until in zip(history, ends, strict=False):
+            yield max(since, start, self.first), min(until, self._end(end)), channels
+
+    def _end(self, end: int | None) -> int:
+        return self.last if end is None else min(end, self.last)
+
+    def _on(self, channels: frozenset[str], low: int, high: int) -> Iterator[int]:
+        wanted = {self._index[name] for name in channels if name in self._index}
+        for number in range(low, high + 1):
+            if self._channels[number - self.first] in wanted:
+                yield number

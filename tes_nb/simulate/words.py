@@ -1,0 +1,103 @@
+"""What happens on a simulated match day: immutable snapshots, each belonging to a channel and an instant.
+
+All times are simulated seconds since the start of the match day (negative before it). Prices are as they
+travel: `decimal` ones include the stake, `hk` (Hong Kong) ones do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tes_nb.simulate.teams import Fixture
+
+FOOTBALL_SCORES = "change_xml"
+FOOTBALL_ODDS = "ch_goal{company}_xml"
+BASKETBALL_SCORES = "nba_change_xml"
+BASKETBALL_ODDS = "ch_nbaGoal8_xml"
+TICKS = "tes_ticks"
+"""TES's own ticks have no channel on NowGoal; the stand-in gives them this one."""
+
+NOT_STARTED, FIRST_HALF, HALF_TIME, SECOND_HALF, FINISHED = 0, 1, 2, 3, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A football match as `change_xml` tells it."""
+
+    match_id: str
+    state: int
+    home: int
+    away: int
+    half_home: int | None
+    """`None` before half-time."""
+    half_away: int | None
+    red: tuple[int, int]
+    yellow: tuple[int, int]
+    corners: tuple[int, int]
+    kickoff_at: float
+    half_at: float | None
+    """Start of the current half; `None` before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The three football markets of one bookmaker as `ch_goal8_xml` tells them."""
+
+    match_id: str
+    company: int
+    handicap: float
+    """The Asian line, negative where the home side is the favourite."""
+    handicap_hk: tuple[float, float]
+    decimal: tuple[float, float, float]
+    """Home, draw, away."""
+    total: float
+    total_hk: tuple[float, float]
+    """Over, under."""
+    markets: int
+    """How many of the three markets are told (a row may stop after any of them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GameScore:
+    """A basketball game as `nba_change_xml` tells it."""
+
+    game_id: str
+    state: int
+    """The quarter, 5 and up in overtime; 0 not started, -1 finished."""
+    remaining_s: int
+    parts: tuple[tuple[int, int], ...]
+    """Points home and away of each part begun, overtimes after the four quarters."""
+
+
+@dataclass(frozen=True, slots=True)
+class GamePrice:
+    """The handicap of a basketball game as `ch_nbaGoal8_xml` tells it."""
+
+    game_id: str
+    line: float
+    hk: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One TES tick: a single price moved."""
+
+    fixture: Fixture
+    odds_type: str
+    """moneyline, spread, total or player_prop."""
+    old: float
+    new: float
+    player: tuple[str, str, str] | None = None
+    """Player id, name and statistic of a player prop."""
+
+
+Body = Score | Price | GameScore | GamePrice | Move
+
+
+class Change(NamedTuple):
+    """Something happened at a simulated instant and is told on a channel."""
+
+    at: float
+    channel: str
+    body: Body
