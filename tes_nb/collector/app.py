@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tes_nb.collector.answers import json_answer
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.control import Control, control_socket
 from tes_nb.collector.discovery import Found, publish
@@ -21,6 +21,7 @@ from tes_nb.collector.guard import Access, Guard
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.kernel_ops import KernelDesk
 from tes_nb.collector.lifetime import create_time
+from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
 from tes_nb.collector.pages import page_routes
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from tes_nb.collector.upstream import UpstreamReader
 
 KERNEL = "kernel"
-
-logger = logging.getLogger("tes_nb.collector")
 
 
 class Collector:
@@ -126,12 +125,24 @@ class Collector:
     async def start(self) -> None:
         """Bind, serve, sample. Raises `CollectorError` when ports that were asked for are taken."""
         options = self.options
+        self._check_observed()
         bound = bind_ports(options.status_port, options.workers_port, required=options.ports_required)
         try:
-            await self._serve(bound)
+            await self._begin(bound)
         except BaseException:
+            await self.stop()
             bound.close()
             raise
+
+    def _check_observed(self) -> None:
+        pid = self.options.observed_pid
+        if pid is not None and create_time(pid) is None:
+            raise CollectorError(
+                f"There is no process {pid} to observe: it has ended, or never was. Give the pid of a running one."
+            )
+
+    async def _begin(self, bound: Bound) -> None:
+        await self._serve(bound)
         await self.observer.start()
         self._tasks = [
             asyncio.create_task(run_grid(self._period(channel), self._ticker(name)), name=f"grid {name}")
@@ -156,7 +167,9 @@ class Collector:
     def _period(self, channel: Channel) -> float:
         """The base stream of the grid follows `period`; slower ones keep their own."""
         default = channel.producer.period_s
-        return self.options.period_s if default == self._base_period() else max(default, self.options.period_s)
+        return (
+            self.options.period_s if default == self._base_period() else max(default, self.options.period_s)
+        )
 
     def _base_period(self) -> float:
         return min(channel.producer.period_s for channel in self.channels.values())
@@ -182,21 +195,30 @@ class Collector:
             logger.warning("No discovery file was written: %s.", error)
 
     async def stop(self) -> None:
-        """Close ports, readers and workers. May be called twice."""
-        for task in self._tasks:
+        """Give the ports back, then close connections, readers and workers. May be called twice."""
+        self._withdraw()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*tasks, return_exceptions=True)
         for channel in self.channels.values():
             channel.close()
-        for upstream in self.upstreams.values():
-            await upstream.stop()
-        await self.sockets.close_all()
         servers, self._servers = self._servers, []
         for server in servers:
-            await server.stop()
-        await self.pool.close()
+            await server.close_listeners()
+        await asyncio.gather(
+            self._close_connections(servers),
+            self.pool.close(),
+            *(upstream.stop() for upstream in self.upstreams.values()),
+        )
         await self.observer.close()
+
+    async def _close_connections(self, servers: list[Port]) -> None:
+        await self.sockets.close_all()
+        await asyncio.gather(*(server.stop() for server in servers))
+
+    def _withdraw(self) -> None:
+        """Remove the discovery file: nobody should find what is about to end."""
         if self.discovery_path is not None:
             with contextlib.suppress(OSError):
                 self.discovery_path.unlink(missing_ok=True)
@@ -221,9 +243,13 @@ class Collector:
         self.control.register("scale", desk.scale_operation)
         self.control.register("subscribe", self._subscribe)
         status.socket("/ws/relay/{source}", relay_socket(self.hub, self.sockets), Access.OPEN)
-        status.socket("/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE)
+        status.socket(
+            "/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE
+        )
         page_routes(self.tables, self._observe, self.ports)
-        self._route_count = len({(route.path, table) for table in self.tables for route in self.tables[table].routes})
+        self._route_count = len(
+            {(route.path, table) for table in self.tables for route in self.tables[table].routes}
+        )
 
     def _stream_routes(self) -> None:
         limits = self.options.limits
@@ -240,7 +266,7 @@ class Collector:
 
     async def _tmux_status(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response(self.observer.tmux.status())
+        return json_answer(self.observer.tmux.status())
 
     async def _subscribe(self, args: dict[str, object]) -> None:
         source, names = args.get("source"), args.get("names")

@@ -21,7 +21,9 @@ _encode = msgspec.json.Encoder().encode
 class Channel:
     """Builds the messages of one stream and sends each to the hub and to all clients."""
 
-    def __init__(self, stream: Stream, producer: Producer, hub: Hub, observe: Callable[[], Observation]) -> None:
+    def __init__(
+        self, stream: Stream, producer: Producer, hub: Hub, observe: Callable[[], Observation]
+    ) -> None:
         self.stream = stream
         self.producer = producer
         self.clients: set[Client] = set()
@@ -62,7 +64,7 @@ class Channel:
         self._fan_out(message, payload)
 
     def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:
-        frames = {(): text_frame(payload)}
+        frames: dict[tuple[str, ...], bytes] = {(): text_frame(payload)}
         for client in tuple(self.clients):
             frame = frames.get(client.parts)
             if frame is None:

@@ -15,10 +15,10 @@ from tes_nb.collector.guard import Guard, Handler
 from tes_nb.collector.sockets import Sockets
 from tes_nb.errors import TesError
 
+logger = logging.getLogger("tes_nb.collector")
+
 AUTH_TIMEOUT_S = 2.0
 POLICY_VIOLATION = 1008
-
-logger = logging.getLogger("tes_nb.collector")
 
 Operation = Callable[[dict[str, Any]], Awaitable[Any]]
 """args → result. A `TesError` or `ValueError` becomes the sentence of the answer."""
@@ -38,12 +38,10 @@ class Control:
         """Carry out one request and return the answer as JSON. Never raises."""
         request_id: Any = None
         try:
-            request = msgspec.json.decode(text)
-            if not isinstance(request, dict):
-                raise ValueError("A request must be a JSON object with 'id', 'op' and 'args'.")
-            request_id = request.get("id")
+            request = _request(text)
+            request_id = _id_of(request)
             result = await self._perform(request.get("op"), request.get("args", {}))
-        except (TesError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        except (TesError, ValueError) as error:
             return msgspec.json.encode({"id": request_id, "ok": False, "error": str(error)})
         except Exception:
             logger.exception("A control request failed")
@@ -61,15 +59,33 @@ class Control:
         return await operation(args)
 
 
+def _request(text: str | bytes) -> dict[str, Any]:
+    try:
+        request = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        request = None
+    if not isinstance(request, dict):
+        raise ValueError("A request must be a JSON object with 'id', 'op' and 'args'.")
+    return request
+
+
+def _id_of(request: dict[str, Any]) -> str | int | None:
+    request_id = request.get("id")
+    if request_id is not None and not isinstance(request_id, str | int):
+        raise ValueError("'id' must be a text or a whole number; the answer carries the same.")
+    return request_id
+
+
 def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
     """Return the handler of the control socket."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        socket = await sockets.admit(request)
+        socket = await sockets.admit(request, pending=True)
         if isinstance(socket, web.Response):
             return socket
         try:
             if await _authenticated(socket, guard):
+                sockets.promote(socket)
                 await _serve(socket, control)
         finally:
             sockets.release(socket)
@@ -81,7 +97,8 @@ def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
 async def _authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
     """Wait for `{"type": "auth", "token": …}`; anything else closes with 1008."""
     try:
-        first = await socket.receive(timeout=AUTH_TIMEOUT_S)
+        async with asyncio.timeout(AUTH_TIMEOUT_S):  # over all: pings in between do not buy time
+            first = await socket.receive()
     except TimeoutError:
         await socket.close(code=POLICY_VIOLATION, message=b"no token within 2 s")
         return False

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from tes_nb.collector.lifetime import is_same_process
+from tes_nb.collector.lifetime import create_time, is_same_process
+
+_LOG = re.compile(r"collector-(\d+)-\d+\.log")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -28,12 +32,25 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def runtime_dir() -> Path:
-    """Return the folder of the discovery files (mode 0700), made if it is missing."""
+    """Return the folder of the discovery files and logs (mode 0700), made if it is missing.
+
+    It lies in XDG_RUNTIME_DIR, or in the folder for temporary files where that cannot be used. Raises OSError.
+    """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "tes_nb" if base else Path(tempfile.gettempdir()) / f"tes_nb-{os.getuid()}"
+    if base:
+        with contextlib.suppress(OSError):
+            return _private(Path(base) / "tes_nb")
+    return _private(Path(tempfile.gettempdir()) / f"tes_nb-{os.getuid()}")
+
+
+def _private(folder: Path) -> Path:
+    """Return the folder, open to this user alone. Raises PermissionError when it is somebody else's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user; set XDG_RUNTIME_DIR to a folder of your own.")
+    told = folder.lstat()
+    if told.st_uid != os.getuid() or not stat.S_ISDIR(told.st_mode):
+        raise PermissionError(f"{folder} is no folder of this user; set XDG_RUNTIME_DIR to one of your own.")
+    if stat.S_IMODE(told.st_mode) != 0o700:
+        folder.chmod(0o700)
     return folder
 
 
@@ -59,3 +76,14 @@ def running() -> Iterator[Found]:
             yield found
         else:
             path.unlink(missing_ok=True)
+
+
+def remove_stale() -> None:
+    """Remove what collectors and parents that were killed have left behind."""
+    for _ in running():
+        pass
+    for path in runtime_dir().glob("collector-*.log"):
+        name = _LOG.fullmatch(path.name)
+        with contextlib.suppress(OSError):
+            if name is not None and create_time(int(name[1])) is None:
+                path.unlink(missing_ok=True)

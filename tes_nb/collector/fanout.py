@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from websockets.frames import Frame, Opcode
 
-logger = logging.getLogger("tes_nb.collector")
+from tes_nb.collector.logs import logger
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -43,5 +42,7 @@ class Client:
             return
         transport.write(frame)
         if transport.get_write_buffer_size() > self._max_buffer:
-            logger.warning("A client does not read: cut off with more than %d bytes unsent.", self._max_buffer)
+            logger.warning(
+                "A client does not read: cut off with more than %d bytes unsent.", self._max_buffer
+            )
             transport.abort()

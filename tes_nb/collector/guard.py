@@ -11,6 +11,8 @@ from enum import Enum
 from aiohttp import web
 from aiohttp.hdrs import METH_OPTIONS
 
+from tes_nb.collector.answers import sentence
+
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - a header's name
 OWN_AGENT = "tes_nb/"
 TES_PORTS = (3000, 3002, 3003, 3004, 3005)
@@ -55,7 +57,7 @@ class Guard:
     ) -> None:
         self._token = token.encode()
         self._auth_all = auth_all
-        self._failures: deque[float] = deque(maxlen=failures_per_minute)
+        self._failures: deque[float] = deque(maxlen=max(1, failures_per_minute))
         self._now = now
         self.hosts: set[str] = set()
         self.origins = {f"http://{name}:{port}" for name in ("localhost", "127.0.0.1") for port in TES_PORTS}
@@ -75,7 +77,8 @@ class Guard:
         """Compare in constant time; bytes, since non-ASCII text would raise."""
         if given is None:
             return False
-        raw = given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given
+        # surrogates: aiohttp puts them where a header is not UTF-8, JSON where somebody wrote \ud800
+        raw = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
         return hmac.compare_digest(raw, self._token)
 
     def has_token(self, request: web.Request) -> bool:
@@ -92,28 +95,33 @@ class Guard:
             return sentence(421, "This server answers only under its own loopback addresses.")
         origins = request.headers.getall("Origin", [])
         if len(origins) > 1 or (origins and origins[0] not in self.origins):
-            return sentence(403, "This origin is not allowed; add it with origins=[…] when starting the collector.")
+            return sentence(
+                403, "This origin is not allowed; add it with origins=[…] when starting the collector."
+            )
         if request.method == METH_OPTIONS:
             return None
         needs_token = access is Access.TOKEN or (self._auth_all and access is Access.OPEN)
-        if needs_token and not self.has_token(request):
-            return self.failed()
-        return None
+        if not needs_token or self.has_token(request):
+            return None
+        # No token at all is no guess: it is refused, but does not use up the tries of somebody who mistypes.
+        return self.failed() if TOKEN_HEADER in request.headers else self.missing()
+
+    def missing(self) -> web.Response:
+        """Ask for the token."""
+        return sentence(401, f"This needs the header {TOKEN_HEADER} with the collector's token.")
 
     def failed(self) -> web.Response:
-        """Count a failed try: 401, or 429 when there were too many within a minute."""
+        """Count a wrong token: 401, or 429 when there were too many within a minute.
+
+        The right token is never refused, however many wrong ones came before it.
+        """
         now = self._now()
         recent = len(self._failures) == self._failures.maxlen and now - self._failures[0] < 60
         if recent:
             wait = max(1, round(60 - (now - self._failures[0])))
             return sentence(429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)})
         self._failures.append(now)
-        return sentence(401, f"This needs the header {TOKEN_HEADER} with the collector's token.")
-
-
-def sentence(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """A refusal as JSON with one sentence."""
-    return web.json_response({"error": text}, status=status, headers={"Cache-Control": "no-store", **(headers or {})})
+        return sentence(401, f"The header {TOKEN_HEADER} does not hold this collector's token, exactly once.")
 
 
 def is_own(request: web.Request) -> bool:

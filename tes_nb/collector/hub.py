@@ -113,7 +113,9 @@ class Hub:
         """Give the payload its time and number, keep it, and hand it on. The only place where this is done."""
         wall, mono = self._wall_ns(), self._mono_ns()
         self._watch_clock(wall, mono)
-        return self._publish(source, opcode, direction, payload, conn, flags, wall, mono)
+        return self._publish(
+            Message(source, direction, opcode, payload, wall, mono, conn, self._next_seq(source), flags)
+        )
 
     def event(self, source: str, event: Event, *, conn: int = 0) -> Message:
         """Publish an event of ours in the source's log."""
@@ -122,14 +124,11 @@ class Hub:
             self.topic(source).state = pack(message)
         return message
 
-    def _publish(
-        self, source: str, opcode: int, direction: int, payload: bytes, conn: int, flags: int, wall: int, mono: int
-    ) -> Message:
-        topic = self.topic(source)
-        message = Message(
-            source, direction, opcode, payload, wall, mono, conn, topic.log.last_seq + 1, flags
-        )
-        topic.append(message)
+    def _next_seq(self, source: str) -> int:
+        return self.topic(source).log.last_seq + 1
+
+    def _publish(self, message: Message) -> Message:
+        self.topic(message.source).append(message)
         for listener in self.listeners:
             listener(message)
         return message
@@ -142,7 +141,8 @@ class Hub:
         self._offset += moved
         payload = encode_event(ClockJump(at_ns=wall, by_ns=moved))
         for source in tuple(self.topics):
-            self._publish(source, Opcode.EVENT, Direction.IN, payload, 0, 0, wall, mono)
+            seq = self._next_seq(source)
+            self._publish(Message(source, Direction.IN, Opcode.EVENT, payload, wall, mono, 0, seq))
 
     def records(self) -> Iterator[tuple[str, int]]:
         """Yield (source, newest sequence number)."""

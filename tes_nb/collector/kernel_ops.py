@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ HELD_AFTER_S = 1.0
 SOURCE = "kernel"
 MAX_LABEL = 200
 MAX_ORIGINS = 20
+_ORIGIN = re.compile(r"https?://[a-z0-9._-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 class KernelDesk:
@@ -28,6 +30,7 @@ class KernelDesk:
         self._observer = observer
         self._guard = guard
         self._last_beat_ns: int | None = None
+        self._vouched: set[str] = set()
 
     async def kernel(self, args: dict[str, Any]) -> Any:
         """One report: any of `heartbeat`, `exit`, `row` (with `between`), `origin`."""
@@ -52,16 +55,22 @@ class KernelDesk:
 
     def _allow_origin(self, origin: Any) -> None:
         """A widget's page may talk to us directly; the kernel vouches for it."""
-        if not isinstance(origin, str) or not origin.startswith(("http://", "https://")) or len(origin) > MAX_LABEL:
+        if not isinstance(origin, str) or _ORIGIN.fullmatch(origin) is None:
             raise ValueError("'origin' must be a web origin such as http://localhost:8888.")
-        if len(self._guard.origins) < MAX_ORIGINS:
-            self._guard.origins.add(origin)
+        if origin in self._guard.origins:
+            return
+        if len(self._vouched) >= MAX_ORIGINS:
+            raise ValueError(
+                f"{MAX_ORIGINS} origins are allowed already; restart the session to forget them."
+            )
+        self._vouched.add(origin)
+        self._guard.origins.add(origin)
 
     def _row(self, row: Any, between: Any) -> dict[str, int]:
         if not isinstance(row, dict):
             raise ValueError("'row' must be a JSON object.")
-        if isinstance(between, list) and len(between) == 2:
-            row = {**row, **self._sampled(int(between[0]), int(between[1]), row)}
+        if between is not None:
+            row = {**row, **self._sampled(*_two_instants(between), row)}
         return {"seq": self._hub.stamp(SOURCE, msgspec.json.encode(row)).seq}
 
     def _sampled(self, start_ns: int, end_ns: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +97,12 @@ class KernelDesk:
         for source in tuple(self._hub.topics):
             self._hub.event(source, Mark(label=label, at_ns=at))
         return {"at_ns": at}
+
+
+def _two_instants(between: Any) -> tuple[int, int]:
+    if not isinstance(between, list) or len(between) != 2 or not all(type(one) is int for one in between):
+        raise ValueError("'between' must be two instants of the monotonic clock, in nanoseconds.")
+    return between[0], between[1]
 
 
 def _integer(report: Any, name: str) -> int:

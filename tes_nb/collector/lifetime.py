@@ -10,32 +10,35 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
-import psutil
+from tes_nb.collector.samplers.portable import default_reader
 
 CHECK_S = 0.5
 
 
 def create_time(pid: int) -> float | None:
-    """Return the process's create time (Unix seconds); `None` = there is no such live process."""
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
+    """Return when the process was created; `None` = there is no such live process.
+
+    Only good for telling processes apart: on Linux it counts from the machine's start, so that a jump of the
+    wall clock makes no parent look like another process. Raises OSError when it cannot be read just now.
+    """
+    times = default_reader().times(pid)
+    return None if times is None or times.zombie else float(times.born)
 
 
 def is_same_process(pid: int, created: float | None) -> bool:
-    """Whether `pid` is still the process that was created then."""
-    now = create_time(pid)
-    return now is not None and (created is None or abs(now - created) < 1.0)
+    """Whether `pid` is still the process that was created then; what cannot be read is taken to be it."""
+    try:
+        now = create_time(pid)
+    except OSError:
+        return True
+    return now is not None and created in (None, now)
 
 
 async def watch_parent(pid: int, created: float | None) -> str:
     """Return a reason as soon as the parent is gone."""
-    while is_same_process(pid, created):
+    while is_same_process(pid, created):  # noqa: ASYNC110 - no system tells it to a stranger
         await asyncio.sleep(CHECK_S)
     return f"the parent process {pid} has ended"
 
@@ -50,22 +53,22 @@ async def watch_stdin() -> str:
     return "the owner has closed the collector's input"
 
 
-async def watch_signals() -> str:
-    """Return a reason at SIGTERM."""
+def watch_signals() -> asyncio.Future[str]:
+    """Return a future that has a reason at SIGTERM. Takes effect at once, not when it is first awaited."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
-    loop.add_signal_handler(signal.SIGTERM, lambda: told.done() or told.set_result("SIGTERM"))
-    return await told
+
+    def tell() -> None:
+        if not told.done():
+            told.set_result("SIGTERM")
+
+    loop.add_signal_handler(signal.SIGTERM, tell)
+    return told
 
 
-def ignore_interrupts() -> None:
-    """Jupyter's "Interrupt kernel" signals the kernel's children, too; a collector must survive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-async def first_of(*watches: Coroutine[Any, Any, str]) -> str:
+async def first_of(*watches: Awaitable[str]) -> str:
     """Wait until the first of the watches gives its reason."""
-    tasks = [asyncio.create_task(watch) for watch in watches]
+    tasks = [asyncio.ensure_future(watch) for watch in watches]
     done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

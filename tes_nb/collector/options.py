@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from tes_nb.errors import ArgumentError
+
 STATUS_PORT, WORKERS_PORT = 3002, 3003
 WORKTREES = {"tes-repo": 0, "tmux-sentinel": 2}
 
@@ -21,8 +23,8 @@ class Limits(msgspec.Struct, frozen=True):
     client_message: int = 64 * 1024
     send_buffer: int = 2**20
     """A client that has more than this unsent is cut off."""
-    request_timeout: float = 5.0
-    """A connection must have sent its request by then."""
+    request_timeout: float = 4.0
+    """A connection that has not sent a whole request by then is cut: before the first one, or after the last."""
     relay_bytes: int = 64 * 2**20
     """What a relay keeps per source for readers that come back."""
     auth_failures_per_minute: int = 10
@@ -49,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     parent_pid: int | None = None
     """Whose death ends the collector; `None` = nobody's (`tes-nb serve`)."""
     parent_created: float | None = None
-    """The parent's create time (Unix seconds), so that a re-used pid is told apart."""
+    """The parent's create time (`lifetime.create_time`), so that a re-used pid is told apart."""
     status_port: int = STATUS_PORT
     workers_port: int = WORKERS_PORT
     ports_required: bool = False
@@ -77,7 +79,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def default_ports(worktree: str = "tes-repo", environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
     """Return (status port, workers port): the environment's, else the defaults, moved by the worktree's offset."""
     if worktree not in WORKTREES:
-        raise ValueError(f"There is no worktree '{worktree}'; known are {', '.join(WORKTREES)}.")
+        raise ArgumentError(f"There is no worktree '{worktree}'; known are {', '.join(WORKTREES)}.")
     offset = WORKTREES[worktree]
     return (
         _port(environ, "BUN_PORT", STATUS_PORT + offset),
@@ -90,13 +92,24 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     if not text:
         return default
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ValueError(f"{name} is '{text}', which is no port: use a number from 1 to 65535, or unset it.")
+        raise ArgumentError(
+            f"{name} is '{text}', which is no port: use a number from 1 to 65535, or unset it."
+        )
     return int(text)
 
 
 def default_token(environ: Mapping[str, str] = os.environ) -> str:
-    """Return `TES_DEV_TOKEN` if it is set, else a new random one (192 bits)."""
-    return environ.get("TES_DEV_TOKEN", "").strip() or secrets.token_urlsafe(24)
+    """Return `TES_DEV_TOKEN` if it is set, else a new random one (192 bits).
+
+    Raises `ArgumentError` for a token that could not travel in a header.
+    """
+    token = environ.get("TES_DEV_TOKEN", "").strip()
+    if not all("!" <= character <= "~" for character in token):
+        raise ArgumentError(
+            "TES_DEV_TOKEN has characters that cannot travel in a header: use letters, digits and punctuation "
+            "of ASCII, or unset it."
+        )
+    return token or secrets.token_urlsafe(24)
 
 
 def default_auth(environ: Mapping[str, str] = os.environ) -> Literal["open", "all"]:

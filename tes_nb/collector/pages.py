@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from tes_nb._version import __version__
+from tes_nb.collector.answers import json_answer, sentence
 from tes_nb.collector.exposition import render
-from tes_nb.collector.guard import Access, sentence
+from tes_nb.collector.guard import Access
 from tes_nb.collector.routes import RouteTable
 from tes_nb.model import Observation, Stream
 from tes_nb.streams import all_streams
@@ -28,7 +30,7 @@ def page_routes(
 
     async def index(request: web.Request) -> web.Response:
         del request
-        return _file("index.html", files)
+        return _file("index.html", files) if "index.html" in files else _plain_index(tables, ports)
 
     async def static(request: web.Request) -> web.Response:
         return _file(request.match_info["name"], files)
@@ -39,12 +41,12 @@ def page_routes(
 
     async def health(request: web.Request) -> web.Response:
         del request
-        return web.json_response({"status": "ok", "server": "tes_nb", "version": __version__})
+        return json_answer({"status": "ok", "server": "tes_nb", "version": __version__})
 
     async def streams(request: web.Request) -> web.Response:
         del request
         told = [_told(stream, ports) for stream in all_streams() if stream.producer is not None]
-        return web.json_response(told)
+        return json_answer(told)
 
     status = tables["status"]
     status.get("/", index, Access.OPEN)
@@ -71,6 +73,23 @@ def _file(name: str, files: Mapping[str, Path]) -> web.Response:
         charset="utf-8",
         headers={"Cache-Control": "no-cache"},
     )
+
+
+def _plain_index(tables: Mapping[str, RouteTable], ports: tuple[int, int]) -> web.Response:
+    """A page without style or script that lists what there is: for an installation without the front end."""
+    items = [
+        f"<li>{escape(route.method)} <code>http://127.0.0.1:{port}{escape(route.path)}</code>"
+        f"{' (needs the token)' if route.access is not Access.OPEN else ''}</li>"
+        for table, port in zip(tables.values(), ports, strict=True)
+        for route in table.routes
+        if route.method != "HEAD"
+    ]
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>tes_nb</title><h1>tes_nb</h1>"
+        "<p>This collector runs, but its front end is not part of this installation. It answers at:</p>"
+        f"<ul>{''.join(items)}</ul></html>"
+    )
+    return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
 def _told(stream: Stream, ports: tuple[int, int]) -> dict[str, Any]:

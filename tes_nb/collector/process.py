@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -13,7 +13,7 @@ from typing import IO
 
 import msgspec
 
-from tes_nb.collector.discovery import runtime_dir
+from tes_nb.collector.discovery import remove_stale, runtime_dir
 from tes_nb.collector.options import Options
 from tes_nb.errors import CollectorError
 
@@ -53,43 +53,60 @@ class CollectorProcess:
         return self._child.poll() is None
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
-        """Close its input and wait for its end; insist if it takes too long. May be called twice."""
+        """Tell it to end and wait for that; insist if it takes too long. May be called twice."""
         if os.getpid() != self._owner:
             return  # a forked child must not end its parent's collector
         _close(self._child.stdin)
-        for insist in (None, self._child.terminate, self._child.kill):
-            if insist is not None:
-                insist()
-            try:
-                self._child.wait(timeout)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        with contextlib.suppress(OSError):
-            self.log_path.unlink(missing_ok=True)
+        self._child.terminate()  # the end of its input would do, did no forked pool hold the pipe open
+        try:
+            self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        _remove(self.log_path)
 
 
 def start_process(options: Options) -> CollectorProcess:
     """Start a collector and wait until it listens. Raises `CollectorError` with its reason."""
-    log_path = runtime_dir() / f"collector-{os.getpid()}-{time.monotonic_ns()}.log"
-    log_descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(log_descriptor, "wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tes_nb.collector"],
+    try:
+        log_path = _new_log()
+        child = _launch(log_path)
+    except OSError as error:
+        raise CollectorError(
+            f"The collector's process could not be started ({error}); "
+            'free some space or processes, or use tes.start(isolation="thread").'
+        ) from error
+    try:
+        return CollectorProcess(child, _handshake(child, options, log_path), log_path)
+    except BaseException:
+        child.kill()
+        child.wait()
+        _close(child.stdin)
+        _remove(log_path)
+        raise
+    finally:
+        _close(child.stdout)
+
+
+def _new_log() -> Path:
+    """Make an empty log that nobody else can read; those of dead collectors go."""
+    remove_stale()
+    path = runtime_dir() / f"collector-{os.getpid()}-{time.monotonic_ns()}.log"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return path
+
+
+def _launch(log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            # -P: no module in the notebook's folder may stand in for one of the standard library
+            [sys.executable, "-P", "-m", "tes_nb.collector"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
             env=_child_environment(),
         )
-    try:
-        return CollectorProcess(child, _handshake(child, options, log_path), log_path)
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
-    finally:
-        _close(child.stdout)
 
 
 def _child_environment() -> dict[str, str]:
@@ -108,7 +125,7 @@ def _handshake(child: subprocess.Popen[bytes], options: Options, log_path: Path)
     line = _first_line(child.stdout, START_TIMEOUT_S)
     if not line:
         raise CollectorError(
-            f"The collector did not start within {START_TIMEOUT_S:.0f} s. Its log says: {_tail(log_path)} "
+            f"The collector {_how_it_failed(child)}. Its log says: {_tail(log_path)} "
             'Try again, or use tes.start(isolation="thread") where child processes are not allowed.'
         )
     started = msgspec.json.decode(line, type=Started)
@@ -117,18 +134,26 @@ def _handshake(child: subprocess.Popen[bytes], options: Options, log_path: Path)
     return started
 
 
+def _how_it_failed(child: subprocess.Popen[bytes]) -> str:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return f"ended while it started, with exit code {child.wait(0.2)}"
+    return f"did not start within {START_TIMEOUT_S:.0f} s"
+
+
 def _first_line(pipe: IO[bytes], timeout: float) -> bytes:
     """Read one line without waiting longer than `timeout` seconds; empty = none came."""
     deadline = time.monotonic() + timeout
     line = b""
-    while not line.endswith(b"\n"):
-        wait = deadline - time.monotonic()
-        if wait <= 0 or not select.select([pipe], [], [], wait)[0]:
-            return b""
-        piece = os.read(pipe.fileno(), 65536)
-        if not piece:
-            return b""
-        line += piece
+    with selectors.DefaultSelector() as selector:  # select() itself refuses descriptors above 1023
+        selector.register(pipe, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            wait = deadline - time.monotonic()
+            if wait <= 0 or not selector.select(wait):
+                return b""
+            piece = os.read(pipe.fileno(), 65536)
+            if not piece:
+                return b""
+            line += piece
     return line
 
 
@@ -145,3 +170,8 @@ def _close(pipe: IO[bytes] | None) -> None:
     if pipe is not None:
         with contextlib.suppress(OSError):
             pipe.close()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -7,8 +7,9 @@ import contextlib
 
 from aiohttp import WSMsgType, web
 
+from tes_nb.collector.answers import sentence
 from tes_nb.collector.fanout import binary_frame
-from tes_nb.collector.guard import Handler, sentence
+from tes_nb.collector.guard import Handler
 from tes_nb.collector.hub import Hub, Topic
 from tes_nb.collector.sockets import Sockets
 from tes_nb.model import Direction, Message, Opcode
@@ -22,7 +23,9 @@ CAUGHT_UP_BYTES = 256 * 1024
 class Reader:
     """One relay connection: pushed to while it keeps up, else pumped from the log."""
 
-    def __init__(self, topic: Topic, socket: web.WebSocketResponse, transport: asyncio.Transport, after: int) -> None:
+    def __init__(
+        self, topic: Topic, socket: web.WebSocketResponse, transport: asyncio.Transport, after: int
+    ) -> None:
         self._topic = topic
         self._socket = socket
         self._transport = transport
@@ -32,9 +35,8 @@ class Reader:
 
     def appended(self, record: bytes, seq: int) -> None:
         """Send at once when everything before is sent and the socket takes it; else let the pump do it."""
-        if self._wake.is_set() or seq != self._sent + 1:
-            self._wake.set()
-        elif self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
+        behind = self._wake.is_set() or seq != self._sent + 1
+        if behind or self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
             self._wake.set()
         elif not self._transport.is_closing():
             self._transport.write(binary_frame(record))

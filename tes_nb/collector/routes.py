@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from tes_nb.collector.guard import SECURITY_HEADERS, TOKEN_HEADER, Access, Guard, Handler, is_own, sentence
+from tes_nb.collector.answers import sentence
+from tes_nb.collector.guard import SECURITY_HEADERS, TOKEN_HEADER, Access, Guard, Handler, is_own
 from tes_nb.collector.samplers.http_window import HttpWindow
-
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger("tes_nb.collector")
 
@@ -54,7 +54,8 @@ class RouteTable:
         """
         access = {(route.method, route.path): route.access for route in self.routes}
         app = web.Application(
-            middlewares=[_headers(guard), _measured(window, changed), _guarded(guard, access)], client_max_size=max_body
+            middlewares=[_headers(guard), _measured(window, changed), _guarded(guard, access)],
+            client_max_size=max_body,
         )
         for route in self.routes:
             app.router.add_route(route.method, route.path, route.handler)
@@ -74,7 +75,7 @@ def _headers(guard: Guard) -> Middleware:
         except web.HTTPException as error:
             response = _http_error(error)
         except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
+            logger.exception("%s %s failed", request.method, _route_of(request))
             response = sentence(500, "The collector failed on this request; its log says more.")
         if not response.prepared:
             _add_headers(request, response, guard)
@@ -143,11 +144,16 @@ def _guarded(guard: Guard, access: dict[tuple[str, str], Access]) -> Middleware:
         refusal = guard.refuse(request, needed)
         if refusal is not None:
             return refusal
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and _is_served(request):
             return _preflight(request)
         return await handler(request)
 
     return middleware
+
+
+def _is_served(request: web.Request) -> bool:
+    """Whether some method is served at this path."""
+    return not isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 
 def _preflight(request: web.Request) -> web.Response:

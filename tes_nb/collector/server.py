@@ -9,10 +9,16 @@ import socket
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from tes_nb.collector.guard import Handler
+from tes_nb.collector.logs import http_logger
 from tes_nb.errors import CollectorError
 
 BACKLOG = 256
+MAX_PORT = 65535
+SHUTDOWN_S = 0.3
+"""How long a request in work may go on when the collector ends."""
 _FREE_PORT_TRIES = 20
 
 
@@ -40,15 +46,15 @@ def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
     """Bind both ports on 127.0.0.1 and, where there is one, ::1; 0 = any free one.
 
     When a wanted port is taken, both move to free ports, so that nobody talks half to us and half to a
-    stranger. Raises `CollectorError` instead if `required`.
+    stranger. Raises `CollectorError` instead if `required`, and for numbers that are no two ports.
     """
+    _check_ports(status, workers)
     pair = _bind_pair(status, workers)
     if pair is not None:
         return Bound(*pair)
     taken = tuple(port for port in (status, workers) if port and not _is_free(port)) or (status, workers)
     if required:
-        names = " and ".join(str(port) for port in taken)
-        raise CollectorError(f"Port {names} is in use by another program; stop it, or choose other ports.")
+        raise CollectorError(_about_taken(taken))
     for _ in range(_FREE_PORT_TRIES):
         pair = _bind_pair(0, 0)
         if pair is not None:
@@ -56,7 +62,26 @@ def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
     raise CollectorError("No two free ports could be bound on 127.0.0.1; close some programs and try again.")
 
 
-def _bind_pair(status: int, workers: int) -> tuple[tuple[socket.socket, ...], tuple[socket.socket, ...]] | None:
+def _check_ports(status: int, workers: int) -> None:
+    for port in (status, workers):
+        if not 0 <= port <= MAX_PORT:
+            raise CollectorError(
+                f"{port} is no port; use a number from 1 to {MAX_PORT}, or 0 for any free one."
+            )
+    if status == workers != 0:
+        raise CollectorError(f"Status and workers port are both {status}; they must be two different ports.")
+
+
+def _about_taken(taken: tuple[int, ...]) -> str:
+    names = " and ".join(str(port) for port in taken)
+    subject = f"Port {names} is" if len(taken) == 1 else f"Ports {names} are"
+    why = "in use by another program, or not allowed for this user"
+    return f"{subject} {why}; stop that program, or choose other ports (0 = any free one)."
+
+
+def _bind_pair(
+    status: int, workers: int
+) -> tuple[tuple[socket.socket, ...], tuple[socket.socket, ...]] | None:
     first = _bind_both_families(status)
     if first is None:
         return None
@@ -110,14 +135,20 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
 class Port:
     """One aiohttp application on its listening sockets."""
 
-    def __init__(self, app: web.Application, sockets: tuple[socket.socket, ...], request_timeout: float) -> None:
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    def __init__(
+        self, app: web.Application, sockets: tuple[socket.socket, ...], request_timeout: float
+    ) -> None:
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S, logger=http_logger
+        )
         self._sockets = sockets
         self._request_timeout = request_timeout
-        self._asked: set[object] = set()
-        """Connections whose first request was answered (aiohttp's handlers take no weak references)."""
+        self._busy: set[object] = set()
+        """Connections with a request in work; a WebSocket is one for all of its life."""
+        self._quiet_since: dict[object, float] = {}
+        """The others, and since when (seconds of the loop's clock)."""
         self._watch: asyncio.Task[None] | None = None
-        app.on_response_prepare.append(self._note_request)
+        app.middlewares.insert(0, self._busy_while_handling())
 
     async def start(self) -> None:
         """Serve."""
@@ -126,29 +157,45 @@ class Port:
             await web.SockSite(self._runner, one, backlog=BACKLOG).start()
         self._watch = asyncio.create_task(self._cut_silent(), name="silent connections")
 
+    async def close_listeners(self) -> None:
+        """Give the port back; what is connected stays."""
+        for site in self._runner.sites:
+            await site.stop()
+
     async def stop(self) -> None:
         """Close the port and what is connected."""
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+        server = self._runner.server
+        connected = [] if server is None else server.connections
         await self._runner.cleanup()
+        for protocol in connected:
+            if protocol.transport is not None:  # it does not read, so a polite close would wait for ever
+                protocol.transport.abort()
 
-    async def _note_request(self, request: web.Request, response: web.StreamResponse) -> None:
-        del response
-        self._asked.add(request.protocol)
+    def _busy_while_handling(self) -> Middleware:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._busy.add(request.protocol)
+            try:
+                return await handler(request)
+            finally:
+                self._busy.discard(request.protocol)
+                self._quiet_since[request.protocol] = asyncio.get_running_loop().time()
+
+        return middleware
 
     async def _cut_silent(self) -> None:
-        """Abort connections that have not got a whole request out in time: they hold file descriptors."""
-        first_seen: dict[object, float] = {}
+        """Abort connections that take their time before, between or behind requests: they hold descriptors."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._request_timeout / 8)
             server = self._runner.server
-            alive = set() if server is None else set(server.connections)
-            self._asked &= alive
-            first_seen = {one: first_seen.get(one, loop.time()) for one in alive - self._asked}
-            for protocol in alive - self._asked:
-                late = loop.time() - first_seen[protocol] > self._request_timeout * 7 / 8
+            quiet = set() if server is None else set(server.connections) - self._busy
+            self._quiet_since = {one: self._quiet_since.get(one, loop.time()) for one in quiet}
+            for protocol in quiet:
+                late = loop.time() - self._quiet_since[protocol] > self._request_timeout * 7 / 8
                 if late and protocol.transport is not None:
                     protocol.transport.abort()

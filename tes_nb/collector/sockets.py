@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from enum import Enum
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from tes_nb.collector.answers import sentence
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.fanout import Client
-from tes_nb.collector.guard import Guard, Handler, sentence
+from tes_nb.collector.guard import Guard, Handler
 from tes_nb.collector.options import Limits
 from tes_nb.streams.peer_talk import unknown_answer
 
 PING_S = 10.0
 """A client that does not answer a ping within half of this is gone."""
+CLOSE_S = 0.7
+"""How long clients have for their part of the closing handshake when the collector ends."""
+WEBSOCKET_VERSION = "13"
+
+
+class Place(Enum):
+    """Whose place a connection takes. Each kind has as many, so that none can crowd out another."""
+
+    FOREIGN = "foreign"
+    PENDING = "pending"
+    """It has 2 s to show the token in its first message."""
+    OWNER = "owner"
 
 
 class Sockets:
@@ -25,36 +40,59 @@ class Sockets:
         self._guard = guard
         self._limits = limits
         self._changed = changed
-        self._open: dict[bool, set[web.WebSocketResponse]] = {False: set(), True: set()}
+        self._open: dict[Place, set[web.WebSocketResponse]] = {place: set() for place in Place}
 
     @property
     def foreign(self) -> int:
         """Open connections of clients without the token: tes_nb's own are not shown."""
-        return len(self._open[False])
+        return len(self._open[Place.FOREIGN])
 
-    async def admit(self, request: web.Request, *, heartbeat: bool = True) -> web.WebSocketResponse | web.Response:
-        """Open the WebSocket, or answer 503 when all places are taken. The owner has places of its own."""
-        owner = self._guard.has_token(request)
-        if len(self._open[owner]) >= self._limits.clients:
-            text = f"All {self._limits.clients} places for WebSocket clients are taken; close some."
-            return sentence(503, text, {"Retry-After": "5"})
+    async def admit(
+        self, request: web.Request, *, heartbeat: bool = True, pending: bool = False
+    ) -> web.WebSocketResponse | web.Response:
+        """Open the WebSocket, or answer 503 when all places are taken. The owner has places of its own.
+
+        pending: without the token in a header, the connection waits for it in a place apart.
+        """
+        place = Place.OWNER if self._guard.has_token(request) else Place.PENDING if pending else Place.FOREIGN
         socket = web.WebSocketResponse(
             heartbeat=PING_S if heartbeat else None,
             compress=False,
             max_msg_size=self._limits.client_message,
             timeout=1.0,
         )
-        if not socket.can_prepare(request).ok:
-            return sentence(426, "This path is a WebSocket; connect with ws://.", {"Upgrade": "websocket"})
-        places = self._open[owner]
-        places.add(socket)  # counted before the first await, so that a burst cannot overtake the count
+        refusal = self._refusal(request, socket, self._open[place])
+        if refusal is not None:
+            refusal.force_close()  # whoever knocks a thousand times leaves no thousand idle connections behind
+            return refusal
+        self._open[place].add(socket)  # before the first await, so that a burst cannot overtake the count
         try:
             await socket.prepare(request)
         except BaseException:
-            places.discard(socket)
+            self._open[place].discard(socket)
             raise
         self._changed()
         return socket
+
+    def _refusal(
+        self, request: web.Request, socket: web.WebSocketResponse, places: set[web.WebSocketResponse]
+    ) -> web.Response | None:
+        if request.headers.get("Upgrade", "").strip().lower() != "websocket":
+            return sentence(426, "This path is a WebSocket; connect with ws://.", {"Upgrade": "websocket"})
+        if request.headers.get("Sec-WebSocket-Version", "").strip() != WEBSOCKET_VERSION:
+            told = {"Upgrade": "websocket", "Sec-WebSocket-Version": WEBSOCKET_VERSION}
+            return sentence(426, "This server speaks version 13 of the WebSocket protocol.", told)
+        if not socket.can_prepare(request).ok:
+            return sentence(400, "This is not a valid WebSocket handshake.")
+        if len(places) >= self._limits.clients:
+            text = f"All {self._limits.clients} places for WebSocket clients are taken; close some."
+            return sentence(503, text, {"Retry-After": "5"})
+        return None
+
+    def promote(self, socket: web.WebSocketResponse) -> None:
+        """Give a pending connection, which has shown the token, one of the owner's places."""
+        self._open[Place.PENDING].discard(socket)
+        self._open[Place.OWNER].add(socket)
 
     def release(self, socket: web.WebSocketResponse) -> None:
         """Free the place."""
@@ -63,10 +101,16 @@ class Sockets:
         self._changed()
 
     async def close_all(self) -> None:
-        """Say 1001 (going away) to everyone."""
-        for places in self._open.values():
-            for socket in tuple(places):
-                await socket.close(code=1001, message=b"the collector ends")
+        """Say 1001 (going away) to everyone at once; whoever does not answer in time is left."""
+        everyone = [socket for places in self._open.values() for socket in places]
+        closing = [
+            asyncio.create_task(socket.close(code=1001, message=b"the collector ends")) for socket in everyone
+        ]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*closing, return_exceptions=True)
 
 
 def stream_socket(channel: Channel, sockets: Sockets, limits: Limits, changed: Callable[[], None]) -> Handler:
@@ -76,23 +120,29 @@ def stream_socket(channel: Channel, sockets: Sockets, limits: Limits, changed: C
         socket = await sockets.admit(request)
         if isinstance(socket, web.Response):
             return socket
-        transport = request.transport
-        if transport is None:
-            return socket
-        client = Client(transport, limits.send_buffer)
-        channel.join(client)
-        changed()
         try:
-            await _converse(socket, client, channel)
+            if request.transport is not None:  # else it left during the handshake
+                await _serve(socket, Client(request.transport, limits.send_buffer), channel, changed)
         finally:
-            channel.leave(client)
             sockets.release(socket)
         return socket
 
     return handler
 
 
+async def _serve(
+    socket: web.WebSocketResponse, client: Client, channel: Channel, changed: Callable[[], None]
+) -> None:
+    channel.join(client)
+    changed()
+    try:
+        await _converse(socket, client, channel)
+    finally:
+        channel.leave(client)
+
+
 async def _converse(socket: web.WebSocketResponse, client: Client, channel: Channel) -> None:
+    """Answer what the client says, until it leaves."""
     answer = channel.producer.answer
     async for message in socket:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):

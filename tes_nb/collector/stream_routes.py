@@ -16,6 +16,8 @@ def http_half(half: HttpHalf, channel: Channel) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         del request
         body = msgspec.json.encode(half.bare(channel.current()))
-        return web.Response(body=body, content_type="application/json", charset="utf-8", headers=dict(half.headers))
+        return web.Response(
+            body=body, content_type="application/json", charset="utf-8", headers=dict(half.headers)
+        )
 
     return handler

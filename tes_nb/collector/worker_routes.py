@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from tes_nb.collector.guard import sentence
+from tes_nb.collector.answers import json_answer, sentence
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.pool import WorkerPool, parse_count
 from tes_nb.collector.samplers.worker_id import check_id
 from tes_nb.collector.snapshot import SnapshotLimiter, file_name, take_snapshot
 from tes_nb.collector.sockets import Sockets
 from tes_nb.errors import CollectorError
+
+BODY_TIMEOUT_S = 4.0
 
 
 class WorkerDesk:
@@ -29,17 +32,24 @@ class WorkerDesk:
     async def status(self, request: web.Request) -> web.Response:
         """`{"connected": n}`: open WebSocket connections."""
         del request
-        return web.json_response({"connected": self._sockets.foreign})
+        return json_answer({"connected": self._sockets.foreign})
 
     async def scale(self, request: web.Request) -> web.Response:
         """`{"count": n}` → `{"created": n, "terminated": n}`; anything else is 422 and changes nothing."""
         try:
-            count = parse_count(msgspec.json.decode(await request.read()), cap=self._pool.cap)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+        except TimeoutError:
+            return sentence(408, f"The request's body did not come within {BODY_TIMEOUT_S:.0f} s.")
+        try:
+            count = parse_count(msgspec.json.decode(body), cap=self._pool.cap)
         except (ValueError, RecursionError) as error:
-            text = str(error) if not isinstance(error, msgspec.MsgspecError) else "The body is not valid JSON."
+            text = (
+                str(error) if not isinstance(error, msgspec.MsgspecError) else "The body is not valid JSON."
+            )
             return sentence(422, text)
         try:
-            return web.json_response(await self._scaled(count))
+            return json_answer(await self._scaled(count))
         except CollectorError as error:
             return sentence(503, str(error))
 
@@ -63,7 +73,7 @@ class WorkerDesk:
         except KeyError:
             return sentence(404, "There is no live worker of that id.")
         if not allowance.allowed:
-            text = f"A snapshot of this worker was taken a moment ago; the next is possible in {allowance.wait_s:.0f} s."
+            text = f"A snapshot of this worker was taken a moment ago; the next may be in {allowance.wait_s:.0f} s."
             return sentence(429, text, allowance.headers)
         return await self._taken(worker_id, allowance.headers)
 
@@ -76,5 +86,9 @@ class WorkerDesk:
         return web.Response(
             body=body,
             content_type="application/gzip",
-            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store", **headers},
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+                **headers,
+            },
         )
