@@ -27,7 +27,7 @@ class _Fact(NamedTuple):
 
 
 async def scrape(seen: Observation) -> bytes:
-    """Return the text of one scrape without holding up the loop: 200 workers take some 20 ms."""
+    """Return the text of one scrape without holding up the loop: hundreds of workers take their time."""
     return await asyncio.to_thread(render, seen)
 
 

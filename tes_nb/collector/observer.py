@@ -28,6 +28,8 @@ SHARES_PERIOD_S = 0.5
 """How often it is asked whether a PSS reading is due; the sampler itself decides."""
 HOST_PERIOD_S = 60.0
 _COMPLAIN_EVERY_S = 60.0
+_TMUX_MAY_DELAY_S = 0.3
+"""The start waits so long for tmux's first answer, so that the first observation has it."""
 
 logger = logging.getLogger("tes_nb.collector")
 
@@ -73,6 +75,7 @@ class Observer:
         for pid in worker_pids:
             self.workers.add(pid)
         self._tasks: list[asyncio.Task[None]] = []
+        self._complained: dict[str, float] = {}
         self._ticked = self._sampled = float("-inf")
 
     def tick(self) -> None:
@@ -118,8 +121,10 @@ class Observer:
         self.tick()
         self._sample_memory()
         await self.workers.refresh()
-        await self.tmux.refresh()
+        first_answer = asyncio.create_task(self._attempt("tmux", self.tmux.refresh))
+        await asyncio.wait({first_answer}, timeout=_TMUX_MAY_DELAY_S)
         self._tasks = [
+            first_answer,
             asyncio.create_task(self._repeat("memory", memory_track.PERIOD_S, self._look_quickly)),
             asyncio.create_task(self._repeat("workers", WORKERS_PERIOD_S, self.workers.refresh)),
             asyncio.create_task(self._repeat("shares", SHARES_PERIOD_S, self._refresh_shares)),
@@ -140,16 +145,21 @@ class Observer:
     async def _repeat(self, what: str, period_s: float, act: Callable[[], Awaitable[object]]) -> None:
         """Call `act` on a grid, from one period on; missed points are left out, errors logged."""
         loop = asyncio.get_running_loop()
-        started, complained = loop.time(), float("-inf")
+        started = loop.time()
         while True:
             passed = loop.time() - started
             await asyncio.sleep(period_s - passed % period_s)
-            try:
-                await act()
-            except Exception:
-                if loop.time() - complained > _COMPLAIN_EVERY_S:
-                    complained = loop.time()
-                    logger.exception("Sampling %s failed; it goes on with the next sample.", what)
+            await self._attempt(what, act)
+
+    async def _attempt(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
+        """Call `act`; an error is logged, once a minute at most, and ends nothing."""
+        try:
+            await act()
+        except Exception:
+            now = time.monotonic()
+            if now - self._complained.get(what, float("-inf")) > _COMPLAIN_EVERY_S:
+                self._complained[what] = now
+                logger.exception("Sampling %s failed; it goes on with the next sample.", what)
 
     async def _look_quickly(self) -> None:
         self.workers.notice_new()

@@ -42,7 +42,7 @@ def parse_count(body: Any, *, cap: int = CAP) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f'"count" must be a whole number from 0 to {cap}.')  # noqa: TRY004 - bad input, not a bug
+        raise ValueError(f'"count" must be a whole number from 0 to {cap}.')
     return _check_count(value, cap)
 
 

@@ -148,7 +148,7 @@ def _memberships(text: str) -> Iterator[tuple[str, str]]:
     """Yield (controller, path) from /proc/<pid>/cgroup; controller "" is version 2."""
     for line in text.splitlines():
         parts = line.split(":", 2)
-        if len(parts) == 3:  # noqa: PLR2004 - hierarchy, controllers, path
+        if len(parts) == 3:
             for controller in parts[1].split(","):
                 yield controller, parts[2]
 

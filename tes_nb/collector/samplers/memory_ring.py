@@ -54,7 +54,7 @@ class Span:
     """What a stretch of time took. Memory in bytes, CPU in seconds."""
 
     samples: int
-    """How many lie in it; 0 = too short for the sampling, and the last sample before its end was taken."""
+    """How many lie in it; 0 = too short for the sampling: those around it were taken."""
     rss_peak: int
     rss_mean: float
     children_rss_peak: int
@@ -86,19 +86,18 @@ class MemoryRing:
             del self._coarse[: -self._most_coarse]
 
     def between(self, start_ns: int, end_ns: int) -> Span | None:
-        """Return what lies in [start, end]; `None` = nothing was sampled by then.
+        """Return what lies in [start, end]; `None` = it lies before the first sample.
 
         Coarse samples count if they overlap, so at the edges of old stretches up to ten seconds more are in.
         """
-        if end_ns < start_ns or not len(self):
+        first = self._coarse[:1] or self._fine[:1]
+        if end_ns < start_ns or not first or end_ns < first[0].start_ns:
             return None
         inside = _overlapping(self._coarse, start_ns, end_ns) + _overlapping(self._fine, start_ns, end_ns)
         count = sum(sample.count for sample in inside)
         if not inside:
-            nearest = self._last_before(end_ns)
-            if nearest is None:
-                return None
-            inside = [nearest]
+            around = (self._last_before(start_ns), self._first_after(end_ns))
+            inside = [sample for sample in around if sample is not None]
         whole = merge(inside)
         begin, end = self._cpu_at(start_ns), self._cpu_at(end_ns)
         return Span(

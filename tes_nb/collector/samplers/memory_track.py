@@ -58,7 +58,7 @@ class _Child:
 
 
 class MemoryTrack:
-    """Samples one process tree. `sample` costs some 10 µs, and as much a child, up to `READS_A_TICK`."""
+    """Samples one process tree. `sample` reads it and up to `READS_A_TICK` of its children."""
 
     def __init__(
         self,

@@ -32,7 +32,9 @@ class PsutilReader:
         try:
             with _refusals_are_os_errors():
                 rss = psutil.Process(pid).memory_info().rss
-        except psutil.NoSuchProcess:  # a zombie too
+        except psutil.NoSuchProcess:
+            return None
+        if rss == 0:  # a zombie
             return None
         return MemoryWords(rss=rss, heap_used=rss, heap_total=None, external=None, array_buffers=None)
 

@@ -17,7 +17,7 @@ PERIOD_S = 2.0
 """How often the answer is renewed."""
 TIMEOUT_S = 1.5
 _FORMAT = "#{session_attached} #{session_activity} #{session_name}"
-_NO_SERVER = ("no server running", "No such file or directory", "Connection refused")
+_NO_SERVER = ("no server running", "No such file", "Connection refused", "server exited", "lost server")
 _NAME_MOST = 100
 
 logger = logging.getLogger("tes_nb.collector")
@@ -80,6 +80,8 @@ class TmuxSampler:
         self._checked_ms = time.time_ns() // 1_000_000
         changed = facts != self.facts
         self.facts = facts
+        if facts.state != "failed":
+            self.reason = None
         if changed and self._on_change is not None:
             self._on_change()
         return facts

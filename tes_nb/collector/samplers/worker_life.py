@@ -73,6 +73,11 @@ class WorkerLife:
             threads=first.threads,
         )
 
+    def rename(self, name: str) -> None:
+        """Show this name instead of the program's."""
+        self.given_name = name
+        self.facts = replace(self.facts, name=safe_name(name))
+
     def is_same(self, times: Times | None) -> bool:
         """Return whether what was read is this worker, alive."""
         return times is not None and not times.zombie and times.born == self.born

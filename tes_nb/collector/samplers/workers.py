@@ -105,7 +105,9 @@ class WorkerRegistry:
             if len(self._running) >= self._cap:
                 raise ValueError(f"The registry is full: it lists at most {self._cap} live workers.")
             life = self._adopt(pid, times)
-        life.given_name = name or life.given_name
+        if name:
+            life.rename(name)
+            self._changed = True
         self._publish()
         return life.facts.id
 

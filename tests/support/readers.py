@@ -1,0 +1,37 @@
+"""A process reader over a table, for what no test can make a real system do: use a pid again, run out of files."""
+
+from __future__ import annotations
+
+from tes_nb.collector.samplers.reading import MemoryWords, Share, Times
+
+
+def times(born: int = 1, *, cpu_s: float = 0.0, rss: int = 1000, zombie: bool = False) -> Times:
+    """A reading."""
+    return Times("python", born, zombie, 1, cpu_s, 0.0, 0.0, rss)
+
+
+class TableReader:
+    """Says what stands in `table`; an OSError there is raised."""
+
+    def __init__(self, table: dict[int, Times | OSError]) -> None:
+        self.table = table
+
+    def times(self, pid: int) -> Times | None:
+        found = self.table.get(pid)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def memory(self, pid: int) -> MemoryWords | None:
+        found = self.times(pid)
+        return None if found is None else MemoryWords(found.rss, found.rss // 2, found.rss * 2, 5, 3)
+
+    def share(self, pid: int) -> Share | None:
+        found = self.times(pid)
+        return None if found is None else Share(found.rss // 4, found.rss // 8)
+
+    def cpu_clock(self, pid: int) -> float | None:
+        return None
+
+    def age_s(self, born: int) -> float:
+        return 100.0 - born
