@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tes_nb._version import __version__
 from tes_nb.collector.answers import json_answer, sentence
-from tes_nb.collector.exposition import render
+from tes_nb.collector.exposition import scrape
 from tes_nb.collector.guard import Access
 from tes_nb.collector.routes import RouteTable
 from tes_nb.model import Observation, Stream
@@ -37,7 +37,7 @@ def page_routes(
 
     async def metrics(request: web.Request) -> web.Response:
         del request
-        return web.Response(body=render(observe()), headers={"Content-Type": PROMETHEUS})
+        return web.Response(body=await scrape(observe()), headers={"Content-Type": PROMETHEUS})
 
     async def health(request: web.Request) -> web.Response:
         del request
