@@ -48,9 +48,8 @@ def parse_count(body: Any, *, cap: int = CAP) -> int:
 
 def _check_count(count: int, cap: int) -> int:
     if not 0 <= count <= cap:
-        raise ValueError(
-            f'"count" is {count if abs(count) < 10**_MOST_DIGITS else "far"} outside 0 to {cap}.'
-        )
+        told = count if abs(count) < 10**_MOST_DIGITS else "a number of that size"
+        raise ValueError(f'"count" must be from 0 to {cap}, not {told}.')
     return count
 
 
