@@ -22,6 +22,7 @@ from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, TokenSource
 from tes_nb.streams.nowgoal_channels import ALIASES, DEFAULT, resolve, subscription
 from tes_nb.streams.nowgoal_json import read_json
+from tes_nb.streams.nowgoal_quick import quick_rows
 from tes_nb.streams.nowgoal_reading import Reading
 from tes_nb.streams.nowgoal_tables import COMPANIES, STATES, TABLES
 from tes_nb.streams.nowgoal_xml import read_xml
@@ -36,14 +37,24 @@ _ECHO: Final = b'{"type":0,"channels":'
 
 def decode(message: Message) -> Decoded:
     """Return the rows of a message. Raises nothing: what is unreadable is told in `raw` and `notes`."""
+    try:
+        text = (message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)).strip()
+    except DecodeError as error:
+        return _undecoded(Reading(message), error)
+    ticks = quick_rows(text)
+    if ticks is not None:
+        return Decoded(Kind.DATA, {"ticks": ticks})
     reading = Reading(message)
     try:
-        text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
-        kind = _read(text.strip(), reading)
+        kind = _read(text, reading)
     except DecodeError as error:
-        reading.fault(error.reason, str(error))
-        kind = Kind.DATA
-    return Decoded(kind) if kind is not Kind.DATA else reading.decoded()
+        return _undecoded(reading, error)
+    return reading.decoded() if kind is Kind.DATA else Decoded(kind)
+
+
+def _undecoded(reading: Reading, error: DecodeError) -> Decoded:
+    reading.fault(error.reason, str(error))
+    return reading.decoded()
 
 
 def _read(text: bytes, reading: Reading) -> Kind:

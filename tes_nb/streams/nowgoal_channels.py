@@ -80,4 +80,4 @@ def named_in(envelope: dict[str, Any]) -> str | None:
     if isinstance(named, str) and _NAME.fullmatch(named):
         return named
     texts = (value for value in envelope.values() if isinstance(value, str))
-    return next((text for text in texts if len(text) <= 64 and family_of(text)), None)  # noqa: PLR2004 - as _NAME
+    return next((text for text in texts if len(text) <= 64 and family_of(text)), None)

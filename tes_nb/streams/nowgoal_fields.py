@@ -1,7 +1,7 @@
 """One field of a NowGoal record → one value. What is not exactly a number is none: no guess, no zero.
 
-Fields repeat all day (`0`, `1`, `1.20`), so each kind of field is a dictionary that fills itself: a text that
-was met before costs one look-up. A text that cannot be read is never stored and raises `UnreadableError`.
+Fields repeat all day (`0`, `1`, `1.20`), so each kind of field has a memory: a text that was met before costs
+one look-up. A text that cannot be read is never remembered and raises `UnreadableError`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tes_nb.streams.nowgoal_tables import STATES
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-_REMEMBERED: Final = 50_000
+_REMEMBERED: Final = 20_000
 """Texts a memory holds at most; a whole match day needs far fewer."""
 _LONGEST: Final = 32
 """Characters of the longest text worth reading as a number or time."""
@@ -45,23 +45,27 @@ class UnreadableError(Exception):
         """What can be read all the same; `None` = nothing."""
 
 
-class Memory(dict[str, V]):
-    """Text → value, read once by `read` and remembered; "" is the value of an empty field."""
+class Memory(Generic[V]):
+    """Text → value: read once, then remembered. "" is the value of an empty field."""
 
     def __init__(self, what: str, read: Callable[[str], V], *, empty: V, longest: int = _LONGEST) -> None:
         """Take what belongs there in words ("a price"), how it is read, and the value of an empty field."""
-        super().__init__({"": empty})
         self.what = what
         self.empty = empty
+        self.known: dict[str, V] = {"": empty}
+        """What was read so far. A plain dictionary, for those who read in bulk: KeyError = ask the memory."""
         self._read = read
         self._longest = longest
 
-    def __missing__(self, text: str) -> V:
+    def __getitem__(self, text: str) -> V:
+        """Return the value of `text`. Raises `UnreadableError`."""
+        if text in self.known:
+            return self.known[text]
         if len(text) > self._longest:
             raise UnreadableError(text)
         value = self._read(text)
-        if len(self) < _REMEMBERED:
-            self[text] = value
+        if len(self.known) < _REMEMBERED:
+            self.known[text] = value
         return value
 
 
@@ -177,7 +181,10 @@ class Lenient:
             return self._memory.empty if error.kept is None else error.kept
 
 
-def shown(text: object) -> str:
-    """Return untrusted text for a sentence: quoted, escaped, short."""
-    quoted = ascii(text)
-    return quoted if len(quoted) <= _LONGEST + 2 else f"{quoted[:_LONGEST]}…"
+def shown(value: object) -> str:
+    """Return something untrusted for a sentence: text quoted, escaped and cut short; containers by their kind."""
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= _LONGEST else f"{ascii(value[:_LONGEST])}…"
+    return (
+        repr(value) if value is None or isinstance(value, (bool, int, float)) else "a " + type(value).__name__
+    )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from tes_nb.errors import DecodeError, FrameTooLarge
 from tes_nb.streams.nowgoal_channels import named_in
 from tes_nb.streams.nowgoal_fields import shown
-from tes_nb.streams.nowgoal_quick import quick_rows
 from tes_nb.streams.nowgoal_reading import MAX_RECORDS
 from tes_nb.streams.nowgoal_ticks import WRAPPERS, is_tick, read_ticks
 from tes_nb.streams.nowgoal_xml import read_xml
@@ -24,10 +23,6 @@ def read_json(payload: bytes, reading: Reading) -> bool:
 
     Raises `DecodeError` when it is no JSON, or none of ours.
     """
-    rows = quick_rows(payload)
-    if rows is not None:
-        reading.add("ticks", rows)
-        return True
     value = parse_json(payload)
     if isinstance(value, dict) and "channels" in value and value.get("type") == 0:
         return False
@@ -68,6 +63,7 @@ def _read_content(item: dict[str, Any], reading: Reading) -> None:
     ticks = _ticks_in(item)
     documents = [] if ticks else list(_documents(item))
     if documents:
+        reading.admit(len(documents) - 1)
         for document in documents:
             read_xml(document, reading)
     elif ticks or is_tick(item):
@@ -75,8 +71,9 @@ def _read_content(item: dict[str, Any], reading: Reading) -> None:
             reading.fault("unknown form", f"{shown(odd)} is no tick.")
         read_ticks([tick for tick in ticks or [item] if isinstance(tick, dict)], reading)
     else:
+        keys = ", ".join(shown(key) for key in list(item)[:3])
         raise DecodeError(
-            f"The JSON object is neither a tick nor an envelope with XML; it has {shown(list(item)[:5])}. "
+            f"The JSON object is neither a tick nor an envelope with XML; its first keys are: {keys or 'none'}. "
             "The raw message is kept.",
             reason="unknown form",
         )

@@ -10,10 +10,11 @@ basketball form is id, line, home, away; its prices are taken for Hong Kong ones
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tes_nb.streams.nowgoal_channels import BASKETBALL_ODDS, FOOTBALL_ODDS, company_of, family_of
-from tes_nb.streams.nowgoal_fields import HONG_KONG, LINES, NAN, PRICES, Lenient, UnreadableError, shown
+from tes_nb.streams.nowgoal_fields import NAN
+from tes_nb.streams.nowgoal_records import Context, Form, Readers, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FOOTBALL_ENDS: Final = (5, 9, 13)
 """Fields after which a football row may stop: after each market."""
+FOOTBALL_FIELDS: Final = FOOTBALL_ENDS[-1]
 FOOTBALL_MOST: Final = 24
 """Fields of the longest row known, flags included."""
 BASKETBALL_FIELDS: Final = 4
@@ -30,29 +32,10 @@ _LONGEST_LINE: Final = 6
 """Characters: what stands where basketball has its line is an id if it is longer."""
 
 
-class Readers(NamedTuple):
-    """How the fields of a record are read: strictly (memories) or leniently."""
-
-    line: Any = LINES
-    price: Any = PRICES
-    hong_kong: Any = HONG_KONG
-
-
-STRICT: Final = Readers()
-
-
-class Context(NamedTuple):
-    """What all records of a message share."""
-
-    channel: str
-    company_id: str | None
-    company: str | None
-    refresh: bool | None
-
-
 def read_odds(records: Sequence[str], refresh: bool | None, reading: Reading) -> None:
     """Read records joined by `,` into `odds`."""
-    split = [record.split(",") for record in records]
+    reading.admit(len(records))
+    split = [record.strip().split(",") for record in records]
     named = reading.channel
     form = _BASKETBALL if _is_basketball(named, split) else _FOOTBALL
     channel = reading.channel = named or form.channel
@@ -61,170 +44,157 @@ def read_odds(records: Sequence[str], refresh: bool | None, reading: Reading) ->
         reading.fault(
             "unknown company", f"Nobody has said who company {company_id} is: its name is left out."
         )
-    context = Context(channel, company_id, company, refresh)
-    rows: list[Row] = []
-    for fields in split:
-        try:
-            if fields[0] and form.is_whole(fields):
-                rows += form.rows(fields, context, STRICT)
-                continue
-        except UnreadableError:
-            pass
-        rows += _read_leniently(fields, form, context, reading)
-    reading.add("odds", rows)
+    context = Context(channel, reading.message.t_wall_ns, refresh, company_id, company)
+    reading.add("odds", read_records(split, form, context, reading))
     reading.channel = named
 
 
-def _read_leniently(fields: list[str], form: _Form, context: Context, reading: Reading) -> list[Row]:
-    """Report every fault of a record, and return what is readable."""
-    name = f"Record {shown(fields[0])}"
-
-    def report(reason: str, what: str) -> None:
-        reading.fault(reason, f"{name}: {what}.")
-
-    if not form.is_whole(fields):
-        many = len(fields) > form.least
-        why = (
-            f"it has more than the {form.most} fields that are known" if many else "it stops within a market"
-        )
-        report("too many fields" if many else "too few fields", why)
-    if any(fields) and not fields[0]:
-        report("missing field", "it has no id")
-    padded = fields + [""] * (form.least - len(fields))
-    return form.rows(padded, context, Readers(*(Lenient(memory, report) for memory in STRICT)))
-
-
-def _football_is_whole(fields: list[str]) -> bool:
-    count = len(fields)
-    if count > FOOTBALL_ENDS[-1]:
-        return count <= FOOTBALL_MOST
-    return count in FOOTBALL_ENDS or (count - 1 in FOOTBALL_ENDS and not fields[-1])
-
-
-def _football_rows(fields: list[str], context: Context, readers: Readers) -> list[Row]:
-    rows = []
-    if any(fields[1:5]):
-        rows.append(_handicap(fields[0], fields[1:5], context, readers))
-    if any(fields[5:9]):
-        rows.append(_three_way(fields[0], fields[5:9], context, readers))
-    if any(fields[9:13]):
-        rows.append(_over_under(fields[0], fields[9:13], context, readers))
+def _football_rows(split: Sequence[list[str]], context: Context, readers: Readers) -> list[Row]:
+    identity, lines, prices, hong_kong = readers.identity, readers.line, readers.price, readers.hong_kong
+    channel, _, refresh, company_id, company = context
+    nan = NAN
+    rows: list[Row] = []
+    add = rows.append
+    for fields in split:
+        if not FOOTBALL_FIELDS <= len(fields) <= FOOTBALL_MOST:
+            fields = _padded(fields)  # noqa: PLW2901 - the same record, with its absent markets spelt out
+        match_id, asian_id, line, home, away, win_id, win, draw, lose, total_id, total, over, under = fields[
+            :13
+        ]
+        match_id = match_id or identity[""]
+        if asian_id or line or home or away:
+            add(
+                (
+                    channel,
+                    match_id,
+                    company_id,
+                    company,
+                    "asian_handicap",
+                    asian_id or None,
+                    lines[line],
+                    line or None,
+                    hong_kong[home],
+                    nan,
+                    hong_kong[away],
+                    nan,
+                    nan,
+                    home or None,
+                    None,
+                    away or None,
+                    None,
+                    None,
+                    "hong_kong",
+                    refresh,
+                )
+            )
+        if win_id or win or draw or lose:
+            add(
+                (
+                    channel,
+                    match_id,
+                    company_id,
+                    company,
+                    "1x2",
+                    win_id or None,
+                    nan,
+                    None,
+                    prices[win],
+                    prices[draw],
+                    prices[lose],
+                    nan,
+                    nan,
+                    win or None,
+                    draw or None,
+                    lose or None,
+                    None,
+                    None,
+                    "decimal",
+                    refresh,
+                )
+            )
+        if total_id or total or over or under:
+            add(
+                (
+                    channel,
+                    match_id,
+                    company_id,
+                    company,
+                    "over_under",
+                    total_id or None,
+                    lines[total],
+                    total or None,
+                    nan,
+                    nan,
+                    nan,
+                    hong_kong[over],
+                    hong_kong[under],
+                    None,
+                    None,
+                    None,
+                    over or None,
+                    under or None,
+                    "hong_kong",
+                    refresh,
+                )
+            )
     return rows
 
 
-def _basketball_is_whole(fields: list[str]) -> bool:
-    return len(fields) - (len(fields) > BASKETBALL_FIELDS and not fields[-1]) == BASKETBALL_FIELDS
+def _padded(fields: list[str]) -> list[str]:
+    """Return a short record with its absent markets empty. Raises KeyError for one that is not whole."""
+    if not _stops_well(fields):
+        raise KeyError(len(fields))
+    return fields + [""] * (FOOTBALL_FIELDS - len(fields))
 
 
-def _basketball_rows(fields: list[str], context: Context, readers: Readers) -> list[Row]:
-    return [_handicap(fields[0], ["", *fields[1:4]], context, readers)] if any(fields[1:4]) else []
+def _stops_well(fields: list[str]) -> bool:
+    count = len(fields)
+    return count in FOOTBALL_ENDS or (count - 1 in FOOTBALL_ENDS and not fields[-1])
 
 
-class _Form(NamedTuple):
-    """One sport's records."""
-
-    channel: str
-    least: int
-    """Fields that all markets need; more is not too few."""
-    most: int
-    is_whole: Callable[[list[str]], bool]
-    rows: Callable[[list[str], Context, Readers], list[Row]]
+def _repaired_football(fields: list[str], report: Callable[[str, str], object]) -> list[str]:
+    count = len(fields)
+    if count > FOOTBALL_MOST:
+        report("too many fields", f"it has {count} fields, more than the {FOOTBALL_MOST} that are known")
+    elif count < FOOTBALL_FIELDS and not _stops_well(fields):
+        report("too few fields", f"it stops within a market, after {count} fields")
+    return (fields + [""] * FOOTBALL_FIELDS)[:FOOTBALL_FIELDS]
 
 
-_FOOTBALL: Final = _Form(FOOTBALL_ODDS, FOOTBALL_ENDS[-1], FOOTBALL_MOST, _football_is_whole, _football_rows)
-_BASKETBALL: Final = _Form(
-    BASKETBALL_ODDS, BASKETBALL_FIELDS, BASKETBALL_FIELDS, _basketball_is_whole, _basketball_rows
-)
+def _basketball_rows(split: Sequence[list[str]], context: Context, readers: Readers) -> list[Row]:
+    """Return the rows of the handicap; football's with no other market has the same columns."""
+    for fields in split:
+        if len(fields) - (len(fields) > BASKETBALL_FIELDS and not fields[-1]) != BASKETBALL_FIELDS:
+            raise KeyError(len(fields))
+    none = [""] * (FOOTBALL_FIELDS - BASKETBALL_FIELDS - 1)
+    return _football_rows([[fields[0], "", *fields[1:4], *none] for fields in split], context, readers)
 
 
-def _handicap(match_id: str, part: list[str], context: Context, readers: Readers) -> Row:
-    odds_id, line, home, away = part
-    return (
-        context.channel,
-        match_id or None,
-        context.company_id,
-        context.company,
-        "asian_handicap",
-        odds_id or None,
-        readers.line[line],
-        line or None,
-        readers.hong_kong[home],
-        NAN,
-        readers.hong_kong[away],
-        NAN,
-        NAN,
-        home or None,
-        None,
-        away or None,
-        None,
-        None,
-        "hong_kong",
-        context.refresh,
-    )
+def _repaired_basketball(fields: list[str], report: Callable[[str, str], object]) -> list[str]:
+    count = len(fields)
+    if count > BASKETBALL_FIELDS + (not fields[-1]):
+        report("too many fields", f"it has {count} fields instead of {BASKETBALL_FIELDS}")
+    elif count < BASKETBALL_FIELDS:
+        report("too few fields", f"it has {count} fields instead of {BASKETBALL_FIELDS}")
+    return (fields + [""] * BASKETBALL_FIELDS)[:BASKETBALL_FIELDS]
 
 
-def _three_way(match_id: str, part: list[str], context: Context, readers: Readers) -> Row:
-    odds_id, home, draw, away = part
-    return (
-        context.channel,
-        match_id or None,
-        context.company_id,
-        context.company,
-        "1x2",
-        odds_id or None,
-        NAN,
-        None,
-        readers.price[home],
-        readers.price[draw],
-        readers.price[away],
-        NAN,
-        NAN,
-        home or None,
-        draw or None,
-        away or None,
-        None,
-        None,
-        "decimal",
-        context.refresh,
-    )
-
-
-def _over_under(match_id: str, part: list[str], context: Context, readers: Readers) -> Row:
-    odds_id, line, over, under = part
-    return (
-        context.channel,
-        match_id or None,
-        context.company_id,
-        context.company,
-        "over_under",
-        odds_id or None,
-        readers.line[line],
-        line or None,
-        NAN,
-        NAN,
-        NAN,
-        readers.hong_kong[over],
-        readers.hong_kong[under],
-        None,
-        None,
-        None,
-        over or None,
-        under or None,
-        "hong_kong",
-        context.refresh,
-    )
+_FOOTBALL: Final = Form(FOOTBALL_ODDS, _football_rows, _repaired_football)
+_BASKETBALL: Final = Form(BASKETBALL_ODDS, _basketball_rows, _repaired_basketball)
 
 
 def _is_basketball(channel: str | None, split: Sequence[list[str]]) -> bool:
     """Decide by the channel's name, else by the first record whose shape is either sport's alone."""
     family = family_of(channel)
-    if family is not None:
+    if family in {"football odds", "basketball odds"}:
         return family == "basketball odds"
     return next((sport for fields in split if (sport := _sport(fields)) is not None), False)
 
 
 def _sport(fields: list[str]) -> bool | None:
     """Whether a record is basketball's: four fields, a line where football has an id; `None` = either's."""
-    if len(fields) > 1 and len(fields[1]) > _LONGEST_LINE:
+    count = len(fields)
+    if count > 1 and len(fields[1]) > _LONGEST_LINE:
         return False
-    return True if _basketball_is_whole(fields) else None
+    exact = count == BASKETBALL_FIELDS or (count == BASKETBALL_FIELDS + 1 and not fields[-1])
+    return True if exact else None

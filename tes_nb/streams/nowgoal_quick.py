@@ -1,8 +1,9 @@
 """TES ticks in the whole normal form → rows, at nearly the price of decoding them.
 
 An object, or an array of them, that has all fields of the normal form and no others goes this way. The types
-below prove all that `json_guard` checks, but for keys that come twice. Those a count of colons rules out: each
-key has one, and a colon inside a text makes the count too high, which sends the message the careful way.
+below prove all that `json_guard` checks, but for keys that come twice. Those a count of colons rules out:
+each key has one, and a colon inside a text makes the count too high. Whatever is not certain (a league that
+was not met before, too) goes the careful way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
-from tes_nb.streams.nowgoal_fields import UnreadableError
 from tes_nb.streams.nowgoal_reading import MAX_RECORDS
 from tes_nb.streams.nowgoal_ticks import LATEST_MS, LEAGUES, NS_PER_MS, TYPES
 
@@ -60,20 +60,22 @@ _MAIN_TYPES: Final = {word: kind for word, kind in TYPES.items() if kind != "pla
 def quick_rows(payload: bytes) -> list[Row] | None:
     """Return the rows of `ticks` for JSON in the normal form; `None` = it is not, read it carefully."""
     several = payload.startswith(b"[")
+    if not several and not payload.startswith(b"{"):
+        return None
     try:
         return _rows(_TICKS.decode(payload) if several else [_TICK.decode(payload)], payload)
-    except (msgspec.MsgspecError, ValueError, KeyError, UnreadableError):
+    except (msgspec.MsgspecError, ValueError, KeyError):
         pass
     try:
         return _prop_rows(_PROPS.decode(payload) if several else [_PROP.decode(payload)], payload)
-    except (msgspec.MsgspecError, ValueError, KeyError, UnreadableError):
+    except (msgspec.MsgspecError, ValueError, KeyError):
         return None
 
 
 def _rows(ticks: list[_Tick], payload: bytes) -> list[Row] | None:
     if payload.count(b":") != _TICK_KEYS * len(ticks) or len(ticks) > MAX_RECORDS:
         return None
-    types, leagues = _MAIN_TYPES, LEAGUES
+    types, leagues = _MAIN_TYPES, LEAGUES.known
     return [
         (
             None,
@@ -108,7 +110,7 @@ def _prop_rows(ticks: list[_Prop], payload: bytes) -> list[Row] | None:
             tick.timestamp * NS_PER_MS,
             tick.market.home_team,
             tick.market.away_team,
-            LEAGUES[tick.market.league],
+            LEAGUES.known[tick.market.league],
             tick.player_id,
             tick.player_name,
             tick.stat_type,

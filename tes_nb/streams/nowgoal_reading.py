@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tes_nb.errors import FrameTooLarge
 from tes_nb.model import Decoded, Kind, Message, Opcode, Row
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ REASONS: Final = (
 """Reasons of faults inside a message; the whole of it is refused with the reasons of `tes_nb.wire`."""
 
 MAX_RECORDS: Final = 10_000
-"""Records in one message; a whole match day has a third of that."""
+"""Records in one message, and items of one array; a whole match day has a third of that."""
 MAX_NOTES: Final = 10_000
 """Faults noted one by one; a message with more is garbage, and the last note says so."""
 _HEAD: Final = 32
@@ -30,14 +31,23 @@ _HEAD: Final = 32
 class Reading:
     """Collects what one message says, for `Decoded`."""
 
-    __slots__ = ("_faults", "_rows", "channel", "message")
+    __slots__ = ("_faults", "_room", "_rows", "channel", "message")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.channel: str | None = None
         """The channel of what is being read."""
+        self._room = MAX_RECORDS
         self._rows: dict[str, list[Row]] = {}
         self._faults: list[tuple[str | None, str, str]] = []
+
+    def admit(self, count: int) -> None:
+        """Let so many more things be read. Raises `FrameTooLarge` when the message has too many altogether."""
+        self._room -= count
+        if self._room < 0:
+            raise FrameTooLarge(
+                f"A message of more than {MAX_RECORDS} records was refused. The raw message is kept."
+            )
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Add rows to a table."""

@@ -18,9 +18,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from tes_nb.errors import FrameTooLarge
 from tes_nb.streams.nowgoal_fields import LINES, NAN, Memory, UnreadableError, shown
-from tes_nb.streams.nowgoal_reading import MAX_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +72,8 @@ def _league(text: str) -> str:
     return LEAGUE_NAMES.get(letters, letters)
 
 
-LEAGUES: Final[Memory[str | None]] = Memory("a league", _league, empty=None, longest=200)
-"""Any spelling of a league → its one name."""
+LEAGUES: Final[Memory[str]] = Memory("a league", _league, empty="", longest=200)
+"""Any spelling of a league → its one name; never asked for ""."""
 
 
 def is_tick(fields: Fields, *, certainly: bool = False) -> bool:
@@ -85,10 +83,7 @@ def is_tick(fields: Fields, *, certainly: bool = False) -> bool:
 
 def read_ticks(ticks: Sequence[Fields], reading: Reading) -> None:
     """Read ticks in any spelling into `ticks`."""
-    if len(ticks) > MAX_RECORDS:
-        raise FrameTooLarge(
-            f"A message of more than {MAX_RECORDS} ticks was refused. The raw message is kept."
-        )
+    reading.admit(len(ticks))
     rows = (tick_row(fields, reading) for fields in ticks)
     reading.add("ticks", [row for row in rows if row is not None])
 
@@ -178,7 +173,7 @@ def _type(value: Any) -> str:
 def _league_of(value: Any) -> str:
     if not isinstance(value, str):
         raise UnreadableError(str(type(value)))
-    return _league(value)
+    return LEAGUES[value]
 
 
 def _number(value: Any) -> float:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from tes_nb.errors import DecodeError, FrameTooLarge
+from tes_nb.errors import DecodeError
 from tes_nb.streams.nowgoal_fields import shown
 from tes_nb.streams.nowgoal_odds import read_odds
-from tes_nb.streams.nowgoal_reading import MAX_RECORDS
 from tes_nb.streams.nowgoal_scores import read_scores
 from tes_nb.streams.nowgoal_ticks import read_ticks
 from tes_nb.wire.xml_guard import Element, parse_xml
@@ -49,11 +48,11 @@ def _read_canonical(text: str, reading: Reading) -> bool:
     body = text[head.end() : -len(_TAIL)]
     records = _scores_in(body)
     if records is not None:
-        read_scores(_bounded(records), refresh, reading)
+        read_scores(records, refresh, reading)
         return True
     records = _odds_in(body)
     if records is not None:
-        read_odds(_bounded(records), refresh, reading)
+        read_odds(records, refresh, reading)
     return records is not None
 
 
@@ -67,28 +66,20 @@ def _is_plain(text: str) -> bool:
 
 def _scores_in(body: str) -> list[str] | None:
     begin, between, end = _SCORE
-    if not (body.startswith(begin) and body.endswith(end)) or "[ " in body or " ]" in body:
+    if not (body.startswith(begin) and body.endswith(end)):
         return None
     records = body[len(begin) : -len(end)].split(between)
-    # In CDATA all is text up to "]]>": as many of these as records, and nothing else can be markup.
-    return records if body.count("]]>") == len(records) else None
+    # In CDATA all is text up to "]]>": no "]" but those of the separators, so nothing else can be markup.
+    return records if body.count("]") == 2 * len(records) else None
 
 
 def _odds_in(body: str) -> list[str] | None:
     begin, between, end = _ODDS
     body = body.replace("</match><match>", "")
-    if not (body.startswith(begin) and body.endswith(end)) or "&" in body or "]" in body or " " in body:
+    if not (body.startswith(begin) and body.endswith(end)) or "&" in body or "]" in body:
         return None
     records = body[len(begin) : -len(end)].split(between)
     return records if body.count("<") == 2 * len(records) + 2 else None
-
-
-def _bounded(records: list[str]) -> list[str]:
-    if len(records) > MAX_RECORDS:
-        raise FrameTooLarge(
-            f"A message of more than {MAX_RECORDS} records was refused. The raw message is kept."
-        )
-    return records
 
 
 def _read_tree(roots: list[Element], reading: Reading) -> None:
@@ -97,12 +88,12 @@ def _read_tree(roots: list[Element], reading: Reading) -> None:
     _refuse_unknown([leaf for _, leaves in found for leaf in leaves], reading)
     for refresh, leaves in found:
         again = None if refresh is None else refresh != "0"
-        scores = [leaf.text.strip() for leaf in leaves if leaf.tag == "h"]
-        odds = [leaf.text.strip() for leaf in leaves if leaf.tag == "m"]
+        scores = [leaf.text for leaf in leaves if leaf.tag == "h"]
+        odds = [leaf.text for leaf in leaves if leaf.tag == "m"]
         if scores:
-            read_scores(_bounded(scores), again, reading)
+            read_scores(scores, again, reading)
         if odds:
-            read_odds(_bounded(odds), again, reading)
+            read_odds(odds, again, reading)
     ticks = [_tick(leaf) for _, leaves in found for leaf in leaves if leaf.tag == "oddsChange"]
     if ticks:
         read_ticks(ticks, reading)

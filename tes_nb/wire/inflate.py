@@ -37,7 +37,12 @@ MAX_MEMBERS: Final = 1000
 """gzip members in one frame; their sizes count together."""
 
 _GZIP: Final = b"\x1f\x8b"
-_ZLIB_FIRST: Final = 0x78
+_ZLIB: Final[Form] = "zlib"
+_FORMS: Final[dict[bytes, Form]] = {
+    _GZIP: "gzip",
+    **{bytes((0x78, flags)): _ZLIB for flags in range(256) if (0x78 << 8 | flags) % 31 == 0},
+}
+"""First two bytes → the form they open."""
 _WBITS: Final[dict[Form, int]] = {"gzip": 31, "zlib": 15, "raw": -15}
 _SLICE: Final = 64 * 1024
 _CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\r"))
@@ -57,7 +62,8 @@ class Limits:
 
     def room(self, size: int) -> int:
         """Return how many bytes a frame of `size` bytes may inflate to."""
-        return min(self.inflated, max(self.ratio_from, self.ratio * size))
+        most = self.ratio * size
+        return self.ratio_from if most <= self.ratio_from else min(self.inflated, most)
 
 
 LIMITS: Final = Limits()
@@ -72,49 +78,45 @@ class Inflated(NamedTuple):
 
 def inflate(payload: bytes, limits: Limits = LIMITS) -> bytes:
     """Return the text in a binary frame. Raises `DecodeError`; the payload stays the caller's to keep."""
-    return read_frame(payload, limits).text
+    return _text(form_of(payload), payload, limits)
 
 
 def read_frame(payload: bytes, limits: Limits = LIMITS) -> Inflated:
     """Return the text in a binary frame and the form it travelled in. Raises `DecodeError`."""
+    form = form_of(payload)
+    text = _text(form, payload, limits)
+    return Inflated("plain" if form is None and text is payload else form or "raw", text)
+
+
+def form_of(payload: bytes) -> Form | None:
+    """Return the form that the first two bytes claim; `None` = none, so raw deflate or uncompressed."""
+    return _FORMS.get(payload[:2])
+
+
+def _text(form: Form | None, payload: bytes, limits: Limits) -> bytes:
     if len(payload) > limits.wire:
         raise FrameTooLarge(
             f"A frame of {len(payload)} bytes is over the limit of {limits.wire}. The raw message is kept."
         )
-    if payload.startswith(_GZIP):  # no text and no raw deflate begins so
-        return Inflated("gzip", _single_layer(_expand(payload, "gzip", limits)))
-    if _has_zlib_header(payload):
-        return Inflated("zlib", _zlib(payload, limits))
-    return _without_header(payload, limits)
+    if form is None:
+        return _without_header(payload, limits)
+    text = _expand(payload, form, limits)
+    # Read as raw deflate, 0x78 opens a stored block: a length, then the same inverted. Rare by chance.
+    if payload[1] ^ payload[3] == 0xFF and form == "zlib" and _inflates_raw(payload, limits):
+        raise _refusal("ambiguous", "it is good zlib and good raw deflate at once")
+    return _single_layer(text)
 
 
 def peek(payload: bytes, count: int = 16) -> bytes:
     """Return at most `count` bytes of what the frame seems to hold, cheaply, or b"". Never raises."""
     head = payload[:count]
-    form: Form = "gzip" if head.startswith(_GZIP) else "zlib" if _has_zlib_header(head) else "raw"
-    if form == "raw" and head.isascii() and _is_text(head):
+    form = form_of(head)
+    if form is None and head.isascii() and _is_text(head):
         return head
     try:
-        return zlib.decompressobj(_WBITS[form]).decompress(payload, count)
+        return zlib.decompressobj(_WBITS[form or "raw"]).decompress(payload, count)
     except zlib.error:
         return b""
-
-
-def _has_zlib_header(payload: bytes) -> bool:
-    return len(payload) > 1 and payload[0] == _ZLIB_FIRST and (_ZLIB_FIRST << 8 | payload[1]) % 31 == 0
-
-
-def _zlib(payload: bytes, limits: Limits) -> bytes:
-    text = _expand(payload, "zlib", limits)
-    if _stored_block_follows(payload) and _inflates_raw(payload, limits):
-        raise _refusal("ambiguous", "it is good zlib and good raw deflate at once")
-    return _single_layer(text)
-
-
-def _stored_block_follows(payload: bytes) -> bool:
-    # Read as raw deflate, 0x78 opens a stored block: a length, then the same inverted. Rare by chance.
-    _, low, high, inverted_low, inverted_high = payload[:5]
-    return low ^ inverted_low == 0xFF and high ^ inverted_high == 0xFF  # noqa: PLR2004 - all bits differ
 
 
 def _inflates_raw(payload: bytes, limits: Limits) -> bool:
@@ -124,26 +126,30 @@ def _inflates_raw(payload: bytes, limits: Limits) -> bool:
         return False
 
 
-def _without_header(payload: bytes, limits: Limits) -> Inflated:
+def _without_header(payload: bytes, limits: Limits) -> bytes:
     if _is_text(payload):
         if _inflates_raw(payload, limits):
             raise _refusal("ambiguous", "it is uncompressed text and good raw deflate at once")
-        return Inflated("plain", payload)
+        return payload
     text = _single_layer(_expand(payload, "raw", limits))
     if not _is_text(text):
         raise _refusal("not text", "it is neither text nor compressed text")
-    return Inflated("raw", text)
+    return text
 
 
 def _expand(payload: bytes, form: Form, limits: Limits) -> bytes:
     """Inflate one layer. The fast way for what fits into one slice, which is nearly everything."""
-    room = limits.room(len(payload))
-    if len(payload) > _SLICE:
+    size = len(payload)
+    room = limits.room(size)
+    if size > _SLICE:
         return _expand_sliced(memoryview(payload), form, room)
     inflater = zlib.decompressobj(_WBITS[form])
-    text = _step(inflater, payload, room + 1)
+    try:
+        text = inflater.decompress(payload, room + 1)
+    except zlib.error as error:
+        raise _broken(error) from None
     if len(text) > room:
-        raise _too_large(len(payload), room)
+        raise _too_large(size, room)
     if not inflater.eof:
         raise _refusal("truncated", f"its {form} data stop before their end")
     if not inflater.unused_data:
@@ -163,7 +169,10 @@ def _expand_sliced(payload: memoryview, form: Form, room: int) -> bytes:
             if start >= len(payload):
                 raise _refusal("truncated", f"its {form} data stop before their end")
             piece = payload[start : start + _SLICE]
-            parts.append(_step(inflater, piece, room - size + 1))
+            try:
+                parts.append(inflater.decompress(piece, room - size + 1))
+            except zlib.error as error:
+                raise _broken(error) from None
             size += len(parts[-1])
             if size > room:
                 raise _too_large(len(payload), room)
@@ -177,17 +186,14 @@ def _expand_sliced(payload: memoryview, form: Form, room: int) -> bytes:
     )
 
 
-def _step(inflater: zlib._Decompress, data: bytes | memoryview, most: int) -> bytes:
-    try:
-        return inflater.decompress(data, most)
-    except zlib.error as error:
-        if str(error).startswith("Error 2 "):  # Z_NEED_DICT
-            raise _refusal("preset dictionary", "it needs a preset dictionary") from None
-        raise _refusal("corrupt", f"it does not inflate ({error})") from None
+def _broken(error: zlib.error) -> DecodeError:
+    if str(error).startswith("Error 2 "):  # Z_NEED_DICT
+        return _refusal("preset dictionary", "it needs a preset dictionary")
+    return _refusal("corrupt", f"it does not inflate ({error})")
 
 
 def _single_layer(text: bytes) -> bytes:
-    if text.startswith(_GZIP) or _has_zlib_header(text):
+    if text[:2] in _FORMS:
         raise _refusal("twice compressed", "what it holds is compressed again")
     return text
 
