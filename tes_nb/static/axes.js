@@ -1,0 +1,68 @@
+// Ticks and ranges of the axes. No DOM.
+
+import { formatValue } from "./format.js";
+
+const LARGEST = 1e306;
+
+/** The range of a value axis: from zero, with air at the top, and with limits that are near what is drawn. */
+export function valueRange(low, high, limits) {
+  let [from, to] = [Math.min(0, low ?? 0), Math.max(0, high ?? 0)];
+  for (const limit of limits) {
+    if (limit <= 2 * to || to === 0) to = Math.max(to, limit);
+    if (limit >= 2 * from && limit < 0) from = Math.min(from, limit);
+  }
+  if (from === to) to = from + 1;
+  const air = (to - from) * 0.06;
+  const bounded = (value) => Math.max(-LARGEST, Math.min(LARGEST, value));
+  return [from === 0 ? 0 : bounded(from - air), to === 0 ? 0 : bounded(to + air)];
+}
+
+/** Return round values from `low` to `high`, about `wanted` of them. */
+export function ticks(low, high, wanted) {
+  const step = roundStep((high - low) / Math.max(1, wanted));
+  if (!Number.isFinite(step) || step <= 0) return [];
+  const found = [];
+  for (let place = Math.ceil(low / step); place * step <= high && found.length < 50; place++) found.push(place * step);
+  return found;
+}
+
+function roundStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10);
+}
+
+/** Return the words at the ticks of a value axis, with as many digits as tell them apart. */
+export function valueWords(splits, unit) {
+  if (splits.length < 2) return splits.map((value) => formatValue(value, unit));
+  const words = splits.map((value) => formatValue(value, unit));
+  return new Set(words).size === words.length ? words : splits.map((value) => String(Number(value.toPrecision(6))));
+}
+
+const TIME_STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+
+/** Return round times, in the reader's time zone, from `low` to `high` (Unix seconds), about `wanted` of them. */
+export function timeTicks(low, high, wanted) {
+  const rough = (high - low) / Math.max(1, wanted);
+  const step = TIME_STEPS.find((one) => one >= rough) ?? Math.ceil(rough / 86_400) * 86_400;
+  const offset = new Date(low * 1000).getTimezoneOffset() * 60;
+  const found = [];
+  for (let place = Math.ceil((low - offset) / step); place * step + offset <= high && found.length < 50; place++) {
+    found.push(place * step + offset);
+  }
+  return found;
+}
+
+/** Return "12:03", "12:03:10", "12:03:10.5" or "08-03" for ticks, by how far they lie apart. */
+export function timeWords(splits) {
+  const step = splits.length > 1 ? splits[1] - splits[0] : 1;
+  const two = (number) => String(number).padStart(2, "0");
+  return splits.map((seconds) => {
+    const moment = new Date(seconds * 1000);
+    const midnight = moment.getHours() + moment.getMinutes() + moment.getSeconds() === 0;
+    if (step >= 86_400 || (midnight && step >= 3600)) return `${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+    const minutes = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+    if (step >= 60) return minutes;
+    const tenths = step < 0.99 ? `.${Math.floor(moment.getMilliseconds() / 100)}` : "";
+    return `${minutes}:${two(moment.getSeconds())}${tenths}`;
+  });
+}

@@ -1,0 +1,295 @@
+// The chart: a panel per unit with one time axis, used by the notebook's widget and by the collector's page alike.
+
+import { keepKeys, download, make, setText } from "./dom.js";
+import { EventList } from "./eventlist.js";
+import { toCanvas, toCsv } from "./exporting.js";
+import { ChartFeed } from "./feed.js";
+import { fileName } from "./format.js";
+import { handleKey, KEYS_HELP } from "./keys.js";
+import { Panel } from "./panel.js";
+import { readTheme, watchTheme } from "./theme.js";
+import { Tip } from "./tip.js";
+import { Toolbar } from "./toolbar.js";
+
+const JUDGE_MS = 500;
+const MAX_SERIES = 500;
+let charts = 0;
+
+/**
+ * Put a live chart into `el`.
+ *
+ * @param {HTMLElement} el
+ * @param {object} spec
+ *   title; window_s: seconds shown at first (null = all); period_s: the longest normal silence; break_s: a silence
+ *   that breaks a line (null = none does); limits: [{column, label?, above?, below?}]; silent: what to do when nothing
+ *   is heard any more.
+ * @param {{feed?: ChartFeed, clock?: () => number}} [given] a feed that others fill, a clock for tests
+ * @returns {Chart} with append(buffer), setState(state), destroy()
+ */
+export function createChart(el, spec, given = {}) {
+  return new Chart(el, spec, given);
+}
+
+class Chart {
+  constructor(el, spec, { feed, clock = () => Date.now() / 1000 }) {
+    this.clock = clock;
+    this.title = String(spec.title ?? "chart");
+    this.feed = feed ?? new ChartFeed(spec, clock);
+    this.notes = this.feed.notes;
+    this.key = `tes-chart-${++charts}`;
+    this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
+    this.zoom = null;
+    this.heldAt = null;
+    this.hidden = new Set();
+    this.panels = [];
+    this.structure = -1;
+    this.visible = true;
+    this.frame = 0;
+    this.axisWidth = 48;
+    this.build(el);
+    this.undo = [watchTheme(() => this.themeChanged()), this.watchSize()];
+    const listener = () => this.requestDraw();
+    this.feed.listeners.add(listener);
+    this.undo.push(() => this.feed.listeners.delete(listener));
+    const timer = setInterval(() => this.judge(), JUDGE_MS);
+    this.undo.push(() => clearInterval(timer));
+    this.requestDraw();
+    this.judge();
+  }
+
+  build(el) {
+    this.toolbar = new Toolbar(this, { title: this.title, windowS: this.windowS });
+    this.sentence = make("p", { class: "tes-sentence", hidden: true });
+    this.stack = make("div", { class: "tes-panels", tabindex: 0, role: "group", "aria-label": `${this.title}. ${KEYS_HELP}` });
+    this.tip = new Tip();
+    this.events = new EventList(this);
+    this.root = make("div", { class: "tes tes-chart" }, [
+      this.toolbar.element,
+      this.sentence,
+      this.stack,
+      this.events.element,
+      this.tip.element,
+    ]);
+    keepKeys(this.root);
+    this.stack.addEventListener("keydown", (event) => handleKey(this, event));
+    this.stack.addEventListener("dblclick", () => this.zoomTo(null));
+    this.stack.addEventListener("mouseleave", () => this.tip.hide());
+    el.append(this.root);
+  }
+
+  watchSize() {
+    const observer = new ResizeObserver(() => {
+      for (const panel of this.panels) panel.resize();
+      this.requestDraw();
+    });
+    observer.observe(this.stack);
+    return () => observer.disconnect();
+  }
+
+  // What comes in ---------------------------------------------------------------------------------------------
+
+  append(buffer) {
+    this.feed.append(buffer);
+  }
+
+  setState(state) {
+    this.feed.setState(state);
+  }
+
+  // What panels and tools ask -----------------------------------------------------------------------------------
+
+  width() {
+    return this.stack.clientWidth || this.root.clientWidth || 600;
+  }
+
+  theme() {
+    this.colours ??= readTheme(this.root);
+    return this.colours;
+  }
+
+  /** The newest time that came, or now before there was any. */
+  newest() {
+    const newest = this.feed.store.newest;
+    return Number.isFinite(newest) ? newest : this.clock();
+  }
+
+  /** [from, to] in Unix seconds: the zoom, else the window up to the newest point, or to where it was held. */
+  range() {
+    if (this.zoom) return this.zoom;
+    const to = this.heldAt ?? this.newest();
+    const from = Number.isFinite(this.windowS) ? to - this.windowS : this.earliest(to);
+    return [from, to > from ? to : from + 1];
+  }
+
+  earliest(to) {
+    const firsts = this.feed.store.series.map(({ ring }) => (ring.length ? ring.times[ring.start] : Infinity));
+    const first = firsts.reduce((a, b) => Math.min(a, b), Infinity);
+    return Number.isFinite(first) && first < to ? first : to - 60;
+  }
+
+  /** The width of the value axes: one for all panels, so that their times lie below each other. It only grows. */
+  axisSize(wanted) {
+    if (wanted > this.axisWidth) {
+      this.axisWidth = wanted;
+      this.requestDraw();
+    }
+    return this.axisWidth;
+  }
+
+  isHidden(key) {
+    return this.hidden.has(key);
+  }
+
+  isPassed(series) {
+    return this.feed.limits.isPassed(series);
+  }
+
+  limitsOf(members) {
+    return this.feed.limits.of(members);
+  }
+
+  isPaused() {
+    return this.heldAt !== null;
+  }
+
+  // What the reader does ----------------------------------------------------------------------------------------
+
+  setWindow(seconds) {
+    this.windowS = seconds;
+    this.zoomTo(null);
+  }
+
+  setPaused(paused) {
+    this.heldAt = paused ? this.newest() : null;
+    this.rangeChanged();
+  }
+
+  /** Show [from, to]; null = the window again. */
+  zoomTo(range) {
+    this.zoom = range && range[1] > range[0] ? [range[0], range[1]] : null;
+    this.rangeChanged();
+  }
+
+  rangeChanged() {
+    this.toolbar.paint({ paused: this.isPaused(), zoomed: this.zoom !== null });
+    this.requestDraw();
+  }
+
+  /** Show or hide a series; alone = show no other, or all again. */
+  toggle(key, alone) {
+    if (alone) {
+      const others = this.feed.store.series.filter((series) => series.key !== key).map((series) => series.key);
+      const isAlone = !this.hidden.has(key) && others.every((other) => this.hidden.has(other));
+      this.hidden = new Set(isAlone ? [] : others);
+    } else if (!this.hidden.delete(key)) {
+      this.hidden.add(key);
+    }
+    for (const panel of this.panels) panel.toggled();
+    this.requestDraw();
+  }
+
+  savePng() {
+    const given = { title: this.title, state: this.toolbar.badge.word.textContent, panels: this.panels, theme: this.theme() };
+    const canvas = toCanvas({ ...given, isHidden: (key) => this.isHidden(key) });
+    canvas.toBlob((blob) => blob && download(blob, fileName(this.title, "png")));
+  }
+
+  csv() {
+    const shown = this.drawnSeries().filter(({ key }) => !this.isHidden(key));
+    return toCsv(shown, ...this.range());
+  }
+
+  saveCsv() {
+    download(new Blob([this.csv()], { type: "text/csv" }), fileName(this.title, "csv"));
+  }
+
+  // Drawing -----------------------------------------------------------------------------------------------------
+
+  /** Nothing is drawn while nobody can see it. */
+  setVisible(visible) {
+    if (visible && !this.visible) this.feed.honest.resume();
+    this.visible = visible;
+    if (visible) this.requestDraw();
+  }
+
+  requestDraw() {
+    if (this.frame || !this.visible) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { store, sentence } = this.feed;
+    if (this.structure !== store.structure) this.restructure();
+    for (const panel of this.panels) panel.draw();
+    this.showSentence(sentence || this.emptySentence());
+    this.events.paint();
+    this.judge();
+  }
+
+  drawnSeries() {
+    return this.feed.store.series.slice(0, MAX_SERIES);
+  }
+
+  emptySentence() {
+    const { series } = this.feed.store;
+    if (series.length > MAX_SERIES) return `${series.length} series came; the first ${MAX_SERIES} are drawn.`;
+    if (series.some(({ ring }) => ring.length)) return "";
+    return series.length ? "No data yet." : "No data yet: nothing to draw has come.";
+  }
+
+  showSentence(text) {
+    this.sentence.hidden = !text;
+    setText(this.sentence, text);
+  }
+
+  /** Series came or went: a panel per unit, in the order in which units appear. */
+  restructure() {
+    this.structure = this.feed.store.structure;
+    const byUnit = new Map();
+    this.drawnSeries().forEach((series, index) => {
+      if (!byUnit.has(series.unit)) byUnit.set(series.unit, []);
+      byUnit.get(series.unit).push({ series, index });
+    });
+    const known = new Map(this.panels.map((panel) => [panel.unit, panel]));
+    for (const [unit, panel] of known) if (!byUnit.has(unit)) panel.destroy();
+    this.panels = Array.from(byUnit, ([unit]) => known.get(unit) ?? new Panel(this, unit));
+    this.stack.replaceChildren(...this.panels.map(({ element }) => element));
+    for (const panel of this.panels) panel.setSeries(byUnit.get(panel.unit));
+    for (const panel of this.panels) panel.resize();
+  }
+
+  themeChanged() {
+    this.colours = null;
+    for (const panel of this.panels) panel.rebuild();
+    this.requestDraw();
+  }
+
+  /** The cursor of a panel moved: say what is marked there. */
+  pointed(panel, cursor) {
+    if (panel !== this.active(panel)) return;
+    const place = panel.plot.posToVal(cursor.left, "x");
+    const [from, to] = this.range();
+    const words = cursor.left < 0 ? [] : this.notes.at(place, ((to - from) / this.width()) * 6, this.newest());
+    this.tip.show(panel.element, cursor.left, place, words);
+  }
+
+  /** The panel whose cursor the reader moves: the others follow it. */
+  active(asking) {
+    return this.panels.find((panel) => panel.stage.matches(":hover")) ?? this.panels[0] ?? asking;
+  }
+
+  judge() {
+    if (!this.visible) return;
+    this.toolbar.badge.paint(this.feed.honest.judge(), this.clock());
+  }
+
+  destroy() {
+    cancelAnimationFrame(this.frame);
+    for (const undo of this.undo) undo();
+    for (const panel of this.panels) panel.destroy();
+    this.root.remove();
+  }
+}

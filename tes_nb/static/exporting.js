@@ -1,0 +1,76 @@
+// What you see, as a file: CSV of the points in view, PNG of the panels.
+
+import { lowerBound } from "./decimate.js";
+import { formatValue } from "./format.js";
+
+const LEGEND_LINE = 16;
+
+/** Text that a spreadsheet would run as a formula gets a ' before it; commas and quotes are quoted. */
+export function csvCell(value) {
+  const text = String(value);
+  const tame = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(tame) ? `"${tame.replace(/"/g, '""')}"` : tame;
+}
+
+/**
+ * Return CSV of the series' own points (never thinned) from `from` to `to`: ISO time, then a column per series.
+ *
+ * @param {{name: string, unit: string, ring: {points: Function}}[]} shown
+ */
+export function toCsv(shown, from, to) {
+  const rows = new Map();
+  shown.forEach((series, place) => {
+    const { times, values } = series.ring.points();
+    for (let at = lowerBound(times, from); at < times.length && times[at] <= to; at++) {
+      if (Number.isNaN(values[at])) continue;
+      if (!rows.has(times[at])) rows.set(times[at], new Array(shown.length).fill(""));
+      rows.get(times[at])[place] = values[at];
+    }
+  });
+  const head = ["time", ...shown.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
+  const lines = Array.from(rows.keys()).sort((a, b) => a - b);
+  const body = lines.map((time) => [new Date(time * 1000).toISOString(), ...rows.get(time)]);
+  return [head, ...body].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+}
+
+/** Paint all panels, with title, state and legend, on one canvas. */
+export function toCanvas({ title, state, panels, theme, isHidden }) {
+  const ratio = devicePixelRatio || 1;
+  const pictures = panels.filter((panel) => panel.plot);
+  const width = Math.max(300, ...pictures.map((panel) => panel.plot.width));
+  const shown = (panel) => panel.series.filter(({ series }) => !isHidden(series.key)).slice(0, 24);
+  const heights = pictures.map((panel) => 22 + panel.plot.height + Math.ceil(shown(panel).length / 3) * LEGEND_LINE + 8);
+  const canvas = document.createElement("canvas");
+  canvas.width = width * ratio;
+  canvas.height = (30 + heights.reduce((sum, height) => sum + height, 0)) * ratio;
+  const ctx = canvas.getContext("2d");
+  ctx.scale(ratio, ratio);
+  ctx.fillStyle = theme.ground;
+  ctx.fillRect(0, 0, width, canvas.height);
+  write(ctx, `${title}   ${state}   ${new Date().toISOString().slice(0, 19)}Z`, 8, 20, theme.fg, "600 13px");
+  let top = 30;
+  pictures.forEach((panel, place) => {
+    write(ctx, panel.words, 8, top + 14, theme.quiet);
+    ctx.drawImage(panel.plot.ctx.canvas, 0, top + 22, panel.plot.width, panel.plot.height);
+    writeLegend(ctx, panel, shown(panel), top + 22 + panel.plot.height, width, theme);
+    top += heights[place];
+  });
+  return canvas;
+}
+
+function writeLegend(ctx, panel, members, top, width, theme) {
+  members.forEach(({ series }, place) => {
+    const x = 8 + (place % 3) * (width / 3);
+    const y = top + 12 + Math.floor(place / 3) * LEGEND_LINE;
+    ctx.fillStyle = panel.plot.series[panel.series.findIndex((one) => one.series === series) + 1]._stroke ?? theme.fg;
+    ctx.fillRect(x, y - 5, 12, 3);
+    const words = `${series.name}  ${formatValue(series.ring.lastValue, panel.unit)}`;
+    write(ctx, words, x + 17, y, theme.fg, "11px", width / 3 - 24);
+  });
+}
+
+function write(ctx, words, x, y, colour, font = "11px", most = undefined) {
+  ctx.fillStyle = colour;
+  ctx.font = `${font} system-ui, sans-serif`;
+  ctx.fillText(words, x, y, most);
+}

@@ -1,0 +1,81 @@
+// Numbers, times and file names as people read them. No DOM.
+
+const STEPS = [
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
+const SUFFIX = {
+  bytes: "B",
+  "bytes/s": "B/s",
+  percent: "%",
+  ms: " ms",
+  s: " s",
+  "1/s": "/s",
+  "/s": "/s",
+  MiB: " MiB",
+  cores: " cores",
+  ratio: "",
+  "": "",
+};
+const SCALED = new Set(["bytes", "bytes/s", "", "/s", "1/s"]);
+export const UNIT_WORDS = { "": "count", "/s": "per second", "1/s": "per second" };
+
+/** 1234567, "bytes" → "1.23 MB". NaN, null and undefined → "–". */
+export function formatValue(value, unit = "") {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
+  const suffix = SUFFIX[unit] ?? ` ${unit}`;
+  if (!SCALED.has(unit)) return digits(value) + suffix;
+  const size = Math.abs(value);
+  if (size >= 1e15) return value.toExponential(2) + spaced(suffix);
+  const [factor, letter] = STEPS.find(([step]) => size >= step) ?? [1, ""];
+  const letterApart = suffix.startsWith("B") ? ` ${letter}` : letter;
+  return digits(value / factor) + (letter || suffix.startsWith("B") ? letterApart : "") + suffix;
+}
+
+function spaced(suffix) {
+  return suffix && !suffix.startsWith(" ") && !suffix.startsWith("/") && suffix !== "%" ? ` ${suffix}` : suffix;
+}
+
+function digits(value) {
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2);
+  return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
+}
+
+/** Unix seconds → "12:03:11" in the reader's own time zone; with the date where it is not today's. */
+export function formatTime(seconds, now = Date.now() / 1000) {
+  const moment = new Date(seconds * 1000);
+  if (Number.isNaN(moment.getTime())) return "–";
+  const clock = moment.toLocaleTimeString("en-GB");
+  return moment.toDateString() === new Date(now * 1000).toDateString() ? clock : `${isoDate(moment)} ${clock}`;
+}
+
+function isoDate(moment) {
+  const two = (number) => String(number).padStart(2, "0");
+  return `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+}
+
+/** 4.1234 → "4.1 s", 75 → "1 min 15 s", 7300 → "2 h 1 min". */
+export function formatDuration(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/** Return text of at most `most` characters, never cut through a surrogate pair. */
+export function shorten(text, most = 120) {
+  if (text.length <= most) return text;
+  const end = /[\uD800-\uDBFF]/.test(text[most - 2]) ? most - 2 : most - 1;
+  return `${text.slice(0, end)}…`;
+}
+
+/** A name that every file system takes. */
+export function fileName(title, ending) {
+  const plain = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60) || "chart";
+  const stamp = new Date().toISOString().slice(0, 19).replace(/:/g, "");
+  return `${plain}-${stamp}.${ending}`;
+}

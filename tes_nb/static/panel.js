@@ -1,0 +1,194 @@
+// One uPlot picture: all series of one unit, its legend, and what is painted over them.
+
+import uPlot from "uplot";
+import { ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
+import { view } from "./decimate.js";
+import { make } from "./dom.js";
+import { UNIT_WORDS } from "./format.js";
+import { Legend } from "./legend.js";
+import { paintOver, paintUnder } from "./notes.js";
+import { seriesStyle } from "./theme.js";
+
+const HEIGHT = 170;
+const NARROW = 520;
+const TICK_SPACE = 34;
+const TIME_SPACE = 84;
+
+export class Panel {
+  /** @param {object} chart what the panel asks: see `createChart` */
+  constructor(chart, unit) {
+    this.chart = chart;
+    this.unit = unit;
+    this.series = [];
+    this.plot = null;
+    this.legend = new Legend(chart, unit);
+    this.stage = make("div", { class: "tes-stage" });
+    this.element = make("section", { class: "tes-panel", "aria-label": `Panel: ${this.words}` }, [
+      make("h4", { class: "tes-unit", text: this.words }),
+      this.stage,
+      this.legend.element,
+    ]);
+  }
+
+  get words() {
+    return UNIT_WORDS[this.unit] ?? this.unit;
+  }
+
+  /** Draw these series, [{series, index}], from now on; index chooses the colour. */
+  setSeries(members) {
+    this.series = members;
+    this.legend.setSeries(members);
+    this.rebuild();
+  }
+
+  /** Begin anew: after other series, another theme, another device. */
+  rebuild() {
+    this.plot?.destroy();
+    const theme = this.chart.theme();
+    const drawn = this.series.map(({ series, index }) => ({
+      label: series.name,
+      ...seriesStyle(theme, index),
+      show: !this.chart.isHidden(series.key),
+      points: { size: 5, show: fewPoints, filter: isolated },
+    }));
+    this.plot = new uPlot(this.options(theme, drawn), [[], ...drawn.map(() => [])], this.stage);
+    this.data = [[]];
+    this.legend.paint(theme);
+  }
+
+  options(theme, drawn) {
+    const axis = { stroke: theme.quiet, grid: { stroke: theme.line, width: 1 }, ticks: { stroke: theme.line, width: 1 } };
+    const font = "11px system-ui, sans-serif";
+    return {
+      width: this.width(),
+      height: HEIGHT,
+      padding: [8, 12, 0, 0],
+      series: [{}, ...drawn],
+      scales: {
+        x: { time: true, range: () => this.chart.range() },
+        y: { range: (_, low, high) => valueRange(low, high, this.limits().map(({ value }) => value)) },
+      },
+      axes: [
+        {
+          ...axis,
+          font,
+          size: 28,
+          splits: (u, _, low, high) => timeTicks(low, high, u.bbox.width / devicePixelRatio / TIME_SPACE),
+          values: (_, splits) => timeWords(splits),
+        },
+        {
+          ...axis,
+          font,
+          size: (u, words) => this.chart.axisSize(widest(u, words)),
+          splits: (u, _, low, high) => ticks(low, high, u.bbox.height / devicePixelRatio / TICK_SPACE),
+          values: (_, splits) => valueWords(splits, this.unit),
+        },
+      ],
+      cursor: { sync: { key: this.chart.key, setSeries: false }, drag: { x: true, y: false, setScale: false } },
+      legend: { show: false },
+      hooks: {
+        drawClear: [(u) => paintUnder(u, this.chart.notes, this.chart.theme(), this.chart.newest())],
+        draw: [(u) => paintOver(u, this.chart.notes, this.limits(), this.chart.theme())],
+        setCursor: [() => this.cursorMoved()],
+        setSelect: [(u) => this.selected(u)],
+      },
+    };
+  }
+
+  limits() {
+    return this.chart.limitsOf(this.series.map(({ series }) => series));
+  }
+
+  width() {
+    return Math.max(120, Math.floor(this.stage.clientWidth || this.chart.width()));
+  }
+
+  resize() {
+    const width = this.width();
+    this.element.classList.toggle("tes-narrow", width < NARROW);
+    if (this.plot && this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
+  }
+
+  /** Draw what the chart's range shows now. */
+  draw() {
+    const [from, to] = this.chart.range();
+    const shown = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
+    const { x, ys } = view(shown.map(({ series }) => series.ring.points()), from, to);
+    const blank = new Array(x.length);
+    let next = 0;
+    const column = ({ series }) => (this.chart.isHidden(series.key) ? blank : ys[next++]);
+    this.data = [x, ...this.series.map(column)];
+    this.plot.setData(this.data);
+    this.legend.paintValues(this.cursorValues());
+  }
+
+  /** Show or hide a line. */
+  toggled() {
+    this.series.forEach(({ series }, place) => {
+      this.plot.setSeries(place + 1, { show: !this.chart.isHidden(series.key) });
+    });
+    this.legend.paint(this.chart.theme());
+  }
+
+  cursorMoved() {
+    if (!this.plot) return;
+    this.legend.paintValues(this.cursorValues());
+    this.chart.pointed(this, this.plot.cursor);
+  }
+
+  /** The values under the cursor, or null where there is no cursor: then the newest ones are shown. */
+  cursorValues() {
+    const place = this.plot?.cursor.idx;
+    if (place === null || place === undefined || this.plot.cursor.left < 0) return null;
+    return this.data.slice(1).map((column) => valueAt(column, place));
+  }
+
+  selected(u) {
+    if (u.select.width < 4) return;
+    const edge = (left) => u.posToVal(left, "x");
+    this.chart.zoomTo([edge(u.select.left), edge(u.select.left + u.select.width)]);
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  }
+
+  destroy() {
+    this.plot?.destroy();
+    this.plot = null;
+    this.element.remove();
+  }
+}
+
+/** A place where only other series have a point shows the value that holds there. */
+function valueAt(column, place) {
+  for (let at = place; at >= 0 && place - at < 60; at--) if (column[at] !== undefined) return column[at];
+  return undefined;
+}
+
+function fewPoints(u, _, first, last) {
+  return (last - first) * 16 < u.bbox.width / devicePixelRatio;
+}
+
+/** A point between two gaps is no line: draw it as a dot. */
+function isolated(u, place, show) {
+  if (show) return null;
+  const column = u.data[place];
+  const lone = [];
+  let before = null;
+  let candidate = -1;
+  for (let at = 0; at < column.length; at++) {
+    if (column[at] === undefined) continue;
+    if (candidate >= 0 && column[at] === null) lone.push(candidate);
+    candidate = column[at] !== null && before === null ? at : -1;
+    before = column[at];
+  }
+  if (candidate >= 0) lone.push(candidate);
+  return lone;
+}
+
+function widest(u, words) {
+  if (!words) return 0;
+  u.ctx.save();
+  u.ctx.font = "11px system-ui, sans-serif";
+  const most = Math.max(0, ...words.map((word) => u.ctx.measureText(word).width));
+  u.ctx.restore();
+  return Math.ceil(most) + 18;
+}

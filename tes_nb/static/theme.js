@@ -1,0 +1,64 @@
+// Colours for canvases, read from the CSS variables of whoever shows us, and read again when the theme changes.
+
+/** Told apart also by colour-blind readers (Okabe and Ito); for dark ground the dark ones are lightened. */
+const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b87f00", "#2f95cc", "#8c6bb1", "#7f7f7f"];
+const DARK = ["#4db3f0", "#ff8a4c", "#3ddbab", "#ee9fcb", "#ffc247", "#8ad0ff", "#b79be0", "#b0b0b0"];
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+const ROLES = ["fg", "quiet", "ground", "line", "accent", "bad", "warn", "good"];
+
+/** Return {fg, quiet, ground, line, accent, bad, warn, good: css colours, dark, strong: booleans}. */
+export function readTheme(element) {
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  element.append(probe);
+  const theme = {};
+  for (const role of ROLES) {
+    probe.style.color = `var(--tes-${role})`;
+    theme[role] = getComputedStyle(probe).color;
+  }
+  probe.remove();
+  theme.dark = luminance(theme.ground) < 0.4;
+  theme.strong =
+    matchMedia("(forced-colors: active), (prefers-contrast: more)").matches ||
+    /high contrast/i.test(document.body.dataset.jpThemeName ?? "");
+  return theme;
+}
+
+/** Relative brightness of "rgb(r, g, b)", 0 to 1. */
+export function luminance(colour) {
+  const [red = 255, green = 255, blue = 255] = (colour.match(/[\d.]+/g) ?? []).map(Number);
+  const scale = colour.includes("srgb") ? 1 : 255;
+  return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale;
+}
+
+/** The line style of the n-th series: colours repeat after eight, then with dashes. */
+export function seriesStyle(theme, index) {
+  const colours = theme.dark ? DARK : LIGHT;
+  const round = theme.strong ? index : Math.floor(index / colours.length);
+  return {
+    stroke: colours[index % colours.length],
+    dash: DASHES[round % DASHES.length],
+    width: theme.strong ? 2.5 : 1.5,
+  };
+}
+
+/** Call `changed` whenever the colours may be others; return the function that stops it. */
+export function watchTheme(changed) {
+  const observer = new MutationObserver(changed);
+  const attributeFilter = ["class", "style", "data-jp-theme-name", "data-jp-theme-light", "data-theme"];
+  observer.observe(document.body, { attributes: true, attributeFilter });
+  observer.observe(document.documentElement, { attributes: true, attributeFilter });
+  const queries = ["(prefers-color-scheme: dark)", "(forced-colors: active)", "(prefers-contrast: more)"].map((q) =>
+    matchMedia(q),
+  );
+  for (const query of queries) query.addEventListener("change", changed);
+  return () => {
+    observer.disconnect();
+    for (const query of queries) query.removeEventListener("change", changed);
+  };
+}
+
+/** Whether the reader wants no movement. */
+export function calm() {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+}

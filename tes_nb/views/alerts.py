@@ -1,0 +1,130 @@
+"""Limits on columns: each time a line passes one, that is an alert, said once until it is back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tes_nb.views.drawn import LABEL_BETWEEN, NO_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tes_nb.model import Table
+    from tes_nb.store.columns import Columns, Fresh
+
+KEPT = 200
+MAX_LINES = 2000
+"""Lines whose state is remembered; more labels than that are not watched."""
+logger = logging.getLogger("tes_nb.alerts")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on a column. A counter's bound is on its growth per second."""
+
+    column: str
+    above: float | None = None
+    """Alert when a value is larger; `None` = no such bound."""
+    below: float | None = None
+    label: str | None = None
+    """Of this line only; `None` = of every line."""
+
+    def passed(self, value: float) -> str | None:
+        """Return which bound `value` breaks, in words; `None` = none (NaN breaks none)."""
+        if self.above is not None and value > self.above:
+            return f"> {self.above:g}"
+        if self.below is not None and value < self.below:
+            return f"< {self.below:g}"
+        return None
+
+    def told(self) -> dict[str, Any]:
+        """As it travels to the browser, which draws the line."""
+        parts = {"column": self.column, "above": self.above, "below": self.below, "label": self.label}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A line passed a limit."""
+
+    time: float
+    """Unix seconds."""
+    line: str
+    value: float
+    text: str
+
+
+class Alerts:
+    """Watches the new rows of a table, also while nobody looks. Not thread-safe: one thread checks."""
+
+    def __init__(self, table: Table, by: Sequence[str], limits: Sequence[Limit]) -> None:
+        self._kinds = {column.name: column.kind for column in table.columns}
+        self._by = tuple(by)
+        self._limits = tuple(limits)
+        self._cursor: int | None = None
+        self._passed: set[tuple[int, str]] = set()
+        self._before: dict[tuple[int, str], tuple[float, float]] = {}
+        self.log: deque[Alert] = deque(maxlen=KEPT)
+        """The newest ones, oldest first."""
+        self.count = 0
+        """How many there ever were."""
+
+    def check(self, columns: Columns) -> None:
+        """Look at the rows that came since the last time; the first time, at none."""
+        if not self._limits:
+            return
+        if self._cursor is None:
+            self._cursor = columns.total
+        wanted = list(dict.fromkeys([*(limit.column for limit in self._limits), *self._by]))
+        fresh = columns.since(self._cursor, wanted)
+        self._cursor = fresh.cursor
+        for number, limit in enumerate(self._limits):
+            self._check_limit(number, limit, fresh)
+
+    def _check_limit(self, number: int, limit: Limit, fresh: Fresh) -> None:
+        labels = _labels(fresh.columns, self._by, len(fresh))
+        values = np.asarray(fresh.columns[limit.column], np.float64)
+        for time_ns, label, value in zip(fresh.time.tolist(), labels, values.tolist(), strict=True):
+            if limit.label is None or limit.label == label:
+                moment = time_ns / 1e9
+                self._judge(
+                    (number, label), limit, moment, self._level((number, label), limit, moment, value)
+                )
+
+    def _level(self, line: tuple[int, str], limit: Limit, moment: float, value: float) -> float:
+        """Return what the limit is about: the value, or a counter's growth per second."""
+        if self._kinds[limit.column] != "counter":
+            return value
+        if len(self._before) >= MAX_LINES and line not in self._before:
+            return np.nan
+        earlier, before = self._before.get(line, (moment, np.nan))
+        self._before[line] = (moment, value)
+        return (value - before) / (moment - earlier) if moment > earlier and value >= before else np.nan
+
+    def _judge(self, line: tuple[int, str], limit: Limit, moment: float, level: float) -> None:
+        words = limit.passed(level)
+        if words is None:
+            if level == level:  # noqa: PLR0124 - NaN says nothing, so it ends nothing
+                self._passed.discard(line)
+            return
+        if line in self._passed or len(self._passed) >= MAX_LINES:
+            return
+        self._passed.add(line)
+        name = f"{line[1]} {limit.column}".strip()
+        text = f"{name[:200]} is {level:.6g}, {words}"
+        self.log.append(Alert(moment, name, level, text))
+        self.count += 1
+        logger.warning("%s at %s", text, time.strftime("%H:%M:%S", time.gmtime(moment)) + " UTC")
+
+
+def _labels(columns: Mapping[str, Any], by: Sequence[str], rows: int) -> list[str]:
+    if not by:
+        return [""] * rows
+    words = zip(*(columns[name] for name in by), strict=True)
+    return [LABEL_BETWEEN.join(NO_LABEL if word is None else str(word) for word in label) for label in words]

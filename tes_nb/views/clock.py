@@ -1,0 +1,105 @@
+"""One repaint clock for all views: a daemon thread, so that views move while a cell runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import Protocol
+
+DEFAULT_FPS = 4.0
+MAX_FPS = 30.0
+_TRIES = 3
+logger = logging.getLogger("tes_nb.views")
+
+
+class Stepped(Protocol):
+    """What the clock drives."""
+
+    def step(self) -> bool:
+        """Send what is new, if anybody looks. False = this view has ended. Called on the clock's thread."""
+
+
+class RepaintClock:
+    """Calls `step()` of each view `fps` times a second. Its thread lives while there is a view."""
+
+    def __init__(self, fps: float = DEFAULT_FPS) -> None:
+        self._period = 1.0 / fps
+        self._lock = threading.Lock()
+        self._views: dict[int, weakref.ref[Stepped]] = {}
+        self._failures: dict[int, int] = {}
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._owner = os.getpid()
+
+    @property
+    def fps(self) -> float:
+        """Repaints a second, at most. 0.1 to 30."""
+        return 1.0 / self._period
+
+    @fps.setter
+    def fps(self, value: float) -> None:
+        if not 0.1 <= value <= MAX_FPS:
+            raise ValueError(f"Views repaint 0.1 to {MAX_FPS:.0f} times a second, not {value}.")
+        self._period = 1.0 / value
+
+    def add(self, view: Stepped) -> None:
+        """Step this view from now on, until it ends or nobody holds it."""
+        with self._lock:
+            self._views[id(view)] = weakref.ref(view)
+            self._failures.pop(id(view), None)
+            if self._thread is None or not self._thread.is_alive():
+                self._owner = os.getpid()
+                self._thread = threading.Thread(target=self._run, name="tes_nb repaint", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def remove(self, view: Stepped) -> None:
+        """Step this view no more."""
+        with self._lock:
+            self._views.pop(id(view), None)
+
+    def wake(self) -> None:
+        """Step now: somebody has just looked."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while self._step_all() and os.getpid() == self._owner:
+            self._wake.wait(self._period)
+            if self._wake.is_set():
+                self._wake.clear()
+                time.sleep(0.005)  # what woke us has more to say in the same breath
+
+    def _step_all(self) -> bool:
+        """Step every view; False = there is none, and the thread ends."""
+        with self._lock:
+            views = list(self._views.items())
+        for number, reference in views:
+            view = reference()
+            if view is None or not self._stepped(number, view):
+                with self._lock:
+                    self._views.pop(number, None)
+        with self._lock:
+            if not self._views:
+                self._thread = None
+                return False
+        return True
+
+    def _stepped(self, number: int, view: Stepped) -> bool:
+        """Step one; a view that fails three times in a row is left alone, the others go on."""
+        try:
+            goes_on = view.step()
+        except Exception:
+            self._failures[number] = self._failures.get(number, 0) + 1
+            logger.exception(
+                "A view could not be repainted (%d of %d tries).", self._failures[number], _TRIES
+            )
+            return self._failures[number] < _TRIES
+        self._failures.pop(number, None)
+        return goes_on
+
+
+clock = RepaintClock()
+"""The one that all views share."""

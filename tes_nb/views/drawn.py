@@ -1,0 +1,140 @@
+"""From the new rows of a table to the series of a chart: a line per column, and per label where there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tes_nb.views.append import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from tes_nb.model import Column
+
+    Floats = npt.NDArray[np.float64]
+
+MAX_SERIES = 500
+MAX_LABEL = 200
+"""Characters of a label that travel; a longer one ends in an ellipsis and its length."""
+LABEL_BETWEEN = " · "
+NO_LABEL = "(none)"
+
+
+class Drawn:
+    """Gives each line its place in the list of series, and turns rows into blocks of an append."""
+
+    def __init__(self, columns: Sequence[Column], by: Sequence[str], *, most: int = MAX_SERIES) -> None:
+        """Columns: those drawn. by: the label columns that split them, () = none. most: series, at most."""
+        self.columns = tuple(columns)
+        self.by = tuple(by)
+        self.most = most
+        self._labels: dict[tuple[str, ...], int] = {}
+        self.ignored: set[tuple[str, ...]] = set()
+        """Labels for which there was no room."""
+        if not self.by:
+            self._labels[()] = 0
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns to ask a table for."""
+        return list(dict.fromkeys([*(column.name for column in self.columns), *self.by]))
+
+    @property
+    def series(self) -> list[dict[str, Any]]:
+        """The list of series as it travels; it grows at its end only."""
+        return [
+            {
+                "key": f"{place}:{column.name}",
+                "label": LABEL_BETWEEN.join(_short(word) for word in label),
+                "column": column.name,
+                "unit": column.unit,
+                "kind": column.kind,
+            }
+            for label, place in self._labels.items()
+            for column in self.columns
+        ]
+
+    def __len__(self) -> int:
+        """Return how many series there are."""
+        return len(self._labels) * len(self.columns)
+
+    def forget(self) -> None:
+        """Begin a new list, for a keyframe: labels that are no longer in the rows make room."""
+        if self.by:
+            self._labels.clear()
+            self.ignored.clear()
+
+    def blocks(
+        self,
+        time_ns: npt.NDArray[np.int64],
+        columns: Mapping[str, npt.NDArray[Any]],
+        breaks: Sequence[float] = (),
+    ) -> list[Block]:
+        """Return the rows as blocks. breaks: Unix seconds at which every line is broken."""
+        if not len(time_ns) and not breaks:
+            return []
+        times = time_ns / 1e9
+        values = np.array([columns[column.name] for column in self.columns], np.float64)
+        if not self.by:
+            return [_block(list(range(len(self.columns))), times, values, breaks)]
+        return self._split(times, values, [columns[name] for name in self.by], breaks)
+
+    def _split(
+        self, times: Floats, values: Floats, labels: Sequence[npt.NDArray[Any]], breaks: Sequence[float]
+    ) -> list[Block]:
+        """Put labels that were seen at the same times into one block."""
+        places = np.array([self._place(label) for label in zip(*labels, strict=True)], np.int64)
+        order = np.argsort(places, kind="stable")
+        edges = np.flatnonzero(np.diff(places[order], prepend=-2))
+        together: dict[bytes, list[tuple[int, npt.NDArray[np.int64]]]] = {}
+        for rows in np.split(order, edges)[1:]:
+            place = int(places[rows[0]])
+            if place >= 0:
+                together.setdefault(times[rows].tobytes(), []).append((place, rows))
+        blocks = [self._together(group, times, values, breaks) for group in together.values()]
+        return blocks or self._only_breaks(breaks)
+
+    def _together(
+        self,
+        group: Sequence[tuple[int, npt.NDArray[np.int64]]],
+        times: Floats,
+        values: Floats,
+        breaks: Sequence[float],
+    ) -> Block:
+        width = len(self.columns)
+        series = [place * width + column for place, _ in group for column in range(width)]
+        stacked = np.concatenate([values[:, rows] for _, rows in group])
+        return _block(series, times[group[0][1]], stacked, breaks)
+
+    def _only_breaks(self, breaks: Sequence[float]) -> list[Block]:
+        if not breaks or not len(self):
+            return []
+        nothing = np.empty((len(self), 0))
+        return [_block(list(range(len(self))), np.empty(0), nothing, breaks)]
+
+    def _place(self, label: tuple[Any, ...]) -> int:
+        """The label's place, -1 when there is no room for it."""
+        words = tuple(NO_LABEL if word is None or word != word else str(word) for word in label)  # noqa: PLR0124 - NaN
+        place = self._labels.get(words)
+        if place is None:
+            if (len(self._labels) + 1) * len(self.columns) > self.most:
+                self.ignored.add(words)
+                return -1
+            place = self._labels[words] = len(self._labels)
+        return place
+
+
+def _block(series: list[int], times: Floats, values: Floats, breaks: Sequence[float]) -> Block:
+    if breaks:
+        at = np.searchsorted(times, breaks)
+        times = np.insert(times, at, breaks)
+        values = np.insert(values, at, np.nan, axis=1)
+    return Block(series, times, values)
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= MAX_LABEL else f"{word[:MAX_LABEL]}… ({len(word)} characters)"
