@@ -10,7 +10,8 @@ import signal
 from dataclasses import dataclass
 
 from tes_nb.collector.app import Collector
-from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_ports, default_token
+from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_token
+from tes_nb.net.endpoints import default_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ async def serve_forever(request: ServeRequest) -> None:
 
 
 def _options(request: ServeRequest) -> Options:
-    status, workers = default_ports(request.worktree)
+    status, workers = default_ports(request.worktree, os.environ)
     return Options(
         token=default_token(),
         observed_pid=request.observed_pid,
@@ -67,5 +68,9 @@ def _announce(collector: Collector) -> None:
         print(f"Port {wanted} is in use by another program; free ports were taken instead.")  # noqa: T201
     print(f"Serving at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201
     print(f'In a notebook: tes.attach("localhost:{status}", workers="localhost:{workers}")')  # noqa: T201
-    where = "from TES_DEV_TOKEN" if os.environ.get("TES_DEV_TOKEN") else f"in {collector.discovery_path} (yours alone)"
+    where = (
+        "from TES_DEV_TOKEN"
+        if os.environ.get("TES_DEV_TOKEN")
+        else f"in {collector.discovery_path} (yours alone)"
+    )
     print(f"The token for what changes something is {where}. Ctrl-C ends it.", flush=True)  # noqa: T201

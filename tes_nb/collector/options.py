@@ -11,9 +11,6 @@ import msgspec
 
 from tes_nb.errors import ArgumentError
 
-STATUS_PORT, WORKERS_PORT = 3002, 3003
-WORKTREES = {"tes-repo": 0, "tmux-sentinel": 2}
-
 
 class Limits(msgspec.Struct, frozen=True):
     """How much one outsider may take. All sizes in bytes, all times in seconds."""
@@ -52,8 +49,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Whose death ends the collector; `None` = nobody's (`tes-nb serve`)."""
     parent_created: float | None = None
     """The parent's create time (`lifetime.create_time`), so that a re-used pid is told apart."""
-    status_port: int = STATUS_PORT
-    workers_port: int = WORKERS_PORT
+    status_port: int = 0
+    workers_port: int = 0
     ports_required: bool = False
     """True = a taken port is an error; False = free ports are taken instead, and said."""
     period_s: float = 0.5
@@ -74,28 +71,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Options(observed_pid={self.observed_pid}, ports={self.status_port}/{self.workers_port})"
-
-
-def default_ports(worktree: str = "tes-repo", environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return (status port, workers port): the environment's, else the defaults, moved by the worktree's offset."""
-    if worktree not in WORKTREES:
-        raise ArgumentError(f"There is no worktree '{worktree}'; known are {', '.join(WORKTREES)}.")
-    offset = WORKTREES[worktree]
-    return (
-        _port(environ, "BUN_PORT", STATUS_PORT + offset),
-        _port(environ, "WORKER_API_PORT", WORKERS_PORT + offset),
-    )
-
-
-def _port(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ArgumentError(
-            f"{name} is '{text}', which is no port: use a number from 1 to 65535, or unset it."
-        )
-    return int(text)
 
 
 def default_token(environ: Mapping[str, str] = os.environ) -> str:

@@ -8,7 +8,7 @@ from tes_nb.collector.hub import Hub
 from tes_nb.collector.options import Upstream
 from tes_nb.net.endpoints import resolve
 from tes_nb.net.reader import Reader
-from tes_nb.streams import get
+from tes_nb.streams import all_streams, get
 from tes_nb.wire.events import Event
 
 
@@ -20,7 +20,7 @@ class UpstreamReader:
         self._source = upstream.source
         self._hub = hub
         hub.topic(upstream.source)
-        target = resolve(stream, upstream.url, workers_url=upstream.workers_url)
+        target = resolve(stream, upstream.url, workers=upstream.workers_url, siblings=all_streams())
         self._reader = Reader(stream, target, source=upstream.source, sink=self)
 
     async def start(self) -> None:

@@ -26,6 +26,8 @@ class KernelReporter:
 
     async def start(self) -> None:
         """Begin to report."""
+        for _ in self._exits.new_exits():
+            pass  # ended before us: nobody's worker
         self._task = asyncio.create_task(self._beat(), name="kernel heartbeat")
 
     async def stop(self) -> None:
@@ -59,7 +61,7 @@ class KernelReporter:
         self._queue({"row": encode(cell), "between": [began_mono_ns, ended_mono_ns]})
 
     def _queue(self, report: dict[str, Any]) -> None:
-        background().call_soon(self._control.report, report)
+        background().loop.call_soon_threadsafe(self._control.report, report)
 
     def flush(self) -> None:
         """Wait until what was queued has been answered, at most 2 s."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Message, Stream
 from tes_nb.net.control import ControlClient
 from tes_nb.net.loop import background
@@ -21,6 +22,7 @@ from tes_nb.net.relay import RelayReader
 from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.store.align import align
 from tes_nb.streams import get
 from tes_nb.streams.kernel import Cell
@@ -50,6 +52,7 @@ class Session:
         self._backend = backend
         self._owner = os.getpid()
         self._stopped = False
+        self._stopping = threading.Lock()
         self.peer = peer
         """The attached TES's address; `None` = the session shows this machine."""
         self._began = time.time()
@@ -113,6 +116,11 @@ class Session:
     def ports(self) -> tuple[int, int]:
         """(status port, workers port)."""
         return self._backend.ports
+
+    @property
+    def taken_ports(self) -> tuple[int, ...]:
+        """The usual ports that another program holds, so that free ones were taken; () = none."""
+        return self._backend.taken
 
     @property
     def running(self) -> bool:
@@ -192,16 +200,22 @@ class Session:
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
-        if self._stopped or os.getpid() != self._owner:
-            return
-        self._stopped = True
-        if self._cells is not None:
-            self._cells.remove()
-        with contextlib.suppress(TimeoutError):
-            background().run(self._close(), timeout=3)
-        for feed in self.feeds.values():
-            feed.close()
-        self._backend.stop()
+        if not self._stopped and os.getpid() == self._owner:
+            uninterrupted(self.stop_now)
+
+    def stop_now(self) -> None:
+        """The same in the caller's own thread, for the end of the interpreter, which allows no new ones."""
+        with self._stopping:
+            if self._stopped or os.getpid() != self._owner:
+                return
+            if self._cells is not None:
+                self._cells.remove()
+            with contextlib.suppress(TesError):
+                background().run(self._close(), timeout=3)
+            for feed in self.feeds.values():
+                feed.close()
+            self._backend.stop()
+            self._stopped = True
 
     async def _close(self) -> None:
         await self._reporter.stop()

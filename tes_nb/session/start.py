@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,13 +17,15 @@ from tes_nb.collector.options import (
     Upstream,
     allowed_hosts,
     default_auth,
-    default_ports,
     default_token,
 )
 from tes_nb.errors import SessionError
-from tes_nb.session.backend import Backend, Isolation, start_backend
+from tes_nb.model import Stream
+from tes_nb.net.endpoints import default_ports
+from tes_nb.session.backend import Isolation, start_backend
 from tes_nb.session.cells import CellDetail, CellWatch
 from tes_nb.session.session import Session
+from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.streams import all_streams, get
 
 _sessions: dict[int, tuple[int, Session]] = {}
@@ -51,7 +54,7 @@ def start(
     running = _running(peer=None)
     if running is not None:
         return running
-    status_port, workers_port = ports or default_ports(worktree)
+    status_port, workers_port = ports or default_ports(worktree, os.environ)
     options = _options(
         status_port=status_port,
         workers_port=workers_port,
@@ -60,11 +63,10 @@ def start(
         worker_pids=tuple(pids),
         origins=tuple(origins),
     )
-    backend = start_backend(options, isolation)
-    if backend.taken:
-        print(_about_taken(backend))  # noqa: T201 - said once, in the cell that asked
-    sources = {name: get(name) for name in PRODUCED}
-    return _adopt(Session(backend, options.token, sources), cells)
+    session = _begin(options, isolation, {name: get(name) for name in PRODUCED}, cells=cells)
+    if session.taken_ports:
+        print(_about_taken(session))  # noqa: T201 - said once, in the cell that asked
+    return session
 
 
 def attach(
@@ -83,17 +85,17 @@ def attach(
     the same for the workers port; `None` = the port after the status port. worktree: moves the default ports.
     streams: which ones; `None` = all that TES has. name: a prefix for the sources, to tell several peers apart.
     """
-    status_port, workers_port = default_ports(worktree)
-    base = url if _names_port(url) else f"{url.rstrip('/')}:{status_port}"
-    if workers is None and not _names_port(url):
-        workers = f"{url.rstrip('/')}:{workers_port}"
+    status_port, workers_port = default_ports(worktree, os.environ)
+    base = url
+    if not _names_port(url):  # a host alone: the usual ports of a TES, or those of its environment variables
+        host = url.rstrip("/")
+        base, workers = f"{host}:{status_port}", workers or f"{host}:{workers_port}"
     names = list(PRODUCED if streams is None else streams)
     prefix = "" if name is None else f"{name}."
     upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
-    backend = start_backend(options, isolation)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
-    return _adopt(Session(backend, options.token, sources, peer=base), cells)
+    return _begin(options, isolation, sources, peer=base, cells=cells)
 
 
 def sessions() -> list[Session]:
@@ -111,9 +113,28 @@ def _running(peer: str | None) -> Session | None:
     return next((session for session in sessions() if session.peer == peer), None)
 
 
-def _adopt(session: Session, cells: CellDetail) -> Session:
-    _sessions[id(session)] = (os.getpid(), session)
-    atexit.register(session.stop)
+def _begin(
+    options: Options,
+    isolation: Isolation,
+    sources: Mapping[str, Stream],
+    *,
+    peer: str | None = None,
+    cells: CellDetail,
+) -> Session:
+    """Start the collector and connect, wholly or not at all."""
+
+    def begin() -> Session:
+        backend = start_backend(options, isolation)
+        try:
+            session = Session(backend, options.token, sources, peer=peer)
+        except BaseException:
+            backend.stop()
+            raise
+        _sessions[id(session)] = (os.getpid(), session)
+        return session
+
+    session = uninterrupted(begin, undo=Session.stop)
+    atexit.register(session.stop_now)
     shell = _shell()
     if shell is not None:
         session.watch_cells(CellWatch(shell, session.report_cell, cells))
@@ -121,12 +142,9 @@ def _adopt(session: Session, cells: CellDetail) -> Session:
 
 
 def _shell() -> Any:
-    """The running IPython; `None` outside of it."""
-    try:
-        from IPython import get_ipython  # noqa: PLC0415 - scripts need no IPython
-    except ImportError:
-        return None
-    return get_ipython()  # type: ignore[no-untyped-call] # IPython does not say
+    """The running IPython; `None` outside of it. Looks only: a script that has no IPython need not load it."""
+    module = sys.modules.get("IPython")
+    return None if module is None else module.get_ipython()
 
 
 def _options(**given: Any) -> Options:
@@ -157,10 +175,10 @@ def _names_port(url: str) -> bool:
     return bool(re.search(r":\d+(/|$)", url)) or bool(re.match(r"^\w+://[^/]+/.", url))
 
 
-def _about_taken(backend: Backend) -> str:
-    wanted = " and ".join(str(port) for port in backend.taken)
-    status, workers = backend.ports
+def _about_taken(session: Session) -> str:
+    wanted = " and ".join(str(port) for port in session.taken_ports)
+    status, workers = session.ports
     return (
         f"Port {wanted} is in use by another program, so this session listens on {status} and {workers}. "
-        f'If that is a TES, tes.attach("localhost:{backend.taken[0]}") reads it.'
+        f'If that is a TES, tes.attach("localhost:{session.taken_ports[0]}") reads it.'
     )

@@ -11,7 +11,9 @@ import pytest
 
 from tes_nb.session.exits import ExitWatch, _children
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists children cheaply")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux lists children cheaply"
+)
 
 
 def seen(watch: ExitWatch, pid: int, seconds: float = 5) -> int | None:

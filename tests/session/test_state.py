@@ -44,7 +44,9 @@ def test_what_is_shown(given, shown):
 
 
 def test_a_wait_counts_down():
-    waiting = upstream("WAITING", "WAITING 4.2 s: connection refused", retry_at_ns=time.time_ns() + 2_000_000_000)
+    waiting = upstream(
+        "WAITING", "WAITING 4.2 s: connection refused", retry_at_ns=time.time_ns() + 2_000_000_000
+    )
     told = str(state(upstream=waiting))
     assert told.startswith(("WAITING 2.0 s", "WAITING 1.9 s"))
     assert told.endswith(": connection refused")

@@ -10,7 +10,10 @@ from tests.support.messages import WALL, message
 
 def test_gaps_open_and_closed():
     frame = gaps_frame(
-        [Gap(1, WALL, WALL + 5, WALL + 9, "reset", 3), Gap(2, None, WALL + 20, None, "closed 1000 Idle timeout")]
+        [
+            Gap(1, WALL, WALL + 5, WALL + 9, "reset", 3),
+            Gap(2, None, WALL + 20, None, "closed 1000 Idle timeout"),
+        ]
     )
     assert list(frame["conn"]) == [1, 2]
     assert frame["lost_at"].iloc[0].value == WALL + 5
