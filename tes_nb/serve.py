@@ -34,15 +34,24 @@ async def serve_forever(request: ServeRequest) -> None:
     await collector.start()
     try:
         _announce(collector)
-        ended = asyncio.get_running_loop().create_future()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(
-                number, lambda got=number: ended.done() or ended.set_result(got)
-            )
-        if await ended == signal.SIGINT:
+        if await _told_to_end() == signal.SIGINT:
             raise KeyboardInterrupt
     finally:
         await collector.stop()
+
+
+async def _told_to_end() -> signal.Signals:
+    """Wait for Ctrl-C or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def end(number: signal.Signals) -> None:
+        if not ended.done():
+            ended.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    return await ended
 
 
 def _options(request: ServeRequest) -> Options:

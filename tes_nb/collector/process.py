@@ -17,7 +17,8 @@ from tes_nb.collector.discovery import remove_stale, runtime_dir
 from tes_nb.collector.options import Options
 from tes_nb.errors import CollectorError
 
-START_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 10.0
+"""A start takes about one second; a machine under load gets ten before it counts as failed."""
 STOP_TIMEOUT_S = 2.0
 
 

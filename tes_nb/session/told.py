@@ -10,7 +10,6 @@ from tes_nb.store.tables import Undecoded
 from tes_nb.wire.events import Gap, Mark
 
 FIRST_BYTES = 32
-_TIME = "datetime64[ns, UTC]"
 
 
 def gaps_frame(gaps: Iterable[Gap]) -> pd.DataFrame:
@@ -54,5 +53,6 @@ def undecoded_frame(undecoded: Iterable[Undecoded]) -> pd.DataFrame:
 
 def _timed(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     for name in names:
-        frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="ns", utc=True).astype(_TIME)
+        times = pd.to_datetime(frame[name].astype("Int64"), unit="ns", utc=True)
+        frame[name] = times.astype("datetime64[ns, UTC]")
     return frame

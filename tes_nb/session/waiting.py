@@ -40,8 +40,8 @@ class Progress:
         self._timeout = timeout
         self._began = time.monotonic()
         self._first = feed.rows
-        total = rows if rows is not None else round(seconds or 0, 1)
-        self._bar = tqdm(total=total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False)
+        self._total: float = rows if rows is not None else round(seconds or 0, 1)
+        self._bar = tqdm(total=self._total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False)
 
     @property
     def gained(self) -> int:
@@ -51,8 +51,8 @@ class Progress:
     def done(self) -> bool:
         """Move the bar; say whether the wait is over. Raises `SessionError` when it cannot end well."""
         elapsed = time.monotonic() - self._began
-        here = self.gained if self._rows is not None else min(elapsed, self._seconds or 0)
-        self._bar.update(min(round(here, 1), self._bar.total) - self._bar.n)
+        here = self.gained if self._rows is not None else elapsed
+        self._bar.update(min(round(here, 1), self._total) - self._bar.n)
         if self._rows is not None and self.gained >= self._rows:
             return True
         if self._seconds is not None and elapsed >= self._seconds:

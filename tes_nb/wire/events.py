@@ -57,7 +57,7 @@ class ClockJump(msgspec.Struct, frozen=True, tag="clock_jump", tag_field="event"
 
 Event = Gap | StateChange | Mark | ClockJump
 
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:
