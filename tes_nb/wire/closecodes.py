@@ -76,5 +76,5 @@ def close_verdict(code: int) -> Verdict:
 
 def status_verdict(status: int) -> Verdict:
     """Return what to do after a handshake was answered with this HTTP status."""
-    page_instead = 200 <= status < 300  # noqa: PLR2004 - an ordinary page where the upgrade should be
+    page_instead = 200 <= status < 300  # an ordinary page where the upgrade should be
     return STATUSES.get(status, _NO_SUCH_STREAM if page_instead else BACKOFF)

@@ -12,6 +12,8 @@ class Profile:
 
     open_timeout_s: float = 5.0
     """One connection attempt, from the name look-up to the end of the handshake, redirects included."""
+    authorize_timeout_s: float = 15.0
+    """What an authorize hook may take before each attempt."""
     ping_interval_s: float | None = 10.0
     """`None` = never ping, and never give a silent connection up."""
     pong_timeout_s: float = 5.0

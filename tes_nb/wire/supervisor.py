@@ -283,11 +283,15 @@ class Supervisor:
             self._path = (self._path + 1) % self._paths
             if self._fallback is not None:
                 self._fallback.hurry()
-        if not self._in_gap:
-            self._in_gap = True
-            self._out.append(GapBegins(self.conn, reason))
+        if self._fallback is None or not self._fallback.working:  # else polling goes on bringing data
+            self._begin_gap(self.conn, reason)
         self._retry_at = now + self._delay(verdict, retry_after_s)
         self._retry(None, now)
+
+    def _begin_gap(self, conn: int, cause: str) -> None:
+        if not self._in_gap:
+            self._in_gap = True
+            self._out.append(GapBegins(conn, cause))
 
     def _delay(self, verdict: Verdict, retry_after_s: float | None) -> float:
         if verdict.fresh_token and self._authorizes and not self._fresh_tried:
@@ -326,12 +330,15 @@ class Supervisor:
         self._out.append(Poll(fallback.conn))
 
     def _polled(self, event: Polled, now: float) -> None:
-        if self._fallback is None:
+        fallback = self._fallback
+        if fallback is None:
             return
-        self._fallback.ended(ok=event.failure is None, now=now)
-        self.revision += 1
         if event.failure is None:
             self._data(now)
+        elif fallback.working:
+            self._begin_gap(fallback.conn, event.failure.sentence)
+        fallback.ended(ok=event.failure is None, now=now)
+        self.revision += 1
 
     # The end, and the clock ------------------------------------------------------------------------------
 

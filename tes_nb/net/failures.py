@@ -1,0 +1,118 @@
+"""The border to foreign exceptions: what a try to connect or to poll can raise becomes a plain `Failure`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
+
+from websockets.exceptions import InvalidMessage, InvalidStatus, InvalidURI, WebSocketException
+
+from tes_nb.wire.lifecycle import Failure
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 5
+_LONGEST_TEXT = 200
+
+
+def failure_of(error: BaseException, patience_s: float) -> Failure | None:
+    """Return what went wrong; `None` = this is no failure of the network but a bug, to be raised.
+
+    `patience_s` is how long was waited, in seconds.
+    """
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return Failure("timeout", f"no answer within {patience_s:g} s")
+    for kinds, describe in _BORDER:
+        if isinstance(error, kinds):
+            return describe(error)
+    return None
+
+
+def status_failure(status: int, headers: Mapping[str, str]) -> Failure:
+    """Return the failure that an HTTP status stands for."""
+    known = {entry.value: entry.phrase for entry in HTTPStatus}
+    sentence = f"HTTP {status} {known.get(status, '')}".rstrip()
+    return Failure("status", sentence, status, retry_after_s(headers))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds the peer asks to wait; a date counts from its own `Date`, not our clock."""
+    try:
+        text = headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdecimal():
+            return float(text[:12])
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError, LookupError):  # LookupError: the header stands there twice
+        return None
+    return max(wait.total_seconds(), 0.0)
+
+
+def redirect(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | Failure:
+    """Return where to go on and with which headers: ours reach no other origin, and TLS is never left."""
+    old = urlsplit(url)
+    new = urlsplit(urljoin(url.replace("ws", "http", 1) if old.scheme.startswith("ws") else url, location))
+    secure = {"http": False, "https": True, "ws": False, "wss": True}.get(new.scheme)
+    if secure is None or not new.hostname or "@" in new.netloc:
+        return Failure("redirect", "the peer redirects to something that is no address")
+    if old.scheme in ("wss", "https") and not secure:
+        return Failure("redirect", "the peer redirects from TLS to a plain connection, which is refused")
+    kind = "ws" if old.scheme.startswith("ws") else "http"
+    goal = new._replace(scheme=kind + "s" if secure else kind, fragment="")
+    same = (goal.scheme, goal.hostname, goal.port) == (old.scheme, old.hostname, old.port)
+    return goal.geturl(), headers if same else {}
+
+
+def plain(text: str) -> str:
+    """Return a peer's text on one line, without control characters, cut to a readable length."""
+    one_line = "".join(char if char.isprintable() else " " for char in text[: 4 * _LONGEST_TEXT])
+    return " ".join(one_line.split())[:_LONGEST_TEXT]
+
+
+def _tls_failure(error: BaseException) -> Failure:
+    reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "TLS failed"
+    return Failure("tls", f"the certificate or TLS was not accepted: {plain(str(reason))}")
+
+
+def _status_failure(error: BaseException) -> Failure:
+    assert isinstance(error, InvalidStatus)
+    return status_failure(error.response.status_code, error.response.headers)
+
+
+def _message_failure(error: BaseException) -> Failure:
+    if isinstance(error.__cause__, EOFError | OSError):
+        return Failure("protocol", "the connection was closed during the handshake")
+    return _handshake_failure(error)
+
+
+def _handshake_failure(error: BaseException) -> Failure:
+    return Failure("protocol", f"the answer is no WebSocket handshake: {plain(str(error))}")
+
+
+def _os_failure(error: BaseException) -> Failure:
+    # A name with several addresses fails with one error for all of them, which keeps no errno but the text.
+    text = str(error)
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
+        return Failure("refused", "connection refused")
+    if isinstance(error, ConnectionResetError | BrokenPipeError | EOFError):
+        return Failure("network", "connection reset")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Failure("network", "this process has no file descriptors left")
+    reason = getattr(error, "strerror", None) or text or type(error).__name__
+    return Failure("network", plain(str(reason)).lower())
+
+
+_BORDER: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException], Failure]], ...] = (
+    ((InvalidStatus,), _status_failure),
+    ((ssl.SSLError, ssl.CertificateError), _tls_failure),
+    ((socket.gaierror, UnicodeError), lambda _: Failure("dns", "the host name was not found")),
+    ((InvalidMessage,), _message_failure),
+    ((InvalidURI,), lambda _: Failure("protocol", "the address is not one of a WebSocket")),
+    ((WebSocketException,), _handshake_failure),
+    ((OSError, EOFError), _os_failure),
+)
+"""Foreign exceptions → what they mean here; the first that fits counts."""

@@ -1,0 +1,356 @@
+"""Reading one stream of one peer for as long as it is wanted: the shell around `tes_nb.wire.supervisor`.
+
+The supervisor decides, this file does: it connects, sends, polls, and hands on what comes. Nothing here
+decodes, and nothing here names a stream.
+"""
+
+# ruff: noqa: ARG002, SLF001 - the acts of the table share one signature, and it stands outside the class
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tes_nb.errors import ConnectionFailed, SessionError, TesError
+from tes_nb.model import Kind, Opcode, Stream
+from tes_nb.model.message import FLAG_POLLED
+from tes_nb.net import transport
+from tes_nb.net.clock import now
+from tes_nb.net.endpoints import Target
+from tes_nb.net.grant import NO_GRANT, AuthorizeHook
+from tes_nb.net.guarded import LIMITS, Limits
+from tes_nb.net.logs import note
+from tes_nb.net.outlet import Outlet, Sink
+from tes_nb.net.polling import Poller
+from tes_nb.net.transport import ABNORMAL, Closed, Link
+from tes_nb.wire import lifecycle as life
+from tes_nb.wire.events import StateChange
+from tes_nb.wire.lifecycle import Failure
+from tes_nb.wire.profile import PROFILE, Profile
+from tes_nb.wire.state import ReaderState
+from tes_nb.wire.supervisor import Supervisor
+
+_SOONEST_S = 0.001
+
+
+class Reader:
+    """Keeps one stream coming. Everything runs in the loop in which `start()` was called."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        target: Target,
+        *,
+        source: str,
+        sink: Sink,
+        profile: Profile = PROFILE,
+        limits: Limits = LIMITS,
+        authorize: AuthorizeHook | None = None,
+        channels: Sequence[str] | None = None,
+        dice: Callable[[], float] = random.random,
+        clock: Callable[[], float] = now,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Make a reader that does nothing yet.
+
+        `source` is its name in messages and logs. `authorize` is awaited before each attempt; `channels` are
+        subscribed after each open, `None` = leave it to the peer. `clock` is monotonic seconds.
+        """
+        self.stream, self.target, self.source = stream, target, source
+        self._profile, self._limits = profile, limits
+        self._authorize_hook = authorize
+        self._clock, self._wall_ns = clock, wall_ns
+        self._supervisor = Supervisor(
+            period_s=stream.period_s,
+            random=dice,
+            profile=profile,
+            paths=len(target.ws),
+            can_poll=target.poll is not None,
+            heartbeat_s=None if stream.heartbeat is None else stream.heartbeat_s,
+            authorizes=authorize is not None,
+        )
+        self._outlet = Outlet(stream, source, sink, wall_ns)
+        self._poller = (
+            None
+            if target.poll is None
+            else Poller(target.poll, deadline_s=profile.open_timeout_s, max_bytes=limits.message_bytes)
+        )
+        self._channels = None if channels is None else tuple(channels)
+        self._channels_version = 0
+        self._sent_version = -1  # of the channels, on the present connection
+        self._grant = NO_GRANT
+        self._link: Link | None = None
+        self._attempt_task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._shown: ReaderState | None = None
+        self._shown_revision = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
+
+    # For users ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ReaderState:
+        """What a user should read now; `str()` of it is the line."""
+        return self._supervisor.view(self._clock())
+
+    @property
+    def sink_errors(self) -> int:
+        """How often the sink or the stream's `classify` raised; each time the loop's handler was told."""
+        return self._outlet.errors
+
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """What is subscribed; `None` = what the peer gives by itself."""
+        return self._channels
+
+    def start(self) -> None:
+        """Begin, in the running loop. Raises `SessionError` when it was started or stopped before."""
+        if self._loop is not None or self._stopped:
+            raise SessionError(f"The reader of '{self.source}' was started before; make a new one.")
+        self._loop = asyncio.get_running_loop()
+        self._feed(life.Start())
+
+    async def stop(self) -> None:
+        """End for good, within the profile's close timeout and a little. Idempotent."""
+        first, self._stopped = not self._stopped, True
+        if first and self._loop is not None:
+            self._feed(life.Stop())
+            if self._timer is not None:
+                self._timer.cancel()
+        if self._tasks:
+            _done, late = await asyncio.wait(tuple(self._tasks), timeout=2 * self._profile.close_timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._poller is not None:
+            await self._poller.close()
+        if first:
+            self._outlet.close()
+
+    async def send(self, text: str | bytes) -> None:
+        """Send a text on the open connection. Raises `ConnectionFailed` when there is none."""
+        link = self._link
+        if link is None:
+            raise ConnectionFailed(
+                f"'{self.source}' has no open connection ({self.state}); send again when OPEN."
+            )
+        await self._send(link, text.encode() if isinstance(text, str) else text)
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask the peer for exactly these, now and after each reconnect, once each time."""
+        if self.stream.subscription is None:
+            raise SessionError(f"The stream '{self.stream.name}' has nothing to choose from.")
+        self._channels = tuple(names)
+        self._channels_version += 1
+        if self._link is not None:
+            await self._send_subscription(self._link)
+
+    # The supervisor's words ---------------------------------------------------------------------------------
+
+    def _feed(self, event: life.Event) -> None:
+        """Tell the supervisor, do what it says, show what changed."""
+        for command in self._supervisor.handle(event, self._clock()):
+            _DOES[type(command)](self, command)
+        if self._supervisor.revision != self._shown_revision:
+            self._show()
+        if type(event) is not life.Received:  # a message only puts things off
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Come back when the supervisor wants to; a timer that comes too early does no harm and stays."""
+        due = self._supervisor.deadline()
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due < float("inf") and self._loop is not None:
+            self._timer_at = due
+            self._timer = self._loop.call_later(max(due - self._clock(), _SOONEST_S), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._feed(life.Tick())
+
+    def _show(self) -> None:
+        """Publish the state if a user would read something else than before."""
+        self._shown_revision = self._supervisor.revision
+        state = self.state
+        if self._shown is not None and _same(self._shown, state):
+            return
+        self._shown = state
+        wall = self._wall_ns()
+        wait_s = state.retry_in_s
+        self._outlet.event(
+            StateChange(
+                state=state.word,
+                text=str(state),
+                conn=state.conn,
+                at_ns=wall,
+                attempts=state.attempts,
+                reconnects=state.reconnects,
+                close_code=state.close_code,
+                retry_at_ns=None if wait_s is None else wall + int(wait_s * 1e9),
+            )
+        )
+        level = logging.WARNING if state.word == "FAILED" else logging.INFO
+        note(level, f"{self.source}: {state}", source=self.source, state=state.word, conn=state.conn)
+
+    # What the commands do -----------------------------------------------------------------------------------
+
+    def _authorize(self, command: life.Authorize) -> None:
+        self._attempt_task = self._spawn(self._get_grant(command.attempt), "authorize")
+
+    async def _get_grant(self, attempt: int) -> None:
+        assert self._authorize_hook is not None
+        try:
+            async with asyncio.timeout(self._profile.authorize_timeout_s):
+                self._grant = await self._authorize_hook()
+        except TesError as error:
+            self._feed(life.NotAuthorized(attempt, str(error).rstrip(".")))
+        except TimeoutError:
+            self._feed(life.NotAuthorized(attempt, "the authorization took too long"))
+        except Exception as error:
+            self._feed(life.NotAuthorized(attempt, f"the authorization failed: {type(error).__name__}"))
+            raise
+        else:
+            self._feed(life.Authorized(attempt))
+
+    def _connect(self, command: life.Connect) -> None:
+        url = self.target.ws[command.path]
+        self._attempt_task = self._spawn(self._attempt(command.attempt, url), "connection")
+
+    async def _attempt(self, attempt: int, url: str) -> None:
+        """Connect, and hand on what comes until the connection ends."""
+        opened: Link | Failure = Failure("protocol", "the attempt failed")
+        try:
+            opened = await transport.connect(
+                self._grant.url(url),
+                headers=self._grant.headers,
+                profile=self._profile,
+                limits=self._limits,
+            )
+        finally:
+            if isinstance(opened, Failure):
+                self._feed(life.NotOpened(attempt, opened))
+        if isinstance(opened, Link):
+            await self._hold(attempt, opened)
+
+    async def _hold(self, attempt: int, link: Link) -> None:
+        closed = Closed(ABNORMAL, "the connection was given up")
+        self._link, self._sent_version = link, -1
+        self._outlet.new_connection()
+        try:
+            self._feed(life.Opened(attempt))
+            closed = await link.receive(partial(self._take, attempt, self._supervisor.conn))
+        finally:
+            self._link = None
+            link.abort()
+            self._feed(life.Lost(attempt, closed.code, closed.sentence))
+
+    def _take(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
+        """Hand one message on; a gap that it ends comes first."""
+        self._feed(life.Received(attempt, self._outlet.kind(opcode, payload, conn, 0)))
+        self._outlet.received(opcode, payload, conn, 0)
+
+    def _abandon(self, command: life.Abandon) -> None:
+        if self._attempt_task is not None:
+            self._attempt_task.cancel()
+
+    def _close(self, command: life.Close) -> None:
+        if self._link is not None:
+            self._spawn(self._link.close(command.reason), "close")
+
+    def _subscribe(self, command: life.Subscribe) -> None:
+        if self._link is not None and self._channels is not None and self.stream.subscription is not None:
+            self._spawn(self._quietly(self._send_subscription(self._link)), "subscription")
+
+    async def _send_subscription(self, link: Link) -> None:
+        """Send the channels, unless this connection has them already."""
+        if self._sent_version == self._channels_version or self._channels is None:
+            return
+        assert self.stream.subscription is not None
+        self._sent_version = self._channels_version
+        await self._send(link, self.stream.subscription(self._channels))
+
+    def _heartbeat(self, command: life.Heartbeat) -> None:
+        if self._link is not None and self.stream.heartbeat is not None:
+            self._spawn(self._quietly(self._send(self._link, self.stream.heartbeat)), "heartbeat")
+
+    async def _send(self, link: Link, text: bytes) -> None:
+        """Send, and hand the sink a copy: recordings hold both directions."""
+        self._outlet.sent(text, self._supervisor.conn)
+        await link.send(text)
+
+    def _poll(self, command: life.Poll) -> None:
+        self._spawn(self._fetch(command.conn), "poll")
+
+    async def _fetch(self, conn: int) -> None:
+        assert self._poller is not None
+        body: bytes | Failure = Failure("poll", "the poll failed")
+        try:
+            body = await self._poller.fetch(self._grant.headers)
+        finally:
+            if isinstance(body, Failure):
+                self._feed(life.Polled(body))
+        if isinstance(body, bytes):
+            kind = self._outlet.kind(Opcode.TEXT, body, conn, FLAG_POLLED)
+            useless = Failure("poll", f"the poll brought no data but {kind}")
+            self._feed(life.Polled(None if kind is Kind.DATA else useless))
+            self._outlet.received(Opcode.TEXT, body, conn, FLAG_POLLED)
+
+    def _gap_begins(self, command: life.GapBegins) -> None:
+        self._outlet.gap_begins(command.conn, command.cause)
+
+    def _gap_ends(self, command: life.GapEnds) -> None:
+        self._outlet.gap_ends()
+
+    # Tasks --------------------------------------------------------------------------------------------------
+
+    async def _quietly(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Send; a connection that ends meanwhile is no news here, `Lost` tells it."""
+        with contextlib.suppress(ConnectionFailed):
+            await coro
+
+    def _spawn(self, coro: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        assert self._loop is not None
+        task = self._loop.create_task(coro, name=f"{what} of {self.source}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._loop is not None:
+            self._loop.call_exception_handler(
+                {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+            )
+
+
+def _same(one: ReaderState, other: ReaderState) -> bool:
+    """Whether a user reads the same, but for countdowns and the number of tries so far."""
+    return replace(one, attempts=0, retry_in_s=None) == replace(other, attempts=0, retry_in_s=None)
+
+
+_DOES: dict[type, Callable[[Reader, Any], None]] = {
+    life.Authorize: Reader._authorize,
+    life.Connect: Reader._connect,
+    life.Abandon: Reader._abandon,
+    life.Close: Reader._close,
+    life.Subscribe: Reader._subscribe,
+    life.Heartbeat: Reader._heartbeat,
+    life.Poll: Reader._poll,
+    life.GapBegins: Reader._gap_begins,
+    life.GapEnds: Reader._gap_ends,
+}
+"""Command → what the reader does."""

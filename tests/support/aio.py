@@ -1,0 +1,42 @@
+"""Running coroutine tests: each in a loop of its own that must end clean."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+
+def run_async(test):
+    """Make a coroutine function a test. It fails on errors nobody caught and on tasks left behind."""
+
+    @functools.wraps(test)
+    def sync(*args, **kwargs):
+        problems = []
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _loop, context: problems.append(context))
+            before = asyncio.all_tasks()
+            await test(*args, **kwargs)
+            await asyncio.sleep(0)
+            left = [task for task in asyncio.all_tasks() - before if not task.done()]
+            if left:
+                await asyncio.wait(left, timeout=2)  # what was cancelled needs a turn or two
+            left = [task.get_name() for task in left if not task.done()]
+            assert not left, f"left behind: {left}"
+
+        asyncio.run(main())
+        expected = getattr(test, "expected_problems", 0)
+        assert len(problems) == expected, problems
+
+    return sync
+
+
+def problems(count):
+    """So many uncaught errors are what the test is about."""
+
+    def mark(test):
+        test.expected_problems = count
+        return test
+
+    return mark
