@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tes_nb.model import Dtype, Table
     from tes_nb.store.datapackage import Resource
 
+_TIME: Dtype = "datetime64[ns, UTC]"
 _EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 """Older parsers of pandas may miss the last bit of a number unless they are told not to."""
 
@@ -31,22 +32,20 @@ _EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 def read_csv_options(table: Table) -> dict[str, Any]:
     """Return the options with which `pandas.read_csv` restores a file of `table`: index, times, dtypes, NA.
 
-    It leaves as they stand in the file the apostrophes of `formulas="neutralise"`, and, where there is not a
-    single time to judge by, the dtype of time columns. `read_folder` gets these right too.
+    `read_folder` does more: it undoes `formulas="neutralise"`, gives category columns their dtype (they are read
+    as str here, since pandas takes a category "007" for the number 7), and time columns theirs where there is
+    not a single time to judge by.
     """
-    return _options({column.name: column.dtype for column in (*BASE_COLUMNS, *table.columns)})
+    dtypes = {column.name: column.dtype for column in (*BASE_COLUMNS, *table.columns)}
+    times = [name for name, dtype in dtypes.items() if dtype == _TIME]
+    return {"index_col": "time", "parse_dates": times, **_options(dtypes)}
 
 
 def _options(dtypes: dict[str, Dtype]) -> dict[str, Any]:
-    times = [name for name, dtype in dtypes.items() if dtype == "datetime64[ns, UTC]"]
-    return {
-        "index_col": "time",
-        "parse_dates": times,
-        "dtype": {name: dtype for name, dtype in dtypes.items() if name not in times},
-        "keep_default_na": False,
-        "na_values": [""],
-        **_EXACT,
+    read_as = {
+        name: "str" if dtype == "category" else dtype for name, dtype in dtypes.items() if dtype != _TIME
     }
+    return {"dtype": read_as, "keep_default_na": False, "na_values": [""], **_EXACT}
 
 
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
@@ -67,7 +66,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
 def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
     dtypes: dict[str, Dtype] = datapackage.dtypes(entry)
     try:
-        read: pd.DataFrame = pd.read_csv(path, **_options(dtypes) | {"index_col": False})
+        read: pd.DataFrame = pd.read_csv(path, index_col=False, **_options(dtypes))
         typed = {name: _typed(read[name], dtype, neutralised=neutralised) for name, dtype in dtypes.items()}
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ArgumentError(
@@ -84,10 +83,10 @@ def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
 
 def _typed(column: pd.Series, dtype: Dtype, *, neutralised: bool) -> Any:
     """Return the column's cells without an index, for that may repeat."""
-    if dtype == "datetime64[ns, UTC]":
-        return pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]").array
+    if dtype == _TIME:
+        return pd.to_datetime(column, utc=True, format="ISO8601").astype(_TIME).array
     if dtype not in {"str", "category"}:
         return column.array
-    places, words = pd.factorize(column.astype("str"))
+    places, words = pd.factorize(column)
     texts = [csv_text.restore(word) for word in words] if neutralised else list(words)
     return pandas_array(Cells(dtype, places, None, texts), dt.UTC).copy()

@@ -83,8 +83,8 @@ class Staging:
     def open(self, name: str) -> StagedFile:
         """Return the one file to write now; the one before is finished."""
         final = self._folder / name
-        if final.is_dir():
-            with explained(final):
+        with explained(final):
+            if final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         self.finish()
         temporary = self._folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"

@@ -28,6 +28,8 @@ def zone(tz: Zone) -> dt.tzinfo:
     if tz is None:
         return _UTC
     try:
+        if not isinstance(tz, str | dt.tzinfo):
+            raise TypeError("neither a name nor a tzinfo")  # noqa: TRY301 - one sentence for all that is wrong
         found: dt.tzinfo = pd.DatetimeTZDtype(unit="ns", tz=tz).tz
     except (TypeError, ValueError, KeyError, OSError) as error:
         raise ArgumentError(
