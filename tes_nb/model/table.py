@@ -35,6 +35,8 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     """The columns that tell one row's subject from another's, for example ("id",); () = one subject."""
+    plot: tuple[str, ...] = ()
+    """The columns that are drawn when nobody chooses; () = all gauges and counters."""
 
     @property
     def names(self) -> tuple[str, ...]:

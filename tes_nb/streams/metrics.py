@@ -80,7 +80,12 @@ class Metrics(msgspec.Struct):
 
 _COLUMNS, _row = describe(Metrics)
 TABLES = (
-    Table("metrics", "One row a tick.", _COLUMNS),
+    Table(
+        "metrics",
+        "One row a tick.",
+        _COLUMNS,
+        plot=("cpu_percent", "memory_rss", "memory_heap_used", "http_pending_requests", "websockets_total_subscribers"),
+    ),
     Table(
         "subscribers",
         "Subscriptions per topic, one row a topic and tick; peers count topics of their own.",

@@ -73,7 +73,7 @@ class Others(msgspec.Struct, rename="camel"):
     error_rate: Annotated[float | None, Field("ratio", "errors by requests in the rolling window, 0-1")] = (
         None
     )
-    uptime: Annotated[float | None, Field("s", "age of the observed process", "counter")] = None
+    uptime: Annotated[float | None, Field("s", "age of the observed process")] = None
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -121,7 +121,22 @@ class _Shown(msgspec.Struct):
 
 
 _COLUMNS, _row = describe(_Shown, drop="vector")
-TABLES = (Table("status", "One row a snapshot.", _COLUMNS),)
+TABLES = (
+    Table(
+        "status",
+        "One row a snapshot.",
+        _COLUMNS,
+        plot=(
+            "sessions_tmux",
+            "sessions_active_workers",
+            "sessions_websocket_connections",
+            "directions_request_flow_avg_latency",
+            "directions_request_flow_requests_per_second",
+            "others_cpu",
+            "others_memory",
+        ),
+    ),
+)
 _decoder = msgspec.json.Decoder(Envelope)
 
 

@@ -124,6 +124,7 @@ TABLES = (
         "One row a worker and message.",
         (*(_plain(column) for column in _worker_columns), *_JOB_NAMES),
         key=("id",),
+        plot=("cpu_percent", "rss_mb"),
     ),
     Table("summary", "The summary of each message.", _summary_columns),
     Table(

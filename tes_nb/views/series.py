@@ -32,7 +32,8 @@ def drawn_columns(frame: pd.DataFrame, table: Table, chosen: Iterable[str] | Non
     """Return the columns to draw. Raises `SessionError` naming what there is when a chosen one is not numeric."""
     able = [column for column in table.columns if column.kind in DRAWN_KINDS]
     if chosen is None:
-        return [column for column in able if column.name in frame and frame[column.name].notna().any()]
+        usual = [column for column in able if not table.plot or column.name in table.plot]
+        return [column for column in usual if column.name in frame and frame[column.name].notna().any()]
     names = [chosen] if isinstance(chosen, str) else list(chosen)
     by_name = {column.name: column for column in able}
     for name in names:

@@ -21,7 +21,11 @@ PRODUCED = pytest.mark.parametrize(
 )
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
@@ -44,6 +48,8 @@ def test_tables_are_well_described(stream: Stream):
         assert table.doc
         assert len(set(table.names)) == len(table.names)
         assert set(table.key) <= set(table.names)
+        drawn = {column.name for column in table.columns if column.kind in ("gauge", "counter")}
+        assert set(table.plot) <= drawn
         for column in table.columns:
             assert re.fullmatch(r"[a-z][a-z0-9_]*", column.name), column.name
             assert column.doc, f"{stream.name}.{column.name} has no doc"
