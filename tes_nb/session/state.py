@@ -22,11 +22,11 @@ class FeedState:
     gaps: int
 
     def __str__(self) -> str:
-        parts = [self.text]
-        if self.reconnects:
-            parts.append(f"{self.reconnects} reconnects")
+        parts = [self.text]  # an upstream's own text counts its reconnects already
+        if self.reconnects and "reconnect" not in self.text:
+            parts.append(_counted(self.reconnects, "reconnect"))
         if self.gaps:
-            parts.append(f"{self.gaps} gaps")
+            parts.append(_counted(self.gaps, "gap"))
         if self.undecoded:
             parts.append(f"{self.undecoded} undecoded")
         return " · ".join(parts)
@@ -55,6 +55,10 @@ class FeedState:
         """Judge. relay: what is wrong between us and the collector; silent_s: `None` = no data yet."""
         word, text = _judge(upstream, relay, closed, silent_s, period_s)
         return cls(word, text, 0 if upstream is None else upstream.reconnects, undecoded, gaps)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _judge(

@@ -40,7 +40,7 @@ def upstream(word: str, text: str, **more) -> StateChange:
 )
 def test_what_is_shown(given, shown):
     told = state(**given)
-    assert str(told) == (shown or "OPEN · 2 reconnects · 1 gaps · 3 undecoded")
+    assert str(told) == (shown or "OPEN · 2 reconnects · 1 gap · 3 undecoded")
 
 
 def test_a_wait_counts_down():
