@@ -184,7 +184,7 @@ class Lenient:
 def shown(value: object) -> str:
     """Return something untrusted for a sentence: text quoted, escaped and cut short; containers by their kind."""
     if isinstance(value, str):
-        return ascii(value) if len(value) <= _LONGEST else f"{ascii(value[:_LONGEST])}…"
+        return ascii(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!a}…"
     return (
         repr(value) if value is None or isinstance(value, (bool, int, float)) else "a " + type(value).__name__
     )

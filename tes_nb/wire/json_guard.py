@@ -16,12 +16,15 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tes_nb.errors import DecodeError
+from tes_nb.errors import DecodeError, FrameTooLarge
 
 T = TypeVar("T")
 
 MAX_DEPTH: Final = 64
 """Objects and arrays inside one another, the outermost counted; numbers and text do not count."""
+
+MAX_ITEMS: Final = 500_000
+"""Commas in one message: an empty array takes three bytes here and sixty as an object."""
 
 REASONS: Final = (
     "bom",  # a byte order mark in front; JSON has none
@@ -32,6 +35,7 @@ REASONS: Final = (
     "number",  # NaN, Infinity, or a number too large for a float
     "integer",  # an integer that does not fit into 64 bits, signed
     "duplicate key",  # two equal keys in one object: which one is meant is anybody's guess
+    "too large",  # more than MAX_ITEMS (FrameTooLarge)
     "schema",  # good JSON, but not of the expected form
 )
 
@@ -65,6 +69,8 @@ def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 def parse_json(payload: bytes) -> Any:
     """Return the checked payload as plain dicts, lists, text and numbers. Raises `DecodeError`."""
+    if len(payload) > MAX_ITEMS and payload.count(b",") > MAX_ITEMS:
+        raise FrameTooLarge(f"JSON of more than {MAX_ITEMS} items was refused. The raw message is kept.")
     try:
         value = _untyped.decode(payload)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:

@@ -103,7 +103,12 @@ class _Tree:
             raise self._not_xml(error) from None
         except UnicodeEncodeError:
             raise _refusal("utf-8", "it holds half of a UTF-16 pair, which is not text") from None
-        return self._top.children[0].children if self._wrapped else self._top.children
+        if not self._wrapped:
+            return self._top.children
+        around = self._top.children[0]
+        if around.text.strip():
+            raise _refusal("not XML", "there is text between its elements")
+        return around.children
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if len(self._open) >= self._deepest:
