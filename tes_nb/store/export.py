@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 from tes_nb.errors import ArgumentError
 from tes_nb.store import csv_text, datapackage
 from tes_nb.store.csv_text import Formulas
-from tes_nb.store.staging import Staging
+from tes_nb.store.staging import staged
 
 if TYPE_CHECKING:
     import os
@@ -122,7 +122,7 @@ def write_csv(
     """
     _check(formulas)
     path = Path(path)
-    with Staging(path.parent) as staging, _told(progress, rows) as tell:
+    with staged(path.parent) as staging, _told(progress, rows) as tell:
         return _write_rows(staging.open(path.name), table, chunks, formulas, tell)
 
 
@@ -147,7 +147,7 @@ def write_folder(
     total = None if None in sizes else sum(size or 0 for size in sizes)
     written: dict[str, int] = {}
     resources = []
-    with Staging(folder) as staging, _told(progress, total) as tell:
+    with staged(folder) as staging, _told(progress, total) as tell:
         for stem, table in zip(_stems(todo), todo, strict=True):
             file = staging.open(f"{stem}.csv")
             before = sum(written.values())

@@ -7,14 +7,13 @@ import errno
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tes_nb.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
 _PREFIX, _SUFFIX = ".tes-", ".part"
 _LEFTOVER_S = 3600.0
@@ -48,37 +47,34 @@ def explained(path: Path) -> Iterator[None]:
         raise ExportError(f"Nothing was written to '{path}': {advice}.") from error
 
 
-class Staging:
-    """A context in which files are written under temporary names of the same folder.
+@contextlib.contextmanager
+def staged(folder: Path) -> Iterator[Staging]:
+    """Give a place to write files that get their names, in the order they were opened, when the block ends well.
 
-    Leaving it normally renames them all, in the order in which they were opened; leaving it by any exception,
-    KeyboardInterrupt too, removes them. What stood under the final names before stays until then.
+    When it ends by any exception, KeyboardInterrupt too, they are removed, and what stood under their names
+    before still does. `folder` is made if it is missing. Raises `ExportError` where it cannot be written to.
     """
+    staging = Staging(folder)
+    try:
+        try:
+            yield staging
+            staging.commit()
+        finally:
+            staging.sweep()
+    finally:
+        staging.sweep()  # an interrupt may have come before the first sweep began
+
+
+class Staging:
+    """Files under temporary names of the folder in which they will stand."""
 
     def __init__(self, folder: Path) -> None:
-        """Make `folder` if it is missing. Raises `ExportError` where that cannot be done."""
         self._folder = folder
         self._staged: list[tuple[Path, Path]] = []
         self._open: StagedFile | None = None
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self._commit()
-        finally:
-            if self._open is not None:
-                self._open.abandon()
-            for temporary, _ in self._staged:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
 
     def open(self, name: str) -> StagedFile:
         """Return the one file to write now; the one before is finished."""
@@ -98,13 +94,22 @@ class Staging:
             self._open.finish()
             self._open = None
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Give all files their names."""
         self.finish()
         for temporary, final in self._staged:
             with explained(final):
                 temporary.replace(final)
         with explained(self._folder):
             _sync_folder(self._folder)
+
+    def sweep(self) -> None:
+        """Remove the files that have not got their names."""
+        if self._open is not None:
+            self._open.abandon()
+        for temporary, _ in self._staged:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _remove_leftovers(self) -> None:
         oldest = time.time() - _LEFTOVER_S
