@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,21 +14,14 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Column, Stream, Table
 from tes_nb.store.tables import StreamStore
 from tes_nb.views.alerts import Alerts, Limit
-from tes_nb.views.append import pack
 from tes_nb.views.bundle import front_end, front_end_module
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.drawn import Drawn
-from tes_nb.views.notes import Told, upstream_told
+from tes_nb.views.notes import Notes
 from tes_nb.views.presence import Listening, Presence
+from tes_nb.views.pushing import ChartPush, Upstream
 
 DRAWN_KINDS = ("gauge", "counter")
-KEYFRAME_CELLS = 400_000
-"""Values in a full ring, at most: 3.2 MB."""
-KEYFRAME_ROWS = 60_000
-REPEATED_AT_S = (0.4, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""When the full ring is sent again while no browser could answer: the first may have come before its listener."""
-HEARTBEAT_S = 3.0
-ROOM_AGAIN_S = 30.0
 
 
 class ChartSource(Protocol):
@@ -56,9 +48,9 @@ class ChartOptions:
     limits: Sequence[Limit] = ()
     url: str = ""
     """The page that shows the same while the kernel is held; "" = there is none."""
-    upstream: Callable[[], tuple[str, str] | None] | None = None
+    upstream: Upstream | None = None
     """→ (word, text) of the feed's state; `None` = as the store tells it."""
-    notes: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]] | None = None
+    notes: Notes | None = None
     """→ {"cells": [{start, end, label}], "held": […]}, Unix seconds, `end` None while it lasts."""
     on_origin: Callable[[str], None] | None = None
     """Called with a browser's `location.origin` when it shows the chart."""
@@ -85,35 +77,33 @@ class Chart(anywidget.AnyWidget):
         Raises `SessionError` for a column that there is not or that has no numbers, and when the front end was
         not bundled.
         """
-        options = options or ChartOptions()
+        chosen = options or ChartOptions()
         described = source.stream.table(table or source.stream.main)
-        by = tuple(described.key if options.by is None else options.by)
-        columns = drawn_columns(described, options.columns, by)
-        limits = _checked(options.limits, described)
-        self._options = options
-        self._store = source.store
-        self._rows = source.store.tables[described.name]
-        self._drawn = Drawn(columns, by)
-        self._alerts = Alerts(described, by, limits)
-        self._told = Told(source.store, options.notes)
-        self._repaint = repaint
-        self._cursor = 0
-        self._sequence = 0
-        self._series_sent = 0
-        self._keyframe_due = True
-        self._last_keyframe = self._last_sent = 0.0
-        self._ended = False
+        by = tuple(described.key if chosen.by is None else chosen.by)
+        drawn = Drawn(drawn_columns(described, chosen.columns, by), by)
+        limits = _checked(chosen.limits, described)
         super().__init__(
             _esm=front_end_module("widget.js"),
             _css=front_end("widget.css"),
             uid=uuid4().hex,
-            spec=_spec(source, described, options, limits),
+            spec=_spec(source, described, chosen, limits),
         )
-        self._made = time.monotonic()
-        self._repeats = list(REPEATED_AT_S)
+        self._on_origin = chosen.on_origin
+        self._alerts = Alerts(described, by, limits)
         self._presence = Presence(Listening().seconds)
-        self.on_msg(self._from_browser)
-        repaint.add(self)
+        self._repaint = repaint
+        self._push = ChartPush(
+            source.store,
+            described.name,
+            self.send,
+            drawn=drawn,
+            alerts=self._alerts,
+            presence=self._presence,
+            upstream=chosen.upstream,
+            notes=chosen.notes,
+        )
+        self.on_msg(self._heard)
+        repaint.add(self._push)
 
     @property
     def alerts(self) -> list[str]:
@@ -121,94 +111,22 @@ class Chart(anywidget.AnyWidget):
         return [alert.text for alert in tuple(self._alerts.log)]
 
     def close(self) -> None:
-        """End the chart; what is on the screen stays as it is."""
-        self._ended = True
-        self._repaint.remove(self)
+        """End the chart; what is on the screen goes with it."""
+        self._push.ended = True
         super().close()
 
-    # On the kernel's loop, or on any thread --------------------------------------------------------------------
-
-    def _from_browser(self, widget: Any, content: Any, buffers: Any) -> None:
+    def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
+        """Take what a browser says. Runs on the kernel's loop, or on any thread."""
         del widget, buffers
         if not isinstance(content, Mapping):
             return
         self._presence.take(content)
         if content.get("type") in ("hello", "keyframe"):
-            self._keyframe_due = True
+            self._push.ask_all()
         origin = content.get("origin")
-        if isinstance(origin, str) and self._options.on_origin is not None:
-            self._options.on_origin(origin)
+        if isinstance(origin, str) and self._on_origin is not None:
+            self._on_origin(origin)
         self._repaint.wake()
-
-    # On the clock's thread -------------------------------------------------------------------------------------
-
-    def step(self) -> bool:
-        """Send what is new, if anybody looks; False when the chart has ended."""
-        if self._ended or self.comm is None:
-            return False
-        self._alerts.check(self._rows)
-        if not self._presence.watched:
-            return True
-        now = time.monotonic()
-        self._plan_keyframe(now)
-        if self._keyframe_due:
-            self._send_keyframe(now)
-        else:
-            self._send_new(now)
-        self._send_state(now)
-        return True
-
-    def _plan_keyframe(self, now: float) -> None:
-        """Until a browser has spoken, send all again now and then; and when labels found no room."""
-        if self._presence.confirmed:
-            self._repeats.clear()
-        elif self._repeats and now - self._made >= self._repeats[0]:
-            self._repeats.pop(0)
-            self._keyframe_due = True
-        if self._drawn.ignored and now - self._last_keyframe > ROOM_AGAIN_S:
-            self._keyframe_due = True
-
-    def _send_keyframe(self, now: float) -> None:
-        self._keyframe_due = False  # first: what is asked for meanwhile is asked for again
-        self._last_keyframe = now
-        self._drawn.forget()
-        most = min(KEYFRAME_ROWS, KEYFRAME_CELLS // max(1, len(self._drawn.columns)))
-        fresh = self._rows.since(max(0, self._rows.total - most), self._drawn.wanted)
-        self._cursor = fresh.cursor
-        blocks = self._drawn.blocks(fresh.time, fresh.columns, self._told.all_breaks())
-        self._told.forget()
-        self._send(now, pack(self._sequence, blocks, keyframe=True, series=self._drawn.series))
-
-    def _send_new(self, now: float) -> None:
-        fresh = self._rows.since(self._cursor, self._drawn.wanted)
-        breaks = self._told.new_breaks()
-        if not len(fresh) and not breaks:
-            return
-        self._cursor = fresh.cursor
-        blocks = self._drawn.blocks(fresh.time, fresh.columns, breaks)
-        series = self._drawn.series if len(self._drawn) != self._series_sent else None
-        self._send(now, pack(self._sequence, blocks, series=series))
-
-    def _send(self, now: float, append: bytes) -> None:
-        self._sequence += 1
-        self._series_sent = len(self._drawn)
-        self._last_sent = now
-        self.send({"type": "append"}, [append])
-
-    def _send_state(self, now: float) -> None:
-        """Tell what changed beside the points, and at least every 3 s that the kernel is there."""
-        asked = self._options.upstream
-        upstream = upstream_told(self._store.state) if asked is None else upstream_told(asked())
-        state = self._told.changes(upstream, tuple(self._alerts.log), self._sentence())
-        if state or now - self._last_sent >= HEARTBEAT_S:
-            self._last_sent = now
-            self.send({"type": "state", "state": state})
-
-    def _sentence(self) -> str:
-        ignored = len(self._drawn.ignored)
-        if not ignored:
-            return ""
-        return f"{ignored} more lines are not drawn; choose fewer columns, or other ones to split by."
 
 
 def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str]) -> list[Column]:

@@ -1,0 +1,201 @@
+"""The chart in JupyterLab: it moves while a cell runs, survives a reload, and says when it is dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jupyter import TOKEN, Jupyter, jupyter_lab
+
+MAKE = """
+from tests.support.ticking import Ticking
+from tes_nb.views.chart import Chart, ChartOptions
+source = Ticking("metrics").start()
+sent = []
+chart = Chart(source, None, ChartOptions(window_s=60))
+really_send = chart._push._browser
+def counted(content, buffers):
+    sent.append((content["type"], sum(map(len, buffers))))
+    really_send(content, buffers)
+chart._push._browser = counted
+chart
+"""
+IDLE = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
+SHUT = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+RUN = "(command) => { window.jupyterapp.commands.execute(command); }"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    with jupyter_lab(tmp_path_factory.mktemp("lab")) as one:
+        yield one
+
+
+class Notebook:
+    """A notebook open in the browser."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def run_all(self) -> None:
+        self.page.wait_for_function(IDLE, timeout=40_000)
+        self.page.evaluate(RUN, "notebook:run-all-cells")
+
+    @property
+    def prompts(self) -> list[str]:
+        """ "[*]:" while a cell runs."""
+        return self.page.locator(".jp-Notebook .jp-InputPrompt").all_text_contents()
+
+    @property
+    def value(self) -> str:
+        return self.page.locator(".tes-value").first.text_content() or ""
+
+    @property
+    def state(self) -> str:
+        return self.page.locator(".tes-state").first.text_content() or ""
+
+    def eventually(self, check: Callable[[], bool], within: float = 20.0) -> None:
+        end = time.monotonic() + within
+        while not check():
+            assert time.monotonic() < end, (self.state, self.page.locator(".tes-detail").first.text_content())
+            time.sleep(0.1)
+
+    def values_while_busy(self, seconds: float) -> set[str]:
+        """The values seen while the second cell runs."""
+        seen = set()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.prompts[1] == "[*]:":
+                seen.add(self.value)
+            time.sleep(0.2)
+        return seen
+
+    def output(self, cell: int) -> str:
+        return (
+            self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-OutputArea-output").inner_text()
+        )
+
+    def kernel_pid(self, lab: Jupyter, name: str) -> int:
+        return int((lab.folder / name).read_text())
+
+
+@pytest.fixture
+def opened(browser: Any, lab: Jupyter) -> Iterator[Callable[..., Any]]:
+    @contextmanager
+    def open_notebook(name: str, *cells: str) -> Iterator[Notebook]:
+        with closing(browser.new_context(viewport={"width": 1200, "height": 900})) as context:
+            page = context.new_page()
+            page.goto(lab.notebook(name, *cells))
+            yield Notebook(page)
+            page.evaluate(SHUT)
+
+    return open_notebook
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        "import time; time.sleep(9)",
+        "import time\nend = time.time() + 9\nwhile time.time() < end: sum(range(20000))",
+    ],
+    ids=["sleep", "loop"],
+)
+def test_run_all_moves_while_the_next_cell_is_busy(opened, request, busy):
+    with opened(f"busy-{request.node.callspec.id}", MAKE, busy) as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        assert notebook.prompts[1] == "[*]:"
+        assert len(notebook.values_while_busy(4)) >= 4
+        assert notebook.state == "LIVE"
+
+
+def test_reload_resumes_and_a_saved_notebook_is_small_and_holds_no_token(opened, lab):
+    with opened("reload", MAKE, "1 + 1") as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        notebook.eventually(lambda: notebook.state == "LIVE")
+        before = (lab.folder / "reload.ipynb").stat().st_mtime
+        notebook.page.evaluate(RUN, "docmanager:save")
+        notebook.eventually(lambda: (lab.folder / "reload.ipynb").stat().st_mtime > before)
+        saved = (lab.folder / "reload.ipynb").read_text()
+        assert len(saved) < 80_000
+        assert TOKEN not in saved
+        states = json.loads(saved)["metadata"].get("widgets", {})
+        assert len(json.dumps(states)) < 80_000
+        notebook.page.reload()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=30_000)
+        notebook.eventually(lambda: notebook.state == "LIVE")
+        first = notebook.value
+        notebook.eventually(lambda: notebook.value != first)
+
+
+def test_a_chart_that_nobody_sees_costs_no_message(opened):
+    filler = "print('line\\n' * 400)"
+    count = "import time\na = len(sent); time.sleep(3); b = len(sent); print('sent', b - a)"
+    with opened("hidden", MAKE, filler, count) as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        notebook.eventually(lambda: notebook.prompts[2] == "[3]:")
+        last = notebook.page.locator(".jp-Notebook .jp-Cell").nth(2)
+        last.scroll_into_view_if_needed()
+        last.locator(".cm-content").click()
+        time.sleep(1)
+        notebook.page.evaluate(RUN, "notebook:run-cell")
+        notebook.eventually(lambda: notebook.prompts[2] == "[4]:")
+        assert notebook.output(2).strip() == "sent 0"
+        notebook.page.locator(".tes-chart").scroll_into_view_if_needed()
+        first = notebook.value
+        notebook.eventually(lambda: notebook.value != first)
+        assert notebook.state == "LIVE"
+
+
+def test_stopped_is_stale_then_lost_and_a_restart_is_said_at_once(opened, lab):
+    pid = "import os; from pathlib import Path; Path('pid').write_text(str(os.getpid()))"
+    with opened("dead", MAKE, pid) as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        notebook.eventually(lambda: notebook.state == "LIVE" and notebook.prompts[1] == "[2]:")
+        kernel = int((lab.folder / "pid").read_text())
+        os.kill(kernel, signal.SIGSTOP)
+        try:
+            notebook.eventually(lambda: notebook.state == "STALE", within=6)
+            notebook.eventually(lambda: notebook.state == "LOST", within=16)
+        finally:
+            os.kill(kernel, signal.SIGCONT)
+        notebook.eventually(lambda: notebook.state == "LIVE")
+        os.kill(kernel, signal.SIGKILL)
+        notebook.eventually(lambda: notebook.state == "LOST", within=25)
+        assert "since" in (notebook.page.locator(".tes-detail").first.text_content() or "")
+
+
+def test_pictures_of_both_themes(opened, tmp_path_factory):
+    del tmp_path_factory
+    pictures = Path(os.environ.get("TES_TEST_PICTURES", "out/pictures"))
+    pictures.mkdir(parents=True, exist_ok=True)
+    with opened("themes", MAKE, "import time; time.sleep(8)") as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        grounds = []
+        for theme in ("JupyterLab Light", "JupyterLab Dark"):
+            notebook.page.evaluate(
+                "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+            )
+            notebook.page.wait_for_function(
+                "(theme) => document.body.dataset.jpThemeName === theme", arg=theme
+            )
+            time.sleep(0.8)
+            notebook.page.screenshot(path=pictures / f"{theme.lower().replace(' ', '-')}.png")
+            grounds.append(
+                notebook.page.evaluate(
+                    "getComputedStyle(document.querySelector('.tes-chart')).backgroundColor"
+                )
+            )
+        assert grounds[0] != grounds[1]
