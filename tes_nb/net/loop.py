@@ -21,6 +21,10 @@ _KEPT_ERRORS = 100
 _STOP_S = 2.0
 
 
+class DidNotFinish(BackgroundError, TimeoutError):
+    """A call on the background thread took longer than its caller wanted to wait."""
+
+
 class Background:
     """A daemon thread that runs an event loop. Use `background()`: a process has one."""
 
@@ -48,7 +52,7 @@ class Background:
         """Run `coro` there and wait for its result; what it raises is raised here.
 
         Works from any thread, also from one whose own event loop is running. `timeout` is in seconds, `None`
-        = no end; after it the coroutine is cancelled and `BackgroundError` raised. An interrupt cancels, too.
+        = no end; after it the coroutine is cancelled and `DidNotFinish` raised. An interrupt cancels it too.
         """
         if threading.current_thread() is self._thread:
             coro.close()
@@ -65,7 +69,7 @@ class Background:
             if future.done():  # the coroutine itself raised a TimeoutError
                 raise
             future.cancel()
-            raise BackgroundError(
+            raise DidNotFinish(
                 f"{name} did not finish within {timeout:g} s in the background and was cancelled; try again."
             ) from None
         except BaseException:

@@ -1,0 +1,247 @@
+"""Talking to the collector: requests with answers, and reports that wait while there is no connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, ConnectionFailed
+from tes_nb.model import Opcode
+from tes_nb.net.local import LOCAL, LocalConnection
+from tes_nb.net.logs import note
+from tes_nb.net.transport import Closed, Link
+from tes_nb.wire.profile import Profile
+from tes_nb.wire.state import ReaderState
+
+MOST_BYTES = 64 * 1024
+"""What a collector takes in one message."""
+KEPT_REPORTS = 1000
+_REPORT = "kernel"
+_POLICY_VIOLATION = 1008
+_LAST_WORDS_S = 0.5
+
+
+class ControlClient:
+    """One connection to `/ws/control`. Everything but the constructor belongs on the loop of `start()`."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        on_state: Callable[[ReaderState], None] | None = None,
+        profile: Profile = LOCAL,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into the first message, never into a URL."""
+        self._token = token
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._reports: deque[Mapping[str, Any]] = deque(maxlen=KEPT_REPORTS)
+        self._unanswered: set[int] = set()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._link: Link | None = None
+        self._ready = asyncio.Event()
+        self.dropped = 0
+        """Reports that were lost: too many waited, or the connection ended before they were answered."""
+        self._connection = LocalConnection(
+            "control", lambda: url, self._serve, on_state=on_state, profile=profile, dice=dice
+        )
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"<ControlClient {self.state}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent at once."""
+        return self._link is not None
+
+    @property
+    def state(self) -> ReaderState:
+        """The state of the connection."""
+        return self._connection.state
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once. Raises `SessionError` when it was started or stopped before."""
+        self._connection.start()
+
+    async def stop(self) -> None:
+        """Send what is queued, if that goes quickly, and close for good. Idempotent."""
+        if self.connected:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.drain(), _LAST_WORDS_S)
+        await self._connection.stop()
+        self._fail_all("the session stopped")
+        self._ready.set()  # whoever still waits for a connection learns that there will be none
+
+    async def call(self, op: str, *, timeout_s: float = 5.0, **args: Any) -> Any:
+        """Ask the collector for `op` and return the result.
+
+        Waits for the connection if there is none. Raises `CollectorError` with the collector's sentence when it
+        refuses, and when no answer came within `timeout_s`; `AuthenticationError` for a wrong token.
+        """
+        number = next(self._ids)
+        request = _encode(number, op, args)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                link = await self._connected(op)
+                self._waiting[number] = (op, answer)
+                await link.send(request)
+                return await answer
+        except TimeoutError:
+            raise CollectorError(
+                f"The collector did not answer '{op}' within {timeout_s:g} s ({self.state}); "
+                "if it has ended, start a new session."
+            ) from None
+        except ConnectionFailed as error:
+            if isinstance(error, AuthenticationError):
+                raise
+            raise CollectorError(f"'{op}' could not be sent to the collector: {error}") from error
+        finally:
+            self._waiting.pop(number, None)
+
+    def report(self, args: Mapping[str, Any]) -> None:
+        """Tell the collector something that only the kernel knows; nobody waits for the answer.
+
+        While there is no connection reports queue up, the oldest give way, and a mere heartbeat is left out,
+        since it is only true now. Raises `ArgumentError` for what does not fit into one message.
+        """
+        _encode(0, _REPORT, args)
+        if self._link is None and set(args) == {"heartbeat"}:
+            return
+        if len(self._reports) == KEPT_REPORTS:
+            self.dropped += 1
+        self._reports.append(dict(args))
+        self._idle.clear()
+        self._news.set()
+
+    async def drain(self) -> None:
+        """Wait until every report was answered."""
+        await self._idle.wait()
+
+    async def _connected(self, op: str) -> Link:
+        """Wait for a connection, unless there will be none."""
+        while self._link is None:
+            state = self.state
+            if state.word == "FAILED":
+                raise AuthenticationError(f"The collector refuses this session: {state.reason}.")
+            if state.word == "CLOSED":
+                raise CollectorError(f"'{op}' cannot be asked any more: the session is stopped.")
+            await self._ready.wait()
+        return self._link
+
+    # The connection ---------------------------------------------------------------------------------------
+
+    async def _serve(self, link: Link) -> Closed:
+        with contextlib.suppress(ConnectionFailed):  # `receive` tells how it ended
+            await link.send(msgspec.json.encode({"type": "auth", "token": self._token}))
+        self._link = link
+        self._ready.set()
+        sender = asyncio.create_task(self._send_reports(link), name="reports to the collector")
+        closed = Closed(1006, "the connection was given up")
+        try:
+            closed = await link.receive(self._take)
+        finally:
+            self._link = None
+            self._ready.clear()
+            self._lose(closed)
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionFailed):
+                await sender
+        return closed
+
+    async def _send_reports(self, link: Link) -> None:
+        while True:
+            while self._reports:
+                number = next(self._ids)
+                request = _encode(number, _REPORT, self._reports.popleft())
+                self._unanswered.add(number)
+                await link.send(request)
+            self._news.clear()
+            await self._news.wait()
+
+    def _take(self, _opcode: Opcode, text: bytes) -> None:
+        try:
+            answer = _decode(text)
+        except msgspec.MsgspecError:
+            note(logging.WARNING, "control: the collector's answer is not understood")
+            return
+        if answer.id in self._unanswered:
+            self._unanswered.discard(answer.id)
+            if not answer.ok:
+                note(logging.WARNING, f"control: a report was refused: {answer.error}")
+            self._look_idle()
+        elif answer.id in self._waiting:
+            op, future = self._waiting[answer.id]
+            if not future.done():
+                _settle(future, op, answer)
+
+    def _look_idle(self) -> None:
+        if not self._reports and not self._unanswered:
+            self._idle.set()
+
+    def _lose(self, closed: Closed) -> None:
+        self.dropped += len(self._unanswered)
+        self._unanswered.clear()
+        self._look_idle()
+        if closed.code == _POLICY_VIOLATION:
+            error: Exception = AuthenticationError(f"The collector refuses this session: {closed.sentence}.")
+            self._fail_with(lambda _op: error)
+        else:
+            self._fail_all(closed.sentence)
+
+    def _fail_all(self, why: str) -> None:
+        self._fail_with(
+            lambda op: CollectorError(
+                f"The connection to the collector ended while '{op}' was under way ({why}); "
+                "it may or may not have been done."
+            )
+        )
+
+    def _fail_with(self, error: Callable[[str], Exception]) -> None:
+        for op, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error(op))
+
+
+class _Answer(msgspec.Struct):
+    id: int | None = None
+    ok: bool = False
+    result: Any = None
+    error: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def _encode(number: int, op: str, args: Mapping[str, Any]) -> bytes:
+    try:
+        request = msgspec.json.encode({"id": number, "op": op, "args": args})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(f"The arguments of '{op}' cannot be sent as JSON: {error}.") from error
+    if len(request) > MOST_BYTES:
+        raise ArgumentError(
+            f"'{op}' with {len(request)} bytes is too long: at most {MOST_BYTES} can be sent."
+        )
+    return request
+
+
+def _settle(future: asyncio.Future[Any], op: str, answer: _Answer) -> None:
+    if answer.ok:
+        future.set_result(answer.result)
+    else:
+        future.set_exception(
+            CollectorError(answer.error or f"The collector refused '{op}' without a reason.")
+        )

@@ -1,0 +1,142 @@
+"""Reading the collector's relay: every record once, in order, also across reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Message, Opcode
+from tes_nb.net.local import LOCAL, TOKEN_HEADER, LocalConnection
+from tes_nb.net.logs import note
+from tes_nb.net.transport import Closed, Link
+from tes_nb.wire.events import Gap, StateChange, decode_event
+from tes_nb.wire.profile import Profile
+from tes_nb.wire.relay import unpack
+from tes_nb.wire.state import ReaderState
+
+OVERFLOW = "relay overflow"
+"""The cause by which a collector says that it dropped records which this reader never got."""
+
+
+class RelayReader:
+    """Hands each record of one source to `on_message`, in the loop in which it was started."""
+
+    def __init__(
+        self,
+        url: str,
+        source: str,
+        *,
+        token: str | None,
+        on_message: Callable[[Message], object],
+        on_state: Callable[[ReaderState], None] | None = None,
+        after: int = 0,
+        profile: Profile = LOCAL,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """`url` is the source's relay (`ws://127.0.0.1:3002/ws/relay/status`).
+
+        Records after number `after` are wanted; 0 = all that the collector still has.
+        """
+        self.source = source
+        self._on_message = on_message
+        self._last = after
+        self._fresh = True
+        self._ahead: set[int] = set()
+        self.lost = 0
+        """Records that the collector had dropped before this reader could get them."""
+        self.undecoded = 0
+        """Records that are no records: a collector of another version."""
+        self._connection = LocalConnection(
+            f"relay of {source}",
+            lambda: f"{url}?after={self._last}",
+            self._serve,
+            headers=None if token is None else {TOKEN_HEADER: token},
+            on_state=on_state,
+            profile=profile,
+            dice=dice,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether records can come."""
+        return self._connection.connected
+
+    @property
+    def state(self) -> ReaderState:
+        """The state of the connection to the collector; the upstream's own state comes as an event."""
+        return self._connection.state
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest record received."""
+        return self._last
+
+    async def start(self) -> None:
+        """Begin; returns at once. Raises `SessionError` when it was started or stopped before."""
+        self._connection.start()
+
+    async def stop(self) -> None:
+        """Close for good. Idempotent."""
+        await self._connection.stop()
+
+    async def _serve(self, link: Link) -> Closed:
+        self._fresh = True
+        return await link.receive(self._take)
+
+    def _take(self, _opcode: Opcode, record: bytes) -> None:
+        try:
+            message = unpack(self.source, record)
+        except DecodeError as error:
+            self.undecoded += 1
+            note(logging.WARNING, f"relay of {self.source}: {error}", source=self.source)
+            return
+        if message.opcode == Opcode.EVENT and not self._is_next_event(message):
+            return
+        if self._is_new(message):
+            self._hand_on(message)
+
+    def _is_new(self, message: Message) -> bool:
+        """Whether the record was not received before; takes note of its number."""
+        fresh, self._fresh = self._fresh, False
+        if message.seq <= self._last:
+            # The first record of a connection never lies behind what was asked for, unless the collector itself
+            # began anew and counts from 1 again.
+            if not fresh:
+                return False
+            self._ahead.clear()
+        self._last = message.seq
+        if message.seq in self._ahead:
+            self._ahead.discard(message.seq)
+            return False
+        return True
+
+    def _is_next_event(self, message: Message) -> bool:
+        """Look into an event; return whether it is to be taken in its place.
+
+        After an overflow a collector repeats the newest state, out of its place: that one is handed on at once.
+        """
+        try:
+            event = decode_event(message.payload)
+        except DecodeError:
+            return True  # kept raw like any other message
+        if isinstance(event, Gap) and event.cause.startswith(OVERFLOW):
+            self.lost += event.missing or 0
+            self._ahead = {seq for seq in self._ahead if seq > message.seq}
+        elif isinstance(event, StateChange) and message.seq > self._last + 1:
+            if message.seq not in self._ahead:
+                self._ahead.add(message.seq)
+                self._hand_on(message)
+            return False
+        return True
+
+    def _hand_on(self, message: Message) -> None:
+        try:
+            self._on_message(message)
+        except Exception as error:  # noqa: BLE001 - what a feed does must not end its relay
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler(
+                {"message": f"taking a message of '{self.source}' failed", "exception": error}
+            )
