@@ -88,6 +88,8 @@ def test_no_stream_is_named_where_streams_are_only_carried(path: Path):
     from tes_nb.streams import NAMES
 
     ambiguous = {"status", "kernel"}  # also plain words: an HTTP status, the notebook's kernel
+    if path.name == "endpoints.py":
+        ambiguous.add("workers")  # one of TES's two ports, as in model.Endpoint
     texts = [
         node.value
         for node in ast.walk(ast.parse(path.read_text()))
