@@ -1,0 +1,109 @@
+"""Read message rows in small bites, each a transaction of its own, so that a reader never holds a recorder back."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tes_nb.model import Message
+from tes_nb.store.session_batch import checksum
+from tes_nb.store.session_schema import message_table
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+ROWS = 2048
+BYTES = 4 * 2**20
+"""The most of one bite, whichever comes first."""
+
+_COLUMNS = "id, conn, seq, t_wall_ns, t_mono_ns, direction, opcode, flags, crc, payload"
+Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Which rows of a source."""
+
+    first_id: int = LOWEST
+    last_id: int = HIGHEST
+    start_ns: int = LOWEST
+    """Unix ns, inclusive."""
+    end_ns: int = HIGHEST
+    """Unix ns, exclusive."""
+    conn: int | None = None
+    """`None` = every connection."""
+
+    def where(self) -> tuple[str, tuple[int, ...]]:
+        """Return the condition and its values."""
+        text, values = "id <= ?", [self.last_id]
+        if (self.start_ns, self.end_ns) != (LOWEST, HIGHEST):
+            text += " AND t_wall_ns >= ? AND t_wall_ns < ?"
+            values += [self.start_ns, self.end_ns]
+        if self.conn is not None:
+            text += " AND conn = ?"
+            values.append(self.conn)
+        return text, tuple(values)
+
+
+def bites_by_id(
+    connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want
+) -> Iterator[list[Row]]:
+    """Yield the rows in the order of their ids, which is the order of their arrival."""
+    where, values = want.where()
+    query = (
+        f"SELECT {_COLUMNS} FROM {message_table(source_id)} WHERE id > ? AND {where} "  # noqa: S608 - names are ours
+        f"ORDER BY id LIMIT {ROWS}"
+    )
+    after = max(want.first_id, LOWEST + 1) - 1
+    while True:
+        with guard:
+            rows = _take(connection.execute(query, (after, *values)))
+        if not rows:
+            return
+        yield rows
+        after = rows[-1][0]
+
+
+def bites_by_time(
+    connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want, after: tuple[int, int]
+) -> Iterator[list[Row]]:
+    """Yield the rows in monotonic order where that is not the order of arrival; `after` is (ns, id)."""
+    where, values = want.where()
+    query = (
+        f"SELECT {_COLUMNS} FROM {message_table(source_id)} "  # noqa: S608 - names are ours
+        f"WHERE (t_mono_ns, id) > (?, ?) AND id >= ? AND {where} ORDER BY t_mono_ns, id"
+    )
+    with guard:
+        cursor = connection.execute(query, (*after, want.first_id, *values))
+        rows = _take(cursor, close=False)
+    while rows:
+        yield rows
+        with guard:
+            rows = _take(cursor, close=False)
+
+
+def _take(cursor: sqlite3.Cursor, *, close: bool = True) -> list[Row]:
+    rows: list[Row] = []
+    size = 0
+    for row in cursor:
+        rows.append(row)
+        size += len(row[-1])
+        if size >= BYTES or len(rows) >= ROWS:
+            break
+    if close:
+        cursor.close()
+    return rows
+
+
+def to_message(source: str, source_id: int, row: Row) -> Message | None:
+    """Return the message of a row; `None` = its checksum does not fit: some of its bytes have changed."""
+    number, conn, seq, wall, mono, direction, opcode, flags, crc, payload = row
+    message = Message(source, direction, opcode, payload, wall, mono, conn, seq, flags)
+    try:
+        intact = checksum(number, source_id, message) == crc
+    except Exception:  # noqa: BLE001 - numbers out of range, a payload that is no bytes: damage of any kind
+        intact = False
+    return message if intact else None

@@ -1,0 +1,153 @@
+"""One writer a file: a lock that the operating system drops when its process dies, however it dies.
+
+The lock lies in a file beside the session (`friday.tes.lock`, which holds the owner's pid), never on the session
+itself: closing any other handle of a file drops all POSIX locks a process holds on it, SQLite's own included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+
+from tes_nb.errors import SessionError
+
+_held: dict[Path, int] = {}
+"""Sessions this very process writes → the lock's descriptor. POSIX locks do not exclude their own process."""
+_guard = threading.Lock()
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
+
+class WriterLock:
+    """Held from construction to `release`. Raises `SessionError`, naming the owner, when another holds it."""
+
+    def __init__(self, session: Path) -> None:
+        self.session = _real(session)
+        self._pid = os.getpid()
+        with _guard:
+            if self.session in _held:
+                raise _refused(session, os.getpid())
+            _held[self.session] = self._acquire(session)
+
+    def _acquire(self, session: Path) -> int:
+        path = lock_path(self.session)
+        while True:
+            descriptor = _open(path, session)
+            try:
+                _lock(descriptor)
+            except OSError as error:
+                owner = _read_pid(descriptor)
+                os.close(descriptor)
+                raise _not_locked(session, owner, error) from None
+            if _same_file(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+                return descriptor
+            os.close(descriptor)  # the former owner removed it between our open and our lock
+
+    def renew(self) -> None:
+        """Lock again where the lock's own file was removed with its folder. Raises `SessionError` as at first."""
+        with _guard:
+            descriptor = _held[self.session]
+            if not _same_file(descriptor, lock_path(self.session)):
+                _held[self.session] = self._acquire(self.session)
+                os.close(descriptor)
+
+    def release(self) -> None:
+        """Give the file free. Does nothing the second time, and nothing in a forked child."""
+        if os.getpid() != self._pid:
+            return
+        with _guard:
+            descriptor = _held.pop(self.session, None)
+            if descriptor is not None:
+                if _same_file(descriptor, lock_path(self.session)):
+                    lock_path(self.session).unlink(missing_ok=True)
+                os.close(descriptor)
+
+
+def owner_of(session: Path) -> int | None:
+    """Return the pid of the process that writes this session, or `None` when nobody does.
+
+    0 = somebody does, but does not say who.
+    """
+    real = _real(session)
+    with _guard:
+        if real in _held:
+            return os.getpid()
+        try:
+            descriptor = os.open(lock_path(real), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return _read_pid(descriptor) or 0
+        else:
+            return None
+        finally:
+            os.close(descriptor)
+
+
+def lock_path(session: Path) -> Path:
+    """Return where the lock of a session lies."""
+    return session.with_name(session.name + ".lock")
+
+
+def _real(session: Path) -> Path:
+    return session.resolve()
+
+
+def _open(path: Path, session: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SessionError(
+            f"{session.name} cannot be recorded in {session.parent} ({error.strerror}): "
+            "choose a folder that you may write to."
+        ) from error
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; a few tries, because `owner_of` in another process holds it for an instant."""
+    for last in (False, False, True):
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if last or error.errno not in _TAKEN:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
+def _read_pid(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 20, 0).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _not_locked(session: Path, owner: int | None, error: OSError) -> SessionError:
+    if error.errno in _TAKEN:
+        return _refused(session, owner)
+    return SessionError(
+        f"{session.name} cannot be locked ({error.strerror}): the file system of its folder has no locks. "
+        "Record into a folder on a local disk."
+    )
+
+
+def _refused(session: Path, owner: int | None) -> SessionError:
+    who = f"process {owner}" if owner else "another process"
+    if owner == os.getpid():
+        who = f"this process (pid {owner})"
+    return SessionError(
+        f"{session.name} is being recorded by {who} already: stop that recording, or choose another name."
+    )
