@@ -13,7 +13,18 @@ from tes_nb.simulate.frames import Frame
 from tes_nb.simulate.junk import members
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.records import Instant
-from tes_nb.simulate.words import FOOTBALL_SCORES, Body, Change, GamePrice, GameScore, Move, Price, Score
+from tes_nb.simulate.words import (
+    FOOTBALL_ODDS,
+    FOOTBALL_SCORES,
+    TICKS,
+    Body,
+    Change,
+    GamePrice,
+    GameScore,
+    Move,
+    Price,
+    Score,
+)
 
 
 class Composer:
@@ -47,7 +58,7 @@ class Composer:
         sister = channel == FOOTBALL_SCORES and (sister or self._options.sister_site)
         lines = [_record(body, told, sister=sister) for body in bodies]
         xml = frames.document(channel, lines, number, refresh)
-        return frames.wrapped(channel, xml, number, self._shape())
+        return frames.wrapped(channel, xml, number, self._shape(channel))
 
     def encode(self, text: str, *, in_members: bool = False) -> Frame:
         """Return the message as it travels; `in_members` = as 1,000 gzip members."""
@@ -64,10 +75,13 @@ class Composer:
             records.tick(move, round((told.wall_s - lag) * 1000))
             for move, lag in zip(bodies, lags, strict=True)
         ]
-        return frames.ticks_document(ticks, number, self._shape(), self._rng)
+        return frames.ticks_document(ticks, number, self._shape(TICKS), self._rng)
 
-    def _shape(self) -> str:
-        return self._pick(self._options.shape, frames.SHAPES)
+    def _shape(self, channel: str) -> str:
+        """Draw a shape; the odds of another company than 8 need one that names the channel."""
+        shape = self._pick(self._options.shape, frames.SHAPES)
+        bare = shape in {"xml", "json"} and channel.startswith("ch_goal")
+        return "envelope" if bare and channel != FOOTBALL_ODDS.format(company=8) else shape
 
     def _pick(self, chosen: str, among: Sequence[str]) -> str:
         return among[self._rng.randrange(len(among))] if chosen == "mixed" else chosen

@@ -36,6 +36,8 @@ GOALS = (1.5, 1.2)
 PER_MATCH = {"yellow": 3.6, "red": 0.2, "corner": 10.0}
 DRIFT_EVERY_S = 6.0
 STEAM_EVERY_S = 900.0
+TOLD_AGAIN_EVERY_S = 20.0
+"""A match in play is told of so often though nothing happened, as on the real feed."""
 MOST_GOALS = 10
 """More goals than that in the time left are as good as impossible."""
 
@@ -75,7 +77,7 @@ class Football:
         self._state, self._half_at = state, self.now
         yield self._score()
         stoppage = self._rng.uniform(30, 300)
-        yield from self._until(self.now + HALF_S + stoppage, ("goal", *PER_MATCH, "drift", "steam"))
+        yield from self._until(self.now + HALF_S + stoppage, ("goal", *PER_MATCH, "drift", "steam", "again"))
 
     def _until(self, end: float, kinds: tuple[str, ...]) -> Iterator[Change]:
         """Let the given kinds of things happen, each a Poisson process, until `end`."""
@@ -83,6 +85,7 @@ class Football:
             "goal": self._goal,
             "drift": self._drift,
             "steam": self._steam,
+            "again": lambda: iter((self._score(),)),
         }
         rates = [self._rate(kind) for kind in kinds]
         while (after := self._rng.expovariate(sum(rates))) < end - self.now:
@@ -93,10 +96,9 @@ class Football:
 
     def _rate(self, kind: str) -> float:
         """Events of that kind per simulated second."""
-        if kind == "drift":
-            return 1 / DRIFT_EVERY_S
-        if kind == "steam":
-            return 1 / STEAM_EVERY_S
+        every = {"drift": DRIFT_EVERY_S, "steam": STEAM_EVERY_S, "again": TOLD_AGAIN_EVERY_S}.get(kind)
+        if every is not None:
+            return 1 / every
         return (sum(self._strength) if kind == "goal" else PER_MATCH[kind]) / MATCH_S
 
     def _goal(self) -> Iterator[Change]:

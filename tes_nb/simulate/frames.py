@@ -123,7 +123,7 @@ def deflate(data: bytes, compression: str) -> bytes:
 def websocket_frame(frame: Frame) -> bytes:
     """Return the bytes on the wire: one unfragmented, unmasked WebSocket frame, as a server sends it."""
     opcode, size = (1 if frame.text else 2), len(frame.payload)
-    if size < 126:  # noqa: PLR2004 - the lengths of RFC 6455
+    if size < 126:
         head = bytes((0x80 | opcode, size))
     elif size < 1 << 16:
         head = bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big")

@@ -62,7 +62,7 @@ class Options:
         for name in ("rate", "token_life_s", "keepalive_s", "send_buffer", "ledger_limit"):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("matches", "games"):
-            self._check(name, 0 <= getattr(self, name) <= 1000, "between 0 and 1000")  # noqa: PLR2004 - the bound is the sentence
+            self._check(name, 0 <= getattr(self, name) <= 1000, "between 0 and 1000")
 
     def _check(self, name: str, fine: bool, rule: str) -> None:
         if not fine:

@@ -129,7 +129,7 @@ class Pace:
         self._paid += 1
         now = asyncio.get_running_loop().time()
         ahead = self._paid / self._rate - (now - self._since)
-        if ahead > 0.002:  # noqa: PLR2004 - shorter sleeps are not kept
+        if ahead > 0.002:
             await asyncio.sleep(ahead)
         elif self.total % CHECK_EVERY == 0:
             await asyncio.sleep(0)

@@ -55,7 +55,7 @@ class Ticks:
 
     def _move(self, kind: tuple[str, int], share: float) -> Iterator[Change]:
         old = round(self._prices[kind], 3)
-        if not 1.05 < old * (1 + share) < 20:  # noqa: PLR2004 - nobody quotes beyond
+        if not 1.05 < old * (1 + share) < 20:
             share = -share
         new = round(old * (1 + share), 3)
         self._prices[kind] = new

@@ -15,7 +15,7 @@ FOOTBALL_SCORES = "change_xml"
 FOOTBALL_ODDS = "ch_goal{company}_xml"
 BASKETBALL_SCORES = "nba_change_xml"
 BASKETBALL_ODDS = "ch_nbaGoal8_xml"
-TICKS = "tes_ticks"
+TICKS = "tes_ticks_xml"
 """TES's own ticks have no channel on NowGoal; the stand-in gives them this one."""
 
 NOT_STARTED, FIRST_HALF, HALF_TIME, SECOND_HALF, FINISHED = 0, 1, 2, 3, -1

@@ -1,0 +1,131 @@
+import itertools
+
+import pytest
+
+from tes_nb.errors import DecodeError, TesError
+from tes_nb.model import Kind, Message
+from tes_nb.simulate import FAULTS, Fault, parse_fault
+from tes_nb.simulate.chance import chance
+from tes_nb.simulate.faults import Board, check
+from tes_nb.simulate.junk import BUILDERS, SAMPLE, bomb, junk, members
+from tes_nb.simulate.plan import CHOICES, plan
+from tes_nb.streams.nowgoal import STREAM
+from tes_nb.wire.inflate import inflate
+
+
+def test_a_fault_in_words():
+    assert parse_fault("reset") == Fault("reset")
+    assert parse_fault("handshake:status=429,retry_after=30") == Fault(
+        "handshake", status=429, retry_after=30.0
+    )
+    assert parse_fault("random:every=0.5") == Fault("random", every=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("earthquake", "There is no fault 'earthquake'"),
+        ("reset:times", "where key=value belongs"),
+        ("reset:times=x", "This is no fault"),
+        ("reset:times=0", "This is no fault"),
+        ("reset:colour=red", "This is no fault"),
+        ("close:code=1006", "No server can send the close code 1006"),
+        ("close:code=2000", "No server can send the close code 2000"),
+    ],
+)
+def test_what_is_no_fault_is_refused_with_a_sentence(text, said):
+    with pytest.raises(TesError, match=said):
+        parse_fault(text)
+
+
+@pytest.mark.parametrize("item", [None, 3, "reset", [], {}, {"fault": 3}])
+def test_json_that_is_no_fault_is_refused(item):
+    with pytest.raises(TesError):
+        check(item)
+
+
+def test_a_fault_strikes_once_unless_told_otherwise():
+    board = Board([Fault("token_dashes"), Fault("handshake", times=2)], now=0)
+    assert board.take("token_dashes", 1)
+    assert board.take("token_dashes", 1) is None
+    assert [bool(board.take("handshake", 1)) for _ in range(3)] == [True, True, False]
+    assert board.strikes == {"token_dashes": 1, "handshake": 2}
+
+
+def test_a_state_lasts_until_cleared_or_its_seconds_are_over():
+    board = Board([Fault("refuse_second"), Fault("only_ok", seconds=5)], now=10)
+    assert board.peek("only_ok", 14.9)
+    assert board.peek("only_ok", 15) is None
+    assert all(board.take("refuse_second", at) for at in range(20, 30))
+    board.clear()
+    assert board.active(30) == []
+
+
+def test_seconds_let_a_fault_strike_any_number_of_times():
+    board = Board([Fault("token_html", seconds=5)], now=0)
+    assert all(board.take_any("token", at) for at in (0, 1, 4.9))
+    assert board.take_any("token", 5) is None
+
+
+def test_seconds_of_a_hang_are_its_length():
+    board = Board([Fault("token_hang", seconds=5)], now=0)
+    assert board.take("token_hang", 100).seconds == 5
+    assert board.take("token_hang", 100) is None
+
+
+def test_every_place_of_faults_is_known():
+    assert {place for place, _ in FAULTS.values()} == {"token", "handshake", "connection", "message", "plan"}
+    assert set(BUILDERS) <= {name for name, (place, _) in FAULTS.items() if place == "message"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("half_frame", {"truncated"}),
+        ("twice_deflated", {"twice compressed"}),
+        ("trailing_junk", {"trailing bytes"}),
+        ("bad_crc", {"corrupt"}),
+        ("preset_dictionary", {"preset dictionary"}),
+        ("random_bytes", {"not text", "corrupt", "truncated"}),
+    ],
+)
+def test_junk_is_what_it_is_called(name, reasons):
+    for seed in range(20):
+        frame = junk(Fault(name), chance(seed))
+        with pytest.raises(DecodeError) as caught:
+            inflate(frame.payload)
+        assert caught.value.reason in reasons
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_no_junk_decodes(name):
+    frame = junk(Fault(name, size=2 << 20 if name == "bomb" else None), chance(1))
+    decoded = STREAM.decode(Message("nowgoal", 0, 1 if frame.text else 2, frame.payload, 0, 0, 1, 1))
+    assert decoded.kind is Kind.UNDECODED
+    assert len(decoded.notes) == 1
+
+
+@pytest.mark.parametrize("form", ["zlib", "gzip", "raw"])
+def test_a_bomb_is_small_and_refused(form):
+    packed = bomb(64 << 20, form)
+    assert len(packed) < 1 << 17
+    with pytest.raises(DecodeError) as caught:
+        inflate(packed)
+    assert caught.value.reason == "too large"
+
+
+def test_gzip_members_hold_the_whole_message():
+    packed = members(SAMPLE.encode())
+    assert packed.count(b"\x1f\x8b\x08") == 1000
+    assert inflate(packed) == SAMPLE.encode()
+
+
+def test_the_plan_is_the_same_for_a_seed_and_keeps_its_mean():
+    first = list(itertools.islice(plan(3, every=2.0), 2000))
+    assert first == list(itertools.islice(plan(3, every=2.0), 2000))
+    assert first != list(itertools.islice(plan(4, every=2.0), 2000))
+    waits = [wait for wait, _ in first]
+    assert min(waits) >= 0.2
+    assert 1.8 < sum(waits) / len(waits) < 2.3
+    assert {fault.fault for _, fault in first} == {fault.fault for _, fault in CHOICES}
+    assert {fault.fault for _, fault in CHOICES} <= set(FAULTS)
