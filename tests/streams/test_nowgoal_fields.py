@@ -1,0 +1,104 @@
+"""Fields: read once, remembered, bounded, and never guessed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tes_nb.streams.nowgoal_fields import (
+    HONG_KONG,
+    INSTANTS,
+    INTEGERS,
+    LINES,
+    NAN,
+    PRICES,
+    STATE,
+    Lenient,
+    Memory,
+    UnreadableError,
+    shown,
+    unix_ns,
+)
+from tests.support.nowgoal_corpus import ns
+
+
+def test_a_text_is_read_once():
+    read = []
+    memory = Memory("a word", lambda text: read.append(text) or text.upper(), empty="")
+    assert [memory["a"], memory["a"], memory[""]] == ["A", "A", ""]
+    assert read == ["a"]
+
+
+def test_what_cannot_be_read_is_not_remembered():
+    for _ in range(2):
+        with pytest.raises(UnreadableError):
+            INTEGERS["x"]
+    assert "x" not in INTEGERS.known
+
+
+def test_a_memory_is_bounded_in_number_and_length():
+    memory = Memory("a number", int, empty=None, longest=8)
+    for number in range(30_000):
+        assert memory[str(number)] == number
+    assert len(memory.known) == 20_000
+    with pytest.raises(UnreadableError):
+        memory["123456789"]
+
+
+def test_lenient_reading_reports_and_keeps_what_can_be_kept():
+    reported = []
+    lenient = Lenient(STATE, lambda reason, what: reported.append((reason, what)))
+    assert lenient["1"] == (1, "first half")
+    assert lenient["77"] == (77, None)
+    assert lenient["x"] == (None, None)
+    assert lenient[""] == (None, None)
+    assert reported == [
+        ("unknown state", "'77' is not a known state"),
+        ("unreadable field", "'x' is not a known state"),
+    ]
+
+
+@given(st.integers(-999_999_999_999_999, 999_999_999_999_999))
+def test_integers_read_back(number):
+    assert INTEGERS[str(number)] == number
+
+
+@given(st.decimals(0, 10_000, places=2))
+def test_prices_read_back(price):
+    assert PRICES[f"{price:.2f}"] == float(price)
+    assert HONG_KONG[f"{price:.2f}"] == float(price + 1)
+    assert LINES[f"-{price:.2f}"] == -float(price)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_finite_value_or_unreadable(text):
+    for memory in (INTEGERS, PRICES, HONG_KONG, LINES, INSTANTS):
+        try:
+            value = memory[text]
+        except UnreadableError:
+            continue
+        assert value is memory.empty if not text else math.isfinite(value)
+
+
+def test_the_absent_number_is_one_object():
+    assert PRICES[""] is LINES[""] is HONG_KONG[""] is NAN
+
+
+def test_times_are_utc_nanoseconds():
+    assert INSTANTS["2020-01-09 06:16:06"] == ns(2020, 1, 9, 6, 16, 6)
+    assert unix_ns(1970, 1, 1) == 0
+    assert unix_ns(2020, 2, 29, 1) == ns(2020, 2, 29, 1)
+    for bad in ((2021, 2, 29), (2020, 1, 1, 24), (2300, 1, 1), (1600, 1, 1), (0, 1, 1)):
+        with pytest.raises(UnreadableError):
+            unix_ns(*bad)
+
+
+def test_untrusted_text_is_shown_quoted_and_short():
+    assert shown("a\n\x1b[31m<b>\u202e") == r"'a\n\x1b[31m<b>\u202e'"
+    assert len(shown("x" * 10**6)) < 50
+    assert shown(7) == "7"
+    assert shown(None) == "None"
+    assert shown([[]] * 10**6) == "a list"

@@ -1,0 +1,180 @@
+"""Odds: markets, prices, lines, companies, and rows that stop early."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tes_nb.streams.nowgoal import COMPANIES, decode
+from tests.support.nowgoal_corpus import GAME_ODDS, ODDS, SHORT_ODDS, faults, message, odds_xml, read, rows
+
+HANDICAP = {
+    "channel": "ch_goal8_xml",
+    "match_id": "3018359",
+    "company_id": "8",
+    "company": "Bet365",
+    "market": "asian_handicap",
+    "odds_id": "17535243",
+    "line": 0.0,
+    "line_raw": "0",
+    "home": 2.2,
+    "away": 1.63,
+    "home_raw": "1.20",
+    "away_raw": "0.63",
+    "price_format": "hong_kong",
+}
+THREE_WAY = {
+    "channel": "ch_goal8_xml",
+    "match_id": "3018359",
+    "company_id": "8",
+    "company": "Bet365",
+    "market": "1x2",
+    "odds_id": "156460524",
+    "home": 3.03,
+    "draw": 3.24,
+    "away": 2.21,
+    "home_raw": "3.03",
+    "draw_raw": "3.24",
+    "away_raw": "2.21",
+    "price_format": "decimal",
+}
+OVER_UNDER = {
+    "channel": "ch_goal8_xml",
+    "match_id": "3018359",
+    "company_id": "8",
+    "company": "Bet365",
+    "market": "over_under",
+    "odds_id": "20216243",
+    "line": 2.25,
+    "line_raw": "2.25",
+    "over": 1.83,
+    "under": 1.9,
+    "over_raw": "0.83",
+    "under_raw": "0.90",
+    "price_format": "hong_kong",
+}
+
+
+def whatever(record):
+    return rows("odds", decode(message(odds_xml(record))))
+
+
+def test_the_real_record_has_three_markets():
+    assert read("odds", odds_xml(ODDS)) == [HANDICAP, THREE_WAY, OVER_UNDER]
+
+
+def test_the_real_short_record_stops_after_two():
+    first, second = read("odds", odds_xml(SHORT_ODDS))
+    assert (first["line"], first["line_raw"], first["home"], first["away"]) == (-0.5, "-0.5", 1.91, 1.89)
+    assert (second["home"], second["draw"], second["away"]) == (1.63, 4.41, 5.28)
+
+
+@pytest.mark.parametrize(("count", "markets"), [(5, 1), (9, 2), (13, 3), (14, 3), (24, 3)])
+def test_rows_may_stop_after_any_market(count, markets):
+    fields = ODDS.split(",")[:count]
+    expected = [HANDICAP, THREE_WAY, OVER_UNDER][:markets]
+    assert read("odds", odds_xml(",".join(fields))) == expected
+    if count < 24:
+        assert read("odds", odds_xml(",".join([*fields, ""]))) == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 8, 10, 11, 12])
+def test_rows_that_stop_within_a_market_keep_what_is_there(count):
+    record = ",".join(ODDS.split(",")[:count])
+    assert faults(odds_xml(record)) == ["too few fields"]
+    for row, full in zip(whatever(record), (HANDICAP, THREE_WAY, OVER_UNDER), strict=False):
+        assert row.items() <= full.items()
+    assert len(whatever(record)) == (count + 2) // 4
+
+
+def test_several_rows_may_share_a_match_element():
+    text = f"<c><match><m>{ODDS}</m><m>{SHORT_ODDS}</m></match><match><m>{SHORT_ODDS}</m></match></c>"
+    assert len(read("odds", text)) == 3 + 2 + 2
+
+
+def test_a_market_that_is_empty_is_not_offered():
+    assert read("odds", odds_xml("3018359,,,,,156460524,3.03,3.24,2.21,,,,")) == [THREE_WAY]
+    assert read("odds", odds_xml("3018359,,,,,,,,,,,,")) == []
+
+
+def test_hong_kong_prices_become_decimal_exactly():
+    for cents in range(300):
+        text = f"{cents / 100:.2f}"
+        (row,) = read("odds", odds_xml(f"1,9999999,0,{text},{text}"))
+        assert row["home"] == row["away"] == float(f"{1 + cents / 100:.2f}")
+        assert row["home_raw"] == text
+
+
+def test_unreadable_prices_are_absent_and_kept_as_sent():
+    record = ODDS.replace("1.20", "1.2O").replace("3.24", "-3.24")
+    assert faults(odds_xml(record)) == ["unreadable field"] * 2
+    handicap, three_way, over_under = whatever(record)
+    assert handicap == {key: value for key, value in HANDICAP.items() if key != "home"} | {"home_raw": "1.2O"}
+    assert three_way == {key: value for key, value in THREE_WAY.items() if key != "draw"} | {
+        "draw_raw": "-3.24"
+    }
+    assert over_under == OVER_UNDER
+
+
+def test_a_line_keeps_its_sign_and_its_text():
+    for text, line in (("-0.25", -0.25), ("+1.5", 1.5), ("0", 0.0), ("10.75", 10.75)):
+        assert read("odds", odds_xml(f"1,9999999,{text},0.9,0.9"))[0]["line"] == line
+    assert faults(odds_xml("1,9999999,0.5/1,0.9,0.9")) == ["unreadable field"]
+    (row,) = whatever("1,9999999,0.5/1,0.9,0.9")
+    assert row["line_raw"] == "0.5/1"
+    assert "line" not in row
+
+
+@pytest.mark.parametrize("company", COMPANIES)
+def test_the_company_is_the_channel_s(company):
+    channel = f"ch_goal{company}_xml"
+    found = read("odds", json.dumps({"channel": channel, "data": odds_xml(ODDS)}))
+    assert {(row["channel"], row["company_id"], row["company"]) for row in found} == {
+        (channel, company, COMPANIES[company])
+    }
+
+
+def test_an_unknown_company_keeps_its_id():
+    text = json.dumps({"channel": "ch_goal99_xml", "data": odds_xml(ODDS, SHORT_ODDS)})
+    assert faults(text) == ["unknown company"]
+    found = rows("odds", decode(message(text)))
+    assert {row["company_id"] for row in found} == {"99"}
+    assert not any("company" in row for row in found)
+
+
+def test_a_channel_that_names_no_company_gives_none():
+    (row, *_) = read("odds", json.dumps({"channel": "other", "data": odds_xml(ODDS)}))
+    assert row["channel"] == "other"
+    assert "company_id" not in row
+
+
+def test_basketball_s_row_is_a_handicap_without_an_id():
+    assert read("odds", odds_xml(GAME_ODDS)) == [
+        {
+            "channel": "ch_nbaGoal8_xml",
+            "match_id": "555",
+            "company_id": "8",
+            "company": "Bet365",
+            "market": "asian_handicap",
+            "line": -5.5,
+            "line_raw": "-5.5",
+            "home": 1.85,
+            "away": 1.95,
+            "home_raw": "0.85",
+            "away_raw": "0.95",
+            "price_format": "hong_kong",
+        }
+    ]
+
+
+def test_a_football_row_cut_to_four_fields_is_not_taken_for_basketball():
+    assert faults(odds_xml("3018359,17535243,0,1.20")) == ["too few fields"]
+    (row,) = whatever("3018359,17535243,0,1.20")
+    assert row["odds_id"] == "17535243"
+
+
+def test_refresh_is_told_where_the_message_has_it():
+    text = odds_xml(ODDS).replace("<c>", '<c refresh="1">')
+    assert {row["refresh"] for row in read("odds", text)} == {True}
+    assert not any("refresh" in row for row in read("odds", odds_xml(ODDS)))
