@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -114,18 +113,16 @@ def lab(
 def main() -> None:
     """Run the command line. Errors of ours are one line; Ctrl-C ends with 130 and leaves nothing running."""
     try:
-        app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _stop_all()
-        print("Stopped.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        app()
     except (TesError, ValueError) as error:
+        print(f"tes-nb: {error}", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("Stopped.", file=sys.stderr)
+        raise
+    finally:
         _stop_all()
-        print(f"tes-nb: {error}", file=sys.stderr)
-        sys.exit(1)
-    except subprocess.SubprocessError as error:
-        print(f"tes-nb: {error}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _stop_all() -> None:

@@ -1,0 +1,116 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+TES_NB = [sys.executable, "-W", "error", "-c", "from tes_nb.cli import main; main()"]
+
+
+def run(*words: str, timeout: float = 50) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TES_NB, *words], capture_output=True, text=True, timeout=timeout)
+
+
+def serve(*words: str) -> tuple[subprocess.Popen[str], int, int]:
+    child = subprocess.Popen(
+        [*TES_NB, "serve", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    said = child.stdout.readline()
+    ports = re.findall(r"http://127\.0\.0\.1:(\d+)/", said)
+    assert len(ports) == 2, said + (child.stderr.read() if child.stderr else "")
+    return child, int(ports[0]), int(ports[1])
+
+
+def close(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait()
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def test_help_and_version():
+    told = run("--help").stdout
+    for word in ("demo", "serve", "watch", "lab"):
+        assert word in told
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version").stdout)
+    assert "Status port" in run("serve", "--help").stdout
+
+
+@pytest.mark.timeout(90)
+def test_demo_writes_what_it_says(tmp_path: Path):
+    done = run("demo", "--out", str(tmp_path / "demo"), "--seconds", "5", timeout=80)
+    assert done.returncode == 0, done.stderr
+    named = re.findall(r"^  (\S+)  \(", done.stdout, re.MULTILINE)
+    assert all(Path(name).stat().st_size for name in named)
+    assert {"metrics.csv", "status.csv", "workers.csv", "datapackage.json", "report.html"} <= {
+        Path(name).name for name in named
+    }
+    metrics = pd.read_csv(
+        tmp_path / "demo" / "metrics.csv", index_col="time", parse_dates=["time", "sent_at"]
+    )
+    assert len(metrics) >= 8
+    workers = pd.read_csv(tmp_path / "demo" / "workers.csv")
+    assert workers["rss_mb"].max() > 5
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(90)
+def test_serve_answers_and_ctrl_c_ends_it_with_130():
+    child, status, workers = serve("--port", "0", "--workers-port", "0")
+    try:
+        assert b"statusVersion" in urllib.request.urlopen(f"http://127.0.0.1:{status}/api/dev/status").read()
+        assert b"connected" in urllib.request.urlopen(f"http://127.0.0.1:{workers}/workers/status").read()
+        watched = run("watch", f"localhost:{status}", "--workers", f"localhost:{workers}", "--seconds", "4")
+        assert watched.returncode == 0, watched.stderr
+        assert re.search(r"metrics +\d+/s +\d+ rows +OPEN", watched.stdout), watched.stdout
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+    finally:
+        close(child)
+
+
+def test_a_taken_port_is_one_sentence():
+    child, status, _ = serve("--port", "0", "--workers-port", "0")
+    try:
+        done = run("serve", "--port", str(status))
+        assert done.returncode == 1
+        assert re.fullmatch(rf"tes-nb: Port {status} is in use by another program.*\n", done.stderr)
+    finally:
+        close(child)
+
+
+@pytest.mark.timeout(90)
+def test_ctrl_c_in_the_demo_leaves_nothing_running(tmp_path: Path):
+    child = subprocess.Popen(
+        [*TES_NB, "demo", "--out", str(tmp_path), "--seconds", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert "listens at" in child.stdout.readline()
+        time.sleep(2)
+        below = psutil.Process(child.pid).children(recursive=True)
+        assert below
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 130
+        _, alive = psutil.wait_procs(below, timeout=3)
+        assert alive == []
+        assert child.stderr is not None
+        assert "Traceback" not in child.stderr.read()
+    finally:
+        close(child)
