@@ -73,9 +73,9 @@ class RunningServer(Addresses):
         return self._service.hub.log.expected(subscriber)
 
     async def stop(self) -> None:
-        """Close every connection and the port. Again is fine."""
-        for connection in self._service.hub.connections():
-            connection.ended = connection.ended or "stopped"
+        """Close every connection with the code 1001, and the port. Again is fine."""
+        open_ones = self._service.hub.connections()
+        await asyncio.gather(*(connection.close(1001, "the stand-in stops") for connection in open_ones))
         await self._runner.cleanup()
 
 

@@ -12,9 +12,9 @@ from tes_nb.simulate import Fault, Options, number_in, start_child
 from tests.support.standin import connect, data, run, token_of, want
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def child():
-    server = start_child(Options(speed=100, token_life_s=5, faults=(Fault("token_html"),)))
+    server = start_child(Options(speed=100, matches=4, games=1, faults=(Fault("token_html"),)))
     yield server
     server.stop()
 

@@ -336,8 +336,9 @@ def test_stop_closes_port_and_connections_and_may_be_called_again():
             began = time.monotonic()
             await server.stop()
             assert time.monotonic() - began < 3
-            with pytest.raises(websockets.ConnectionClosed):
-                await ws.recv()
+            with pytest.raises(websockets.ConnectionClosedOK) as closed:
+                await data(ws, 1)
+            assert closed.value.rcvd.code == 1001
             with pytest.raises(aiohttp.ClientConnectionError):
                 await http("GET", server.http)
             assert len(asyncio.all_tasks()) <= 4

@@ -355,8 +355,8 @@ def test_random_faults_leave_a_balanced_ledger():
             reader = Reader(server)
             task = asyncio.create_task(reader.run())
             await asyncio.sleep(0.3)
-            server.post(Fault("random", every=0.15))
-            await asyncio.sleep(6)
+            server.post(Fault("random", every=0.1))
+            await asyncio.sleep(4)
             await server.clear_faults()
             seen = len(reader.received)
             while len(reader.received) < seen + 50:
