@@ -27,7 +27,8 @@ TRY_SOCKET = """(url) => new Promise((done) => {
   setTimeout(() => { socket.close(); done(told); }, 3000);
 })"""
 TRY_FETCH = """([url, options]) => fetch(url, options).then(
-  async (answer) => ({status: answer.status, type: answer.type, text: answer.type == "opaque" ? "" : await answer.text()}),
+  async (answer) => ({
+    status: answer.status, type: answer.type, text: answer.type == "opaque" ? "" : await answer.text()}),
   (error) => ({refused: String(error)}))"""
 TRY_TAGS = """(base) => new Promise((done) => {
   for (const path of ["/api/workers/scale", "/api/dev/workers", "/api/workers/registry"]) {
