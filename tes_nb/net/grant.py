@@ -15,14 +15,20 @@ class Grant:
     """Sent with the handshake and with polls, to the host that was asked for and to no other."""
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the WebSocket URL."""
+    raw_query: str = field(default="", repr=False)
+    """The same as it is to travel, for peers that want it spelt in their own way."""
+    asks_for: tuple[str, ...] | None = None
+    """The channels that the query asks for, so that they are not asked for again; `None` = it asks for none."""
+    renew_at_s: float | None = None
+    """When the next grant is due, on the room's monotonic clock; `None` = never, or nobody knows."""
+    expires_at_s: float | None = None
+    """When this one stops to open doors, on the same clock."""
 
     def url(self, url: str) -> str:
         """Return `url` with the query added."""
-        if not self.query:
-            return url
         parts = urlsplit(url)
-        query = "&".join(filter(None, (parts.query, urlencode(self.query, safe=","))))
-        return urlunsplit(parts._replace(query=query))
+        query = "&".join(filter(None, (parts.query, urlencode(self.query, safe=","), self.raw_query)))
+        return url if query == parts.query else urlunsplit(parts._replace(query=query))
 
 
 AuthorizeHook = Callable[[], Awaitable[Grant]]

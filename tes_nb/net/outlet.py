@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tes_nb.model import Direction, Kind, Message, Opcode, Stream
-from tes_nb.wire.events import Event
+from tes_nb.wire.events import Event, Gap
 from tes_nb.wire.gaps import GapBook
 
 _REMEMBERED_TEXTS = 8
@@ -37,6 +37,11 @@ class Outlet:
         self._sent: deque[bytes] = deque(maxlen=_REMEMBERED_TEXTS)
         self.errors = 0
         """How often the sink or the stream's `classify` raised; each time the loop's handler is told."""
+
+    @property
+    def gap(self) -> Gap | None:
+        """The gap that is open; `None` = none is."""
+        return self._gaps.open
 
     def new_connection(self) -> None:
         """Forget what was sent on the connection before: only its own texts can come back as echoes."""

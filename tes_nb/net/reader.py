@@ -31,7 +31,7 @@ from tes_nb.net.outlet import Outlet, Sink
 from tes_nb.net.polling import Poller
 from tes_nb.net.transport import ABNORMAL, Closed, Link
 from tes_nb.wire import lifecycle as life
-from tes_nb.wire.events import StateChange
+from tes_nb.wire.events import Gap, StateChange
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.profile import PROFILE, Profile
 from tes_nb.wire.state import ReaderState
@@ -112,6 +112,11 @@ class Reader:
     def channels(self) -> tuple[str, ...] | None:
         """What is subscribed; `None` = what the peer gives by itself."""
         return self._channels
+
+    @property
+    def gap(self) -> Gap | None:
+        """The hole that is open just now; `None` = none is."""
+        return self._outlet.gap
 
     def start(self) -> None:
         """Begin, in the running loop. Raises `SessionError` when it was started or stopped before."""
@@ -278,6 +283,9 @@ class Reader:
     async def _send_subscription(self, link: Link) -> None:
         """Send the channels, unless this connection has them already."""
         if self._sent_version == self._channels_version or self._channels is None:
+            return
+        if self._sent_version < 0 and self._grant.asks_for == self._channels:
+            self._sent_version = self._channels_version  # the URL of this connection asked for them
             return
         assert self.stream.subscription is not None
         self._sent_version = self._channels_version

@@ -40,3 +40,42 @@ def problems(count):
         return test
 
     return mark
+
+
+class Together:
+    """Runs tests that mostly wait in one loop, side by side; each has its own outcome.
+
+    The first of them that pytest calls runs all. Not for tests that hold the loop or count what the process uses.
+    """
+
+    def __init__(self):
+        self._tests = []
+        self._outcomes = None
+
+    def __call__(self, test):
+        self._tests.append(test)
+
+        @functools.wraps(test)
+        def sync():
+            if self._outcomes is None:
+                self._outcomes = self._run()
+            outcome = self._outcomes[test]
+            if outcome is not None:
+                raise outcome
+
+        return sync
+
+    def _run(self):
+        outcomes = {}
+
+        async def one(test):
+            try:
+                outcomes[test] = await test()
+            except Exception as error:  # noqa: BLE001 - raised in the test it belongs to
+                outcomes[test] = error
+
+        async def everything():
+            await asyncio.gather(*map(one, self._tests))
+
+        run_async(everything)()
+        return outcomes

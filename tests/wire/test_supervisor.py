@@ -90,7 +90,7 @@ def test_without_a_heartbeat_none_is_sent():
 @pytest.mark.parametrize("code", [1000, 1006, 1011])
 @pytest.mark.parametrize("first_data", [False, True])
 def test_fault_13_accept_then_close_gets_few_attempts(code, first_data):
-    for seed in range(150):
+    for seed in range(50):
         world = (
             World(accept_then(code, first_data=first_data), seed=seed, poll=lambda world: None)
             .start()
@@ -479,7 +479,7 @@ any_event = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(any_event, st.floats(-5, 5000)), max_size=60),
     st.booleans(),
@@ -599,4 +599,4 @@ class Shell(RuleBasedStateMachine):
 
 
 TestShell = Shell.TestCase
-TestShell.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestShell.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
