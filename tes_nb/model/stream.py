@@ -42,6 +42,8 @@ class Decoded:
     """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
     notes: tuple[str, ...] = ()
     """What could not be read, one sentence for each fault."""
+    reason: str | None = None
+    """Why an UNDECODED message could not be read: one of a few fixed words, for counting."""
 
 
 @dataclass(frozen=True, slots=True)

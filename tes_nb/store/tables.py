@@ -114,7 +114,7 @@ class StreamStore:
                 f"The decoder of '{self.stream.name}' failed: {error!r}.",
             )
         else:
-            return decoded
+            return None if decoded.kind == Kind.UNDECODED else decoded
         return None
 
     def _receive_event(self, message: Message) -> None:
@@ -126,16 +126,21 @@ class StreamStore:
     def add(self, message: Message, decoded: Decoded) -> None:
         """Distribute the rows of a message, those that `stream.fold` derives included, to their tables.
 
-        Raises `DecodeError` when its kind is UNDECODED, what `stream.fold` raises, and KeyError for rows of a
-        table that the stream has not; no row of the message is stored then.
+        An UNDECODED message is kept raw and counted, and may have rows that tell of it. Raises `DecodeError`
+        when it has none, what `stream.fold` raises, and KeyError for rows of a table that the stream has not;
+        no row of the message is stored then.
         """
-        if decoded.kind == Kind.UNDECODED:
+        unreadable = decoded.kind == Kind.UNDECODED
+        if unreadable and not decoded.rows:
             raise DecodeError("The decoder calls this message undecoded.", reason="undecoded")
         groups = [decoded.rows]
-        if self.stream.fold is not None:
+        if self.stream.fold is not None and not unreadable:
             groups.append(self.stream.fold(self._memory, message, decoded))
         for table, rows in [(self.tables[name], rows) for group in groups for name, rows in group.items()]:
             self._append(table, rows, message, decoded.sent_at_ns)
+        if unreadable:
+            self.add_undecoded(message, decoded.reason or "undecoded", " ".join(decoded.notes[:1]))
+            return
         with self._changed:
             if decoded.kind == Kind.DATA:
                 self.latest = message

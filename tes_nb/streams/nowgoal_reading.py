@@ -72,9 +72,12 @@ class Reading:
         """Return the outcome: DATA when there was anything to read or nothing to complain of."""
         if not self._faults:
             return Decoded(Kind.DATA, self._rows)
-        kind = Kind.DATA if any(self._rows.values()) else Kind.UNDECODED
+        readable = any(self._rows.values())
         self._rows["raw"] = [self._raw_row(*fault) for fault in self._faults]
-        return Decoded(kind, self._rows, notes=tuple(sentence for _, _, sentence in self._faults))
+        notes = tuple(sentence for _, _, sentence in self._faults)
+        if readable:
+            return Decoded(Kind.DATA, self._rows, notes=notes)
+        return Decoded(Kind.UNDECODED, self._rows, notes=notes, reason=self._faults[0][1])
 
     def _raw_row(self, channel: str | None, reason: str, sentence: str) -> Row:
         payload = self.message.payload

@@ -110,6 +110,7 @@ def test_what_is_unreadable_as_a_whole_is_kept_counted_and_named(name, opcode):
     sent = payload if opcode == Opcode.TEXT else zlib.compress(payload)
     decoded = decode(message(sent, opcode))
     assert decoded.kind is Kind.UNDECODED
+    assert decoded.reason == reason
     reasons = rows("raw", decoded)
     assert {row["reason"] for row in reasons} == {reason}
     assert len(decoded.notes) == len(reasons) == (2 if name == "JSON that is no object" else 1)
