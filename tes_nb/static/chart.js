@@ -13,6 +13,8 @@ import { Toolbar } from "./toolbar.js";
 
 const JUDGE_MS = 500;
 const MAX_SERIES = 500;
+const SHORTEST_S = 30;
+const BOUND = /^limits?_/;
 let charts = 0;
 
 /**
@@ -41,6 +43,7 @@ class Chart {
     this.zoom = null;
     this.heldAt = null;
     this.hidden = new Set();
+    this.met = new Set();
     this.panels = [];
     this.structure = -1;
     this.visible = true;
@@ -117,14 +120,15 @@ class Chart {
   range() {
     if (this.zoom) return this.zoom;
     const to = this.heldAt ?? this.newest();
-    const from = Number.isFinite(this.windowS) ? to - this.windowS : this.earliest(to);
-    return [from, to > from ? to : from + 1];
+    const reach = Math.max(to - this.earliest(to), Math.min(SHORTEST_S, this.windowS));
+    return [to - Math.min(this.windowS, reach), to];
   }
 
+  /** The first time there is; a window that is not full yet begins there. */
   earliest(to) {
     const firsts = this.feed.store.series.map(({ ring }) => (ring.length ? ring.times[ring.start] : Infinity));
     const first = firsts.reduce((a, b) => Math.min(a, b), Infinity);
-    return Number.isFinite(first) && first < to ? first : to - 60;
+    return Number.isFinite(first) && first < to ? first : to;
   }
 
   /** The width of the value axes: one for all panels, so that their times lie below each other. It only grows. */
@@ -249,16 +253,25 @@ class Chart {
   restructure() {
     this.structure = this.feed.store.structure;
     const byUnit = new Map();
-    this.drawnSeries().forEach((series, index) => {
+    for (const series of this.drawnSeries()) {
       if (!byUnit.has(series.unit)) byUnit.set(series.unit, []);
-      byUnit.get(series.unit).push({ series, index });
-    });
+      const members = byUnit.get(series.unit);
+      members.push({ series, index: members.length });
+      this.hideBound(series);
+    }
     const known = new Map(this.panels.map((panel) => [panel.unit, panel]));
     for (const [unit, panel] of known) if (!byUnit.has(unit)) panel.destroy();
     this.panels = Array.from(byUnit, ([unit]) => known.get(unit) ?? new Panel(this, unit));
     this.stack.replaceChildren(...this.panels.map(({ element }) => element));
     for (const panel of this.panels) panel.setSeries(byUnit.get(panel.unit));
     for (const panel of this.panels) panel.resize();
+  }
+
+  /** A bound beside what it bounds would press every line flat: it is there, but not shown at first. */
+  hideBound({ key, column }) {
+    if (this.met.has(key)) return;
+    this.met.add(key);
+    if (BOUND.test(column)) this.hidden.add(key);
   }
 
   themeChanged() {

@@ -1,7 +1,7 @@
 // Marks, cells, held times and alerts as a list that opens: for those who cannot hover, and to read them in order.
 
 import { make, setText } from "./dom.js";
-import { formatTime, shorten } from "./format.js";
+import { count, formatTime, shorten } from "./format.js";
 
 const MOST = 200;
 
@@ -31,8 +31,4 @@ export class EventList {
     this.shown = lines.join("\n");
     this.list.replaceChildren(...lines.map((text) => make("li", { text })));
   }
-}
-
-function count(number, word) {
-  return `${number} ${word}${number === 1 ? "" : "s"}`;
 }

@@ -73,6 +73,11 @@ export function shorten(text, most = 120) {
   return `${text.slice(0, end)}…`;
 }
 
+/** 1, "row" → "1 row"; 2, "row" → "2 rows". */
+export function count(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 /** A name that every file system takes. */
 export function fileName(title, ending) {
   const plain = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60) || "chart";

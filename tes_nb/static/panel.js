@@ -13,6 +13,7 @@ const HEIGHT = 170;
 const NARROW = 520;
 const TICK_SPACE = 34;
 const TIME_SPACE = 84;
+const POINT_SPACE = 14;
 
 export class Panel {
   /** @param {object} chart what the panel asks: see `createChart` */
@@ -163,8 +164,10 @@ function valueAt(column, place) {
   return undefined;
 }
 
+/** Points are drawn where they lie well apart; elsewhere the line says it all. */
 function fewPoints(u, _, first, last) {
-  return (last - first) * 16 < u.bbox.width / devicePixelRatio;
+  const place = (at) => u.valToPos(u.data[0][at], "x");
+  return last > first && (place(last) - place(first)) / (last - first) > POINT_SPACE;
 }
 
 /** A point between two gaps is no line: draw it as a dot. */

@@ -1,1 +1,77 @@
-export default {};
+// The notebook's tables, cards and inspectors: one anywidget module, told by the trait `kind` which it is.
+//
+// Kernel → here, by kind:
+//   (replace: true = this is all there is, told again after a hello)
+//   table      {type: "rows", replace, rows: [[key, [values]], …], gone: [key, …]}
+//   cards      {type: "values", replace, rows: [[unixSeconds, [values]], …]}
+//   inspector  {type: "messages", replace, items: […]} with a buffer each (empty = not sent along);
+//              {type: "payload", id} with one buffer
+//   each       {type: "state", state: {upstream, sentence, connections}}
+// Absent values are null, times Unix seconds. Here → kernel: as in widget.js (hello, visible, alive, bye), and from an
+// inspector {type: "payload", id}, {type: "save", ids}. A view that has just been made says hello and needs everything.
+
+import { createCards } from "./cards.js";
+import { createInspector } from "./inspector.js";
+import { connect } from "./link.js";
+import { createTable } from "./table.js";
+
+const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
+
+const TAKES = {
+  rows: (view, content) => view.apply(content),
+  values: (view, content) => view.update(content.rows ?? [], content.replace),
+  messages: (view, content, buffers) => view.add(content.items ?? [], buffers.map(bytesOf), content.replace),
+  payload: (view, content, buffers) => view.payload(content.id, bytesOf(buffers[0])),
+  state: (view, content) => view.setState(content.state ?? {}),
+};
+
+function bytesOf(buffer) {
+  return buffer?.byteLength ? new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength) : null;
+}
+
+/** What came since the last complete telling: a view may be made later than its first messages come. */
+const BACKLOG = 500;
+const backlogs = new Map();
+
+function initialize({ model }) {
+  const kept = [];
+  backlogs.set(model.get("uid"), kept);
+  const keep = (content, buffers) => {
+    if (content?.replace) kept.length = 0;
+    if (kept.length < BACKLOG) kept.push([content, buffers]);
+  };
+  model.on("msg:custom", keep);
+  return () => {
+    model.off("msg:custom", keep);
+    backlogs.delete(model.get("uid"));
+  };
+}
+
+function render({ model, el }) {
+  let link = null;
+  const view = KINDS[model.get("kind")](el, model.get("spec"), { ask: (message) => link?.send(message) });
+  const take = (content, buffers) => TAKES[content?.type]?.(view, content, buffers ?? []);
+  const dead = () => {
+    view.shell.honest.lost("the kernel was restarted or has ended", "Run the cell again");
+    view.shell.judge();
+  };
+  for (const [content, buffers] of backlogs.get(model.get("uid")) ?? []) take(content, buffers);
+  model.on("msg:custom", take);
+  model.on("comm_live_update", dead);
+  link = connect(model, el, {
+    onVisible: (visible) => view.setVisible(visible),
+    onIdle: (sentence) => {
+      view.shell.honest.pause(sentence);
+      view.shell.judge();
+      view.setVisible(false);
+    },
+  });
+  return () => {
+    model.off("msg:custom", take);
+    model.off("comm_live_update", dead);
+    link.close();
+    view.destroy();
+  };
+}
+
+export default { initialize, render };

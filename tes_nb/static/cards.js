@@ -1,0 +1,146 @@
+// Cards: the newest values of one table, grouped by the first word of their names, each with a small trend.
+
+import { make, setText } from "./dom.js";
+import { formatValue, shorten } from "./format.js";
+import { CellKind } from "./rows.js";
+import { Shell } from "./shell.js";
+import { Spark } from "./spark.js";
+
+const TREND = 60;
+
+/** Words that say how something is, in any stream; a word of a state is coloured by them. */
+const MOODS = {
+  good: ["normal", "healthy", "running", "ok", "idle", "open", "live"],
+  warn: ["degraded", "polling", "waiting", "working", "stale", "connecting"],
+  bad: ["isolated", "offline", "error", "failed", "terminated", "lost"],
+};
+
+export function mood(word) {
+  const plain = String(word).toLowerCase();
+  return Object.keys(MOODS).find((name) => MOODS[name].includes(plain)) ?? "plain";
+}
+
+/**
+ * Put cards into `el`.
+ *
+ * @param {object} spec {title, columns, period_s, silent}
+ * @returns {Cards} with update(rows: [[unixSeconds, values], …], replace), setState(state), destroy()
+ */
+export function createCards(el, spec, given = {}) {
+  return new Cards(el, spec, given);
+}
+
+/** Group columns by the first word of their names: {word: [{column, short, place}]}, single ones under "". */
+export function grouped(columns) {
+  const firsts = columns.map(({ name }) => name.split("_")[0]);
+  const groups = new Map();
+  columns.forEach((column, place) => {
+    const alone = firsts.filter((first) => first === firsts[place]).length < 2;
+    const group = alone ? "" : firsts[place];
+    if (!groups.has(group)) groups.set(group, []);
+    const short = alone ? column.name : column.name.slice(group.length + 1) || column.name;
+    groups.get(group).push({ column, place, short: short.replaceAll("_", " ") });
+  });
+  return groups;
+}
+
+class Cards {
+  constructor(el, spec, given) {
+    this.columns = spec.columns ?? [];
+    this.shell = new Shell(el, spec, { kind: "cards", ...given });
+    this.items = [];
+    this.frame = 0;
+    for (const [name, members] of grouped(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
+    this.shell.say("No data yet.");
+  }
+
+  card(name, members) {
+    const items = members.map((member) => new Item(member));
+    this.items.push(...items);
+    const list = make("dl", {}, items.map(({ element }) => element));
+    return make("article", { class: "tes-card" }, [make("h4", { text: name }), list]);
+  }
+
+  update(rows, replace = false) {
+    if (replace) for (const item of this.items) item.forget();
+    if (!rows.length) return;
+    for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place]);
+    this.shell.honest.tick();
+    this.shell.say("");
+    this.requestPaint();
+  }
+
+  requestPaint() {
+    if (this.frame || !this.shell.visible) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      for (const item of this.items) item.paint();
+      this.shell.judge();
+    });
+  }
+
+  setState(state) {
+    this.shell.setState(state);
+  }
+
+  setVisible(visible) {
+    this.shell.setVisible(visible);
+    if (visible) this.requestPaint();
+  }
+
+  destroy() {
+    cancelAnimationFrame(this.frame);
+    this.shell.destroy();
+  }
+}
+
+class Item {
+  constructor({ column, place, short }) {
+    this.column = column;
+    this.place = place;
+    this.kind = new CellKind(column);
+    this.unit = column.kind === "counter" ? `${column.unit || ""}/s` : column.unit;
+    this.trend = [];
+    this.before = null;
+    this.value = null;
+    this.spark = this.kind.isNumber ? new Spark(short) : null;
+    this.word = make("dd", { class: "tes-now", text: "–" });
+    const name = make("dt", { text: short, title: column.doc || column.name });
+    this.element = make("div", { class: "tes-item", hidden: true }, [name, this.word, this.spark?.element ?? null]);
+  }
+
+  forget() {
+    this.trend = [];
+    this.before = null;
+  }
+
+  push(time, value) {
+    const number = typeof value === "number" ? value : NaN;
+    this.value = value;
+    if (this.column.kind === "counter") {
+      const growth = this.before && time > this.before[0] ? (number - this.before[1]) / (time - this.before[0]) : NaN;
+      this.trend.push(growth >= 0 ? growth : NaN);
+      this.before = [time, number];
+    } else {
+      this.trend.push(number);
+    }
+    if (this.trend.length > TREND) this.trend.shift();
+  }
+
+  /** What never had a value shows nothing at all. */
+  paint() {
+    const absent = this.value === null || this.value === undefined;
+    if (absent && this.element.hidden) return;
+    this.element.hidden = false;
+    setText(this.word, absent ? "–" : shorten(this.words(), 120));
+    if (!this.kind.isNumber && !this.kind.isTime) this.word.dataset.mood = mood(this.value);
+    this.spark?.draw(this.trend);
+  }
+
+  words() {
+    if (this.column.kind !== "counter") return this.kind.text(this.value);
+    const rate = this.trend[this.trend.length - 1];
+    const total = formatValue(this.value, this.column.unit);
+    return Number.isFinite(rate) ? `${total} · ${formatValue(rate, this.unit)}` : total;
+  }
+}

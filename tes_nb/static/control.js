@@ -1,0 +1,78 @@
+// The owner's socket: stop, record, mark, scale. The token is asked for once and kept in memory alone.
+
+const ANSWER_MS = 10_000;
+
+export class ControlError extends Error {}
+
+export class Control {
+  /**
+   * @param {string} url
+   * @param {() => Promise<string | null>} askToken null = the reader gave none
+   */
+  constructor(url, askToken) {
+    this.url = url;
+    this.askToken = askToken;
+    this.token = null;
+    this.waiting = new Map();
+    this.next = 1;
+    this.socket = null;
+  }
+
+  /** Ask for one operation; its result, or a `ControlError` with a sentence. */
+  async call(op, args = {}) {
+    const socket = await this.open();
+    const id = this.next++;
+    const answer = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
+    const timer = setTimeout(() => this.settle({ id, ok: false, error: "The collector did not answer within 10 s." }), ANSWER_MS);
+    socket.send(JSON.stringify({ id, op, args }));
+    return answer.finally(() => clearTimeout(timer));
+  }
+
+  async open() {
+    if (this.socket?.readyState === WebSocket.OPEN) return this.socket;
+    this.token ??= await this.askToken();
+    if (!this.token) throw new ControlError("Controls need the session's token; nothing was done.");
+    this.opening ??= this.connect().finally(() => (this.opening = null));
+    return this.opening;
+  }
+
+  connect() {
+    return new Promise((resolve, reject) => {
+      const socket = new WebSocket(this.url);
+      socket.onopen = () => {
+        socket.send(JSON.stringify({ type: "auth", token: this.token }));
+        this.socket = socket;
+        resolve(socket);
+      };
+      socket.onmessage = (event) => this.take(event.data);
+      socket.onclose = (event) => {
+        this.closed(event);
+        reject(new ControlError("The collector does not answer; is it still running?"));
+      };
+    });
+  }
+
+  take(text) {
+    try {
+      this.settle(JSON.parse(text));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }
+
+  settle({ id, ok, result, error }) {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (ok) waiting?.resolve(result);
+    else waiting?.reject(new ControlError(String(error ?? "The collector refused.")));
+  }
+
+  /** 1008 = the token was refused: ask for it again the next time. */
+  closed({ code, reason }) {
+    this.socket = null;
+    const refused = code === 1008;
+    if (refused) this.token = null;
+    const why = refused ? `The collector refused: ${reason || "wrong token"}.` : "The connection to the collector ended.";
+    for (const id of Array.from(this.waiting.keys())) this.settle({ id, ok: false, error: why });
+  }
+}

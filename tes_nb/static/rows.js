@@ -1,0 +1,103 @@
+// The rows of a table: kept by key, filtered and sorted. No DOM.
+
+import { formatTime, formatValue } from "./format.js";
+
+const NUMERIC = new Set(["float64", "int64", "Int64"]);
+
+/** How a column's cells read, compare and stand. */
+export class CellKind {
+  /** @param {{name: string, dtype?: string, unit?: string, kind?: string, doc?: string}} column */
+  constructor(column) {
+    this.column = column;
+    this.isTime = column.kind === "time" || String(column.dtype ?? "").startsWith("datetime64");
+    this.isNumber = !this.isTime && column.kind !== "label" && NUMERIC.has(column.dtype);
+  }
+
+  /** The text of a cell; absent is empty. */
+  text(value) {
+    if (value === null || value === undefined || Number.isNaN(value)) return "";
+    if (this.isTime) return formatTime(Number(value));
+    if (this.isNumber && typeof value === "number") return formatValue(value, this.column.unit);
+    return String(value);
+  }
+
+  /** Order of two present values: numbers by size, all else as text with numbers in it. */
+  compare(a, b) {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    return collator.compare(String(a), String(b));
+  }
+}
+
+const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+
+/** The rows that are there, and those of them that are shown, in order. */
+export class Rows {
+  /** @param {object[]} columns as in a table's description */
+  constructor(columns) {
+    this.kinds = columns.map((column) => new CellKind(column));
+    this.byKey = new Map();
+    this.filter = "";
+    this.sort = null;
+    this.stale = true;
+    this.order = [];
+  }
+
+  /** Take changes: [[key, values], …] and the keys that are gone. replace = these are all there are. */
+  apply({ rows = [], gone = [], replace = false }) {
+    if (replace) {
+      const kept = new Set(rows.map(([key]) => key));
+      for (const key of this.byKey.keys()) if (!kept.has(key)) this.byKey.delete(key);
+    }
+    for (const key of gone) this.byKey.delete(key);
+    for (const [key, values] of rows) this.put(String(key), values);
+    this.stale = true;
+  }
+
+  put(key, values) {
+    const known = this.byKey.get(key);
+    if (!known) {
+      this.byKey.set(key, { key, values, changed: null, version: 0, words: null });
+      return;
+    }
+    const changed = this.kinds.map((_, place) => !Object.is(known.values[place] ?? null, values[place] ?? null));
+    if (!changed.includes(true)) return;
+    Object.assign(known, { values, changed, words: null, version: known.version + 1 });
+  }
+
+  setFilter(text) {
+    this.filter = text.trim().toLowerCase();
+    this.stale = true;
+  }
+
+  /** Sort by a column: ascending, then descending, then as received. */
+  turnSort(place) {
+    if (this.sort?.place !== place) this.sort = { place, sign: 1 };
+    else this.sort = this.sort.sign === 1 ? { place, sign: -1 } : null;
+    this.stale = true;
+  }
+
+  /** Return the rows shown, in order. */
+  shown() {
+    if (!this.stale) return this.order;
+    this.stale = false;
+    const all = Array.from(this.byKey.values());
+    this.order = this.filter ? all.filter((row) => this.words(row).includes(this.filter)) : all;
+    if (this.sort) this.order = this.sorted(this.order, this.sort);
+    return this.order;
+  }
+
+  words(row) {
+    row.words ??= this.kinds.map((kind, place) => kind.text(row.values[place])).join("\t").toLowerCase();
+    return row.words;
+  }
+
+  /** Absent values come last, whichever way round. */
+  sorted(rows, { place, sign }) {
+    const kind = this.kinds[place];
+    const absent = (row) => kind.text(row.values[place]) === "";
+    return rows.slice().sort((a, b) => {
+      if (absent(a) || absent(b)) return Number(absent(a)) - Number(absent(b));
+      return sign * kind.compare(a.values[place], b.values[place]);
+    });
+  }
+}

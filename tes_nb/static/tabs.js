@@ -1,0 +1,53 @@
+// Tabs by the usual pattern: arrows move, one panel is shown, views in hidden panels draw nothing.
+
+import { make } from "./dom.js";
+
+export class Tabs {
+  constructor(el, label) {
+    this.list = make("div", { class: "tes-tabs", role: "tablist", "aria-label": label });
+    this.panels = make("div");
+    this.tabs = [];
+    this.list.addEventListener("keydown", (event) => this.key(event));
+    el.append(this.list, this.panels);
+  }
+
+  /** Add a tab; return {panel, views}: put views with `setVisible` into the list. */
+  add(name, title) {
+    const id = `tab-${this.tabs.length}`;
+    const on = { click: () => this.choose(tab) };
+    const head = make("button", { type: "button", role: "tab", id, text: title, "aria-controls": `${id}-panel`, on });
+    const panel = make("div", { role: "tabpanel", id: `${id}-panel`, "aria-labelledby": id, tabindex: 0, hidden: true });
+    const tab = { name, head, panel, views: [] };
+    this.tabs.push(tab);
+    this.list.append(head);
+    this.panels.append(panel);
+    return tab;
+  }
+
+  /** Show a tab; the address remembers it. */
+  choose(tab) {
+    for (const one of this.tabs) {
+      const chosen = one === tab;
+      one.head.setAttribute("aria-selected", String(chosen));
+      one.head.tabIndex = chosen ? 0 : -1;
+      one.panel.hidden = !chosen;
+      for (const view of one.views) view.setVisible(chosen);
+    }
+    history.replaceState(null, "", `#${encodeURIComponent(tab.name)}`);
+  }
+
+  /** Show the tab that the address names, else the first. */
+  chooseFromAddress() {
+    const name = decodeURIComponent(location.hash.slice(1));
+    this.choose(this.tabs.find((tab) => tab.name === name) ?? this.tabs[0]);
+  }
+
+  key(event) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const at = this.tabs.findIndex(({ head }) => head === document.activeElement);
+    const next = this.tabs[(at + by + this.tabs.length) % this.tabs.length];
+    this.choose(next);
+    next.head.focus();
+  }
+}
