@@ -10,7 +10,7 @@ from importlib import import_module
 
 from tes_nb.model import Stream
 
-NAMES = ("status", "workers", "metrics", "kernel")
+NAMES = ("status", "workers", "metrics", "kernel", "nowgoal")
 
 
 def get(name: str) -> Stream:

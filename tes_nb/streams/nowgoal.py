@@ -1,7 +1,7 @@
 """NowGoal: football and basketball scores, odds and ticks, as its site pushes them.
 
-Endpoint `wss://live.nowgoal26.com/ws` with a bearer token of a minute; another form of it, with the token in
-the query, is an alias. Messages are text or binary, binary ones deflated (zlib, gzip, raw) or not. Inside is
+Endpoint `wss://live.nowgoal26.com/ws` with a bearer token of a minute; another form of it takes the token in
+the query. Messages are text or binary, binary ones deflated (zlib, gzip, raw) or not. Inside is
 JSON or XML:
 
     ok                                                                      keepalive, no data
@@ -16,6 +16,7 @@ note. A message that cannot be read at all is UNDECODED with one of each; `decod
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from tes_nb.errors import DecodeError
@@ -82,24 +83,30 @@ def classify(message: Message) -> Kind:
     return Kind.KEEPALIVE if head.rstrip() == KEEPALIVE else Kind.UNDECODED
 
 
+TOKEN: Final = TokenSource(
+    url="https://live.nowgoal26.com/ajax/getwebsockettoken",
+    headers={
+        "Accept": "*/*",
+        "Origin": "https://live.nowgoal26.com",
+        "Referer": "https://live.nowgoal26.com/basketball",
+    },
+    nonce="rnum",
+    query="?channels={channels}&&token={token}",
+)
+"""Where tokens come from. The doubled & of the query form is theirs."""
+
+ENDPOINT: Final = Endpoint(port="none", path="wss://live.nowgoal26.com/ws", token=TOKEN)
+"""The default: the token goes into a header."""
+
+QUERY_ENDPOINT: Final = Endpoint(
+    port="none", path="wss://www.nowgoal26.com:9800/stream", token=replace(TOKEN, auth="query")
+)
+"""The form that the site's own page uses. On another host, so it is chosen, never fallen back to."""
+
 STREAM: Final = Stream(
     name="nowgoal",
     doc="Football and basketball scores and odds, pushed by NowGoal's site; external.",
-    endpoint=Endpoint(
-        port="none",
-        path="wss://live.nowgoal26.com/ws",
-        aliases=("wss://www.nowgoal26.com:9800/stream",),
-        token=TokenSource(
-            url="https://live.nowgoal26.com/ajax/getwebsockettoken",
-            headers={
-                "Accept": "*/*",
-                "Origin": "https://live.nowgoal26.com",
-                "Referer": "https://live.nowgoal26.com/basketball",
-            },
-            nonce="rnum",
-            query="?channels={channels}&&token={token}",
-        ),
-    ),
+    endpoint=ENDPOINT,
     tables=TABLES,
     main="scores",
     period_s=20.0,
@@ -112,6 +119,8 @@ __all__ = [
     "ALIASES",
     "COMPANIES",
     "DEFAULT",
+    "ENDPOINT",
+    "QUERY_ENDPOINT",
     "STATES",
     "STREAM",
     "classify",

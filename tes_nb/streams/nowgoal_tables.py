@@ -100,6 +100,7 @@ SCORES: Final = Table(
         REFRESH,
     ),
     key=("match_id",),
+    plot=("home_goals", "away_goals"),
 )
 
 GAMES: Final = Table(
@@ -122,6 +123,7 @@ GAMES: Final = Table(
         REFRESH,
     ),
     key=("game_id",),
+    plot=("home_score", "away_score"),
 )
 
 ODDS: Final = Table(
@@ -152,6 +154,7 @@ ODDS: Final = Table(
         REFRESH,
     ),
     key=("match_id", "company_id", "market"),
+    plot=("home", "draw", "away", "over", "under"),
 )
 
 TICKS: Final = Table(
@@ -173,6 +176,7 @@ TICKS: Final = Table(
         _text("stat_type", "What of the player is counted.", "label", "category"),
     ),
     key=("game_id", "bookmaker_id", "odds_type"),
+    plot=("new_value",),
 )
 
 RAW: Final = Table(

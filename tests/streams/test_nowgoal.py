@@ -279,6 +279,8 @@ def test_the_stream_describes_itself():
         "Referer": "https://live.nowgoal26.com/basketball",
         "Accept": "*/*",
     }
+    assert (source.auth, nowgoal.QUERY_ENDPOINT.token.auth) == ("header", "query")
+    assert nowgoal.QUERY_ENDPOINT.path == "wss://www.nowgoal26.com:9800/stream"
     assert source.query.format(channels="a,b", token="x") == "?channels=a,b&&token=x"
     assert nowgoal.STATES[-14] == "postponed"
     assert nowgoal.COMPANIES["47"] == "Pinnacle"
