@@ -1,8 +1,8 @@
 """Growing typed columns for one table: cheap to append to, free to look at.
 
 Rows wait as tuples and become numpy cells in batches, column by column. Cost per row does not depend on how
-many rows there are: memory at least doubles when it runs out, and at the row cap a quarter of it is spare, so
-that each row is moved at most four times after that.
+many rows there are: memory at least doubles when it runs out, and at the row cap a quarter is spare, so that
+each row is moved at most four times after that.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 DEFAULT_CAP = 1_000_000
 _BATCH = 1024
 """Rows that wait before they become cells; reading turns them into cells at once."""
+
+_BUSY = 65_536
+"""From so many rows on memory grows sixteenfold, not twofold. What is not written to costs addresses alone."""
 
 _BASE: dict[str, Dtype] = {column.name: column.dtype for column in BASE_COLUMNS} | {"time": "int64"}
 """`time` is never absent, so it is kept as the plain integers it is."""
@@ -212,11 +215,12 @@ class Columns:
             return kept
         stay = min(kept.living, self.cap - rows)
         spare = max(self.cap // 4, _BATCH)
-        capacity = max(min(2 * (stay + rows), self.cap + spare), _BATCH)
-        buffers = {
-            name: buffer.moved(kept.end - stay, kept.end, capacity) for name, buffer in kept.buffers.items()
-        }
-        return replace(kept, buffers=buffers, capacity=capacity, end=stay, living=stay)
+        least = max(min(2 * (stay + rows), self.cap + spare), _BATCH)
+        wished = least if stay < _BUSY else max(least, min(16 * (stay + rows), self.cap + spare))
+        try:
+            return _moved(kept, stay, wished)
+        except MemoryError:
+            return _moved(kept, stay, least)
 
     def _written(self, kept: _Kept, stamps: Sequence[_Stamp], owners: Array, rows: list[Row]) -> _Kept:
         """Write the rows beyond the end, and return the new end."""
@@ -244,6 +248,13 @@ class Columns:
         places = np.delete(np.arange(rows), hopeless)
         kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
         return kept, {name: piece.take(places) for name, piece in cells.items()}
+
+
+def _moved(kept: _Kept, stay: int, capacity: int) -> _Kept:
+    """Return the newest `stay` rows alone, in new memory for `capacity` rows."""
+    low = kept.end - stay
+    buffers = {name: buffer.moved(low, kept.end, capacity) for name, buffer in kept.buffers.items()}
+    return replace(kept, buffers=buffers, capacity=capacity, end=stay, living=stay)
 
 
 def _with_disorder(kept: _Kept, times: Array) -> _Kept:
