@@ -11,7 +11,13 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
-from websockets.exceptions import InvalidMessage, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    InvalidHeader,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
 
 from tes_nb.wire.lifecycle import Failure
 
@@ -89,6 +95,12 @@ def _message_failure(error: BaseException) -> Failure:
     return _handshake_failure(error)
 
 
+def _header_failure(error: BaseException) -> Failure:
+    # Without the value: the header may be one of ours, with a token in it.
+    assert isinstance(error, InvalidHeader)
+    return Failure("protocol", f"the handshake has an invalid or missing header {plain(error.name)}")
+
+
 def _handshake_failure(error: BaseException) -> Failure:
     return Failure("protocol", f"the answer is no WebSocket handshake: {plain(str(error))}")
 
@@ -112,6 +124,7 @@ _BORDER: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException], 
     ((socket.gaierror, UnicodeError), lambda _: Failure("dns", "the host name was not found")),
     ((InvalidMessage,), _message_failure),
     ((InvalidURI,), lambda _: Failure("protocol", "the address is not one of a WebSocket")),
+    ((InvalidHeader,), _header_failure),
     ((WebSocketException,), _handshake_failure),
     ((OSError, EOFError), _os_failure),
 )

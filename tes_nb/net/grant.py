@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+_SHORTEST_SECRET = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -29,6 +31,14 @@ class Grant:
         parts = urlsplit(url)
         query = "&".join(filter(None, (parts.query, urlencode(self.query, safe=","), self.raw_query)))
         return url if query == parts.query else urlunsplit(parts._replace(query=query))
+
+    def redact(self, text: str) -> str:
+        """Return `text` without our secrets: a peer may quote them back at us."""
+        for value in (*self.headers.values(), *self.query.values()):
+            for word in value.split():
+                if len(word) >= _SHORTEST_SECRET:
+                    text = text.replace(word, "…")
+        return text
 
 
 AuthorizeHook = Callable[[], Awaitable[Grant]]

@@ -18,6 +18,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from tes_nb.errors import ConnectionFailed, SessionError, TesError
 from tes_nb.model import Kind, Opcode, Stream
 from tes_nb.model.message import FLAG_POLLED
@@ -247,7 +249,8 @@ class Reader:
             )
         finally:
             if isinstance(opened, Failure):
-                self._feed(life.NotOpened(attempt, opened))
+                told = msgspec.structs.replace(opened, sentence=self._grant.redact(opened.sentence))
+                self._feed(life.NotOpened(attempt, told))
         if isinstance(opened, Link):
             await self._hold(attempt, opened)
 
@@ -261,7 +264,7 @@ class Reader:
         finally:
             self._link = None
             link.abort()
-            self._feed(life.Lost(attempt, closed.code, closed.sentence))
+            self._feed(life.Lost(attempt, closed.code, self._grant.redact(closed.sentence)))
 
     def _take(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
         """Hand one message on; a gap that it ends comes first."""

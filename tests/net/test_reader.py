@@ -19,6 +19,7 @@ from tes_nb.model import Direction, Endpoint, Kind
 from tes_nb.model.message import FLAG_POLLED
 from tes_nb.net.endpoints import Target, resolve
 from tes_nb.net.grant import Grant
+from tes_nb.net.logs import RECENT
 from tes_nb.net.reader import Reader
 from tes_nb.wire.profile import PROFILE
 from tests.support.aio import Together, problems, run_async
@@ -354,6 +355,19 @@ async def test_fault_14_a_refused_token_is_asked_for_anew_once_at_once():
         assert peer.accepted[2] - peer.accepted[1] >= 0.05
         assert "HTTP 401 Unauthorized" in " ".join(state.text for state in sink.states)
         assert "Bearer" not in repr(sink.states) + repr(reader.target)
+
+
+@run_async
+async def test_fault_38_a_token_that_the_peer_quotes_back_is_not_shown():
+    async def authorize():
+        return Grant(headers={"Authorization": "Bearer hush-hush"}, query={"token": "hush-again"})
+
+    quoting = accept_then_close(4401, b"no: Bearer hush-hush, hush-again")
+    async with RawPeer(quoting) as peer, Running(only(peer.url), authorize=authorize) as (reader, sink):
+        await sink.until(lambda _sink: len(peer.accepted) == 3)
+        assert any("closed 4401 no: … …" in state.text for state in sink.states)
+        lines = [line.text for line in RECENT.lines()]
+        assert "hush" not in repr((sink.states, sink.gaps, reader.state, lines, peer.url))
 
 
 @run_async

@@ -98,6 +98,14 @@ async def test_headers_go_along():
         link.abort()
 
 
+@pytest.mark.parametrize("value", ["Bearer hush\r\nX: y", "Bearer hush\0", "Bearer hush\u20ac"])
+@run_async
+async def test_a_header_of_ours_that_cannot_be_sent_is_not_quoted(value):
+    async with NumberedPeer() as peer:
+        failure = await fail(peer, headers={"Authorization": value})
+        assert failure.sentence == "the handshake has an invalid or missing header Authorization"
+
+
 @run_async
 async def test_loopback_is_never_sent_to_a_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
