@@ -24,7 +24,18 @@ if TYPE_CHECKING:
         TesError,
     )
     from tes_nb.nesting import nest
-    from tes_nb.session import Feed, Session, attach, read_csv, sessions, start, stop
+    from tes_nb.session import (
+        Feed,
+        RecordedSession,
+        Recording,
+        Session,
+        attach,
+        open,  # noqa: A004 - tes.open
+        read_csv,
+        sessions,
+        start,
+        stop,
+    )
 
 _HOMES = {
     "AuthenticationError": "tes_nb.errors",
@@ -36,10 +47,13 @@ _HOMES = {
     "SessionError": "tes_nb.errors",
     "TesError": "tes_nb.errors",
     "Feed": "tes_nb.session",
+    "RecordedSession": "tes_nb.session",
+    "Recording": "tes_nb.session",
     "Session": "tes_nb.session",
     "attach": "tes_nb.session",
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.nesting",
+    "open": "tes_nb.session",
     "read_csv": "tes_nb.session",
     "sessions": "tes_nb.session",
     "start": "tes_nb.session",
@@ -56,12 +70,15 @@ __all__ = [
     "DecodeError",
     "ExportError",
     "Feed",
+    "RecordedSession",
+    "Recording",
     "Session",
     "SessionError",
     "TesError",
     "__version__",
     "attach",
     "nest",
+    "open",
     "read_csv",
     "sessions",
     "start",

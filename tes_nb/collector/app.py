@@ -26,6 +26,7 @@ from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
 from tes_nb.collector.pages import page_routes
 from tes_nb.collector.pool import WorkerPool
+from tes_nb.collector.recordings import RecordingDesk
 from tes_nb.collector.relay_route import relay_socket
 from tes_nb.collector.routes import RouteTable
 from tes_nb.collector.server import Bound, Port, bind_ports
@@ -71,6 +72,7 @@ class Collector:
             on_exit=self._worker_ended,
         )
         self.control = Control()
+        self.recordings = RecordingDesk(self.hub, self._about)
         self.upstreams = self._upstreams()
         self.tables = {"status": RouteTable(), "workers": RouteTable()}
         self.discovery_path: Path | None = None
@@ -96,6 +98,13 @@ class Collector:
         from tes_nb.collector.upstream import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
 
         return {one.source: UpstreamReader(one, self.hub) for one in self.options.upstreams}
+
+    def _about(self, source: str) -> tuple[str, str | None]:
+        """Which stream a source carries, and from where."""
+        for upstream in self.options.upstreams:
+            if upstream.source == source:
+                return upstream.stream, upstream.url
+        return source, None
 
     def _observe(self) -> Observation:
         return self.observer.observe(
@@ -205,12 +214,13 @@ class Collector:
             channel.close()
         servers, self._servers = self._servers, []
         for server in servers:
-            await server.close_listeners()
+            server.close_listeners()
         await asyncio.gather(
             self._close_connections(servers),
             self.pool.close(),
             *(upstream.stop() for upstream in self.upstreams.values()),
         )
+        await self.recordings.close()
         await self.observer.close()
 
     async def _close_connections(self, servers: list[Port]) -> None:
@@ -242,6 +252,9 @@ class Collector:
         self.control.register("mark", kernel.mark)
         self.control.register("scale", desk.scale_operation)
         self.control.register("subscribe", self._subscribe)
+        self.control.register("record", self.recordings.record)
+        self.control.register("recordings", self.recordings.recordings)
+        self.control.register("stop", self.recordings.stop)
         status.socket("/ws/relay/{source}", relay_socket(self.hub, self.sockets), Access.OPEN)
         status.socket(
             "/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE

@@ -22,6 +22,7 @@ from tes_nb.net.relay import RelayReader
 from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.recording import Recording, session_path
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.store.align import align
 from tes_nb.streams import get
@@ -172,6 +173,26 @@ class Session:
         """Run so many managed workers; return how many were created and terminated."""
         result: dict[str, int] = self._call("scale", count=count)
         return result
+
+    def record(
+        self,
+        path: str | Path | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+        size_limit: int | None = None,
+        keep: bool = False,
+    ) -> Recording:
+        """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
+
+        path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
+        name. sources: names of `s.feeds`; `None` = all. size_limit: bytes; `None` = most of what is free.
+        keep: go on when this kernel ends. Raises `CollectorError` when the file exists or cannot be written.
+        """
+        chosen = None if sources is None else list(sources)
+        told = self._call(
+            "record", path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep
+        )
+        return Recording(self._call, told)
 
     def to_csv(
         self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True

@@ -41,7 +41,9 @@ class Progress:
         self._began = time.monotonic()
         self._first = feed.rows
         self._total: float = rows if rows is not None else round(seconds or 0, 1)
-        self._bar = tqdm(total=self._total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False)
+        self._bar = tqdm(
+            total=self._total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False
+        )
 
     @property
     def gained(self) -> int:

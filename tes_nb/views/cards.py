@@ -48,7 +48,7 @@ def feed_html(feed: FeedLike) -> str:
     values = list(_flatten(feed.latest))[:MAX_VALUES]
     if not values:
         return f"<p>{caption}<br>No data yet.</p>"
-    return _table(caption, ("field", "last value"), values)
+    return table_html(caption, ("field", "last value"), values)
 
 
 def session_html(session: SessionLike) -> str:
@@ -58,7 +58,7 @@ def session_html(session: SessionLike) -> str:
     rows = [
         (feed.name, str(feed.state), str(feed.rows), str(feed.messages)) for feed in session.feeds.values()
     ]
-    return _table(caption, ("feed", "state", "rows", "messages"), rows)
+    return table_html(caption, ("feed", "state", "rows", "messages"), rows)
 
 
 def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -73,7 +73,7 @@ def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
     return [(path, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…")]
 
 
-def _table(caption: str, head: tuple[str, ...], rows: list[Any]) -> str:
+def table_html(caption: str, head: tuple[str, ...], rows: list[Any]) -> str:
     """Everything in the rows is untrusted text and stays text."""
     cells = "".join(f'<th style="{_CELL}">{escape(word)}</th>' for word in head)
     body = "".join(

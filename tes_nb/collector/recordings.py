@@ -1,0 +1,128 @@
+"""The recordings that a collector writes: begun, told of and ended over the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tes_nb.collector.hub import Hub
+from tes_nb.errors import SessionError
+from tes_nb.model import Message
+from tes_nb.store.recorder import Recorder
+
+About = Callable[[str], tuple[str, str | None]]
+"""Source → (its stream's name, the URL it is read from or `None`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A recorder and what it wants."""
+
+    recorder: Recorder
+    sources: frozenset[str] | None
+    """`None` = all, also those that begin later."""
+    keep: bool
+    """Whether it goes on when the collector's parent ends."""
+
+    def wants(self, source: str) -> bool:
+        return self.sources is None or source in self.sources
+
+
+class RecordingDesk:
+    """Starts and stops recorders. Messages reach them in the turn of the loop in which they are stamped."""
+
+    def __init__(self, hub: Hub, about: About) -> None:
+        self._hub = hub
+        self._about = about
+        self._running: dict[str, _Running] = {}
+        self._named: dict[str, set[str]] = {}
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a recording wants to outlive the collector's parent."""
+        return any(one.keep for one in self._running.values())
+
+    async def record(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Begin: `path` (absolute), optional `sources`, `size_limit` in bytes, `keep`."""
+        path = _path(args)
+        sources = args.get("sources")
+        if sources is not None:
+            self._check_sources(sources)
+        limit = args.get("size_limit")
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit <= 0):
+            raise ValueError("'size_limit' must be a number of bytes.")
+        recorder = Recorder(path, size_limit=limit)  # refuses a file that is there or being written
+        wanted = None if sources is None else frozenset(sources)
+        self._running[str(path)] = _Running(recorder, wanted, bool(args.get("keep", False)))
+        self._named[str(path)] = set()
+        if self._take not in self._hub.listeners:
+            self._hub.listeners.append(self._take)
+        return self._told(str(path))
+
+    def _check_sources(self, sources: Any) -> None:
+        known = set(self._hub.topics)
+        if not isinstance(sources, list) or not sources or not set(map(str, sources)) <= known:
+            raise ValueError(f"'sources' must name some of: {', '.join(sorted(known))}.")
+
+    def _take(self, message: Message) -> None:
+        for path, one in self._running.items():
+            if one.wants(message.source):
+                if message.source not in self._named[path]:
+                    self._name(path, one.recorder, message.source)
+                one.recorder.put(message)
+
+    def _name(self, path: str, recorder: Recorder, source: str) -> None:
+        stream, url = self._about(source)
+        recorder.add_source(source, stream=stream, url=url)
+        self._named[path].add(source)
+
+    async def recordings(self, args: dict[str, Any]) -> list[dict[str, Any]]:
+        """Tell of every recording that runs."""
+        del args
+        return [self._told(path) for path in self._running]
+
+    async def stop(self, args: dict[str, Any]) -> dict[str, Any]:
+        """End the recording of `path`; what waits is written first."""
+        path = str(_path(args))
+        if path not in self._running:
+            names = ", ".join(self._running) or "none"
+            raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
+        recorder = self._running[path].recorder
+        del self._running[path]  # no more messages from here on
+        await asyncio.to_thread(recorder.stop)
+        return {**_figures(path, recorder), "ended": recorder.text}
+
+    async def close(self, *, but: Collection[str] = ()) -> None:
+        """End all recordings."""
+        for path in [path for path in self._running if path not in but]:
+            await self.stop({"path": path})
+
+    def kept(self) -> list[str]:
+        """The paths of the recordings that outlive the parent."""
+        return [path for path, one in self._running.items() if one.keep]
+
+    def _told(self, path: str) -> dict[str, Any]:
+        return {**_figures(path, self._running[path].recorder), "keep": self._running[path].keep}
+
+
+def _path(args: dict[str, Any]) -> Path:
+    text = args.get("path")
+    if not isinstance(text, str) or not Path(text).is_absolute():
+        raise ValueError("'path' must be an absolute path.")
+    return Path(text)
+
+
+def _figures(path: str, recorder: Recorder) -> dict[str, Any]:
+    return {
+        "path": path,
+        "state": str(recorder.state),
+        "text": recorder.text,
+        "messages": recorder.messages,
+        "waiting": recorder.waiting,
+        "lost": recorder.lost,
+        "bytes": recorder.size,
+        "committed": {source: done.seq for source, done in recorder.committed.items()},
+    }

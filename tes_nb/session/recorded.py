@@ -1,0 +1,248 @@
+"""A recorded session: the same feeds, frames and figures as live, because the same decoders run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Kind
+from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.state import FeedState
+from tes_nb.session.told import gaps_frame, marks_frame
+from tes_nb.store.align import align
+from tes_nb.store.columns import Columns
+from tes_nb.store.frames import frame as frame_of
+from tes_nb.store.session_file import SessionFile
+from tes_nb.store.tables import StreamStore
+from tes_nb.store.timespec import instant_ns, span_ns
+from tes_nb.streams import NAMES, get
+from tes_nb.views import cards
+
+if TYPE_CHECKING:
+    from tes_nb.model import Stream
+    from tes_nb.store.export import FolderExport, TableExport
+    from tes_nb.store.session_info import SessionInfo
+    from tes_nb.store.snapshot import Snapshot
+
+UNBOUNDED = 2**40
+"""A recording is read whole when it is asked for whole."""
+CHUNK_ROWS = 50_000
+AFTER_NS = 1
+"""`messages` leaves its end out; frames count theirs in."""
+
+
+class RecordedFeed(Feed):
+    """One source of a recording. Frames of a range read only that range of the file."""
+
+    def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:
+        super().__init__(stream, source, live=False)
+        del self.store  # read from the file on first use, see below
+        self._file = file
+
+    @cached_property
+    def store(self) -> StreamStore:  # type: ignore[override] # read on first use instead of being filled live
+        """Everything of this source, decoded on first use."""
+        return self._read(None, None)
+
+    @property
+    def state(self) -> FeedState:
+        """Always RECORDED; beside it, what is known of gaps and undecoded messages."""
+        undecoded = self.store.counts().kinds.get(Kind.UNDECODED, 0)
+        return FeedState("RECORDED", "RECORDED", 0, undecoded, len(self.store.gaps))
+
+    def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
+        store = StreamStore(self.stream, cap=UNBOUNDED)
+        for message in self._file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
+            store.receive(message)
+        for recorded in self._file.gaps:
+            if recorded.source is None:
+                store.add_event(recorded.gap)
+        return store
+
+    def frame(
+        self,
+        table: str | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        last: Any = None,
+        tz: str | None = None,
+        copy: bool = True,
+        gaps: bool = False,
+    ) -> pd.DataFrame:
+        """The same as live; `last` counts back from the newest message of the recording."""
+        name = self._known(table)
+        low, high = self._range(start, end, last, tz)
+        whole = (low is None and high is None) or "store" in self.__dict__
+        store = self.store if whole else self._read(low, high)
+        return frame_of(
+            store.tables[name],
+            start=low if last is not None else start,
+            end=end,
+            tz=tz,
+            copy=copy,
+            gaps=store.gaps if gaps else None,
+        )
+
+    def _range(self, start: Any, end: Any, last: Any, tz: str | None) -> tuple[int | None, int | None]:
+        low = None if start is None else instant_ns(start, name="start", tz=tz)
+        high = None if end is None else instant_ns(end, name="end", tz=tz) + AFTER_NS
+        span = self._file.span()
+        if last is not None and span is not None:
+            since = span[1] - span_ns(last, name="last")
+            low = since if low is None else max(low, since)
+        return low, high
+
+    def exports(self) -> Iterator[TableExport]:
+        """Give each table with its rows in pieces: memory stays flat however long the recording is."""
+        from tes_nb.store.export import TableExport  # noqa: PLC0415
+
+        gaps = [one.gap for one in self._file.gaps if one.source in (None, self.source)]
+        for table in self.stream.tables:
+            stem = (
+                self.source
+                if table.name in {self.stream.main, self.source}
+                else f"{self.source}_{table.name}"
+            )
+            yield TableExport(stem, self.stream.name, table, self._pieces(table.name), gaps=gaps)
+
+    def _pieces(self, name: str) -> Iterator[Snapshot]:
+        """Decode once through, and let go of rows as soon as there are enough for a piece."""
+        store = StreamStore(self.stream, cap=UNBOUNDED)
+        for message in self._file.messages(self.source):
+            store.receive(message)
+            if store.tables[name].total >= CHUNK_ROWS:
+                yield store.tables[name].snapshot()
+                _empty(store)
+        yield store.tables[name].snapshot()
+
+
+def _empty(store: StreamStore) -> None:
+    """Forget rows; what compares messages with one another remembers."""
+    for table in store.stream.tables:
+        store.tables[table.name] = Columns(table, stream=store.stream.name, cap=UNBOUNDED)
+
+
+class RecordedSession:
+    """What `tes.open()` gives. Close it, or use it as a context manager."""
+
+    def __init__(self, file: SessionFile) -> None:
+        self._file = file
+        self.path = file.path
+        self.feeds: dict[str, Feed] = {}
+        """Source name → feed."""
+        for source in file.sources.values():
+            if source.stream in NAMES:
+                self.feeds[source.name] = RecordedFeed(get(source.stream), source.name, file)
+        self.running = False
+        self.url = str(file.path)
+
+    def __getattr__(self, name: str) -> Feed:
+        feeds: Mapping[str, Feed] = self.__dict__.get("feeds", {})
+        if name in feeds:
+            return feeds[name]
+        there = ", ".join(feeds) or "no feeds"
+        raise AttributeError(f"This recording has no feed '{name}'; it has {there}.")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.feeds]
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Every hole: source (NA = it touches all), conn, last_seen, lost_at, back_at, cause, missing."""
+        frame = gaps_frame([one.gap for one in self._file.gaps])
+        frame.insert(0, "source", pd.array([one.source for one in self._file.gaps], dtype="str"))
+        return frame
+
+    @property
+    def marks(self) -> pd.DataFrame:
+        """What was marked: time, label; once, though it stands in every source."""
+        from tes_nb.wire.events import Mark  # noqa: PLC0415
+
+        return marks_frame(
+            sorted({Mark(one.label, one.at_ns) for one in self._file.marks}, key=lambda one: one.at_ns)
+        )
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the file is damaged, a sentence each; () = nothing that was read."""
+        return self._file.damage
+
+    def info(self) -> SessionInfo:
+        """Return the session in figures, without reading its messages."""
+        return self._file.info()
+
+    def frame(self, sources: list[str] | None = None, *, every: str = "1s", last: Any = None) -> pd.DataFrame:
+        """Return several sources on one grid, as a live session does."""
+        names = list(self.feeds) if sources is None else sources
+        for name in names:
+            if name not in self.feeds:
+                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
+        return align({name: self.feeds[name].frame(last=last) for name in names}, every=every)
+
+    def to_csv(
+        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
+    ) -> FolderExport:
+        """Write the whole recording: one CSV per table and `datapackage.json`. Memory stays flat."""
+        from tes_nb.store.export import write_folder  # noqa: PLC0415
+
+        tables = [
+            one for feed in self.feeds.values() if isinstance(feed, RecordedFeed) for one in feed.exports()
+        ]
+        return write_folder(folder, tables, formulas=formulas, progress=progress)
+
+    export = to_csv
+
+    def report(self, path: str | Path, *, title: str | None = None) -> Path:
+        """Write one self-contained HTML file with plots and tables."""
+        from tes_nb.views.report import write_report  # noqa: PLC0415
+
+        return write_report(path, list(self.feeds.values()), title=title or self.path.name)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        info = self.info()
+        lines = [
+            f"<recording {self.path.name}: {info.messages:,} messages, {info.duration_s:,.1f} s, {info.gaps} gaps>"
+        ]
+        for name, each in info.sources.items():
+            lines.append(f"  {name}: {each.messages:,} messages, {each.per_second:.1f}/s")
+        return "\n".join([*lines, *(f"  damaged: {sentence}" for sentence in self.damage)])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        rows = [
+            (n, f"{e.messages:,}", f"{e.per_second:.1f}", str(e.gaps)) for n, e in self.info().sources.items()
+        ]
+        html = cards.table_html(escape(self.path.name), ("source", "messages", "per second", "gaps"), rows)
+        return {"text/plain": repr(self), "text/html": html}
+
+
+def open_session(path: str | Path) -> RecordedSession:
+    """Open a session file, also one that is being recorded or is damaged.
+
+    Raises `SessionError`, a sentence with what to do, for what is no session.
+    """
+    from tes_nb.session.recording import session_path  # noqa: PLC0415
+
+    given = Path(path).expanduser()
+    found = given if given.exists() else session_path(given)
+    return RecordedSession(SessionFile.open(found if found.exists() else given))

@@ -1,0 +1,124 @@
+"""A recording in progress, as a notebook sees it. The collector writes it, so a stuck cell loses nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from tes_nb.errors import TesError
+
+if TYPE_CHECKING:
+    from tes_nb.session.recorded import RecordedSession
+
+SUFFIX = ".tes"
+
+Ask = Callable[..., Any]
+"""(operation, **args) → what the collector answers."""
+
+
+def session_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where recordings go that are not given a folder: `TES_SESSION_DIR`, else `sessions/`."""
+    return Path(environ.get("TES_SESSION_DIR", "").strip() or "sessions")
+
+
+def session_path(path: str | Path | None) -> Path:
+    """Return the absolute path of a session file: a bare name goes into the session folder, `None` is a new name."""
+    if path is None:
+        path = f"{datetime.now(UTC):%Y-%m-%d_%H%M%S}_{time.monotonic_ns() % 1000:03d}"
+    given = Path(path).expanduser()
+    named = given if given.suffix else given.with_suffix(SUFFIX)
+    if len(named.parts) == 1 and not given.suffix:
+        named = session_dir() / named
+    return named.absolute()
+
+
+class Recording:
+    """What `s.record()` gives: a context manager with live counters. `stop()` may be called twice."""
+
+    def __init__(self, ask: Ask, told: Mapping[str, Any]) -> None:
+        self._ask = ask
+        self._told = dict(told)
+        self._ended: str | None = None
+        self.path = Path(told["path"])
+        """The session file."""
+
+    def _refresh(self) -> Mapping[str, Any]:
+        if self._ended is None:
+            for told in self._ask("recordings"):
+                if told["path"] == str(self.path):
+                    self._told = dict(told)
+        return self._told
+
+    @property
+    def state(self) -> str:
+        """RECORDING, DISK FULL, READ-ONLY, FILE REMOVED, WRITE ERROR or STOPPED."""
+        return "STOPPED" if self._ended is not None else str(self._refresh()["state"])
+
+    @property
+    def text(self) -> str:
+        """The sentence that belongs to the state."""
+        return self._ended if self._ended is not None else str(self._refresh()["text"])
+
+    @property
+    def messages(self) -> int:
+        """Messages that are safely in the file."""
+        return int(self._refresh()["messages"])
+
+    @property
+    def lost(self) -> int:
+        """Messages that could not be kept; the file's gaps say when."""
+        return int(self._refresh()["lost"])
+
+    @property
+    def committed(self) -> dict[str, int]:
+        """Source → the number of its newest message that is safely in the file."""
+        return dict(self._refresh()["committed"])
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self._ended is None
+
+    def stop(self) -> str:
+        """Write what waits, close the file, and return the sentence that says how it ended."""
+        if self._ended is None:
+            self._told = self._ask("stop", path=str(self.path))
+            self._ended = str(self._told["ended"])
+        return self._ended
+
+    def open(self) -> RecordedSession:
+        """Open what has been recorded so far."""
+        from tes_nb.session.recorded import open_session  # noqa: PLC0415
+
+        return open_session(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        try:
+            told = self._refresh()
+        except TesError as error:
+            return f"<recording {self.path.name}: {error}>"
+        state = "STOPPED" if self._ended is not None else told["state"]
+        lost = f", {told['lost']:,} lost" if told["lost"] else ""
+        size = f"{told['messages']:,} messages, {told['bytes'] / 1e6:,.1f} MB"
+        return f"<recording {self.path.name}: {state}, {size}{lost}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<p>{escape(repr(self)[1:-1])}<br>{escape(self.text)}</p>",
+        }
