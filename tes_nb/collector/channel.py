@@ -79,8 +79,8 @@ class Channel:
 
     def join(self, client: Client) -> None:
         """Greet a client with the current message, then send it every one."""
+        self.clients.add(client)  # first, so that the greeting counts it
         client.write(text_frame(self.encode(self.current(), client.parts)))
-        self.clients.add(client)
 
     def leave(self, client: Client) -> None:
         """Stop sending to the client."""

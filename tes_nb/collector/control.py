@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from tes_nb.collector.guard import Guard, Handler
+from tes_nb.collector.inbox import messages
 from tes_nb.collector.sockets import Sockets
 from tes_nb.errors import TesError
 
@@ -84,9 +85,10 @@ def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
         if isinstance(socket, web.Response):
             return socket
         try:
-            if await _authenticated(socket, guard):
-                sockets.promote(socket)
-                await _serve(socket, control)
+            with contextlib.suppress(ConnectionError):
+                if await _authenticated(socket, guard):
+                    sockets.promote(socket)
+                    await _serve(socket, control)
         finally:
             sockets.release(socket)
         return socket
@@ -98,13 +100,11 @@ async def _authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
     """Wait for `{"type": "auth", "token": …}`; anything else closes with 1008."""
     try:
         async with asyncio.timeout(AUTH_TIMEOUT_S):  # over all: pings in between do not buy time
-            first = await socket.receive()
+            first = await anext(messages(socket), None)
     except TimeoutError:
         await socket.close(code=POLICY_VIOLATION, message=b"no token within 2 s")
         return False
-    if first.type is not WSMsgType.TEXT:
-        if not socket.closed:
-            await socket.close(code=POLICY_VIOLATION, message=b"the first message must be auth")
+    if first is None:
         return False
     if not guard.is_token(_token_in(first.data)):
         refusal = guard.failed()
@@ -114,7 +114,7 @@ async def _authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
     return True
 
 
-def _token_in(text: str) -> str | None:
+def _token_in(text: str | bytes) -> str | None:
     try:
         message = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError, ValueError):
@@ -134,6 +134,5 @@ async def _serve(socket: web.WebSocketResponse, control: Control) -> None:
             await socket.send_str(answer.decode())
 
     async with asyncio.TaskGroup() as tasks:
-        async for message in socket:
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                tasks.create_task(one(message.data))
+        async for message in messages(socket, trusted=True):
+            tasks.create_task(one(message.data))

@@ -9,39 +9,50 @@ import logging
 import os
 import stat
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from aiohttp.http_exceptions import HttpProcessingError
-
-from tes_nb.net.logs import RecentLog
+from tes_nb.net.logs import LINES_PER_S
 
 MAX_BYTES = 5 * 2**20
 """A log file that has grown beyond this begins anew."""
 MAX_LINE = 2000
 
-logger = logging.getLogger("tes_nb.collector")
-# Inside a kernel (isolation="thread") the lines go to the user's own handlers, within the same bounds; without
-# any, nothing is printed into a cell.
-logger.setLevel(logging.INFO)
-logger.propagate = False
-logger.addHandler(RecentLog(parent=logging.getLogger("tes_nb")))
-logging.getLogger("tes_nb").addHandler(logging.NullHandler())
-
-http_logger = logging.getLogger("tes_nb.collector.http")
-"""What aiohttp says about connections."""
-
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """False for malformed requests: aiohttp would quote them, with whatever token stands in them."""
-    told = record.exc_info[1] if record.exc_info else None
-    return not isinstance(told, HttpProcessingError)
+class Limit(logging.Filter):
+    """Lets ten records a second pass; the first one after a flood says how many did not."""
+
+    def __init__(self, per_s: int = LINES_PER_S, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._per_s = per_s
+        self._clock = clock
+        self._second = -1
+        self._passed = 0
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._passed = second, 0
+        if self._passed >= self._per_s:
+            self._left_out += 1
+            return False
+        self._passed += 1
+        if self._left_out:
+            record.msg = f"{record.getMessage()} ({self._left_out} more lines before this one were left out)"
+            record.args, self._left_out = None, 0
+        return True
 
 
-http_logger.addFilter(_is_ours)
+logger = logging.getLogger("tes_nb.collector")
+logger.addFilter(Limit())  # inside a kernel (isolation="thread") the lines go to the user's own handlers
+logging.getLogger("tes_nb").addHandler(logging.NullHandler())  # without any, nothing is printed into a cell
 
 
 class OneLine(logging.Formatter):
@@ -66,6 +77,11 @@ class OneLine(logging.Formatter):
 class FileHandler(logging.StreamHandler[TextIO]):
     """Writes lines to a stream; when that is a file, it begins anew before it grows too big."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.setFormatter(OneLine())
+        self.addFilter(Limit())
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line. Never raises: a full disk must not end the collector."""
         try:
@@ -84,10 +100,5 @@ class FileHandler(logging.StreamHandler[TextIO]):
 
 def log_to_stderr() -> None:
     """Send all logging of this process to its standard error, within the bounds of this module."""
-    target = logging.getLogger("tes_nb_file")  # beside the root: what passes the bounds goes here, by hand
-    target.propagate = False
-    handler = FileHandler(sys.stderr)
-    handler.setFormatter(OneLine())
-    target.addHandler(handler)
-    logging.basicConfig(level=logging.INFO, handlers=[RecentLog(parent=target, keep=100)], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[FileHandler(sys.stderr)], force=True)
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # its warnings quote clients' headers

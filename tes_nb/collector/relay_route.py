@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from tes_nb.collector.answers import sentence
 from tes_nb.collector.fanout import binary_frame
 from tes_nb.collector.guard import Handler
 from tes_nb.collector.hub import Hub, Topic
+from tes_nb.collector.inbox import messages
 from tes_nb.collector.sockets import Sockets
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, encode_event
@@ -108,7 +109,9 @@ def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
         topic.readers.add(reader)
         pump = asyncio.create_task(reader.pump())
         try:
-            await _until_closed(socket)
+            with contextlib.suppress(ConnectionError):
+                async for _ in messages(socket):
+                    pass  # a relay has nothing to answer
         finally:
             topic.readers.discard(reader)
             pump.cancel()
@@ -118,10 +121,3 @@ def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
         return socket
 
     return handler
-
-
-async def _until_closed(socket: web.WebSocketResponse) -> None:
-    """Ignore what the reader says, until it leaves."""
-    async for message in socket:
-        if message.type is WSMsgType.ERROR:
-            return

@@ -12,10 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from tes_nb.collector.guard import Handler
-from tes_nb.collector.logs import http_logger
+from tes_nb.collector.protocol import HttpProtocol
 from tes_nb.errors import CollectorError
 
 BACKLOG = 256
+RECEIVE_BUFFER = 16 * 1024
 MAX_PORT = 65535
 SHUTDOWN_S = 0.3
 """How long a request in work may go on when the collector ends."""
@@ -119,6 +120,8 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it: nobody may fill a turn of the loop with 256 KiB of tiny frames.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if family is socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind((host, port))
@@ -138,11 +141,10 @@ class Port:
     def __init__(
         self, app: web.Application, sockets: tuple[socket.socket, ...], request_timeout: float
     ) -> None:
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S, logger=http_logger
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         self._sockets = sockets
         self._request_timeout = request_timeout
+        self._listeners: list[asyncio.Server] = []
         self._busy: set[object] = set()
         """Connections with a request in work; a WebSocket is one for all of its life."""
         self._quiet_since: dict[object, float] = {}
@@ -153,17 +155,22 @@ class Port:
     async def start(self) -> None:
         """Serve."""
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # made by setup()
+        loop = asyncio.get_running_loop()
         for one in self._sockets:
-            await web.SockSite(self._runner, one, backlog=BACKLOG).start()
+            listener = await loop.create_server(lambda: HttpProtocol(server), sock=one, backlog=BACKLOG)
+            self._listeners.append(listener)
         self._watch = asyncio.create_task(self._cut_silent(), name="silent connections")
 
-    async def close_listeners(self) -> None:
+    def close_listeners(self) -> None:
         """Give the port back; what is connected stays."""
-        for site in self._runner.sites:
-            await site.stop()
+        for listener in self._listeners:
+            listener.close()
 
     async def stop(self) -> None:
         """Close the port and what is connected."""
+        self.close_listeners()
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):

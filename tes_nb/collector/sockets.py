@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from enum import Enum
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from tes_nb.collector.answers import sentence
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.fanout import Client
 from tes_nb.collector.guard import Guard, Handler
+from tes_nb.collector.inbox import messages
 from tes_nb.collector.options import Limits
 from tes_nb.streams.peer_talk import unknown_answer
 
@@ -57,6 +59,7 @@ class Sockets:
         place = Place.OWNER if self._guard.has_token(request) else Place.PENDING if pending else Place.FOREIGN
         socket = web.WebSocketResponse(
             heartbeat=PING_S if heartbeat else None,
+            autoping=False,  # `inbox.messages` answers pings
             compress=False,
             max_msg_size=self._limits.client_message,
             timeout=1.0,
@@ -136,7 +139,8 @@ async def _serve(
     channel.join(client)
     changed()
     try:
-        await _converse(socket, client, channel)
+        with contextlib.suppress(ConnectionError):  # it left before its answer
+            await _converse(socket, client, channel)
     finally:
         channel.leave(client)
 
@@ -144,9 +148,7 @@ async def _serve(
 async def _converse(socket: web.WebSocketResponse, client: Client, channel: Channel) -> None:
     """Answer what the client says, until it leaves."""
     answer = channel.producer.answer
-    async for message in socket:
-        if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-            break
+    async for message in messages(socket):
         payload = message.data.encode() if isinstance(message.data, str) else message.data
         now_ms = time.time_ns() // 1_000_000
         told = unknown_answer(payload) if answer is None else answer(payload, now_ms)

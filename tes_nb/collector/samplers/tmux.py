@@ -109,12 +109,14 @@ class TmuxSampler:
             stderr=subprocess.PIPE,
             env=dict(self._environ),
         )
+        answer = asyncio.ensure_future(asyncio.to_thread(process.communicate))
         try:
-            answer = asyncio.to_thread(process.communicate)
-            output, complaint = await asyncio.wait_for(answer, self._timeout_s)
+            # shielded: a thread that never began would leave the pipes open
+            output, complaint = await asyncio.wait_for(asyncio.shield(answer), self._timeout_s)
         finally:
             if process.poll() is None:
                 process.kill()
+            await asyncio.wait([answer])
             self._running = None
         return process.returncode, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace")
 

@@ -1,0 +1,110 @@
+"""Stamps, the bounded log, jumps of the wall clock. Injected clocks; no sockets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tes_nb.collector.hub import Hub, Log
+from tes_nb.model import Direction, Opcode
+from tes_nb.wire.events import ClockJump, Mark, StateChange, decode_event
+from tes_nb.wire.relay import unpack
+
+HOUR = 3_600_000_000_000
+
+
+class Clocks:
+    def __init__(self):
+        self.wall = 1_767_225_600_000_000_000
+        self.mono = 5_000_000_000
+
+    def wait(self, ns):
+        self.wall += ns
+        self.mono += ns
+
+
+@pytest.fixture
+def clocks():
+    return Clocks()
+
+
+@pytest.fixture
+def hub(clocks):
+    return Hub(10_000, wall_ns=lambda: clocks.wall, mono_ns=lambda: clocks.mono)
+
+
+def messages(hub, source):
+    return [unpack(source, record) for record in hub.topics[source].log.records]
+
+
+def test_each_message_is_stamped_once_and_numbered_without_holes(hub, clocks):
+    heard = []
+    hub.listeners.append(heard.append)
+    for number in range(5):
+        clocks.wait(1000)
+        hub.stamp("a", b"%d" % number, opcode=Opcode.BINARY, direction=Direction.OUT, conn=3, flags=1)
+    hub.stamp("b", b"other")
+    stored = messages(hub, "a")
+    assert stored == heard[:5]  # what the relay gives and what a recorder hears is the same record
+    assert [one.seq for one in stored] == [1, 2, 3, 4, 5]
+    assert [one.t_mono_ns for one in stored] == [5_000_001_000 + 1000 * n for n in range(5)]
+    assert {(one.opcode, one.direction, one.conn, one.flags) for one in stored} == {(2, 1, 3, 1)}
+    assert messages(hub, "b")[0].seq == 1
+    assert dict(hub.records()) == {"a": 5, "b": 1}
+
+
+def test_the_newest_state_is_remembered_when_the_log_has_dropped_it(hub):
+    state = StateChange(state="OPEN", text="OPEN", conn=1, at_ns=0)
+    hub.event("a", state)
+    for _ in range(100):
+        hub.stamp("a", b"x" * 500)
+    assert hub.topics["a"].log.first_seq > 1
+    assert decode_event(unpack("a", hub.topics["a"].state).payload) == state
+
+
+def test_fault_75_a_jump_of_the_wall_clock_is_one_record_in_each_source(hub, clocks):
+    hub.stamp("a", b"1")
+    hub.stamp("b", b"1")
+    for jump in (HOUR, -HOUR, -24 * HOUR):
+        clocks.wait(1_000_000)
+        clocks.wall += jump
+        for _ in range(3):
+            clocks.wait(1_000_000)
+            hub.stamp("a", b"2")
+    for source in ("a", "b"):
+        jumps = [decode_event(one.payload) for one in messages(hub, source) if one.opcode == Opcode.EVENT]
+        assert [jump.by_ns for jump in jumps] == [HOUR, -HOUR, -24 * HOUR]
+        assert all(isinstance(jump, ClockJump) for jump in jumps)
+    monotonic = [one.t_mono_ns for one in messages(hub, "a")]
+    assert monotonic == sorted(monotonic)
+
+
+def test_less_than_a_second_is_no_jump(hub, clocks):
+    for _ in range(3):
+        clocks.wall += 300_000_000
+        hub.stamp("a", b"1")
+    assert all(one.opcode != Opcode.EVENT for one in messages(hub, "a"))
+    clocks.wall += 300_000_000  # but what adds up is told once
+    hub.stamp("a", b"1")
+    assert sum(one.opcode == Opcode.EVENT for one in messages(hub, "a")) == 1
+
+
+def test_events_keep_their_connection(hub):
+    hub.event("a", Mark(label="here", at_ns=1), conn=7)
+    (message,) = messages(hub, "a")
+    assert (message.opcode, message.conn) == (Opcode.EVENT, 7)
+    assert decode_event(message.payload) == Mark(label="here", at_ns=1)
+
+
+@given(sizes=st.lists(st.integers(0, 300), max_size=60), bound=st.integers(1, 2000), ask=st.integers(0, 70))
+def test_the_log_keeps_the_newest_within_its_bound(sizes, bound, ask):
+    log = Log(bound)
+    for number, size in enumerate(sizes, 1):
+        log.append(b"%03d" % number + b"x" * size)
+    assert log.last_seq == len(sizes)
+    assert log.size == sum(map(len, log.records))
+    assert log.size <= bound or len(log.records) == 1  # one record is always there, however large
+    kept = [int(record[:3]) for record in log.records]
+    assert kept == list(range(log.first_seq, len(sizes) + 1))
+    assert [int(record[:3]) for record in log.after(ask, most=10)] == [n for n in kept if n > ask][:10]

@@ -1,0 +1,171 @@
+"""The three streams as a foreign client sees them: canonical shapes, rhythm, small talk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import datetime
+
+import pytest
+
+from tes_nb.model import Direction, Kind, Message, Opcode
+from tes_nb.streams import get
+from tests.support.collectors import (
+    METRICS,
+    STATUS,
+    WORKERS,
+    collecting,
+    in_loop,
+    reply,
+    socket,
+    told,
+    told_where,
+)
+from tests.support.shapes import METRICS_SHAPE, STATUS_SHAPE, SUMMARY_SHAPE, WORKER_SHAPE, fits, shape
+
+
+def kind_of(stream, message):
+    raw = json.dumps(message).encode()
+    return get(stream).decode(Message(stream, Direction.IN, Opcode.TEXT, raw, 1, 1, 1, 1)).kind
+
+
+@in_loop
+async def test_status_is_canonical_from_the_first_message_on():
+    async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
+        message = await told(client, 0.5)
+        assert set(message) == {"type", "timestamp", "data"}
+        assert message["type"] == "status"
+        assert fits(message["data"], STATUS_SHAPE), shape(message)
+        at = datetime.fromisoformat(message["data"]["timestamp"])
+        assert message["data"]["timestamp"].endswith("Z")
+        assert round(at.timestamp() * 1000) == message["timestamp"]
+        assert abs(at.timestamp() - time.time()) < 5
+        assert message["data"]["meta"]["statusVersion"] == "2.0"
+        assert kind_of("status", message) is Kind.DATA
+
+
+@pytest.mark.parametrize("path", [METRICS, "/api/dev/server-metrics/live"])
+@in_loop
+async def test_metrics_are_canonical_under_both_paths(path):
+    async with collecting() as collector, socket(collector.ports[0], path) as client:
+        message = await told(client, 0.5)
+        assert message.pop("type") == "metrics"
+        assert fits(message, METRICS_SHAPE), shape(message)
+        assert message["memory"]["rss"] > 10 * 2**20
+        assert kind_of("metrics", message) is Kind.DATA
+
+
+@in_loop
+async def test_workers_are_canonical_and_on_the_other_port_alone():
+    async with collecting() as collector:
+        await collector.pool.scale(1)
+        async with socket(collector.ports[1], WORKERS) as client:
+            message = await told_where(client, lambda one: one["workers"])
+            assert set(message) == {"timestamp", "workers", "summary"}
+            assert fits(message["summary"], SUMMARY_SHAPE)
+            ((worker_id, worker),) = message["workers"].items()
+            assert worker["id"] == worker_id
+            assert worker["pid"] == collector.pool.pids[0]
+            assert fits(worker, WORKER_SHAPE, optional=("uss_mb", "last_error", "current_job")), shape(worker)
+            assert message["summary"]["total"] == 1
+
+
+@in_loop
+async def test_metrics_keep_a_grid_that_does_not_drift():
+    async with collecting(period_s=0.1) as collector, socket(collector.ports[0], METRICS) as client:
+        await told(client)
+        stamps = [(await told(client))["timestamp"] for _ in range(12)]
+        # a push that came late is not caught up by the next: all lie on start + k · 100 ms, at most a bit behind
+        behind = [(stamp - stamps[0]) % 100 for stamp in stamps]
+        near = [min(late, 100 - late) for late in behind]
+        assert sorted(near)[len(near) // 2] <= 15
+        assert 1000 <= stamps[-1] - stamps[0] <= 1400
+
+
+@in_loop
+async def test_status_and_workers_come_at_least_each_second():
+    async with (
+        collecting() as collector,
+        socket(collector.ports[0], STATUS) as status,
+        socket(collector.ports[1], WORKERS) as workers,
+    ):
+        counts = await asyncio.gather(count_for(status, 2.4), count_for(workers, 2.4))
+        assert min(counts) >= 3  # the greeting and two seconds
+
+
+async def count_for(client, seconds):
+    count = 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in client:
+                count += 1
+    except TimeoutError:
+        return count
+
+
+@in_loop
+async def test_small_talk_of_the_status_stream():
+    async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
+        pong = await reply(client, {"type": "ping"})
+        assert set(pong) == {"type", "timestamp"}
+        assert pong["type"] == "pong"
+        assert abs(pong["timestamp"] / 1000 - time.time()) < 5
+        unknown = await reply(client, {"type": "dance"})
+        assert unknown["type"] == "error"
+        assert unknown["received"] == "dance"
+        broken = await reply(client, "no json")
+        assert set(broken) == {"type", "message"}
+        assert (await reply(client, {"type": "ping"}))["type"] == "pong"
+
+
+@in_loop
+async def test_subscribe_narrows_what_is_sent():
+    async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
+        await told(client)
+        assert await reply(client, {"type": "subscribe", "metrics": ["sessions", "metrics"]}) == {
+            "type": "subscribed",
+            "metrics": ["sessions", "metrics"],
+        }
+        async with socket(collector.ports[0], METRICS):  # a change, so that status comes at once
+            narrow = await told_where(client, lambda one: one["type"] == "status")
+        assert set(narrow["data"]["vector"]) == {"sessions", "others"}
+        assert "meta" not in narrow["data"]
+        assert (await reply(client, {"type": "subscribe", "metrics": ["nonsense"]}))["type"] == "error"
+        assert (await reply(client, {"type": "subscribe"}))["metrics"] == ["all"]
+        async with socket(collector.ports[0], METRICS), socket(collector.ports[0], METRICS):
+            whole = await told_where(client, lambda one: one["type"] == "status" and "meta" in one["data"])
+        assert fits(whole["data"], STATUS_SHAPE)
+
+
+@in_loop
+async def test_small_talk_of_the_other_streams():
+    async with (
+        collecting() as collector,
+        socket(collector.ports[1], WORKERS) as workers,
+        socket(collector.ports[0], METRICS) as metrics,
+    ):
+        beat = await reply(workers, {"type": "heartbeat"})
+        assert set(beat) == {"type", "receivedAt"}
+        assert abs(beat["receivedAt"] / 1000 - time.time()) < 5
+        assert (await reply(workers, {"type": "x"}))["received"] == "x"
+        assert (await reply(metrics, {"type": "ping"}))["type"] == "pong"
+        assert (await reply(metrics, "[]"))["type"] == "error"
+
+
+@in_loop
+async def test_a_message_may_come_as_binary():
+    async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
+        assert (await reply(client, b'{"type":"ping"}'))["type"] == "pong"
+
+
+@in_loop
+async def test_connections_and_subscribers_are_counted():
+    async with collecting() as collector, socket(collector.ports[0], METRICS) as metrics:
+        async with socket(collector.ports[0], STATUS), socket(collector.ports[1], WORKERS):
+            await asyncio.sleep(0)
+            seen = await told_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 3)
+            assert seen["websockets"]["subscribers"] == {"status": 1, "workers": 1, "metrics": 1}
+            assert seen["websockets"]["pendingConnections"] == 3
+        gone = await told_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 1)
+        assert gone["websockets"]["pendingConnections"] == 1
