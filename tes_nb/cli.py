@@ -101,6 +101,56 @@ def watch(
 
 
 @app.command()
+def record(
+    path: Annotated[Path | None, typer.Argument(help="The file; default: a new one in sessions/.")] = None,
+    duration: Annotated[
+        str, typer.Option("--for", help="How long, for example 10m; empty = until Ctrl-C.")
+    ] = "",
+    url: Annotated[str, typer.Option(help="A TES to read; empty = this machine.")] = "",
+    workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
+) -> None:
+    """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it."""
+    from tes_nb.session import attach, start  # noqa: PLC0415
+    from tes_nb.store.timespec import span_ns  # noqa: PLC0415
+
+    seconds = span_ns(duration, name="--for") / 1e9 if duration else float("inf")
+    with attach(url, workers=workers) if url else start() as session, session.record(path) as recording:
+        print(f"Recording into {recording.path}{'' if duration else '; Ctrl-C ends it'}.", flush=True)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))
+    print(recording.stop())
+
+
+@app.command()
+def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None:
+    """Read a session file from end to end; exit with 0 = all readable, 3 = some, 1 = none."""
+    from tes_nb.store.session_check import check as check_file  # noqa: PLC0415
+
+    report = check_file(path)
+    for sentence in report.sentences:
+        print(sentence)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A session file.")],
+    folder: Annotated[Path, typer.Argument(help="Where the CSV files go.")],
+    formulas: Annotated[
+        str, typer.Option(help="neutralise, or keep for a faithful round trip.")
+    ] = "neutralise",
+) -> None:
+    """Write a recording as one CSV file per table, with a data dictionary."""
+    from tes_nb.session import open as open_session  # noqa: PLC0415
+
+    if formulas not in ("neutralise", "keep"):
+        raise typer.BadParameter("give 'neutralise' or 'keep'", param_hint="--formulas")
+    with open_session(path) as session:
+        print(session.to_csv(folder, formulas="keep" if formulas == "keep" else "neutralise"))
+
+
+@app.command()
 def lab(
     folder: Annotated[Path, typer.Argument(help="The folder to open.")] = Path("notebooks"),
 ) -> None:

@@ -42,7 +42,7 @@ def close(child: subprocess.Popen[str]) -> None:
 
 def test_help_and_version():
     told = run("--help").stdout
-    for word in ("demo", "serve", "watch", "lab"):
+    for word in ("demo", "serve", "watch", "record", "check", "export", "lab"):
         assert word in told
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version").stdout)
     assert "Status port" in run("serve", "--help").stdout
@@ -114,3 +114,18 @@ def test_ctrl_c_in_the_demo_leaves_nothing_running(tmp_path: Path):
         assert "Traceback" not in child.stderr.read()
     finally:
         close(child)
+
+
+@pytest.mark.timeout(90)
+def test_record_check_export(tmp_path: Path):
+    path = tmp_path / "cli.tes"
+    done = run("record", str(path), "--for", "3s")
+    assert done.returncode == 0, done.stderr
+    assert f"Recording into {path}" in done.stdout
+    checked = run("check", str(path))
+    assert (checked.returncode, "is whole" in checked.stdout) == (0, True), checked.stdout
+    exported = run("export", str(path), str(tmp_path / "csv"))
+    assert exported.returncode == 0, exported.stderr
+    assert len(pd.read_csv(tmp_path / "csv" / "metrics.csv")) >= 4
+    (tmp_path / "empty.tes").write_bytes(b"")
+    assert run("check", str(tmp_path / "empty.tes")).returncode == 1
