@@ -8,12 +8,14 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from tes_nb.errors import SessionError, TesError
-from tes_nb.session import Session, attach, sessions, start, stop
+from tes_nb.session import Recording, Session, attach, sessions, start, stop
 
 HELP = """%tes                 the session's state
 %tes start           start a collector and read its streams
 %tes attach [URL]    read a TES that runs already
 %tes export FOLDER   write everything to CSV files
+%tes record [NAME]   record every message into sessions/NAME.tes, until %tes stop
+%tes mark LABEL      mark this moment on the time line
 %tes nest            let asyncio.run work inside cells
 %tes stop            stop every session"""
 
@@ -62,10 +64,19 @@ class TesMagics(Magics):
         return session
 
     def _export(self, folder: str) -> None:
+        print(self._newest().to_csv(folder))  # noqa: T201
+
+    def _record(self, name: str | None = None) -> Recording:
+        return self._newest().record(name)
+
+    def _mark(self, *label: str) -> None:
+        self._newest().mark(" ".join(label))
+
+    def _newest(self) -> Session:
         running = sessions()
         if not running:
-            raise SessionError("No session runs, so there is nothing to export. %tes start starts one.")
-        print(f"Wrote {running[-1].to_csv(folder)}")  # noqa: T201
+            raise SessionError("No session runs yet. %tes start starts one.")
+        return running[-1]
 
     def _nest(self) -> None:
         from tes_nb.nesting import nest  # noqa: PLC0415
@@ -85,7 +96,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _complete(_shell: Any, event: Any) -> list[str]:
-    words = ("start", "attach", "export", "nest", "stop", "help")
+    words = ("start", "attach", "export", "record", "mark", "nest", "stop", "help")
     return [word for word in words if word.startswith(event.symbol)]
 
 
