@@ -158,7 +158,7 @@ class RecordedSession:
     def gaps(self) -> pd.DataFrame:
         """Every hole: source (NA = it touches all), conn, last_seen, lost_at, back_at, cause, missing."""
         frame = gaps_frame([one.gap for one in self._file.gaps])
-        frame.insert(0, "source", pd.array([one.source for one in self._file.gaps], dtype="str"))
+        frame.insert(0, "source", pd.Series([one.source for one in self._file.gaps], dtype="str"))
         return frame
 
     @property
