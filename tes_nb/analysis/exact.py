@@ -65,18 +65,22 @@ class GrowingSums:
         self._scale = 2.0 ** (shift + _LOW_BITS)
         self._unit = 1 << (shift + _LOW_BITS)
         self._totals = [0]
-        self._odd = [0]
+        self._odd: list[int] = []
+        """Positions of the values that do not fit."""
 
     def append(self, value: float) -> None:
         """Add a value at the end."""
+        totals = self._totals
         scaled = value * self._scale
-        fits = scaled < math.inf and scaled.is_integer()
-        self._totals.append(self._totals[-1] + int(scaled) if fits else self._totals[-1])
-        self._odd.append(self._odd[-1] + (not fits))
+        if scaled.is_integer():
+            totals.append(totals[-1] + int(scaled))
+        else:  # infinite ones too
+            self._odd.append(len(totals) - 1)
+            totals.append(totals[-1])
 
     def of(self, values: Sequence[float], low: int, high: int) -> float:
         """Return the sum of `values[low:high]`, the nearest float; `values` are those that were appended."""
-        if self._odd[high] > self._odd[low]:
+        if self._odd and any(low <= at < high for at in self._odd):
             return math.fsum(values[low:high])
         return (self._totals[high] - self._totals[low]) / self._unit
 
@@ -84,7 +88,7 @@ class GrowingSums:
         """Keep the values from `start` to `end` (`None` = the last) alone."""
         last = None if end is None else end + 1
         self._totals = self._totals[start:last]
-        self._odd = self._odd[start:last]
+        self._odd = [at - start for at in self._odd if at >= start and (end is None or at < end)]
 
 
 def _running(values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]) -> Ints:

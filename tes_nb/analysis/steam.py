@@ -40,6 +40,8 @@ KEY = ("game_id", "bookmaker_id", "odds_type")
 FINER_KEY = ("market", "side", "line")
 """Columns that only derived ticks have; where a frame has them they belong to the key, NA being a value."""
 REQUIRED = ("game_id", "odds_type", "old_value", "new_value", "timestamp")
+LARGEST_KEY = 1 << 62
+"""Combined keys are numbered anew before they might leave 64 bits."""
 RULES = pd.Index([LARGE_SINGLE, MULTI_RAPID])
 
 
@@ -119,7 +121,8 @@ def _windows(
         share = np.minimum(volume.of(low, high) / (high - low) / rules.FULL_VOLUME, 1.0)
     weight = np.array([one.volume_weight for one in distinct])[which]
     index = rules.index(mean, share, weight)
-    candidates = np.flatnonzero(index >= settings.least_index)
+    moves = np.array([one.moves for one in distinct], dtype=np.int64)[which]
+    candidates = np.flatnonzero((index >= settings.least_index) & (high - low >= moves))
     indices, rapid = np.full(len(ticks), np.nan), np.zeros(len(ticks), dtype=np.bool_)
     indices[order] = index
     rapid[order] = _enough(velocity, low, which, distinct, candidates)
@@ -165,13 +168,19 @@ def _keys(ticks: pd.DataFrame) -> Ints:
     """Return a number for each tick, equal where the key is."""
     keys = np.zeros(len(ticks), dtype=np.int64)
     alone = np.zeros(len(ticks), dtype=np.bool_)
+    size = 1
     for name in (*KEY, *FINER_KEY):
         if name not in ticks.columns:
             continue
         codes, count = _codes(ticks[name], rules.DEFAULT_BOOKMAKER if name == "bookmaker_id" else None)
         if name in KEY:
             alone |= codes < 0
-        keys = pd.factorize(keys * (count + 1) + codes + 1)[0]
+        if size * (count + 1) > LARGEST_KEY:
+            keys, values = pd.factorize(keys)
+            size = len(values)
+        keys = keys * (count + 1) + (codes + 1)
+        size *= count + 1
+    keys = pd.factorize(keys)[0]
     unknown = np.flatnonzero(alone)
     keys[unknown] = len(ticks) + np.arange(len(unknown))
     return keys

@@ -62,14 +62,16 @@ class SteamDetector:
 
     def add(self, tick: Mapping[str, Any]) -> Verdict:
         """Judge one tick: a mapping with the columns that `detect` reads; what is absent is NA."""
-        velocity = rules.velocity(rules.number(tick.get("old_value")), rules.number(tick.get("new_value")))
-        at = rules.unix_ns(tick.get("timestamp"))
+        get = tick.get
+        velocity = rules.velocity(rules.number(get("old_value")), rules.number(get("new_value")))
+        at = rules.unix_ns(get("timestamp"))
         large = LARGE_SINGLE if velocity >= self.settings.large else None
         if at is None or math.isnan(velocity):
             return Verdict(velocity, math.nan, large)
-        setting = self.settings.of_tick(tick.get("league"), tick.get("odds_type"))
+        setting = self.settings.of_tick(get("league"), get("odds_type"))
         memory = self._memory(tick, at)
-        place = memory.add(at, velocity, rules.volume(tick.get("volume")))
+        volume = get("volume")
+        place = memory.add(at, velocity, 0.0 if volume is None else rules.volume(volume))
         reached, mean, mean_volume = memory.window(place, setting)
         index = rules.index(mean, min(mean_volume / rules.FULL_VOLUME, 1.0), setting.volume_weight)
         rapid = reached >= setting.moves and index >= self.settings.least_index

@@ -62,7 +62,10 @@ class Memory:
 
     def forget(self, longest_ns: int) -> None:
         """Forget what is a whole longest window older than the newest tick."""
-        self._head = bisect_right(self._times, self._times[-1] - longest_ns, lo=self._head)
+        old = self._times[-1] - longest_ns
+        if self._times[self._head] > old:
+            return
+        self._head = bisect_right(self._times, old, lo=self._head)
         if self._head >= COMPACT_FROM and 2 * self._head >= len(self._times):
             del self._times[: self._head]
             self._cut(self._head, None)
