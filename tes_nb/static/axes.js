@@ -26,7 +26,8 @@ export function ticks(low, high, wanted) {
   return found;
 }
 
-function roundStep(rough) {
+/** The smallest of 1, 2, 5 · 10ⁿ that is not below `rough`. */
+export function roundStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10);
 }

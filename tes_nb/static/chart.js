@@ -14,6 +14,9 @@ import { Toolbar } from "./toolbar.js";
 const JUDGE_MS = 500;
 const MAX_SERIES = 500;
 const SHORTEST_S = 30;
+/** A picture that takes long to paint is painted seldom: so many times as long, the page is left to others. */
+const RESTS = 2;
+const SLOW_MS = 80;
 const BOUND = /^limits?_/;
 let charts = 0;
 
@@ -48,6 +51,8 @@ class Chart {
     this.structure = -1;
     this.visible = true;
     this.frame = 0;
+    this.restUntil = 0;
+    this.restTimer = null;
     this.axisWidth = 48;
     this.build(el);
     this.undo = [watchTheme(() => this.themeChanged()), this.watchSize()];
@@ -218,10 +223,27 @@ class Chart {
 
   requestDraw() {
     if (this.frame || !this.visible) return;
-    this.frame = requestAnimationFrame(() => {
+    const wait = this.restUntil - performance.now();
+    if (wait > 0) {
+      this.restTimer ??= setTimeout(() => this.rested(), wait);
+      this.root.dataset.resting = "";
+      return;
+    }
+    this.frame = requestAnimationFrame((began) => {
       this.frame = 0;
       this.draw();
+      requestAnimationFrame((painted) => this.painted(painted - began));
     });
+  }
+
+  painted(took) {
+    if (took > SLOW_MS) this.restUntil = performance.now() + RESTS * took;
+  }
+
+  rested() {
+    this.restTimer = null;
+    delete this.root.dataset.resting;
+    this.requestDraw();
   }
 
   draw() {
@@ -301,6 +323,7 @@ class Chart {
 
   destroy() {
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.restTimer);
     for (const undo of this.undo) undo();
     for (const panel of this.panels) panel.destroy();
     this.root.remove();

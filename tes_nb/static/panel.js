@@ -1,8 +1,8 @@
 // One uPlot picture: all series of one unit, its legend, and what is painted over them.
 
 import uPlot from "uplot";
-import { ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
-import { view } from "./decimate.js";
+import { roundStep, ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
+import { MAX_POINTS, view } from "./decimate.js";
 import { make } from "./dom.js";
 import { UNIT_WORDS } from "./format.js";
 import { Legend } from "./legend.js";
@@ -10,6 +10,9 @@ import { paintOver, paintUnder } from "./notes.js";
 import { seriesStyle } from "./theme.js";
 
 const HEIGHT = 170;
+/** Points of a panel, all its lines together; many lines get fewer each. */
+const PANEL_POINTS = 60_000;
+const FEWEST_POINTS = 120;
 const NARROW = 520;
 const TICK_SPACE = 34;
 const TIME_SPACE = 84;
@@ -81,7 +84,8 @@ export class Panel {
           ...axis,
           font,
           size: (u, words) => this.chart.axisSize(widest(u, words)),
-          splits: (u, _, low, high) => ticks(low, high, u.bbox.height / devicePixelRatio / TICK_SPACE),
+          incrs: (u, _, low, high) => [1, 10].map((times) => times * roundStep((high - low) / wantedTicks(u))),
+          splits: (u, _, low, high) => ticks(low, high, wantedTicks(u)),
           values: (_, splits) => valueWords(splits, this.unit),
         },
       ],
@@ -114,7 +118,8 @@ export class Panel {
   draw() {
     const [from, to] = this.chart.range();
     const shown = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
-    const { x, ys } = view(shown.map(({ series }) => series.ring.points()), from, to);
+    const most = Math.max(FEWEST_POINTS, Math.min(MAX_POINTS, Math.floor(PANEL_POINTS / shown.length)));
+    const { x, ys } = view(shown.map(({ series }) => series.ring.points()), from, to, most);
     const blank = new Array(x.length);
     let next = 0;
     const column = ({ series }) => (this.chart.isHidden(series.key) ? blank : ys[next++]);
@@ -156,6 +161,10 @@ export class Panel {
     this.plot = null;
     this.element.remove();
   }
+}
+
+function wantedTicks(u) {
+  return Math.max(1, u.bbox.height / devicePixelRatio / TICK_SPACE);
 }
 
 /** A place where only other series have a point shows the value that holds there. */

@@ -23,7 +23,7 @@ export class Spark {
 
 /** Return the SVG path of a trend between its smallest and largest value. */
 export function sparkPath(values) {
-  const numbers = values.filter((value) => Math.abs(value) <= 1e300);
+  const numbers = values.filter(drawable);
   if (numbers.length === 0) return "";
   const low = numbers.reduce((a, b) => Math.min(a, b));
   const high = numbers.reduce((a, b) => Math.max(a, b));
@@ -32,7 +32,7 @@ export function sparkPath(values) {
   let pen = "M";
   return values
     .map((value, place) => {
-      if (!(Math.abs(value) <= 1e300)) {
+      if (!drawable(value)) {
         pen = "M";
         return "";
       }
@@ -41,4 +41,8 @@ export function sparkPath(values) {
       return point;
     })
     .join("");
+}
+
+function drawable(value) {
+  return Number.isFinite(value) && Math.abs(value) <= 1e300;
 }

@@ -10,6 +10,7 @@ const ROLES = ["fg", "quiet", "ground", "line", "accent", "bad", "warn", "good"]
 export function readTheme(element) {
   const probe = document.createElement("span");
   probe.hidden = true;
+  probe.style.forcedColorAdjust = "none";
   element.append(probe);
   const theme = {};
   for (const role of ROLES) {

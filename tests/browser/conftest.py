@@ -94,9 +94,10 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until what was asked for has been drawn."""
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+        twice = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.page.evaluate(twice)
+        self.page.wait_for_selector("[data-resting]", state="detached")
+        self.page.evaluate(twice)
 
 
 @pytest.fixture
