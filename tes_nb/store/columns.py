@@ -161,7 +161,7 @@ class Columns:
         all. KeyError for another name.
         A cursor of another table, beyond `total`, gives no rows.
         """
-        snapshot = self.snapshot()
+        snapshot, cursor = self.snapshot(), max(cursor, 0)
         oldest, total = snapshot.dropped, snapshot.dropped + len(snapshot)
         fresh = snapshot.slice(min(max(cursor - oldest, 0), len(snapshot)), len(snapshot))
         wanted = fresh.cells if columns is None else columns

@@ -39,22 +39,26 @@ class Words:
         return Encoded(places, None)
 
     def _encode_new(self, values: Sequence[Any]) -> Encoded:
-        unfit = []
-        places = np.empty(len(values), np.int32)
+        places, unfit = [], []
         for row, value in enumerate(values):
-            if isinstance(value, str):
-                places[row] = self._place(_plain(value))
+            if value is None or isinstance(value, str):
+                places.append(self._place(value))
             else:
-                places[row] = -1
-                if value is not None:
-                    unfit.append(row)
-        return Encoded(places, None, tuple(unfit))
+                places.append(-1)
+                unfit.append(row)
+        return Encoded(np.array(places, np.int32), None, tuple(unfit))
 
-    def _place(self, word: str) -> int:
-        place = self._places.get(word)
+    def _place(self, text: str | None) -> int:
+        place = self._places.get(text)
         if place is None:
-            place = self._places[word] = len(self._list)
-            self._list.append(word)
+            assert text is not None, "None has had its place from the start"
+            word = _plain(text)
+            place = self._places.get(word, len(self._list))
+            if place == len(self._list):
+                self._list.append(
+                    word
+                )  # first: an interrupt between the two must not leave a place without a word
+                self._places[word] = place
         return place
 
     def cleaned(self, places: Array) -> tuple[Words, Array]:
@@ -82,6 +86,6 @@ def _plain(text: str) -> str:
 
 def width_for(words: int) -> type[np.signedinteger[Any]]:
     """Return the narrowest integer type that holds the places of so many words."""
-    if words <= np.iinfo(np.int8).max:
+    if words < 2**7:
         return np.int8
-    return np.int16 if words <= np.iinfo(np.int16).max else np.int32
+    return np.int16 if words < 2**15 else np.int32

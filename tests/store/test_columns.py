@@ -193,17 +193,25 @@ def test_no_reader_sees_half_a_row_while_rows_pour_in():
 
 def test_an_interrupt_at_any_step_of_a_read_loses_nothing():
     """Ctrl-C reaches the thread that asks for a frame between any two lines: break off at each line in turn."""
+    pairs = Table("pairs", "", (Column("word", "str", "", "text", ""), Column("n", "int64", "", "gauge", "")))
     broken_off, at_line = 0, 0
     while True:
-        columns = filled(NUMBERS, number_rows(1500), cap=1200)  # a part of it waits
+        columns = Columns(pairs, cap=120)
+        for first in (
+            0,
+            1030,
+        ):  # the second batch waits: with new words, and more of them than the cap allows
+            columns.append([(f"w{n // 10}", n) for n in range(first, 1030 + first // 8)], time_ns=1, seq=1)
         at_line += 1
         try:
             broken_off_after(at_line, columns.snapshot, within="tes_nb/store")
         except KeyboardInterrupt:
             broken_off += 1
-            columns.append(number_rows(3, 1500), time_ns=NOON, seq=1501)
-            assert numbers_in(columns.snapshot()) == list(range(303, 1503))
-            assert columns.total == 1503
+            columns.append([("new", n) for n in (1158, 1159)], time_ns=NOON, seq=2)
+            cells = columns.snapshot().cells
+            assert cells["n"].numpy().tolist() == list(range(1040, 1160))
+            assert cells["word"].numpy().tolist() == [f"w{n // 10}" for n in range(1040, 1158)] + ["new"] * 2
+            assert columns.total == 1160
         else:
             break
     assert broken_off > 50
