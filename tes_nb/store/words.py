@@ -55,9 +55,7 @@ class Words:
             word = _plain(text)
             place = self._places.get(word, len(self._list))
             if place == len(self._list):
-                self._list.append(
-                    word
-                )  # first: an interrupt between the two must not leave a place without a word
+                self._list.append(word)  # first, so that an interrupt leaves no place without a word
                 self._places[word] = place
         return place
 
