@@ -9,9 +9,10 @@ All data are simulated, and say so: every team is called "Simulated …", every 
 """
 
 from tes_nb.simulate.child import ChildServer, start_child
+from tes_nb.simulate.client import Client
 from tes_nb.simulate.faults import FAULTS, Fault
 from tes_nb.simulate.faults import parse as parse_fault
-from tes_nb.simulate.ledger import Ledger, number_in, reconcile
+from tes_nb.simulate.ledger import Ledger, number_in, received_in, reconcile
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.running import Addresses, RunningServer, run_forever, serve
 from tes_nb.simulate.service import GREETING, LABEL
@@ -22,12 +23,14 @@ __all__ = [
     "LABEL",
     "Addresses",
     "ChildServer",
+    "Client",
     "Fault",
     "Ledger",
     "Options",
     "RunningServer",
     "number_in",
     "parse_fault",
+    "received_in",
     "reconcile",
     "run_forever",
     "serve",

@@ -12,27 +12,18 @@ import os
 import subprocess
 import sys
 from threading import Timer
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 
-from tes_nb.errors import ConnectionFailed, TesError
-from tes_nb.simulate.faults import Fault
+from tes_nb.errors import TesError
+from tes_nb.simulate.client import Client
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.running import Addresses
 
 START_S = 15.0
 STOP_S = 3.0
-ANSWER_S = 5.0
-
-_open = build_opener(ProxyHandler({})).open
-"""Loopback is never asked for through a proxy."""
 
 
-class ChildServer(Addresses):
+class ChildServer(Client):
     """A stand-in in a child process; `start_child` makes it, `stop()` or the end of the parent ends it."""
 
     def __init__(self, http: str, process: subprocess.Popen[bytes]) -> None:
@@ -46,47 +37,12 @@ class ChildServer(Addresses):
         """The child's process id."""
         return self._process.pid
 
-    def post(self, *faults: Fault) -> None:
-        """Put faults in force."""
-        self._ask("POST", "/faults", msgspec.json.encode(faults))
-
-    def clear_faults(self) -> None:
-        """End every fault."""
-        self._ask("DELETE", "/faults")
-
-    def ledger(self) -> dict[str, Any]:
-        """Return the account of what was sent, as `GET /ledger` tells it."""
-        account: dict[str, Any] = self._ask("GET", "/ledger")
-        return account
-
-    def sent(self, subscriber: str) -> list[int]:
-        """Return the numbers of the messages that were for that logical subscriber."""
-        numbers: list[int] = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")["numbers"]
-        return numbers
-
-    def roster(self) -> list[dict[str, str]]:
-        """Return match_id, home_team, away_team and league of every match there has been."""
-        roster: list[dict[str, str]] = self._ask("GET", "/roster")
-        return roster
-
     def stop(self) -> None:
         """End the child, in at most 3 s. Does nothing when it has ended, or in a forked process."""
         if os.getpid() != self._owner:
             return
         atexit.unregister(self.stop)
         _end(self._process)
-
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
-        request = Request(self.http + path, data=body, method=method)  # noqa: S310 - our own http address
-        try:
-            with _open(request, timeout=ANSWER_S) as answer:
-                return msgspec.json.decode(answer.read())
-        except HTTPError as error:
-            raise TesError(error.read().decode(errors="replace").strip()) from error
-        except OSError as error:
-            raise ConnectionFailed(
-                f"The simulated NowGoal at {self.http} does not answer ({error}); start it again."
-            ) from error
 
 
 def start_child(options: Options | None = None) -> ChildServer:

@@ -90,7 +90,7 @@ class Connection:
         return {
             "connection": self.number,
             "subscriber": self.subscriber,
-            "open": not self.transport.is_closing(),
+            "open": not self.transport.is_closing() and not self.socket.closed,
             "age_s": round(now - self.opened_at, 3),
             "token_age_s": round(self.token_age_s, 3),
             "channels": None if self.channels is None else sorted(self.channels),

@@ -52,7 +52,7 @@ class Desk:
                 name: {"since": sent.since(name), "channels": sent.channels(name)}
                 for name in sent.subscribers()
             },
-            "connections": [one.report(now) for one in [*hub.ended, *hub.connections()]],
+            "connections": [*hub.ended, *(one.report(now) for one in hub.connections())],
             "strikes": dict(self._service.board.strikes),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tes_nb.simulate.connection import OK, Connection
 from tes_nb.simulate.faults import Which
@@ -19,7 +20,8 @@ class Hub:
 
     def __init__(self, ledger_limit: int) -> None:
         self.log = SentLog(ledger_limit)
-        self.ended: deque[Connection] = deque(maxlen=REMEMBERED_CONNECTIONS)
+        self.ended: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_CONNECTIONS)
+        """Reports of the connections that are no more."""
         self.first_request = asyncio.Event()
         """Set when the first connection has asked for channels."""
         self._open: dict[int, Connection] = {}
@@ -34,11 +36,11 @@ class Hub:
         """Take an open connection in."""
         self._open[connection.number] = connection
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection that ended."""
+    def remove(self, connection: Connection, now: float) -> None:
+        """Forget a connection that ended, but for its report."""
         if self._open.pop(connection.number, None) is not None:
             self.log.left(connection.subscriber, connection.number)
-            self.ended.append(connection)
+            self.ended.append(connection.report(now))
 
     def ask(self, connection: Connection, channels: Sequence[str], now: float) -> None:
         """Let a connection have these channels, and no others, from the next message on."""

@@ -11,8 +11,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tes_nb.errors import DecodeError
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.simulate.frames import NUMBER
 from tes_nb.wire.events import Gap
+from tes_nb.wire.inflate import inflate
 
 _NUMBER = re.compile(rb'\b%s\\?"?\s*[=:]\s*\\?"?(\d+)' % NUMBER.encode())
 
@@ -59,6 +63,26 @@ def number_in(text: bytes) -> int | None:
     """
     found = _NUMBER.search(text)
     return None if found is None else int(found[1])
+
+
+def received_in(messages: Iterable[Message]) -> list[tuple[int, int]]:
+    """Return (number, receive time in Unix nanoseconds) of the numbered ones among messages, for `reconcile`.
+
+    Left out is what does not inflate, has no number, went out, or was marked as a duplicate on receipt.
+    """
+    found = []
+    for message in messages:
+        skipped = message.direction != Direction.IN or message.opcode == Opcode.EVENT
+        if skipped or message.flags & FLAG_DUPLICATE:
+            continue
+        try:
+            text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
+        except DecodeError:
+            continue
+        number = number_in(text)
+        if number is not None:
+            found.append((number, message.t_wall_ns))
+    return found
 
 
 def reconcile(

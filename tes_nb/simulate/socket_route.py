@@ -77,7 +77,7 @@ class SocketRoute:
             await self._listen(connection)
         finally:
             expiry.cancel()
-            hub.remove(connection)
+            hub.remove(connection, loop.time())
 
     async def _expire(self, connection: Connection, life_s: float) -> None:
         await asyncio.sleep(life_s)

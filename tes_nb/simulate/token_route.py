@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from aiohttp import web
 
@@ -32,19 +33,29 @@ class TokenRoute:
         if fault is not None and name == "token_status":
             return refusal(fault, 503)
         if fault is not None and name == "token_hang":
-            await asyncio.sleep(fault.seconds or HANG_S)
+            await _hang(request, fault.seconds or HANG_S)
         body = service.tokens.body(fault, service.now())
         if name == "token_drip":
             return await _drip(request, body)
         return web.Response(text=body, content_type="text/html" if name == "token_html" else "text/plain")
 
 
+async def _hang(request: web.Request, seconds: float) -> None:
+    """Wait so long, or until the client has gone."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    transport = request.transport
+    while loop.time() < end and transport is not None and not transport.is_closing():  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(min(0.05, end - loop.time()))
+
+
 async def _drip(request: web.Request, body: str) -> web.StreamResponse:
     """Answer at 10 bytes a second."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    for letter in body.encode():
-        await response.write(bytes((letter,)))
-        await asyncio.sleep(1 / DRIP_BYTES_S)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # few clients wait that long
+        for letter in body.encode():
+            await response.write(bytes((letter,)))
+            await asyncio.sleep(1 / DRIP_BYTES_S)
+        await response.write_eof()
     return response

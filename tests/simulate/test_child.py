@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tes_nb.errors import ConnectionFailed, TesError
-from tes_nb.simulate import Fault, Options, number_in, start_child
+from tes_nb.simulate import Client, Fault, Options, number_in, start_child
 from tests.support.standin import connect, data, run, token_of, want
 
 
@@ -49,6 +49,13 @@ def test_faults_are_posted_and_cleared(child):
     child.post(Fault("token_html"))
     with pytest.raises(TesError, match="There is no fault 'nonsense'"):
         child.post(Fault("nonsense"))
+
+
+def test_a_stand_in_elsewhere_is_asked_by_its_address(child):
+    client = Client(child.http)
+    assert client.roster() == child.roster()
+    assert client.token_url == child.token_url
+    assert client.ledger()["last"] > 0
 
 
 def test_stop_ends_the_child_and_may_be_called_again():

@@ -1,11 +1,14 @@
 import doctest
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tes_nb.model import Message
+from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.simulate import ledger
-from tes_nb.simulate.ledger import Ledger, number_in, reconcile
+from tes_nb.simulate.ledger import Ledger, number_in, received_in, reconcile
 from tes_nb.simulate.sent import SentLog
 from tes_nb.wire.events import Gap
 
@@ -91,6 +94,32 @@ def _touches(number, missing, in_gaps):
     while high + 1 in missing:
         high += 1
     return any(n in in_gaps for n in range(low, high + 1))
+
+
+def test_received_in_reads_the_numbers_of_messages():
+    def message(payload, **fields):
+        basis = {
+            "source": "x",
+            "direction": 0,
+            "opcode": 2,
+            "t_wall_ns": 5,
+            "t_mono_ns": 0,
+            "conn": 1,
+            "seq": 1,
+        }
+        return Message(payload=payload, **(basis | fields))
+
+    text = b'<c simulatedNumber="3"/>'
+    messages = [
+        message(zlib.compress(text), t_wall_ns=7),
+        message(text, opcode=1, t_wall_ns=8),
+        message(zlib.compress(text)[:-3]),
+        message(b"ok", opcode=1),
+        message(text, direction=1),
+        message(text, opcode=0),
+        message(text, flags=FLAG_DUPLICATE),
+    ]
+    assert received_in(messages) == [(3, 7), (3, 8)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 
 import aiohttp
@@ -10,6 +11,7 @@ import websockets
 
 from tes_nb.errors import TesError
 from tes_nb.simulate import GREETING, LABEL, Fault, Options, number_in, reconcile, serve
+from tes_nb.simulate.tokens import HEADERS
 from tests.support.standin import (
     ALL,
     ask_token,
@@ -23,6 +25,7 @@ from tests.support.standin import (
     token_of,
     want,
 )
+from tests.support.tls import authority, server_context
 
 
 def test_a_token_then_frames_over_ws():
@@ -342,5 +345,26 @@ def test_stop_closes_port_and_connections_and_may_be_called_again():
             with pytest.raises(aiohttp.ClientConnectionError):
                 await http("GET", server.http)
             assert len(asyncio.all_tasks()) <= 4
+
+    run(go())
+
+
+def test_tls_makes_it_https_and_wss(monkeypatch, tmp_path):
+    context = server_context(authority(monkeypatch, tmp_path))
+
+    async def go():
+        server = await serve(Options(speed=200.0, matches=4, games=1, host="localhost"), tls=context)
+        try:
+            assert (server.http[:17], server.url[:15]) == ("https://localhost", "wss://localhost")
+            trusting = ssl.create_default_context()
+            _, _, token = await http("GET", f"{server.token_url}?rnum=1", headers=HEADERS, ssl=trusting)
+            async with connect(server, token.decode(), ssl=trusting) as ws:
+                await want(ws)
+                assert await data(ws, 3)
+                server.post(Fault("reset"))
+                with pytest.raises(websockets.ConnectionClosedError):
+                    await data(ws, 1_000_000)
+        finally:
+            await server.stop()
 
     run(go())

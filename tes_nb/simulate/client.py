@@ -1,0 +1,58 @@
+"""Asks a stand-in that runs elsewhere: in a child process, or in another shell."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+import msgspec
+
+from tes_nb.errors import ConnectionFailed, TesError
+from tes_nb.simulate.faults import Fault
+from tes_nb.simulate.running import Addresses
+
+ANSWER_S = 5.0
+
+_open = build_opener(ProxyHandler({})).open
+"""Loopback is never asked for through a proxy."""
+
+
+class Client(Addresses):
+    """A stand-in at a known address (`http://127.0.0.1:port`). All calls block, for at most 5 s."""
+
+    def post(self, *faults: Fault) -> None:
+        """Put faults in force."""
+        self._ask("POST", "/faults", msgspec.json.encode(faults))
+
+    def clear_faults(self) -> None:
+        """End every fault."""
+        self._ask("DELETE", "/faults")
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the account of what was sent, as `GET /ledger` tells it."""
+        account: dict[str, Any] = self._ask("GET", "/ledger")
+        return account
+
+    def sent(self, subscriber: str) -> list[int]:
+        """Return the numbers of the messages that were for that logical subscriber."""
+        numbers: list[int] = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")["numbers"]
+        return numbers
+
+    def roster(self) -> list[dict[str, str]]:
+        """Return match_id, home_team, away_team and league of every match there has been."""
+        roster: list[dict[str, str]] = self._ask("GET", "/roster")
+        return roster
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        request = Request(self.http + path, data=body, method=method)  # noqa: S310 - our own http address
+        try:
+            with _open(request, timeout=ANSWER_S) as answer:
+                return msgspec.json.decode(answer.read())
+        except HTTPError as error:
+            raise TesError(error.read().decode(errors="replace").strip()) from error
+        except OSError as error:
+            raise ConnectionFailed(
+                f"The simulated NowGoal at {self.http} does not answer ({error}); start it again."
+            ) from error
