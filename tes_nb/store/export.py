@@ -122,7 +122,7 @@ def write_csv(
     """
     _check(formulas)
     path = Path(path)
-    with staged(path.parent) as staging, _told(progress, rows) as tell:
+    with staged(path.parent) as staging, told(progress, rows) as tell:
         return _write_rows(staging.open(path.name), table, chunks, formulas, tell)
 
 
@@ -147,7 +147,7 @@ def write_folder(
     total = None if None in sizes else sum(size or 0 for size in sizes)
     written: dict[str, int] = {}
     resources = []
-    with staged(folder) as staging, _told(progress, total) as tell:
+    with staged(folder) as staging, told(progress, total) as tell:
         for stem, table in zip(_stems(todo), todo, strict=True):
             file = staging.open(f"{stem}.csv")
             before = sum(written.values())
@@ -195,14 +195,16 @@ def _write_rows(
 
 
 @contextlib.contextmanager
-def _told(progress: Progress | bool | None, total: int | None) -> Iterator[Callable[[int], None]]:
+def told(
+    progress: Progress | bool | None, total: int | None, *, what: str = "CSV"
+) -> Iterator[Callable[[int], None]]:
     """Give a function that takes the number of rows written so far."""
     if callable(progress):
         yield lambda done: progress(done, total)
     elif progress:
         from tqdm.auto import tqdm  # noqa: PLC0415 - it loads the notebook's widgets
 
-        with tqdm(total=total, unit=" rows", unit_scale=True, desc="CSV") as bar:
+        with tqdm(total=total, unit=" rows", unit_scale=True, desc=what) as bar:
 
             def advance(done: int) -> None:
                 bar.update(done - bar.n)

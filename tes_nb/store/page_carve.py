@@ -7,7 +7,9 @@ The layout is that of SQLite's file format, "Record Format" and "B-tree Pages".
 
 from __future__ import annotations
 
+import itertools
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tes_nb.model import Message
@@ -24,6 +26,7 @@ _INTEGERS = len(MESSAGE_COLUMNS) - 2
 _FIXED = 2 + _INTEGERS
 """Bytes of a record header before the payload's type: its own length, NULL for the id, one for each integer."""
 _HEADER = re.compile(rb"(?=([\x0c-\x10])\x00[\x01-\x06\x08\x09]{%d})" % _INTEGERS, re.DOTALL)
+_ONE = 9
 _SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 """Serial type of an integer → its bytes; 8 and 9 are the constants 0 and 1."""
 
@@ -40,31 +43,33 @@ class Carved(NamedTuple):
 def carve(page: bytes, lookups: tuple[Lookup, ...]) -> Iterator[Carved]:
     """Yield the rows in a page. `lookups` are tried in turn for payloads that go on in other pages."""
     for match in _HEADER.finditer(page):
-        yield from _carve_at(page, match.start(), lookups)
+        carved = _carve_at(page, match.start(), lookups)
+        if carved is not None:
+            yield carved
 
 
-def _carve_at(page: bytes, start: int, lookups: tuple[Lookup, ...]) -> Iterator[Carved]:
-    types = page[start + 2 : start + _FIXED]
+def _carve_at(page: bytes, start: int, lookups: tuple[Lookup, ...]) -> Carved | None:
     length = _payload_length(page, start)
     if length is None:
-        return
+        return None
+    spans, values_end = _spans(page[start + 2 : start + _FIXED])
     header = page[start]
-    body = header + sum(_SIZES[kind] for kind in types)
+    body = header + values_end
     total = body + length
     local = _local_size(total, len(page))
     number = _row_id(page, start, total)
     if number is None or start + local + 4 * (local < total) > len(page):
-        return
+        return None
+    values = page[start + header : start + body]
+    integers = [int.from_bytes(values[begin:end], "big", signed=True) + one for begin, end, one in spans]
     here = page[start + body : start + local]
     following = int.from_bytes(page[start + local : start + local + 4], "big")
     for lookup in lookups:
         payload = _payload(here, total - local, following, lookup)
-        if payload is not None:
-            numbers = _integers(page, start + header, types)
-            carved = _believed(number, numbers, payload)
-            if carved is not None:
-                yield carved
-                return
+        carved = None if payload is None else _believed(number, integers, payload)
+        if carved is not None:
+            return carved
+    return None
 
 
 def _payload_length(page: bytes, start: int) -> int | None:
@@ -90,16 +95,14 @@ def _row_id(page: bytes, start: int, total: int) -> int | None:
     return None
 
 
-def _integers(page: bytes, position: int, types: bytes) -> list[int]:
-    values = []
-    for kind in types:
-        if kind >= 8:  # 8 is the constant 0, 9 the constant 1
-            values.append(kind - 8)
-            continue
-        size = _SIZES[kind]
-        values.append(int.from_bytes(page[position : position + size], "big", signed=True))
-        position += size
-    return values
+@lru_cache(maxsize=4096)
+def _spans(types: bytes) -> tuple[list[tuple[int, int, int]], int]:
+    """Where each integer's bytes lie and what to add to them (type 9 is the constant 1), and where all end."""
+    ends = list(itertools.accumulate(_SIZES[kind] for kind in types))
+    begins = [0, *ends]
+    return [(begin, end, kind == _ONE) for begin, end, kind in zip(begins, ends, types, strict=False)], ends[
+        -1
+    ]
 
 
 def _payload(here: bytes, left: int, following: int, lookup: Lookup) -> bytes | None:

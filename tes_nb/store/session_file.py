@@ -104,6 +104,11 @@ class SessionFile:
         (wanted,) = self._wanted(source)
         return self._ask(lambda connection: tuple(tables.read_states(connection, wanted.id)))
 
+    def connections(self, source: str) -> tuple[int, ...]:
+        """Return the numbers of a source's upstream connections (0 = the collector's own samplers)."""
+        (wanted,) = self._wanted(source)
+        return self._ask(lambda connection: tables.read_connections(connection, wanted.id))
+
     @property
     def recording_pid(self) -> int | None:
         """The process that records this session now (0 = it does not say which); `None` = nobody does."""

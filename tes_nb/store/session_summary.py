@@ -21,7 +21,7 @@ def summarise(
     sources = tables.read_sources(connection)
     gaps = tuple(tables.read_gaps(connection))
     sums = tables.read_sums(connection)
-    connections = tables.read_connections(connection)
+    connections = tables.count_connections(connection)
     undecoded = _counts(facts.get("undecoded"))
     summaries = {
         name: _source(each, sums.get(each.id), connections.get(each.id, 0), gaps, undecoded.get(name, 0))

@@ -78,7 +78,13 @@ def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
 
 
-def read_connections(connection: sqlite3.Connection) -> dict[int, int]:
+def read_connections(connection: sqlite3.Connection, source_id: int) -> tuple[int, ...]:
+    """Return the numbers of a source's upstream connections in order; 0 = the collector's own samplers."""
+    rows = connection.execute("SELECT conn FROM connections WHERE source_id = ? ORDER BY conn", (source_id,))
+    return tuple(conn for (conn,) in rows)
+
+
+def count_connections(connection: sqlite3.Connection) -> dict[int, int]:
     """Return the number of upstream connections per source id; our own samplers (0) are none."""
     return dict(
         connection.execute("SELECT source_id, count(*) FROM connections WHERE conn > 0 GROUP BY source_id")

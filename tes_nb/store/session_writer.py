@@ -115,6 +115,11 @@ class SessionWriter:
             self._connection.execute(f"PRAGMA user_version={VERSION}")  # a commit syncs only if it writes
 
     @property
+    def messages(self) -> dict[str, int]:
+        """Source → messages in the file."""
+        return {name: state.messages for name, state in self._sources.items()}
+
+    @property
     def size(self) -> int:
         """Bytes of the session file once everything is in it."""
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
