@@ -1,15 +1,15 @@
 """The relay's binary form: one fixed little-endian header, then the payload verbatim.
 
-    offset  size  field
-    0       1     version (1)
-    1       1     opcode (0 event, 1 text, 2 binary)
-    2       1     direction (0 in, 1 out)
-    3       1     flags
-    4       4     connection
-    8       8     sequence
-    16      8     wall clock, Unix ns (signed)
-    24      8     monotonic clock, ns (signed)
-    32      …     payload
+offset  size  field
+0       1     version (1)
+1       1     opcode (0 event, 1 text, 2 binary)
+2       1     direction (0 in, 1 out)
+3       1     flags
+4       4     connection
+8       8     sequence
+16      8     wall clock, Unix ns (signed)
+24      8     monotonic clock, ns (signed)
+32      …     payload
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def pack(message: Message) -> bytes:
 def unpack(source: str, record: bytes) -> Message:
     """Return the message in `record`. Raises `DecodeError` for a short record or another version."""
     if len(record) < HEADER_SIZE:
-        raise DecodeError(f"A relay record of {len(record)} bytes is shorter than its header.", reason="truncated")
+        raise DecodeError(
+            f"A relay record of {len(record)} bytes is shorter than its header.", reason="truncated"
+        )
     version, opcode, direction, flags, conn, seq, wall, mono = _HEADER.unpack_from(record)
     if version != VERSION:
         raise DecodeError(

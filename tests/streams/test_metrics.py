@@ -46,9 +46,12 @@ def test_memory_that_the_platform_does_not_tell_is_left_out():
 
 
 def test_columns_are_named_by_the_wire_path():
-    assert {"memory_heap_used", "http_pending_requests", "cpu_percent", "websockets_total_subscribers"} <= set(
-        TABLE.names
-    )
+    assert {
+        "memory_heap_used",
+        "http_pending_requests",
+        "cpu_percent",
+        "websockets_total_subscribers",
+    } <= set(TABLE.names)
 
 
 def test_an_old_peer_without_cpu_gives_na():
@@ -69,7 +72,15 @@ def test_unknown_fields_do_not_harm():
 
 @pytest.mark.parametrize(
     "payload",
-    [{}, [], {"memory": {"rss": "1"}}, {"memory": {"rss": 2**63}}, b"\xff", b"", {"type": "metrics", "data": {}}],
+    [
+        {},
+        [],
+        {"memory": {"rss": "1"}},
+        {"memory": {"rss": 2**63}},
+        b"\xff",
+        b"",
+        {"type": "metrics", "data": {}},
+    ],
 )
 def test_what_is_no_metrics_message_is_refused(payload):
     with pytest.raises(DecodeError):

@@ -54,9 +54,12 @@ def test_canonical_message_has_the_documented_shape():
 
 
 def test_names_drop_the_leading_vector():
-    assert {"sessions_tmux", "directions_traffic_mode", "directions_request_flow_avg_latency", "others_uptime"} <= set(
-        TABLE.names
-    )
+    assert {
+        "sessions_tmux",
+        "directions_traffic_mode",
+        "directions_request_flow_avg_latency",
+        "others_uptime",
+    } <= set(TABLE.names)
     assert not any(name.startswith("vector") for name in TABLE.names)
 
 
@@ -98,7 +101,9 @@ def test_small_talk_is_no_data(payload, kind):
     assert not told.rows
 
 
-@pytest.mark.parametrize("payload", [{}, {"type": "status"}, {"data": {}}, {"vector": {"sessions": {"tmux": "1"}}}])
+@pytest.mark.parametrize(
+    "payload", [{}, {"type": "status"}, {"data": {}}, {"vector": {"sessions": {"tmux": "1"}}}]
+)
 def test_what_is_no_status_is_refused(payload):
     with pytest.raises(DecodeError):
         decode(message(payload))

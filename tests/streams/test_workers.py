@@ -37,7 +37,12 @@ def test_canonical_message_has_the_documented_shape():
 
 def test_a_row_per_worker_and_the_summary():
     first, second = rows(build(observation()))
-    assert (first["id"], first["status"], first["rss_mb"], first["queue_depth"]) == (WORKER.id, "working", 64.0, 2)
+    assert (first["id"], first["status"], first["rss_mb"], first["queue_depth"]) == (
+        WORKER.id,
+        "working",
+        64.0,
+        2,
+    )
     assert first["created_at"] == 1_767_225_000_000_000_000
     assert (second["status"], second["exit_code"]) == ("error", 3)
     assert decode(message(build(observation()))).rows["summary"] == [(2, 0, 1, 1, 2)]
@@ -49,7 +54,9 @@ def test_an_old_peer_leaves_fields_out():
 
 
 def test_the_old_telemetry_on_connect():
-    (got,) = rows({"type": "telemetry", "workerId": "007", "metrics": {"cpu": 1.5, "memory": 2**20, "requests": 4}})
+    (got,) = rows(
+        {"type": "telemetry", "workerId": "007", "metrics": {"cpu": 1.5, "memory": 2**20, "requests": 4}}
+    )
     assert (got["id"], got["cpu_percent"], got["rss_mb"], got["messages_processed"]) == ("007", 1.5, 1.0, 4)
 
 
@@ -97,7 +104,9 @@ def test_heartbeats_are_acknowledged():
     assert decode(message({"type": "heartbeat-ack", "receivedAt": 9})).kind is Kind.REPLY
 
 
-@pytest.mark.parametrize("payload", [{}, {"workers": []}, {"workers": {"a": 1}}, {"workers": {"a": {"errors": "x"}}}])
+@pytest.mark.parametrize(
+    "payload", [{}, {"workers": []}, {"workers": {"a": 1}}, {"workers": {"a": {"errors": "x"}}}]
+)
 def test_what_is_no_telemetry_is_refused(payload):
     with pytest.raises(DecodeError):
         decode(message(payload))

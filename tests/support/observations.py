@@ -72,7 +72,13 @@ def observation(**changes: object) -> Observation:
         "host": HostFacts(memory_limit=8 * 2**30, cores_limit=2.0, primary_region="eu-west-1"),
         "tmux": TmuxFacts(sessions=1, state="running"),
         "http": HttpFacts(
-            pending=1, total=12, latency_ms=0.8, per_second=0.2, error_rate=0.05, total_routes=14, active_routes=3
+            pending=1,
+            total=12,
+            latency_ms=0.8,
+            per_second=0.2,
+            error_rate=0.05,
+            total_routes=14,
+            active_routes=3,
         ),
         "sockets": SocketFacts(connections=3, subscribers={"status": 1, "workers": 0, "metrics": 2}),
         "workers": (WORKER, ENDED),

@@ -57,7 +57,8 @@ def test_a_counter_that_falls_was_restarted():
 
 
 @given(
-    st.lists(st.floats(allow_nan=True, allow_infinity=False, width=32), min_size=1, max_size=400), st.integers(4, 50)
+    st.lists(st.floats(allow_nan=True, allow_infinity=False, width=32), min_size=1, max_size=400),
+    st.integers(4, 50),
 )
 def test_thinning_keeps_extremes_and_order(values: list[float], most: int):
     data = np.array(values, dtype="float64")
