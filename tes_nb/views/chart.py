@@ -63,6 +63,8 @@ class Chart(anywidget.AnyWidget):
     _css = traitlets.Unicode().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
     spec = traitlets.Dict().tag(sync=True)
+    _push: ChartPush | None = None
+    """`None` until it is made: a chart that was refused is closed too, by the garbage collector."""
 
     def __init__(
         self,
@@ -112,7 +114,8 @@ class Chart(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the chart; what is on the screen goes with it."""
-        self._push.ended = True
+        if self._push is not None:
+            self._push.ended = True
         super().close()
 
     def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
@@ -121,7 +124,7 @@ class Chart(anywidget.AnyWidget):
         if not isinstance(content, Mapping):
             return
         self._presence.take(content)
-        if content.get("type") in ("hello", "keyframe"):
+        if self._push is not None and content.get("type") in ("hello", "keyframe"):
             self._push.ask_all()
         origin = content.get("origin")
         if isinstance(origin, str) and self._on_origin is not None:
