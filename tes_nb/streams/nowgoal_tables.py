@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tes_nb.model import Column, ColumnKind, Dtype, Table
+from tes_nb.model import Column, ColumnKind, Table
 
 STATES: Final = {
     0: "not started",
@@ -51,8 +51,13 @@ def _price(name: str, doc: str) -> Column:
     return Column(name, "float64", "", "gauge", doc)
 
 
-def _text(name: str, doc: str, kind: ColumnKind = "text", dtype: Dtype = "str") -> Column:
-    return Column(name, dtype, "", kind, doc)
+def _text(name: str, doc: str, kind: ColumnKind = "text") -> Column:
+    return Column(name, "str", "", kind, doc)
+
+
+def _word(name: str, doc: str, kind: ColumnKind = "label") -> Column:
+    """Text of which few different ones occur: a frame then shares them instead of copying each."""
+    return Column(name, "category", "", kind, doc)
 
 
 def _time(name: str, doc: str) -> Column:
@@ -77,7 +82,7 @@ SCORES: Final = Table(
         CHANNEL,
         _text("match_id", "NowGoal's match id; text.", "label"),
         _number("state", "0 to 5 while it lasts, -1 finished, -10 and below not played to the end."),
-        _text("state_word", "The state in words; NA for a state nobody has explained.", "label", "category"),
+        _word("state_word", "The state in words; NA for a state nobody has explained."),
         *_sides("Goals", "goals"),
         *_sides("Goals at half-time; NA before", "half_goals"),
         *_sides("Red cards", "red"),
@@ -132,24 +137,23 @@ ODDS: Final = Table(
     columns=(
         CHANNEL,
         _text("match_id", "NowGoal's match or game id; text.", "label"),
-        _text("company_id", "The company, from the channel's name; bare XML is company 8's.", "label"),
-        _text("company", "The company's name; NA for an id nobody has explained.", "label", "category"),
-        _text("market", "asian_handicap, 1x2 or over_under.", "label", "category"),
+        _word("company_id", "The company, from the channel's name; bare XML is company 8's."),
+        _word("company", "The company's name; NA for an id nobody has explained."),
+        _word("market", "asian_handicap, 1x2 or over_under."),
         _text("odds_id", "NowGoal's id of this price; text.", "label"),
         _price("line", "Handicap or total, sign as sent: which side a minus favours is not confirmed."),
-        _text("line_raw", "The line as sent."),
+        _word("line_raw", "The line as sent.", "text"),
         _price("home", "Home wins (against the line): decimal price."),
         _price("draw", "Draw: decimal price."),
         _price("away", "Away wins (against the line): decimal price."),
         _price("over", "More than the line: decimal price."),
         _price("under", "Less than the line: decimal price."),
-        *(_text(f"{side}_raw", f"{side.capitalize()} as sent.") for side in ("home", "draw", "away")),
-        *(_text(f"{side}_raw", f"{side.capitalize()} as sent.") for side in ("over", "under")),
-        _text(
-            "price_format",
-            "How prices were sent: decimal (stake included) or hong_kong (decimal minus 1).",
-            "label",
-            "category",
+        *(
+            _word(f"{side}_raw", f"{side.capitalize()} as sent.", "text")
+            for side in ("home", "draw", "away", "over", "under")
+        ),
+        _word(
+            "price_format", "How prices were sent: decimal (stake included) or hong_kong (decimal minus 1)."
         ),
         REFRESH,
     ),
@@ -163,17 +167,17 @@ TICKS: Final = Table(
     columns=(
         CHANNEL,
         _text("game_id", "The game; text, 007 is not 7.", "label"),
-        _text("bookmaker_id", "Who quotes; nowgoal-ws where the message does not say.", "label"),
-        _text("odds_type", "moneyline, spread, total or player_prop.", "label", "category"),
+        _word("bookmaker_id", "Who quotes; nowgoal-ws where the message does not say."),
+        _word("odds_type", "moneyline, spread, total or player_prop."),
         _price("old_value", "The price before."),
         _price("new_value", "The price after."),
         _time("timestamp", "When the price moved, by the sender."),
-        _text("home_team", "Home team."),
-        _text("away_team", "Away team."),
-        _text("league", "WNCAAB, NBA, EuroLeague, else as sent in lower-case letters.", "label", "category"),
-        _text("player_id", "The player of a prop; text.", "label"),
-        _text("player_name", "The player's name."),
-        _text("stat_type", "What of the player is counted.", "label", "category"),
+        _word("home_team", "Home team.", "text"),
+        _word("away_team", "Away team.", "text"),
+        _word("league", "WNCAAB, NBA, EuroLeague, else as sent in lower-case letters."),
+        _word("player_id", "The player of a prop; text."),
+        _word("player_name", "The player's name.", "text"),
+        _word("stat_type", "What of the player is counted."),
     ),
     key=("game_id", "bookmaker_id", "odds_type"),
     plot=("new_value",),
@@ -184,10 +188,10 @@ RAW: Final = Table(
     doc="What did not decode, one row per fault; the bytes themselves are in the recording.",
     columns=(
         CHANNEL,
-        _text("reason", "One of a few fixed words, for counting.", "label", "category"),
+        _word("reason", "One of a few fixed words, for counting."),
         _text("note", "What could not be read, as a sentence."),
         Column("size", "int64", "bytes", "gauge", "Size of the message as received."),
-        _text("opcode", "text or binary.", "label", "category"),
+        _word("opcode", "text or binary."),
         _text("head", "The first 32 bytes of the message as received, in hexadecimal."),
     ),
 )
