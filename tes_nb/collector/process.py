@@ -20,6 +20,8 @@ from tes_nb.errors import CollectorError
 START_TIMEOUT_S = 10.0
 """A start takes about one second; a machine under load gets ten before it counts as failed."""
 STOP_TIMEOUT_S = 2.0
+MODULE = "tes_nb.collector"
+"""What the child runs."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -101,7 +103,7 @@ def _launch(log_path: Path) -> subprocess.Popen[bytes]:
     with log_path.open("ab") as log:
         return subprocess.Popen(
             # -P: no module in the notebook's folder may stand in for one of the standard library
-            [sys.executable, "-P", "-m", "tes_nb.collector"],
+            [sys.executable, "-P", "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
