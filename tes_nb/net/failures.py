@@ -73,6 +73,14 @@ def redirect(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, 
     return goal.geturl(), headers if same else {}
 
 
+def unsendable(headers: Mapping[str, str]) -> Failure | None:
+    """Return the failure of headers that would break out of their line; `None` = they can be sent."""
+    for name, value in headers.items():
+        if not (name.isascii() and value.isascii() and (name + value).isprintable()):
+            return Failure("auth", f"the header {plain(name)} cannot be sent: it is not printable ASCII")
+    return None
+
+
 def plain(text: str) -> str:
     """Return a peer's text on one line, without control characters, cut to a readable length."""
     one_line = "".join(char if char.isprintable() else " " for char in text[: 4 * _LONGEST_TEXT])

@@ -18,7 +18,7 @@ from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
 from tes_nb.net.clock import now
 from tes_nb.net.endpoints import is_loopback
-from tes_nb.net.failures import MOST_REDIRECTS, REDIRECTS, failure_of, plain, redirect
+from tes_nb.net.failures import MOST_REDIRECTS, REDIRECTS, failure_of, plain, redirect, unsendable
 from tes_nb.net.guarded import LIMITS, GuardedConnection, Limits
 from tes_nb.net.logs import QUIET
 from tes_nb.wire.keepalive import Keepalive
@@ -99,6 +99,8 @@ async def connect(
 
     `headers` reach only the origin of `url`. `compression="usual"`: permessage-deflate except on loopback.
     """
+    if (failure := unsendable(headers or {})) is not None:
+        return failure
     begun = now()
     try:
         async with asyncio.timeout(profile.open_timeout_s):

@@ -12,6 +12,11 @@ class GapBook:
         self._last_seen_ns: int | None = None
         self._open: Gap | None = None
 
+    @property
+    def open(self) -> Gap | None:
+        """The gap that is open; `None` = none is."""
+        return self._open
+
     def seen(self, at_ns: int) -> None:
         """A message came."""
         self._last_seen_ns = at_ns

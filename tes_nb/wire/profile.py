@@ -31,6 +31,18 @@ class Profile:
     stale_periods: float = 3.0
     missing_tries: int = 5
     """So many handshakes in a row answered "there is no such thing here" are a visible failure."""
+    renew_ahead_s: float = 5.0
+    """So long before its token expires a connection is renewed; at the earliest in the middle of its life."""
+    renew_every_s: float = 1.0
+    """Never more often than that, whatever a token says about its life."""
+    renew_linger_s: float = 0.25
+    """The old connection is kept for so long after both have brought the same message."""
+    renew_hold_s: float = 2.0
+    """What the new connection brings waits so long for the old one to bring the same."""
+    renew_settled_s: float = 1.0
+    """A peer has taken notice of a subscription after that time: silence on both connections is calm then."""
+    renew_last_s: float = 1.0
+    """A peer that refuses a second connection until so long before the expiry loses the first one."""
     longest_retry_after_s: float = 3600.0
     """A peer may ask us to stay away for no longer than that."""
     tick_s: float = 1.0

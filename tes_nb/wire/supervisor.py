@@ -55,7 +55,10 @@ from tes_nb.wire.liveness import NEVER, Liveness
 from tes_nb.wire.profile import PROFILE, Profile
 from tes_nb.wire.state import ReaderState, Word
 
-_NO_PEER = ("refused", "network", "dns", "tls")
+_BY_KIND: Mapping[str, Verdict] = {
+    **dict.fromkeys(("refused", "network", "dns", "tls"), closecodes.UNREACHABLE),
+    "auth": closecodes.NOT_ALLOWED,
+}
 
 
 class State(StrEnum):
@@ -214,7 +217,7 @@ class Supervisor:
         if failure.status is not None:
             verdict = closecodes.status_verdict(failure.status)
         else:
-            verdict = closecodes.UNREACHABLE if failure.kind in _NO_PEER else closecodes.BACKOFF
+            verdict = _BY_KIND.get(failure.kind, closecodes.BACKOFF)
         self._wait(failure.sentence, verdict, now, failure.retry_after_s)
 
     # An open connection ----------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class NumberedPeer:
         from websockets.asyncio.server import broadcast
 
         self.sent[self.next] = time.time_ns()
-        broadcast(self.sockets, number(self.next, self.padding if padding is None else padding), text=True)
+        broadcast(self.sockets, number(self.next, self.padding if padding is None else padding).decode())
         self.next += 1
 
 
