@@ -43,6 +43,8 @@ class Striker:
         act = self._acts.get(fault.fault)
         if act is None:
             self._board.post(fault, asyncio.get_running_loop().time())
+            if fault.fault == "only_ok":
+                self._board.strikes[fault.fault] += 1
             return
         for task in self._tasks:
             if task.get_name() == fault.fault:
