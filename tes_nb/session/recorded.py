@@ -26,8 +26,12 @@ from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from tes_nb.model import Stream
     from tes_nb.store.export import FolderExport, TableExport
+    from tes_nb.store.har import HarReport
+    from tes_nb.store.parquet import ParquetExport
     from tes_nb.store.session_info import SessionInfo
     from tes_nb.store.snapshot import Snapshot
 
@@ -133,8 +137,17 @@ def _empty(store: StreamStore) -> None:
 class RecordedSession:
     """What `tes.open()` gives. Close it, or use it as a context manager."""
 
-    def __init__(self, file: SessionFile) -> None:
+    def __init__(
+        self,
+        file: SessionFile,
+        *,
+        import_report: HarReport | None = None,
+        folder: TemporaryDirectory[str] | None = None,
+    ) -> None:
         self._file = file
+        self._folder = folder
+        self.import_report = import_report
+        """What became of an imported file's messages; `None` = this is a recording."""
         self.path = file.path
         self.feeds: dict[str, Feed] = {}
         """Source name → feed."""
@@ -193,12 +206,19 @@ class RecordedSession:
         """Write the whole recording: one CSV per table and `datapackage.json`. Memory stays flat."""
         from tes_nb.store.export import write_folder  # noqa: PLC0415
 
-        tables = [
-            one for feed in self.feeds.values() if isinstance(feed, RecordedFeed) for one in feed.exports()
-        ]
-        return write_folder(folder, tables, formulas=formulas, progress=progress)
+        return write_folder(folder, self._exports(), formulas=formulas, progress=progress)
 
     export = to_csv
+
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+        """Write the whole recording as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
+        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
+
+        return write_parquet(folder, self._exports(), progress=progress)
+
+    def _exports(self) -> list[TableExport]:
+        recorded = (feed for feed in self.feeds.values() if isinstance(feed, RecordedFeed))
+        return [one for feed in recorded for one in feed.exports()]
 
     def report(self, path: str | Path, *, title: str | None = None) -> Path:
         """Write one self-contained HTML file with plots and tables."""
@@ -209,6 +229,8 @@ class RecordedSession:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -236,13 +258,20 @@ class RecordedSession:
         return {"text/plain": repr(self), "text/html": html}
 
 
-def open_session(path: str | Path) -> RecordedSession:
-    """Open a session file, also one that is being recorded or is damaged.
+def open_session(
+    path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
+) -> RecordedSession:
+    """Open a session file, also one that is being recorded or is damaged, or a HAR file of Chrome's DevTools.
 
-    Raises `SessionError`, a sentence with what to do, for what is no session.
+    streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
+    out. Raises `SessionError`, a sentence with what to do, for what is no session.
     """
     from tes_nb.session.recording import session_path  # noqa: PLC0415
 
     given = Path(path).expanduser()
+    if given.suffix.lower() == ".har":
+        from tes_nb.session.har_import import open_har  # noqa: PLC0415 - few open one
+
+        return open_har(given, streams=streams, redact=redact)
     found = given if given.exists() else session_path(given)
     return RecordedSession(SessionFile.open(found if found.exists() else given))

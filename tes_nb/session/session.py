@@ -32,6 +32,7 @@ from tes_nb.views import cards
 if TYPE_CHECKING:
     from tes_nb.session.cells import CellWatch
     from tes_nb.store.export import FolderExport
+    from tes_nb.store.parquet import ParquetExport
 
 KERNEL = "kernel"
 
@@ -211,6 +212,15 @@ class Session:
         return write_folder(folder, tables, formulas=formulas, progress=progress)
 
     export = to_csv
+
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+        """Write what memory holds as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
+        from tes_nb.store.export import exports  # noqa: PLC0415
+        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
+
+        self._raise_pending()
+        tables = [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
+        return write_parquet(folder, tables, progress=progress)
 
     def report(self, path: str | Path, *, title: str = "tes_nb session") -> Path:
         """Write one self-contained HTML file with plots and tables; it opens without a network."""

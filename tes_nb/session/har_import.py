@@ -1,0 +1,92 @@
+"""A HAR file, as Chrome's DevTools save it, opened like a recording."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Stream
+from tes_nb.session.recorded import RecordedSession
+from tes_nb.store.har import HarReport, read_har
+from tes_nb.store.recorder import Recorder
+from tes_nb.store.session_file import SessionFile
+from tes_nb.streams import all_streams
+
+WAITING_MOST = 50_000
+"""Messages that may wait for the disk; reading the HAR pauses for them."""
+
+
+def recognise(url: str, given: Mapping[str, str] | None = None) -> str | None:
+    """Return the stream that an address belongs to; `None` = none of ours.
+
+    given: part of an address → stream, from the user; it counts before what the streams themselves say.
+    """
+    for part, name in (given or {}).items():
+        if part in url:
+            return name
+    place = urlsplit(url)
+    for stream in all_streams():
+        if any(_is_at(stream, path, place.hostname or "", place.path) for path in _paths(stream)):
+            return stream.name
+    return None
+
+
+def _paths(stream: Stream) -> tuple[str, ...]:
+    return tuple(path for path in (stream.endpoint.path, *stream.endpoint.aliases) if path)
+
+
+def _is_at(stream: Stream, path: str, host: str, given: str) -> bool:
+    """A stream on TES's ports is known by its path, an external one by its site (the last two labels)."""
+    if stream.endpoint.port != "none":
+        return given.endswith(path)
+    site = (urlsplit(path).hostname or "").split(".")[-2:]
+    return bool(site) and host.split(".")[-2:] == site
+
+
+def open_har(
+    path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
+) -> RecordedSession:
+    """Import the WebSocket messages of a HAR file and open them as a session.
+
+    streams: part of an address → stream name, for addresses that are not recognised. redact=False keeps
+    credentials. `session.import_report` says what was taken and what was not. Raises `SessionError` for a file
+    that is no HAR or has no messages of a known stream.
+    """
+    report = HarReport()
+    folder = tempfile.TemporaryDirectory(prefix="tes_nb-har-")
+    target = Path(folder.name) / f"{Path(path).stem}.tes"
+    try:
+        _spool(path, target, report, streams, redact=redact)
+        _refuse_nothing(path, report)
+        return RecordedSession(SessionFile.open(target), import_report=report, folder=folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _spool(
+    path: str | Path, target: Path, report: HarReport, streams: Mapping[str, str] | None, *, redact: bool
+) -> None:
+    """Write the messages into a session file."""
+    with Recorder(target) as recorder:
+        for message in read_har(path, lambda url: recognise(url, streams), report=report, redact=redact):
+            while recorder.waiting > WAITING_MOST:
+                time.sleep(0.001)
+            recorder.put(message)
+        for source, url in report.urls.items():
+            recorder.add_source(source, stream=source, url=url)
+
+
+def _refuse_nothing(path: str | Path, report: HarReport) -> None:
+    if report.messages:
+        return
+    there = ", ".join(sorted(report.unrecognised)) or "none"
+    raise SessionError(
+        f"{Path(path).name} holds no WebSocket messages of a known stream (WebSocket addresses in it: {there}). "
+        "Keep DevTools' Network tab open while the page runs and export again, or say what an address "
+        'carries: streams={"part of the address": "metrics"}.'
+    )
