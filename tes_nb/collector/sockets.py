@@ -61,7 +61,7 @@ class Sockets:
             heartbeat=PING_S if heartbeat else None,
             autoping=False,  # `inbox.messages` answers pings
             compress=False,
-            max_msg_size=self._limits.client_message,
+            max_msg_size=self._limits.client_message + 1,  # aiohttp counts from the first byte too many
             timeout=1.0,
         )
         refusal = self._refusal(request, socket, self._open[place])

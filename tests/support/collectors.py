@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.client import connect
 
+from tes_nb.collector import process as process_module
 from tes_nb.collector.app import Collector
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import Limits, Options
-from tes_nb.collector.process import start_process
 
 TOKEN = "right-token-5b1c9e7f20a34d68"
 TOKEN_HEADER = "X-TES-Dev-Token"
@@ -60,10 +61,15 @@ async def collecting(make=Collector, **given):
 
 
 @contextmanager
-def child(**given):
-    """A collector as a child process of this one, stopped at the end."""
+def child(*, module: str | None = None, **given):
+    """A collector as a child process of this one, stopped at the end. module: what it runs instead."""
     pid, created = own_identity()
-    process = start_process(options(**{"parent_pid": pid, "parent_created": created, **given}))
+    with pytest.MonkeyPatch.context() as patch:
+        if module is not None:
+            patch.setattr(process_module, "MODULE", module)
+        process = process_module.start_process(
+            options(**{"parent_pid": pid, "parent_created": created, **given})
+        )
     try:
         yield process
     finally:
@@ -145,7 +151,9 @@ def request(
 
 async def ask(port: int, path: str, **given) -> Reply:
     """One request on a connection of its own, and its answer."""
-    return await raw(port, request(port, path, **given), head="HEAD" in given.get("method", "GET"))
+    patience_s = given.pop("patience_s", PATIENCE_S)
+    is_head = given.get("method", "GET") == "HEAD"
+    return await raw(port, request(port, path, **given), head=is_head, patience_s=patience_s)
 
 
 async def handshake(port: int, path: str, *, headers=(), **given) -> Reply:
