@@ -106,7 +106,8 @@ class Item {
     this.spark = this.kind.isNumber ? new Spark(short) : null;
     this.word = make("dd", { class: "tes-now", text: "–" });
     const name = make("dt", { text: short, title: column.doc || column.name });
-    this.element = make("div", { class: "tes-item", hidden: true }, [name, this.word, this.spark?.element ?? null]);
+    const trend = this.spark && make("dd", { class: "tes-trend" }, [this.spark.element]);
+    this.element = make("div", { class: "tes-item", hidden: true }, [name, this.word, trend]);
   }
 
   forget() {

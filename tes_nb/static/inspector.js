@@ -9,7 +9,7 @@ import { Shell } from "./shell.js";
 const ROW_PX = 24;
 const SHOWN_ROWS = 14;
 const OVERSCAN = 6;
-const HEADS = ["time", "", "kind", "size", "inflated", "decoded in", "outcome", "content"];
+const HEADS = ["time", "", "kind", "size", "inflated", "decoding", "outcome", "content"];
 const FORMS = ["auto", "json", "xml", "text", "hex"];
 
 /**

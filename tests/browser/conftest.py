@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import FLAGS, chromium, served
+from tests.support.browser import FLAGS, chromium, served, until
 
 PICTURES = Path(os.environ.get("TES_TEST_PICTURES", Path(__file__).resolve().parents[2] / "out" / "pictures"))
 
@@ -120,7 +120,7 @@ def stage(request: pytest.FixtureRequest, browser: Any) -> Iterator[Stage]:
         page.on("dialog", lambda dialog: (one.errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda asked: one.requests.append(asked.url))
         page.goto(address)
-        page.wait_for_function("window.ready")
+        until(page, "window.ready")
         yield one
         assert one.errors == []
         assert all(url.startswith((address, "blob:", "data:")) for url in one.requests), one.requests

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tes_nb.views.append import Block, pack
+from tests.support.browser import until
 from tests.support.hostile import HOSTILE, HUGE
 
 SERIES = [
@@ -257,12 +258,12 @@ def test_stale_and_lost_by_the_browser_s_own_judgement(stage):
 
 def test_a_view_says_hello_whether_it_is_seen_and_goodbye(stage):
     begin(stage)
-    stage.page.wait_for_function("window.sent.some((message) => message.type === 'visible')")
+    until(stage.page, "window.sent.some((message) => message.type === 'visible')")
     (hello,) = stage.sent("hello")
     assert hello["origin"] == stage.page.evaluate("location.origin")
     assert [(one["value"], one["idle"]) for one in stage.sent("visible")] == [(True, False)]
     stage.page.evaluate("document.getElementById('stage').style.marginTop = '5000px'")
-    stage.page.wait_for_function("window.sent.filter((one) => one.type === 'visible').length === 2")
+    until(stage.page, "window.sent.filter((one) => one.type === 'visible').length === 2")
     assert stage.sent("visible")[1]["value"] is False
     stage.page.evaluate("window.remove()")
     assert len(stage.sent("bye")) == 1
@@ -274,11 +275,11 @@ def test_after_fifteen_minutes_without_a_touch_it_pauses_and_says_so(stage):
     stage.page.clock.install()
     begin(stage)
     stage.page.clock.run_for(16 * 60_000)
-    stage.page.wait_for_function("window.sent.some((one) => one.type === 'visible' && one.idle)")
+    until(stage.page, "window.sent.some((one) => one.type === 'visible' && one.idle)")
     assert stage.text(".tes-state") == "PAUSED"
     assert "15 minutes" in stage.text(".tes-detail")
     stage.page.mouse.move(50, 50)
-    stage.page.wait_for_function("window.sent.at(-1).type === 'visible' && window.sent.at(-1).value")
+    until(stage.page, "window.sent.at(-1).type === 'visible' && window.sent.at(-1).value")
     stage.append(pack(2, [one_line([3.0])]))
     stage.page.clock.run_for(100)
     assert stage.text(".tes-state") == "LIVE"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 STATIC = Path(__file__).resolve().parents[2] / "tes_nb" / "static"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
@@ -34,6 +36,15 @@ def chromium() -> str | None:
     return named or next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
+
+
+def until(page: Any, script: str, arg: Any = None, seconds: float = 15.0) -> None:
+    """Wait until `script` is true in the page. Playwright's own way needs eval, which a strict page forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(script, arg):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {script}")
+        time.sleep(0.05)
 
 
 @contextmanager
