@@ -54,7 +54,9 @@ def cost_per_row(many: int, groups: int) -> Result:
     """P4: one table from its first row to `many`, in turns with tables of 10,000 rows that keep as much."""
     messages = some_rows()
     large = Columns(TWELVE, cap=many)
-    small: list[Columns] = []  # all kept: freed memory would come back warm, which is no merit of small tables
+    small: list[
+        Columns
+    ] = []  # all kept: freed memory would come back warm, which is no merit of small tables
     ours, theirs = [], []
     for group in range(groups):
         first = group * many // groups

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterable
 
 import websockets
-from tes_nb.net.control import ControlClient
-from tes_nb.net.relay import RelayReader
 
 from benchmarks.harness import Result, ratio
 from benchmarks.workload import TOKEN, collector, line, percentile, python
 from tes_nb.model import Message
+from tes_nb.net.control import ControlClient
+from tes_nb.net.relay import RelayReader
 
 BARE = """
 import asyncio, struct, time, websockets

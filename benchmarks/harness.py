@@ -30,7 +30,7 @@ MINIMUM_ROUNDS = 5
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
-class Skipped(Exception):  # noqa: N818 - not an error: the machine lacks something, said in one sentence
+class Skipped(Exception):
     """Raised by `run` when this machine cannot measure it; the sentence says what is missing."""
 
 

@@ -67,7 +67,11 @@ class WorkerDesk:
             worker_id = check_id(request.match_info["id"])
         except ValueError as error:
             return sentence(400, str(error))
-        live = {worker.id for worker in self._observer.workers.facts() if worker.exit_code is None and worker.status != "terminated"}
+        live = {
+            worker.id
+            for worker in self._observer.workers.facts()
+            if worker.exit_code is None and worker.status != "terminated"
+        }
         try:
             allowance = self._limiter.ask(worker_id, live)
         except KeyError:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from tes_nb.session.plotting import Bounds, KernelNotes
+    from tes_nb.views.chart import Chart
+
 Formulas = Literal["neutralise", "keep"]
 
 
@@ -53,6 +56,10 @@ class Feed:
         self._subscribe = subscribe
         self._last_data_mono = 0.0
         self._closed = False
+        self.url = ""
+        """The page that shows the same while the kernel is held; "" = there is none."""
+        self.notes: KernelNotes | None = None
+        """Executed cells and held times, for charts; `None` = nobody tells."""
 
     # What comes in -------------------------------------------------------------------------------------------
 
@@ -181,6 +188,35 @@ class Feed:
         name = self._known(table)
         frame = self.frame(name, last=last, gaps=True)
         return table_figure(frame, self.stream.table(name), columns=columns, title=self.source)
+
+    def plot(
+        self,
+        columns: Sequence[str] | str | None = None,
+        *,
+        table: str | None = None,
+        window: str | float | None = "5min",
+        by: Sequence[str] | None = None,
+        alert: Bounds | None = None,
+    ) -> Chart:
+        """Return a live chart that keeps moving while a cell computes; display it.
+
+        columns: names to draw; `None` = the usual ones. window: time shown at first, `None` = all. by: columns
+        that split lines, `None` = the table's key. alert: {column: above} or {column: (below, above)}, drawn as
+        lines; `chart.alerts` lists what passed them.
+        """
+        from tes_nb.session.plotting import live_chart  # noqa: PLC0415 - widgets only when somebody draws
+
+        chosen = [columns] if isinstance(columns, str) else columns
+        return live_chart(
+            self,
+            self._known(table),
+            columns=chosen,
+            window=window,
+            by=by,
+            alert=alert,
+            url=self.url,
+            notes=self.notes,
+        )
 
     # Waiting and listening -----------------------------------------------------------------------------------
 

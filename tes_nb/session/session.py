@@ -22,6 +22,7 @@ from tes_nb.net.relay import RelayReader
 from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.plotting import KernelNotes
 from tes_nb.session.recording import Recording, session_path
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.store.align import align
@@ -67,6 +68,9 @@ class Session:
         self._cells: CellWatch | None = None
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream, base, token)
+        notes = KernelNotes(self.feeds[KERNEL].store)
+        for feed in self.feeds.values():
+            feed.url, feed.notes = self.url, notes
         background().run(self._open(), timeout=10)
 
     def _add_feed(self, source: str, stream: Stream, base: str, token: str) -> None:

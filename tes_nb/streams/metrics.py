@@ -84,7 +84,13 @@ TABLES = (
         "metrics",
         "One row a tick.",
         _COLUMNS,
-        plot=("cpu_percent", "memory_rss", "memory_heap_used", "http_pending_requests", "websockets_total_subscribers"),
+        plot=(
+            "cpu_percent",
+            "memory_rss",
+            "memory_heap_used",
+            "http_pending_requests",
+            "websockets_total_subscribers",
+        ),
     ),
     Table(
         "subscribers",
