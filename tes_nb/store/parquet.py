@@ -31,7 +31,7 @@ from tes_nb.store.staging import explained
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa  # type: ignore[import-untyped] # it has no stubs
-    from pyarrow import parquet  # type: ignore[import-untyped] # it has no stubs
+    from pyarrow import parquet
 
     from tes_nb.model import Table
     from tes_nb.store.export import Progress

@@ -148,7 +148,7 @@ class RecorderLoop:
         self._queue.close()
         left = self._queue.take(len(self._queue))
         self._drop(left)
-        limit = f"{self._size_limit / 1e6:,.0f} MB"
+        limit = f"{self._size_limit / 1e6:,.1f} MB"
         self._ending = f"The recording of {self._path.name} reached its size limit of {limit} and stopped"
         now = time.time_ns()
         gap = Gap(0, None, now, None, f"{self._ending}. Record into a new file, or with a larger limit.")
@@ -168,6 +168,8 @@ class RecorderLoop:
                 if last:
                     return False
                 self._queue.wait_closed(RETRY_S)
+                if self.status.state is RecorderState.DISK_FULL:
+                    self._writer.make_room()
             else:
                 self._resume()
                 return True

@@ -42,7 +42,7 @@ class FileRemoved(Exception):
 
 def diagnose(error: Exception, session: Path) -> RecorderStatus:
     """Return what a failed write of the session file means."""
-    if isinstance(error, FileRemoved) or not session.parent.exists():
+    if isinstance(error, FileRemoved | FileExistsError) or not session.parent.exists():
         return RecorderStatus(RecorderState.FILE_REMOVED, _removed_text(session))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     number = getattr(error, "errno", None)

@@ -133,6 +133,11 @@ class SessionWriter:
         except OSError:
             return False
 
+    def make_room(self) -> None:
+        """Give back what the write-ahead log takes on a full disk, as far as that can be done there."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def restore(self) -> None:
         """Make the session whole again at its path after somebody moved or removed a file under us.
 
