@@ -23,7 +23,12 @@ PERIOD_S = 0.1
 
 
 def libfaketime():
-    found = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
+    places = (
+        *Path("/usr/lib").glob("*/faketime"),
+        Path("/usr/lib/faketime"),
+        Path("/usr/local/lib/faketime"),
+    )
+    found = [place / "libfaketimeMT.so.1" for place in places if (place / "libfaketimeMT.so.1").exists()]
     return str(found[0]) if found else None
 
 

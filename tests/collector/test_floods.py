@@ -32,7 +32,7 @@ from tests.support.collectors import (
     told,
 )
 from tests.support.loud_collector import ECHO, LOUD, LOUD_PERIOD_S
-from tests.support.websocket_frames import CONTINUATION, PING, PONG, TEXT, frame
+from tests.support.websocket_frames import CONTINUATION, PING, TEXT, frame
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
@@ -66,12 +66,9 @@ def quantile(sorted_values, share):
 FLOODS = {
     "empty pings": (b"", frame(PING)),
     "full pings": (b"", frame(PING, b"x" * 125)),
-    "pongs": (b"", frame(PONG)),
     "empty continuations": (frame(TEXT, fin=False), frame(CONTINUATION, fin=False)),
     "fragments of a byte": (frame(TEXT, b"a", fin=False), frame(CONTINUATION, b"a", fin=False)),
-    "pings between fragments": (frame(TEXT, b"a", fin=False), frame(PING) + frame(CONTINUATION, fin=False)),
     "small messages": (b"", frame(TEXT, b"{}")),
-    "large messages": (b"", frame(TEXT, b"x" * 60_000)),
 }
 
 
@@ -107,11 +104,11 @@ def flooding(port, first, unit):
 def test_fault_59_a_flood_costs_the_others_little(victim, kind):
     async def scene():
         async with socket(victim.ports[0], STATUS) as good:
-            quiet = await round_trips(good, 0.4)
+            quiet = await round_trips(good, 0.3)
             before = resident_memory(victim.pid)
             with flooding(victim.ports[0], *FLOODS[kind]):
-                await asyncio.sleep(0.2)
-                flooded = await round_trips(good, 1.0)
+                await asyncio.sleep(0.1)
+                flooded = await round_trips(good, 0.7)
                 grown = resident_memory(victim.pid) - before
             return quiet, flooded, grown
 
@@ -316,10 +313,10 @@ def test_fault_71_no_descriptors_left():
 
 def test_fault_74_bad_requests_by_the_thousand_leave_no_log(victim):
     async def scene():
-        for number in range(0, 1500, 50):
+        for number in range(0, 600, 50):
             await asyncio.gather(*(bad(number + offset) for offset in range(50)))
         async with socket(victim.ports[0], STATUS) as client:
-            for number in range(300):
+            for number in range(150):
                 await reply(client, f"bad {number}\n\x1b[31m")
 
     async def bad(number):
