@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -200,14 +200,16 @@ class Columns:
         owners = np.repeat(np.arange(len(stamps)), list(map(len, groups)))
         kept = replace(self._kept, waiting=[])
         width = len(self.table.columns)
-        if set(map(len, rows)) != {width}:
+        columns = _transposed(rows, width)
+        if columns is None:
             whole = [place for place, row in enumerate(rows) if len(row) == width]
             kept = replace(kept, refused=kept.refused + len(rows) - len(whole))
-            rows, owners = [rows[place] for place in whole], owners[whole]
-        if len(rows) > self.cap:
-            kept = replace(kept, total=kept.total + len(rows) - self.cap, living=0)
-            rows, owners = rows[-self.cap :], owners[-self.cap :]
-        return self._written(self._roomy(kept, len(rows)), stamps, owners, rows) if rows else kept
+            owners = owners[whole]
+            columns = _transposed([rows[place] for place in whole], width) or []
+        if len(owners) > self.cap:
+            kept = replace(kept, total=kept.total + len(owners) - self.cap, living=0)
+            owners, columns = owners[-self.cap :], [column[-self.cap :] for column in columns]
+        return self._written(self._roomy(kept, len(owners)), stamps, owners, columns) if owners.size else kept
 
     def _roomy(self, kept: _Kept, rows: int) -> _Kept:
         """Return the same with room for so many rows, the oldest left behind where the cap wants it."""
@@ -222,16 +224,18 @@ class Columns:
         except MemoryError:
             return _moved(kept, stay, least)
 
-    def _written(self, kept: _Kept, stamps: Sequence[_Stamp], owners: Array, rows: list[Row]) -> _Kept:
-        """Write the rows beyond the end, and return the new end."""
-        values = chain(zip(*stamps, strict=True), zip(*rows, strict=True))
+    def _written(
+        self, kept: _Kept, stamps: tuple[_Stamp, ...], owners: Array, columns: list[tuple[Any, ...]]
+    ) -> _Kept:
+        """Write rows beyond the end, and return the new end. `owners` has the place of each row's stamp."""
+        values = chain(zip(*stamps, strict=True), columns)
         cells = {
             name: buffer.encode(column)
             for (name, buffer), column in zip(kept.buffers.items(), values, strict=True)
         }
         cells.update({name: cells[name].take(owners) for name in _BASE})
         if any(piece.unfit for piece in cells.values()):
-            kept, cells = self._without_unfit(kept, cells, len(rows))
+            kept, cells = self._without_unfit(kept, cells, len(owners))
         for name, buffer in kept.buffers.items():
             buffer.write(kept.end, cells[name])
         times = cells["time"].values
@@ -248,6 +252,15 @@ class Columns:
         places = np.delete(np.arange(rows), hopeless)
         kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
         return kept, {name: piece.take(places) for name, piece in cells.items()}
+
+
+def _transposed(rows: list[Row], width: int) -> list[tuple[Any, ...]] | None:
+    """Return the rows' values column by column; `None` when a row has another width."""
+    try:
+        columns = list(zip(*rows, strict=True))
+    except ValueError:
+        return None
+    return columns if len(columns) == width else None
 
 
 def _moved(kept: _Kept, stay: int, capacity: int) -> _Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model.table import BASE_COLUMNS
-from tes_nb.store.cells import NAT, Array, Cells, read_only
+from tes_nb.store.cells import NAT, Array, Cells, read_only, renumbered
 from tes_nb.store.snapshot import Snapshot
 from tes_nb.store.timespec import Instant, Span, Zone, instant_ns, span_ns, zone
 
@@ -156,7 +157,10 @@ def _categorical(cells: Cells) -> pd.Categorical:
     ranked = sorted(words)
     if ranked != words:
         rank = {word: place for place, word in enumerate(ranked)}
-        new_places = np.array([*(rank[word] for word in words), -1], dtype=places.dtype)
-        places = new_places[places]
-    dtype = pd.CategoricalDtype(pd.Index(ranked, dtype="str"))
-    return pd.Categorical.from_codes(read_only(places), dtype=dtype)
+        places = renumbered(places, np.array([rank[word] for word in words], np.int32))
+    return pd.Categorical.from_codes(read_only(places), dtype=_categories(tuple(ranked)))
+
+
+@lru_cache(maxsize=1024)
+def _categories(words: tuple[str, ...]) -> pd.CategoricalDtype:
+    return pd.CategoricalDtype(pd.Index(words, dtype="str"))

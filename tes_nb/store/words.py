@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.store.cells import Array, Encoded
+from tes_nb.store.cells import Array, Encoded, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +34,13 @@ class Words:
 
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Return the places of a batch of words as int32; what is no text becomes absent and is reported."""
+        if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
+            return self.encode(values[:1]).take(np.zeros(len(values), np.intp))
         try:
-            places = np.fromiter(map(self._places.__getitem__, values), np.int32, len(values))
+            places = itemgetter(*values, None)(self._places)  # with None there are always several
         except (KeyError, TypeError):
             return self._encode_new(values)
-        return Encoded(places, None)
+        return Encoded(np.frombuffer(struct.pack(f"={len(places)}i", *places), np.int32)[:-1], None)
 
     def _encode_new(self, values: Sequence[Any]) -> Encoded:
         places, unfit = [], []
@@ -67,9 +71,9 @@ class Words:
         clean = Words()
         clean._list = [self._list[place] for place in used]
         clean._places.update((word, place) for place, word in enumerate(clean._list))
-        moved = np.full(len(self._list) + 1, -1, places.dtype)  # the last one is for places of -1
+        moved = np.full(len(self._list), -1, places.dtype)
         moved[used] = np.arange(len(used), dtype=places.dtype)
-        return clean, moved[places]
+        return clean, renumbered(places, moved)
 
 
 def _plain(text: str) -> str:
