@@ -75,7 +75,7 @@ def _scores_in(body: str) -> list[str] | None:
 
 def _odds_in(body: str) -> list[str] | None:
     begin, between, end = _ODDS
-    body = body.replace("</match><match>", "")
+    body = body.replace("</m></match><match><m>", between)
     if not (body.startswith(begin) and body.endswith(end)) or "&" in body or "]" in body:
         return None
     records = body[len(begin) : -len(end)].split(between)

@@ -63,11 +63,25 @@ PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(PIECES, max_size=10).map("".join))
-def test_the_quick_way_takes_nothing_that_is_not_good_xml(text):
+FRAMES = st.sampled_from(
+    ["{}", "<c>{}</c>", '<c refresh="0"><h><![CDATA[{}]]></h></c>', "<c><match><m>{}</m></match></c>"]
+)
+
+
+@given(FRAMES, st.lists(PIECES, max_size=4).map("".join))
+def test_the_quick_way_takes_nothing_that_is_not_good_xml(frame, pieces):
+    text = frame.format(pieces)
     quick = quickly(text)
     if quick is not None:
         assert quick == by_the_tree(text)
+
+
+@pytest.mark.parametrize(
+    "record", ["1,9999999<x/>", "1,99&amp;", "1,]]>9", "1,\x01", "1,<m>9", "1,9\r\n,2", "1<!-- -->,2"]
+)
+def test_markup_within_a_record_is_left_to_expat(record):
+    for text in (odds_xml(record), odds_xml(ODDS, record, ODDS)):
+        assert quickly(text) is None
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ REFUSED = {
     "duplicate key, inner": (b'{"a":[{"b":1,"c":2,"b":3}]}', "duplicate key"),
     "duplicate key, escaped": (b'{"a":1,"\\u0061":2}', "duplicate key"),
     "duplicate key behind an escaped colon": (b'{"a":"x\\u003a","a":1}', "duplicate key"),
+    "duplicate key before an escaped colon": (b'{"a":1,"a":"x\\u003a"}', "duplicate key"),
     "duplicate key behind a colon in text": (b'{"a":":","a":""}', "duplicate key"),
     "duplicate empty key": (b'{"":1,"":2}', "duplicate key"),
     "duplicate key, blanks before colons": (b'{"a" :1, "b": 2, "a": 3}', "duplicate key"),
