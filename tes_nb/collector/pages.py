@@ -105,6 +105,8 @@ def _told(stream: Stream, ports: tuple[int, int]) -> dict[str, Any]:
             {
                 "name": table.name,
                 "key": list(table.key),
+                "plot": list(table.plot),
+                "complete": table.complete,
                 "columns": [
                     {"name": c.name, "dtype": c.dtype, "unit": c.unit, "kind": c.kind, "doc": c.doc}
                     for c in table.columns

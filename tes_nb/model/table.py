@@ -37,6 +37,8 @@ class Table:
     """The columns that tell one row's subject from another's, for example ("id",); () = one subject."""
     plot: tuple[str, ...] = ()
     """The columns that are drawn when nobody chooses; () = all gauges and counters."""
+    complete: bool = False
+    """Whether each message lists every subject there is: one that is missing is gone. False = only what changed."""
 
     @property
     def names(self) -> tuple[str, ...]:

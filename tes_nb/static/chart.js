@@ -25,7 +25,7 @@ let charts = 0;
  *
  * @param {HTMLElement} el
  * @param {object} spec
- *   title; window_s: seconds shown at first (null = all); period_s: the longest normal silence; break_s: a silence
+ *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all); period_s: the longest normal silence; break_s: a silence
  *   that breaks a line (null = none does); limits: [{column, label?, above?, below?}]; silent: what to do when nothing
  *   is heard any more.
  * @param {{feed?: ChartFeed, clock?: () => number}} [given] a feed that others fill, a clock for tests
@@ -43,6 +43,7 @@ class Chart {
     this.notes = this.feed.notes;
     this.key = `tes-chart-${++charts}`;
     this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
+    this.only = new Set(spec.drawn ?? []);
     this.zoom = null;
     this.heldAt = null;
     this.hidden = new Set();
@@ -256,11 +257,16 @@ class Chart {
   }
 
   drawnSeries() {
-    return this.feed.store.series.slice(0, MAX_SERIES);
+    return this.wanted().slice(0, MAX_SERIES);
+  }
+
+  wanted() {
+    const { series } = this.feed.store;
+    return this.only.size ? series.filter(({ column }) => this.only.has(column)) : series;
   }
 
   emptySentence() {
-    const { series } = this.feed.store;
+    const series = this.wanted();
     if (series.length > MAX_SERIES) return `${series.length} series came; the first ${MAX_SERIES} are drawn.`;
     if (series.some(({ ring }) => ring.length)) return "";
     return series.length ? "No data yet." : "No data yet: nothing to draw has come.";

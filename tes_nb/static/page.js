@@ -55,7 +55,8 @@ class Page {
 
   overview(tab, views) {
     const main = views.tables.get(views.stream.main);
-    tab.views.push(main.show(tab.panel, OVERVIEW[views.stream.name] ?? (main.keyed ? "table" : "chart")));
+    const kind = OVERVIEW[views.stream.name] ?? (main.keyed ? "table" : "chart");
+    tab.views.push(main.show(tab.panel, kind, main.table.plot));
   }
 
   /** All tables of a stream: cards or a table for what is now, a chart for what was. */

@@ -41,7 +41,7 @@ class TableFeed {
     this.chart(rows, time);
     const keyed = rows.map((row) => [this.label(row), row]);
     for (const view of this.views) {
-      if (view.apply) view.apply({ rows: keyed, replace: true });
+      if (view.apply) view.apply({ rows: keyed, replace: this.table.complete !== false });
       else if (view.update && rows.length) view.update([[time, rows[0]]]);
     }
   }
@@ -72,12 +72,12 @@ class TableFeed {
     if (values.size) this.feed.pushRow(time, values);
   }
 
-  /** Put a view of this table into `el`: "chart", "table" or "cards". */
-  show(el, kind) {
+  /** Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are. */
+  show(el, kind, columns = []) {
     const place = make("div", { class: "tes-view", hidden: !this.came });
     this.places.push(place);
     el.append(place);
-    const view = { chart: createChart, table: createTable, cards: createCards }[kind](place, this.spec, { feed: this.feed });
+    const view = { chart: createChart, table: createTable, cards: createCards }[kind](place, { ...this.spec, drawn: columns }, { feed: this.feed });
     this.views.push(view);
     return view;
   }

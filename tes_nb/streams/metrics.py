@@ -100,6 +100,7 @@ TABLES = (
             Column("count", "Int64", "", "gauge", "open subscriptions"),
         ),
         key=("topic",),
+        complete=True,
     ),
 )
 

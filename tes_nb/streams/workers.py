@@ -125,6 +125,7 @@ TABLES = (
         (*(_plain(column) for column in _worker_columns), *_JOB_NAMES),
         key=("id",),
         plot=("cpu_percent", "rss_mb"),
+        complete=True,
     ),
     Table("summary", "The summary of each message.", _summary_columns),
     Table(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import uuid4
-
-import anywidget
-import traitlets
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Stream, Table
 from tes_nb.store.tables import StreamStore
 from tes_nb.views.alerts import Alerts, Limit
-from tes_nb.views.bundle import front_end, front_end_module
+from tes_nb.views.chart_content import ChartContent, Upstream
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.drawn import Drawn
+from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.notes import Notes
-from tes_nb.views.presence import Listening, Presence
-from tes_nb.views.pushing import ChartPush, Upstream
 
 DRAWN_KINDS = ("gauge", "counter")
 
@@ -56,15 +51,8 @@ class ChartOptions:
     """Called with a browser's `location.origin` when it shows the chart."""
 
 
-class Chart(anywidget.AnyWidget):
+class Chart(LiveView):
     """A live chart of one table. Display it; it moves by itself, also while a cell runs."""
-
-    _esm = traitlets.Unicode().tag(sync=True)
-    _css = traitlets.Unicode().tag(sync=True)
-    uid = traitlets.Unicode().tag(sync=True)
-    spec = traitlets.Dict().tag(sync=True)
-    _push: ChartPush | None = None
-    """`None` until it is made: a chart that was refused is closed too, by the garbage collector."""
 
     def __init__(
         self,
@@ -84,52 +72,22 @@ class Chart(anywidget.AnyWidget):
         by = tuple(described.key if chosen.by is None else chosen.by)
         drawn = Drawn(drawn_columns(described, chosen.columns, by), by)
         limits = _checked(chosen.limits, described)
-        super().__init__(
-            _esm=front_end_module("widget.js"),
-            _css=front_end("widget.css"),
-            uid=uuid4().hex,
-            spec=_spec(source, described, chosen, limits),
-        )
-        self._on_origin = chosen.on_origin
         self._alerts = Alerts(described, by, limits)
-        self._presence = Presence(Listening().seconds)
-        self._repaint = repaint
-        self._push = ChartPush(
+        content = ChartContent(
             source.store,
             described.name,
-            self.send,
-            drawn=drawn,
-            alerts=self._alerts,
-            presence=self._presence,
+            drawn,
+            self._alerts,
             upstream=chosen.upstream,
             notes=chosen.notes,
         )
-        self.on_msg(self._heard)
-        repaint.add(self._push)
+        spec = _spec(source, described, chosen, limits)
+        super().__init__("widget", "chart", spec, content, on_origin=chosen.on_origin, repaint=repaint)
 
     @property
     def alerts(self) -> list[str]:
         """What passed a limit, oldest first; at most 200."""
         return [alert.text for alert in tuple(self._alerts.log)]
-
-    def close(self) -> None:
-        """End the chart; what is on the screen goes with it."""
-        if self._push is not None:
-            self._push.ended = True
-        super().close()
-
-    def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
-        """Take what a browser says. Runs on the kernel's loop, or on any thread."""
-        del widget, buffers
-        if not isinstance(content, Mapping):
-            return
-        self._presence.take(content)
-        if self._push is not None and content.get("type") in ("hello", "keyframe"):
-            self._push.ask_all()
-        origin = content.get("origin")
-        if isinstance(origin, str) and self._on_origin is not None:
-            self._on_origin(origin)
-        self._repaint.wake()
 
 
 def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str]) -> list[Column]:
@@ -163,12 +121,11 @@ def _spec(
 ) -> dict[str, Any]:
     """What the browser must know from the start. It is saved with the notebook, so nothing secret is in it."""
     main = table.name == source.stream.main
-    page = f" {options.url} shows it meanwhile." if options.url else ""
     return {
         "title": source.name if main else f"{source.name} · {table.name}",
         "window_s": options.window_s,
         "period_s": source.stream.period_s,
         "break_s": None if table.key else 3 * source.stream.period_s,
         "limits": [limit.told() for limit in limits],
-        "silent": f"If a cell holds the kernel, the picture goes on after it.{page} Else restart the kernel.",
+        "silent": silent_sentence(options.url),
     }

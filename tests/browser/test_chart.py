@@ -393,3 +393,9 @@ def test_fault_51_hostile_names_are_text(stage):
     )
     assert stage.page.evaluate("document.title") == "stage"
     assert stage.page.evaluate("window.owned") is None
+
+
+@pytest.mark.parametrize("stage", [{"viewport": {"width": 900, "height": 700}}], indirect=True)
+def test_only_the_columns_asked_for_are_drawn(stage):
+    begin(stage, spec={**SPEC, "drawn": ["cpu_percent"]})
+    assert stage.page.locator(".tes-name").all_text_contents() == ["cpu_percent"]

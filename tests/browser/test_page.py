@@ -187,7 +187,9 @@ def test_stopped_is_stale_and_gone_is_lost_until_it_is_back(browser):
 
 
 def test_fault_73_the_page_moves_while_the_observed_process_is_held(browser):
-    held = subprocess.Popen([sys.executable, "-c", "import re; re.match(r'(a+)+$', 'a' * 40 + 'b')"])
+    held = subprocess.Popen(
+        ["nice", "-n", "10", sys.executable, "-c", "import re; re.match(r'(a+)+$', 'a' * 40 + 'b')"]
+    )
     try:
         with (
             child(observed_pid=held.pid) as collector,
@@ -199,7 +201,7 @@ def test_fault_73_the_page_moves_while_the_observed_process_is_held(browser):
             until(
                 one.page,
                 "parseFloat([...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-item')]"
-                ".find((item) => item.textContent.includes('percent')).querySelector('dd').textContent) > 30",
+                ".find((item) => item.textContent.includes('percent')).querySelector('dd').textContent) > 5",
             )
     finally:
         held.kill()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tes_nb.views.alerts import Alerts, Limit
+from tes_nb.views.chart_content import ChartContent
 from tes_nb.views.drawn import Drawn
 from tes_nb.views.presence import Presence
-from tes_nb.views.pushing import HEARTBEAT_S, ChartPush
+from tes_nb.views.pushing import HEARTBEAT_S, Push
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.ticking import Ticking
 
@@ -26,15 +27,19 @@ class Bench:
         self.presence = Presence(lambda: self.now)
         described = self.source.stream.table(table)
         columns = [column for column in described.columns if column.kind in ("gauge", "counter")]
-        self.push = ChartPush(
+        content = ChartContent(
             self.source.store,
             table,
-            lambda content, buffers: self.sent.append((content, buffers)),
-            drawn=Drawn(columns, described.key),
-            alerts=Alerts(described, described.key, given.pop("limits", ())),
-            presence=self.presence,
+            Drawn(columns, described.key),
+            Alerts(described, described.key, given.pop("limits", ())),
             clock=lambda: self.now,
             **given,
+        )
+        self.push = Push(
+            content,
+            lambda content, buffers: self.sent.append((content, buffers)),
+            self.presence,
+            clock=lambda: self.now,
         )
 
     def step(self, seconds: float = 0.25) -> list[dict[str, Any]]:

@@ -1,0 +1,86 @@
+"""What all live widgets share: the front end's text, who looks, and the repaint clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import anywidget
+import traitlets
+
+from tes_nb.views.bundle import front_end, front_end_module
+from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.presence import Listening, Presence
+from tes_nb.views.pushing import Content, Push
+
+
+class LiveView(anywidget.AnyWidget):
+    """A widget that moves by itself, also while a cell runs. Display it; `close()` ends it."""
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
+    uid = traitlets.Unicode().tag(sync=True)
+    kind = traitlets.Unicode().tag(sync=True)
+    spec = traitlets.Dict().tag(sync=True)
+    _push: Push | None = None
+    """`None` until it is made: a view that was refused is closed too, by the garbage collector."""
+
+    def __init__(
+        self,
+        module: str,
+        kind: str,
+        spec: Mapping[str, Any],
+        content: Content,
+        *,
+        on_origin: Callable[[str], None] | None = None,
+        repaint: RepaintClock = clock,
+    ) -> None:
+        """Show `content`, pushed as long as anybody looks.
+
+        module: the bundled file's name without its ending. kind, spec: what the browser needs; both are saved
+        with the notebook, so nothing secret may be in them. on_origin: called with `location.origin`.
+        Raises `SessionError` when the front end was not bundled.
+        """
+        super().__init__(
+            _esm=front_end_module(f"{module}.js"),
+            _css=front_end(f"{module}.css"),
+            uid=uuid4().hex,
+            kind=kind,
+            spec=dict(spec),
+        )
+        self._on_origin = on_origin
+        self._presence = Presence(Listening().seconds)
+        self._repaint = repaint
+        self._push = Push(content, self.send, self._presence)
+        self.on_msg(self._heard)
+        repaint.add(self._push)
+
+    def close(self) -> None:
+        """End the view; what is on the screen goes with it."""
+        if self._push is not None:
+            self._push.ended = True
+        super().close()
+
+    def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
+        """Take what a browser says. Runs on the kernel's loop, or on any thread."""
+        del widget, buffers
+        if not isinstance(content, Mapping):
+            return
+        self._presence.take(content)
+        if self._push is not None and content.get("type") in ("hello", "keyframe"):
+            self._push.ask_all()
+        origin = content.get("origin")
+        if isinstance(origin, str) and self._on_origin is not None:
+            self._on_origin(origin)
+        self.asked(content)
+        self._repaint.wake()
+
+    def asked(self, content: Mapping[str, Any]) -> None:
+        """Take a message of the view's own kind; there are none unless a view has some."""
+
+
+def silent_sentence(url: str) -> str:
+    """Return what a view says when nothing is heard of the kernel. url: the page that shows the same, "" = none."""
+    page = f" {url} shows it meanwhile." if url else ""
+    return f"If a cell holds the kernel, the picture goes on after it.{page} Else restart the kernel."

@@ -1,0 +1,149 @@
+"""What a live table and live cards show, as JSON: by key, only what changed; or the newest rows of one subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tes_nb.views.notes import upstream_told
+from tes_nb.views.plain import plain_rows
+from tes_nb.views.pushing import Sent
+
+if TYPE_CHECKING:
+    from tes_nb.model import Table
+    from tes_nb.store.columns import Fresh
+    from tes_nb.store.tables import StreamStore
+    from tes_nb.views.chart_content import Upstream
+
+READ_ROWS = 200_000
+"""Rows that are looked through for the newest of each key."""
+MOST_KEYS = 10_000
+TREND_ROWS = 60
+
+
+class UpstreamState:
+    """The reader's state, told when it changes."""
+
+    def __init__(self, store: StreamStore, upstream: Upstream | None) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._sent: dict[str, Any] | None = None
+
+    def forget(self) -> None:
+        """Tell it again."""
+        self._sent = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return {"upstream": …} if it is not what was told."""
+        now = upstream_told(self._store.state if self._upstream is None else self._upstream())
+        if now == self._sent:
+            return {}
+        self._sent = now
+        return {"upstream": now}
+
+
+class TableContent:
+    """The newest row of each key. Where each message lists everybody, who is missing in the newest one is gone."""
+
+    def __init__(self, store: StreamStore, table: Table, *, upstream: Upstream | None = None) -> None:
+        self._store = store
+        self._table = table
+        self._rows = store.tables[table.name]
+        self._state = UpstreamState(store, upstream)
+        self._cursor = 0
+        self._known: dict[str, list[Any]] = {}
+
+    def check(self) -> None:
+        """Nothing to watch for."""
+
+    def everything(self) -> list[Sent]:
+        """Return all rows."""
+        self._state.forget()
+        self._known = {}
+        self._take(self._rows.since(max(0, self._rows.total - READ_ROWS)))
+        return [Sent({"type": "rows", "replace": True, "rows": list(self._known.items()), "gone": []})]
+
+    def news(self) -> list[Sent]:
+        """Return changed rows, and the keys that are gone; nothing when nothing changed."""
+        fresh = self._rows.since(self._cursor)
+        changed, gone = self._take(fresh)
+        if not changed and not gone and not len(fresh):
+            return []
+        return [Sent({"type": "rows", "rows": list(changed.items()), "gone": gone})]
+
+    def state(self) -> dict[str, Any]:
+        """Return what changed of the upstream's state."""
+        return self._state.changes()
+
+    def _take(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
+        """Take new rows; return those that differ from what was known, and the keys that are gone."""
+        self._cursor = fresh.cursor
+        newest = self._newest(fresh)
+        gone: list[str] = []
+        if self._table.complete and (len(fresh) or self._emptied()):
+            gone = [key for key in self._known if key not in newest]
+        for key in gone:
+            del self._known[key]
+        changed = {key: row for key, row in newest.items() if self._known.get(key) != row}
+        self._known.update(changed)
+        gone += self._forget_oldest()
+        return changed, gone
+
+    def _newest(self, fresh: Fresh) -> dict[str, list[Any]]:
+        """The last row of each key; of the last message alone, where that lists everybody."""
+        columns = fresh.columns
+        if self._table.complete and len(fresh):
+            last = columns["seq"] == columns["seq"][-1]
+            columns = {name: cells[last] for name, cells in columns.items()}
+        rows = plain_rows(columns, self._table.names)
+        places = [self._table.names.index(name) for name in self._table.key]
+        return {" · ".join(str(row[place]) for place in places): row for row in rows}
+
+    def _emptied(self) -> bool:
+        """Whether the newest message listed nobody: then no row of it came."""
+        latest = self._store.latest
+        if latest is None or not self._known:
+            return False
+        newest = self._rows.since(self._rows.total - 1, ()).time
+        return bool(len(newest)) and latest.t_wall_ns > int(newest[-1])
+
+    def _forget_oldest(self) -> list[str]:
+        over = list(self._known)[: max(0, len(self._known) - MOST_KEYS)]
+        for key in over:
+            del self._known[key]
+        return over
+
+
+class CardsContent:
+    """The newest rows of a table with one subject."""
+
+    def __init__(self, store: StreamStore, table: Table, *, upstream: Upstream | None = None) -> None:
+        self._table = table
+        self._rows = store.tables[table.name]
+        self._state = UpstreamState(store, upstream)
+        self._cursor = 0
+
+    def check(self) -> None:
+        """Nothing to watch for."""
+
+    def everything(self) -> list[Sent]:
+        """Return the rows that a trend needs."""
+        self._state.forget()
+        self._cursor = 0
+        return [Sent({"type": "values", "replace": True, "rows": self._new()})]
+
+    def news(self) -> list[Sent]:
+        """Return the new rows."""
+        rows = self._new()
+        return [Sent({"type": "values", "rows": rows})] if rows else []
+
+    def state(self) -> dict[str, Any]:
+        """Return what changed of the upstream's state."""
+        return self._state.changes()
+
+    def _new(self) -> list[list[Any]]:
+        fresh = self._rows.since(max(self._cursor, self._rows.total - TREND_ROWS), self._table.names)
+        self._cursor = fresh.cursor
+        times = (fresh.time / 1e9).tolist()
+        return [
+            [time, row] for time, row in zip(times, plain_rows(fresh.columns, self._table.names), strict=True)
+        ]

@@ -1,0 +1,82 @@
+"""The newest messages of a source, as they came: what an inspector shows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Message, Opcode, Stream
+from tes_nb.wire.events import StateChange, decode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEPT = 2_000
+KEPT_BYTES = 16 * 2**20
+KEPT_STATES = 200
+
+
+class Tapped(NamedTuple):
+    """A message and its number in the tap, counted from 1."""
+
+    number: int
+    message: Message
+
+
+class MessageTap:
+    """Keeps the newest messages of one source: at most 2,000, and at most 16 MiB of them. Any thread."""
+
+    def __init__(self, name: str, stream: Stream, *, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
+        """name: the source's."""
+        self.name = name
+        self.stream = stream
+        self._kept = kept
+        self._kept_bytes = kept_bytes
+        self._lock = threading.Lock()
+        self._messages: deque[Tapped] = deque()
+        self._states: deque[StateChange] = deque(maxlen=KEPT_STATES)
+        self._bytes = 0
+        self._count = 0
+
+    def take(self, message: Message) -> None:
+        """Keep a message; of our own events only changes of state."""
+        if message.opcode == Opcode.EVENT:
+            self._take_event(message)
+            return
+        with self._lock:
+            self._count += 1
+            self._messages.append(Tapped(self._count, message))
+            self._bytes += len(message.payload)
+            while len(self._messages) > self._kept or (
+                self._bytes > self._kept_bytes and len(self._messages) > 1
+            ):
+                self._bytes -= len(self._messages.popleft().message.payload)
+
+    def _take_event(self, message: Message) -> None:
+        try:
+            event = decode_event(message.payload)
+        except DecodeError:
+            return  # the store counts it
+        if isinstance(event, StateChange):
+            with self._lock:
+                self._states.append(event)
+
+    def since(self, number: int) -> list[Tapped]:
+        """Return the kept messages after `number`, oldest first; 0 = all."""
+        with self._lock:
+            if number >= self._count:
+                return []
+            return [one for one in self._messages if one.number > number]
+
+    def find(self, number: int) -> Message | None:
+        """Return a message; `None` = it is no longer kept."""
+        with self._lock:
+            return next((one.message for one in self._messages if one.number == number), None)
+
+    @property
+    def states(self) -> Sequence[StateChange]:
+        """The newest changes of state, oldest first."""
+        with self._lock:
+            return tuple(self._states)
