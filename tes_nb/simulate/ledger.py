@@ -38,7 +38,7 @@ class Ledger:
     reordered: int
     """Received after a message with a higher number. Must be 0."""
     in_several_gaps: int = 0
-    """Those of `in_gaps` that more than one gap record claims. Must be 0."""
+    """Those of `in_gaps` that gap records claim which overlap. Must be 0."""
     unasked: int = 0
     """Received, but not sent to this subscriber according to the server; not counted as sent."""
 
@@ -97,7 +97,8 @@ def reconcile(
     the order of receipt, `gaps` the gap records of the connection on the same clock.
 
     A hole, a run of missing numbers, is explained when a gap's loss was noticed between the receipt of the
-    last number before it and that of the first one after it; the sender's clock is not asked.
+    last number before it and that of the first one after it; the sender's clock is not asked. Several gaps
+    may lie there, one after the other, when only unreadable messages came between them.
     `until` is the last number to account for: `None` asks for all that was sent, which is right once the
     feed has stopped; for one that runs give the number received last, since later ones are on their way.
 
@@ -109,17 +110,19 @@ def reconcile(
     wanted = set(expected)
     first_seen = _first_seen(received)
     arrivals = sorted((number, at) for number, at in first_seen.items() if number in wanted)
-    lost_at = sorted(gap.lost_at_ns for gap in gaps)
+    records = sorted(gaps, key=lambda gap: gap.lost_at_ns)
+    lost_at = [gap.lost_at_ns for gap in records]
+    overlaps = _overlaps(records)
     missing = [number for number in expected if number not in first_seen]
     claims = [_claims(number, arrivals, lost_at) for number in missing]
     return Ledger(
         sent=len(expected),
         received=len(received),
-        in_gaps=sum(count > 0 for count in claims),
-        unexplained_missing=claims.count(0),
+        in_gaps=sum(low < high for low, high in claims),
+        unexplained_missing=sum(low >= high for low, high in claims),
         doubled=len(received) - len(first_seen),
         reordered=_reordered(first_seen),
-        in_several_gaps=sum(count > 1 for count in claims),
+        in_several_gaps=sum(any(overlaps[low + 1 : high]) for low, high in claims),
         unasked=sum(number not in wanted and (until is None or number <= until) for number in first_seen),
     )
 
@@ -132,12 +135,21 @@ def _first_seen(received: Sequence[tuple[int, int]]) -> dict[int, int]:
     return first
 
 
-def _claims(number: int, arrivals: list[tuple[int, int]], lost_at: list[int]) -> int:
-    """Return how many gaps began between the neighbours of a missing number."""
+def _overlaps(gaps: Sequence[Gap]) -> list[bool]:
+    """Return for each gap, in order, whether it began before the one before it was over."""
+    return [
+        place > 0 and (before.back_at_ns is None or gap.lost_at_ns < before.back_at_ns)
+        for place, gap in enumerate(gaps)
+        for before in (gaps[place - 1],)
+    ]
+
+
+def _claims(number: int, arrivals: list[tuple[int, int]], lost_at: list[int]) -> tuple[int, int]:
+    """Return which gaps, from one place to before another, began between the neighbours of a missing number."""
     place = bisect_left(arrivals, (number, 0))
     low = 0 if place == 0 else bisect_left(lost_at, arrivals[place - 1][1])
     high = len(lost_at) if place == len(arrivals) else bisect_right(lost_at, arrivals[place][1])
-    return max(high - low, 0)
+    return low, high
 
 
 def _reordered(first_seen: dict[int, int]) -> int:

@@ -38,6 +38,8 @@ class StateChange(msgspec.Struct, frozen=True, tag="state", tag_field="event"):
     reconnects: int = 0
     close_code: int | None = None
     retry_at_ns: int | None = None
+    token_until_ns: int | None = None
+    """Until when the open connection's token is good; `None` = it has none, or does not say."""
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark", tag_field="event"):

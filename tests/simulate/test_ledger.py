@@ -42,10 +42,16 @@ def test_a_gap_explains_only_the_hole_it_lies_in():
     assert reconcile(range(1, 7), received(1, 2, 5, 6), [gap(65)]).unexplained_missing == 2
 
 
-def test_a_hole_that_two_gaps_claim_is_told():
-    account = reconcile([1, 2, 3], received(1, 3), [gap(15, 18), gap(20, 30)])
+def test_a_hole_that_two_overlapping_gaps_claim_is_told():
+    account = reconcile([1, 2, 3], received(1, 3), [gap(15, 22), gap(20, 30)])
     assert (account.in_gaps, account.in_several_gaps) == (1, 1)
     assert not account.balanced
+
+
+def test_gaps_with_nothing_readable_between_them_share_a_hole():
+    account = reconcile([1, 2, 3], received(1, 3), [gap(15, 18), gap(20, 30)])
+    assert (account.in_gaps, account.in_several_gaps) == (1, 0)
+    assert account.balanced
 
 
 def test_an_open_gap_explains_the_end():

@@ -1,0 +1,133 @@
+"""The stand-in read as the collector reads it, with both sides of the loss ledger kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Direction, Kind, Message, Opcode
+from tes_nb.model.message import FLAG_DUPLICATE
+from tes_nb.net.auth import TokenAuthorizer
+from tes_nb.net.endpoints import Target
+from tes_nb.net.renewing import RenewingReader
+from tes_nb.simulate import Options, number_in, reconcile, serve
+from tes_nb.streams.nowgoal import STREAM
+from tes_nb.wire.events import Gap, StateChange
+from tes_nb.wire.inflate import inflate
+from tes_nb.wire.profile import PROFILE
+
+ALL = ["change_xml", "ch_goal8_xml", "nba_change_xml", "ch_nbaGoal8_xml", "tes_ticks_xml"]
+SUBSCRIBER = "tests"
+FAST = dataclasses.replace(PROFILE.scaled(0.1), ping_interval_s=2.0, pong_timeout_s=2.0, open_timeout_s=3.0)
+"""A tenth of the times, but for those that a busy machine would break."""
+
+
+class Sink:
+    """Keeps what a reader hands on: numbers of messages with their times, gaps, states, texts we sent."""
+
+    def __init__(self):
+        self.received_at = []  # (number, Unix ns)
+        self.duplicates = 0
+        self.kinds = []
+        self.conns = []
+        self.sent = []
+        self.gaps = []
+        self.states = []
+
+    def received(self, direction, opcode, payload, conn, flags):
+        if direction is Direction.OUT:
+            self.sent.append((conn, payload))
+            return
+        if flags & FLAG_DUPLICATE:
+            self.duplicates += 1
+            return
+        if not self.conns or self.conns[-1] != conn:
+            self.conns.append(conn)
+        self.kinds.append(STREAM.classify(Message("x", direction, opcode, payload, 0, 0, conn, 0, flags)))
+        try:
+            text = payload if opcode is Opcode.TEXT else inflate(payload)
+        except DecodeError:
+            return
+        number = number_in(text)
+        if number is not None:
+            self.received_at.append((number, time.time_ns()))
+
+    def event(self, event):
+        if isinstance(event, Gap):
+            self.gaps.append(event)
+        elif isinstance(event, StateChange):
+            self.states.append(event)
+
+    @property
+    def last(self):
+        return self.received_at[-1][0] if self.received_at else 0
+
+    @property
+    def data(self):
+        return self.kinds.count(Kind.DATA)
+
+    def ledger(self, server, subscriber=SUBSCRIBER):
+        return reconcile(server.sent(subscriber), self.received_at, self.gaps, until=self.last)
+
+    async def until(self, true, seconds=20.0):
+        async with asyncio.timeout(seconds):
+            while not true(self):
+                await asyncio.sleep(0.005)
+
+    async def more(self, count, seconds=20.0):
+        """Wait for so many more data messages."""
+        goal = len(self.received_at) + count
+        await self.until(lambda _: len(self.received_at) >= goal, seconds)
+
+
+def token_source(server, auth="header"):
+    assert STREAM.endpoint.token is not None
+    return dataclasses.replace(STREAM.endpoint.token, url=server.token_url, auth=auth)
+
+
+class Feed:
+    """A renewing reader of a stand-in and its sink."""
+
+    def __init__(self, server, *, auth="header", channels=ALL, profile=FAST, renew_after_s=None, **options):
+        url = server.url if auth == "header" else server.stream_url
+        self.sink = Sink()
+        self.authorizer = TokenAuthorizer(
+            token_source(server, auth),
+            channels=lambda: self.reader.channels,
+            ahead_s=profile.renew_ahead_s,
+            deadline_s=1.0,
+        )
+        self.renew_after_s = renew_after_s
+        self.reader = RenewingReader(
+            # the longest normal silence at a tenth as well
+            dataclasses.replace(STREAM, period_s=STREAM.period_s / 10),
+            Target((f"{url}?subscriber={SUBSCRIBER}",)),
+            source="nowgoal",
+            sink=self.sink,
+            authorize=self._authorize,
+            profile=profile,
+            channels=channels,
+            **options,
+        )
+
+    async def _authorize(self):
+        grant = await self.authorizer()
+        if self.renew_after_s is None:
+            return grant
+        return dataclasses.replace(grant, renew_at_s=self.authorizer._clock() + self.renew_after_s)
+
+
+@contextlib.asynccontextmanager
+async def feeding(*, auth="header", channels=ALL, profile=FAST, renew_after_s=None, **options):
+    """A stand-in, a reader of it and the reader's sink; all ended at the end."""
+    server = await serve(Options(**({"speed": 100.0} | options)))
+    feed = Feed(server, auth=auth, channels=channels, profile=profile, renew_after_s=renew_after_s)
+    feed.reader.start()
+    try:
+        yield server, feed.reader, feed.sink
+    finally:
+        await feed.reader.stop()
+        await server.stop()
