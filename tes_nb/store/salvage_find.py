@@ -74,6 +74,11 @@ class Known:
     complete: bool = False
     """Whether `expected` can be relied on."""
 
+    def name(self, number: int) -> str:
+        """Return what a source is called; one whose name is lost is called after its id."""
+        nameless = SourceInfo(f"source-{number}", f"source-{number}")
+        return self.sources.setdefault(number, nameless).name
+
 
 def what_is_known(damaged: Path, found: FoundRows) -> Known:
     """Ask the session's own log, then the tables, each as far as it can be read; the tables are newer."""
@@ -92,7 +97,7 @@ def what_is_known(damaged: Path, found: FoundRows) -> Known:
         known.expected, known.complete = counts, True
     for number in found.sources():
         if number != SESSION_SOURCE:
-            known.sources.setdefault(number, SourceInfo(f"source-{number}", f"source-{number}"))
+            known.name(number)
     return known
 
 
@@ -105,7 +110,7 @@ def _ask_tables(connection: sqlite3.Connection, known: Known) -> None:
             known.facts[name] = json.loads(value)
     with contextlib.suppress(sqlite3.Error):
         query = "SELECT source_id, sum(messages) FROM segments GROUP BY source_id"
-        counts = {known.sources[number].name: count for number, count in connection.execute(query)}
+        counts = {known.name(number): count for number, count in connection.execute(query)}
         known.expected, known.complete = counts, True
 
 

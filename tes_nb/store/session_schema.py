@@ -103,6 +103,8 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute(message_table_sql(SESSION_SOURCE))
     create_view(connection, [SESSION_SOURCE])
     connection.execute("COMMIT")
+    # So that the file itself says what it is, whatever happens to its log.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def create_view(connection: sqlite3.Connection, source_ids: list[int]) -> None:
@@ -124,6 +126,8 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
+    if not found:
+        raise sqlite3.DatabaseError("it has no tables")
     ours = found.get(message_table(SESSION_SOURCE)) == message_table_sql(SESSION_SOURCE)
     if application != APPLICATION_ID and not ours:
         raise SessionError(
