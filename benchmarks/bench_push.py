@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Iterable
 
@@ -12,20 +11,36 @@ import websockets
 from benchmarks.harness import Result, ratio
 from benchmarks.workload import TOKEN, collector, line, percentile, python
 from tes_nb.model import Message
-from tes_nb.net.control import ControlClient
 from tes_nb.net.relay import RelayReader
 
+WARM_UP = 20
+
 BARE = """
-import asyncio, struct, time, websockets
+import asyncio, random, struct, time, websockets
 async def handler(socket):
-    async for message in socket:
+    while True:
+        await asyncio.sleep(random.uniform(0.002, 0.006))
         await socket.send(struct.pack("<q", time.monotonic_ns()) + b"x" * 100)
 async def main():
-    async with websockets.serve(handler, "127.0.0.1", 0, compression=None) as server:
+    async with websockets.serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().create_future()
 asyncio.run(main())
 """
+"""Pushes 108 bytes at random moments; the first eight are the sender's clock."""
+
+CAUSE = """
+import asyncio, random, sys
+from tes_nb.net.control import ControlClient
+async def main():
+    control = ControlClient(sys.argv[1], sys.argv[2])
+    await control.start()
+    while True:
+        await control.call("kernel", row={"type": "gauge", "name": "push", "value": 1.0})
+        await asyncio.sleep(random.uniform(0.002, 0.006))
+asyncio.run(main())
+"""
+"""Causes changes in the collector at random moments, from a process of its own."""
 
 
 def run(*, quick: bool) -> Iterable[Result]:
@@ -46,38 +61,42 @@ def run(*, quick: bool) -> Iterable[Result]:
 
 
 async def measure(rounds: int, pushes: int) -> tuple[list[list[float]], list[list[float]]]:
+    """In turns: so many pushes through the relay, so many through bare websockets. Milliseconds."""
     ours: list[list[float]] = []
     theirs: list[list[float]] = []
-    with collector() as running, python(BARE) as bare:
+    with collector() as running:
         base = f"ws://127.0.0.1:{running.ports[0]}"
-        async with websockets.connect(
-            f"ws://127.0.0.1:{line(bare.stdout)}", proxy=None, compression=None
-        ) as socket:
-            arrivals: list[float] = []
-
-            def arrived(message: Message) -> None:
-                arrivals.append((time.monotonic_ns() - message.t_mono_ns) / 1e6)
-
-            reader = RelayReader(f"{base}/ws/relay/kernel", "kernel", token=TOKEN, on_message=arrived)
-            control = ControlClient(f"{base}/ws/control", TOKEN)
-            await reader.start()
-            await control.start()
-            for turn in range(rounds + 1):
-                arrivals.clear()
-                for _ in range(pushes):
-                    await control.call("kernel", row={"type": "gauge", "name": "push", "value": 1.0})
-                    await asyncio.sleep(random.uniform(0.001, 0.004))
-                pushed = [await bare_push(socket) for _ in range(pushes)]
-                if turn:
-                    ours.append(list(arrivals))
-                    theirs.append(pushed)
-            await reader.stop()
-            await control.stop()
+        for turn in range(rounds + 1):
+            with python(CAUSE, f"{base}/ws/control", TOKEN):
+                relayed = await through_the_relay(f"{base}/ws/relay/kernel", pushes)
+            with python(BARE) as bare:
+                pushed = await through_bare_websockets(int(line(bare.stdout)), pushes)
+            if turn:
+                ours.append(relayed)
+                theirs.append(pushed)
     return ours, theirs
 
 
-async def bare_push(socket: websockets.ClientConnection) -> float:
-    await asyncio.sleep(random.uniform(0.001, 0.004))
-    await socket.send(b"go")
-    answer = await socket.recv(decode=False)
-    return (time.monotonic_ns() - int.from_bytes(answer[:8], "little", signed=True)) / 1e6
+async def through_the_relay(url: str, pushes: int) -> list[float]:
+    arrivals: list[float] = []
+    enough = asyncio.Event()
+
+    def arrived(message: Message) -> None:
+        arrivals.append((time.monotonic_ns() - message.t_mono_ns) / 1e6)
+        if len(arrivals) >= pushes + WARM_UP:
+            enough.set()
+
+    reader = RelayReader(url, "kernel", token=TOKEN, on_message=arrived, after=10**15)
+    await reader.start()
+    await enough.wait()
+    await reader.stop()
+    return arrivals[-pushes:]  # what the relay had kept from the round before came first
+
+
+async def through_bare_websockets(port: int, pushes: int) -> list[float]:
+    arrivals = []
+    async with websockets.connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as socket:
+        for _ in range(pushes + WARM_UP):
+            message = await socket.recv(decode=False)
+            arrivals.append((time.monotonic_ns() - int.from_bytes(message[:8], "little", signed=True)) / 1e6)
+    return arrivals[-pushes:]
