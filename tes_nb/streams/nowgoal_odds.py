@@ -50,6 +50,7 @@ def read_odds(records: Sequence[str], refresh: bool | None, reading: Reading) ->
 
 
 def _football_rows(split: Sequence[list[str]], context: Context, readers: Readers) -> list[Row]:
+    """Return a row for each market offered. Each line of a row is: subject, line, prices, prices as sent."""
     identity, lines, prices, hong_kong = readers.identity, readers.line, readers.price, readers.hong_kong
     channel, _, refresh, company_id, company = context
     nan = NAN
@@ -58,85 +59,24 @@ def _football_rows(split: Sequence[list[str]], context: Context, readers: Reader
     for fields in split:
         if not FOOTBALL_FIELDS <= len(fields) <= FOOTBALL_MOST:
             fields = _padded(fields)  # noqa: PLW2901 - the same record, with its absent markets spelt out
-        match_id, asian_id, line, home, away, win_id, win, draw, lose, total_id, total, over, under = fields[
-            :13
-        ]
-        match_id = match_id or identity[""]
+        asian_id, line, home, away, win_id, win, draw, lose = fields[1:9]
+        total_id, total, over, under = fields[9:13]
+        match_id = fields[0] or identity[""]
         if asian_id or line or home or away:
-            add(
-                (
-                    channel,
-                    match_id,
-                    company_id,
-                    company,
-                    "asian_handicap",
-                    asian_id or None,
-                    lines[line],
-                    line or None,
-                    hong_kong[home],
-                    nan,
-                    hong_kong[away],
-                    nan,
-                    nan,
-                    home or None,
-                    None,
-                    away or None,
-                    None,
-                    None,
-                    "hong_kong",
-                    refresh,
-                )
-            )
+            add((channel, match_id, company_id, company, "asian_handicap", asian_id or None,
+                 lines[line], line or None,
+                 hong_kong[home], nan, hong_kong[away], nan, nan,
+                 home or None, None, away or None, None, None, "hong_kong", refresh))  # fmt: skip
         if win_id or win or draw or lose:
-            add(
-                (
-                    channel,
-                    match_id,
-                    company_id,
-                    company,
-                    "1x2",
-                    win_id or None,
-                    nan,
-                    None,
-                    prices[win],
-                    prices[draw],
-                    prices[lose],
-                    nan,
-                    nan,
-                    win or None,
-                    draw or None,
-                    lose or None,
-                    None,
-                    None,
-                    "decimal",
-                    refresh,
-                )
-            )
+            add((channel, match_id, company_id, company, "1x2", win_id or None,
+                 nan, None,
+                 prices[win], prices[draw], prices[lose], nan, nan,
+                 win or None, draw or None, lose or None, None, None, "decimal", refresh))  # fmt: skip
         if total_id or total or over or under:
-            add(
-                (
-                    channel,
-                    match_id,
-                    company_id,
-                    company,
-                    "over_under",
-                    total_id or None,
-                    lines[total],
-                    total or None,
-                    nan,
-                    nan,
-                    nan,
-                    hong_kong[over],
-                    hong_kong[under],
-                    None,
-                    None,
-                    None,
-                    over or None,
-                    under or None,
-                    "hong_kong",
-                    refresh,
-                )
-            )
+            add((channel, match_id, company_id, company, "over_under", total_id or None,
+                 lines[total], total or None,
+                 nan, nan, nan, hong_kong[over], hong_kong[under],
+                 None, None, None, over or None, under or None, "hong_kong", refresh))  # fmt: skip
     return rows
 
 

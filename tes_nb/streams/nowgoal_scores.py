@@ -64,29 +64,13 @@ def _score_rows(split: Sequence[list[str]], context: Context, readers: Readers) 
         minute = minute_of(state)
         if minute is not None:
             minute = None if half_start is None else _minute(minute, received - half_start)
-        rows.append(
-            (
-                channel,
-                fields[0] or identity[""],
-                state,
-                word,
-                integer[fields[2]],
-                integer[fields[3]],
-                integer[fields[4]],
-                integer[fields[5]],
-                integer[fields[6]],
-                integer[fields[7]],
-                home_yellow,
-                away_yellow,
-                integer[fields[16]],
-                integer[fields[17]],
-                flag[fields[18]],
-                kick_off,
-                half_start,
-                minute,
-                refresh,
-            )
-        )
+        rows.append((
+            channel, fields[0] or identity[""], state, word,
+            integer[fields[2]], integer[fields[3]], integer[fields[4]], integer[fields[5]],
+            integer[fields[6]], integer[fields[7]], home_yellow, away_yellow,
+            integer[fields[16]], integer[fields[17]], flag[fields[18]],
+            kick_off, half_start, minute, refresh,
+        ))  # fmt: skip
     return rows
 
 
