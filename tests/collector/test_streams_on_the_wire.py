@@ -169,3 +169,23 @@ async def test_connections_and_subscribers_are_counted():
             assert seen["websockets"]["pendingConnections"] == 3
         gone = await told_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 1)
         assert gone["websockets"]["pendingConnections"] == 1
+
+
+@in_loop
+async def test_a_change_is_pushed_at_once_and_figures_that_always_move_are_not():
+    async with collecting(period_s=0.05) as collector, socket(collector.ports[0], STATUS) as client:
+        quiet = await count_for(client, 0.7)
+        assert quiet <= 3  # the greeting, its own arrival, at most one point of the grid
+        waits = []
+        for _ in range(5):
+            async with socket(collector.ports[0], METRICS):
+                began = time.monotonic()
+                await told_where(
+                    client, lambda one: one["data"]["vector"]["sessions"]["websocketConnections"] == 2
+                )
+                waits.append(time.monotonic() - began)
+            await told_where(
+                client, lambda one: one["data"]["vector"]["sessions"]["websocketConnections"] == 1
+            )
+            await asyncio.sleep(0.03)
+        assert sorted(waits)[2] < 0.1
