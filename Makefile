@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint lab bench wheel clean
+.PHONY: demo test lint lab bench fuzz wheel clean
 
 demo: $(STAMP)
 	@$(BIN)/tes-nb demo
@@ -24,6 +24,13 @@ lab: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+# A minute per decoder, guided by coverage.
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --group fuzz
+	@for target in inflate json xml token nowgoal_text nowgoal_binary nowgoal_inflated; do \
+	  $(BIN)/python -m tests.fuzz.run_atheris $$target -max_total_time=60 || exit 1; \
+	done
 
 wheel: $(STAMP)
 	@rm -rf dist && $(BIN)/python -m build --outdir dist

@@ -157,7 +157,7 @@ def _run_esbuild(root: Path, node: Path, target: Path) -> None:
 def _run(command: list[Any], root: Path, failure: str) -> None:
     node_first = {**os.environ, "PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     try:
-        done = subprocess.run(  # noqa: S603 - our own commands, no shell
+        done = subprocess.run(
             [str(word) for word in command],
             cwd=root,
             env=node_first,

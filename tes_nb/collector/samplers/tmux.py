@@ -102,7 +102,7 @@ class TmuxSampler:
     async def _run(self, program: str) -> tuple[int, str, str]:
         """Return exit code, output and complaint. The pid is known from the very turn it begins."""
         command = (program, *self._arguments, "list-sessions", "-F", _FORMAT)
-        process = self._running = subprocess.Popen(  # noqa: S603, ASYNC220 - tmux alone; it takes a millisecond
+        process = self._running = subprocess.Popen(  # noqa: ASYNC220 - tmux alone; it takes a millisecond
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
