@@ -136,7 +136,7 @@ def _reason(fields: dict[str, Any], error: Exception) -> str:
         return "text that is no Unicode"
     if "opcode" in fields and opcode not in (_TEXT, _BINARY):
         return "unknown opcode"
-    time = fields.get("time")
+    time = fields.get("time", 0)
     if not isinstance(time, int | float) or not isfinite(time):
         return "bad time"
     return "a field is missing or of another type"
