@@ -57,7 +57,7 @@ class Cards {
   card(name, members) {
     const items = members.map((member) => new Item(member));
     this.items.push(...items);
-    const list = make("dl", {}, items.map(({ element }) => element));
+    const list = make("div", { role: "list" }, items.map(({ element }) => element));
     return make("article", { class: "tes-card" }, [make("h4", { text: name }), list]);
   }
 
@@ -104,10 +104,10 @@ class Item {
     this.before = null;
     this.value = null;
     this.spark = this.kind.isNumber ? new Spark(short) : null;
-    this.word = make("dd", { class: "tes-now", text: "–" });
-    const name = make("dt", { text: short, title: column.doc || column.name });
-    const trend = this.spark && make("dd", { class: "tes-trend" }, [this.spark.element]);
-    this.element = make("div", { class: "tes-item", hidden: true }, [name, this.word, trend]);
+    this.word = make("span", { class: "tes-now", text: "–" });
+    const name = make("span", { class: "tes-what", text: short, title: column.doc || column.name });
+    const trend = this.spark && make("span", { class: "tes-trend" }, [this.spark.element]);
+    this.element = make("div", { class: "tes-item", role: "listitem", hidden: true }, [name, this.word, trend]);
   }
 
   forget() {

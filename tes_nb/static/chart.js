@@ -25,9 +25,9 @@ let charts = 0;
  *
  * @param {HTMLElement} el
  * @param {object} spec
- *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all); period_s: the longest normal silence; break_s: a silence
- *   that breaks a line (null = none does); limits: [{column, label?, above?, below?}]; silent: what to do when nothing
- *   is heard any more.
+ *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all);
+ *   period_s: the longest normal silence; break_s: a silence that breaks a line (null = none does);
+ *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more.
  * @param {{feed?: ChartFeed, clock?: () => number}} [given] a feed that others fill, a clock for tests
  * @returns {Chart} with append(buffer), setState(state), destroy()
  */

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import hatch_build
 from tests.support.browser import FLAGS, chromium, served, until
 
 PICTURES = Path(os.environ.get("TES_TEST_PICTURES", Path(__file__).resolve().parents[2] / "out" / "pictures"))
@@ -48,6 +49,12 @@ window.begin = async (state) => {
 };
 window.ready = true;
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bundle() -> None:
+    """The bundle is made of the sources as they are now."""
+    hatch_build.bundle(Path(__file__).resolve().parents[2])
 
 
 @pytest.fixture(scope="session")

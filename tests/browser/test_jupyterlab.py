@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser.conftest import PICTURES
 from tests.support.jupyter import TOKEN, Jupyter, jupyter_lab
 
 MAKE = """
@@ -28,13 +28,35 @@ def counted(content, buffers):
 chart._push._browser = counted
 chart
 """
+OTHERS = """
+import json, threading, time
+from tests.support.observations import observation
+from tests.support.ticking import Ticking
+from tes_nb.model import Message
+from tes_nb.streams import get
+from tes_nb.views.inspector import Inspector
+from tes_nb.views.tables import LiveCards, LiveTable
+from tes_nb.views.tap import MessageTap
+source, stream = Ticking("workers").start(), get("metrics")
+tap = MessageTap("metrics", stream)
+def feed():
+    for n in range(10**6):
+        source.put(*((f"w{k}", n * 1000 + k, 50.0, n) for k in range(30)), table="parts")
+        payload = json.dumps(stream.producer.build(observation())).encode()
+        tap.take(Message("metrics", 0, 1, payload, time.time_ns(), 1, 0, n + 1))
+        time.sleep(0.5)
+threading.Thread(target=feed, daemon=True).start()
+from IPython.display import display
+display(LiveTable(source, "parts"), LiveCards(source), Inspector([tap]))
+"""
 IDLE = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
-SHUT = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+SHUT = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
 RUN = "(command) => { window.jupyterapp.commands.execute(command); }"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    PICTURES.mkdir(parents=True, exist_ok=True)
     with jupyter_lab(tmp_path_factory.mktemp("lab")) as one:
         yield one
 
@@ -117,6 +139,29 @@ def test_run_all_moves_while_the_next_cell_is_busy(opened, request, busy):
         assert notebook.state == "LIVE"
 
 
+def test_table_cards_and_inspector_move_while_the_next_cell_is_busy(opened):
+    with opened("others", OTHERS, "import time; time.sleep(12)") as notebook:
+        notebook.page.set_viewport_size({"width": 1200, "height": 1700})  # what is not seen does not move
+        notebook.run_all()
+        for view in ("table", "cards", "inspector"):
+            notebook.page.wait_for_selector(f".tes-{view} .tes-state", timeout=20_000)
+        places = (
+            ".tes-table .tes-space .tes-number",
+            ".tes-cards .tes-now",
+            ".tes-inspector .tes-detail[role=status]",
+        )
+
+        def shown(place: str) -> str:
+            return notebook.page.locator(place).first.text_content() or ""
+
+        notebook.eventually(lambda: all(shown(place) for place in places), within=8)
+        before = {place: shown(place) for place in places}
+        notebook.eventually(lambda: all(shown(place) != before[place] for place in places), within=8)
+        assert notebook.prompts[1] == "[*]:"
+        assert notebook.page.locator(".tes-state").all_text_contents() == ["LIVE"] * 3
+        notebook.page.screenshot(path=PICTURES / "jupyterlab-views.png")
+
+
 def test_reload_resumes_and_a_saved_notebook_is_small_and_holds_no_token(opened, lab):
     with opened("reload", MAKE, "1 + 1") as notebook:
         notebook.run_all()
@@ -176,10 +221,7 @@ def test_stopped_is_stale_then_lost_and_a_restart_is_said_at_once(opened, lab):
         assert "since" in (notebook.page.locator(".tes-detail").first.text_content() or "")
 
 
-def test_pictures_of_both_themes(opened, tmp_path_factory):
-    del tmp_path_factory
-    pictures = Path(os.environ.get("TES_TEST_PICTURES", "out/pictures"))
-    pictures.mkdir(parents=True, exist_ok=True)
+def test_pictures_of_both_themes(opened):
     with opened("themes", MAKE, "import time; time.sleep(8)") as notebook:
         notebook.run_all()
         notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
@@ -192,7 +234,7 @@ def test_pictures_of_both_themes(opened, tmp_path_factory):
                 "(theme) => document.body.dataset.jpThemeName === theme", arg=theme
             )
             time.sleep(0.8)
-            notebook.page.screenshot(path=pictures / f"{theme.lower().replace(' ', '-')}.png")
+            notebook.page.screenshot(path=PICTURES / f"{theme.lower().replace(' ', '-')}.png")
             grounds.append(
                 notebook.page.evaluate(
                     "getComputedStyle(document.querySelector('.tes-chart')).backgroundColor"

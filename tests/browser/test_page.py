@@ -201,7 +201,7 @@ def test_fault_73_the_page_moves_while_the_observed_process_is_held(browser):
             until(
                 one.page,
                 "parseFloat([...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-item')]"
-                ".find((item) => item.textContent.includes('percent')).querySelector('dd').textContent) > 5",
+                ".find((item) => item.textContent.includes('percent')).querySelector('.tes-now').textContent) > 5",
             )
     finally:
         held.kill()

@@ -61,6 +61,11 @@ def jupyter_lab(folder: Path) -> Iterator[Jupyter]:
         "PYTHONPATH": str(ROOT),
         "JUPYTER_TOKEN": TOKEN,
     }
+    quiet = folder / ".settings" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}'
+    )
     command = [
         sys.executable,
         "-m",
