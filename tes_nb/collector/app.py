@@ -32,6 +32,7 @@ from tes_nb.collector.routes import RouteTable
 from tes_nb.collector.server import Bound, Port, bind_ports
 from tes_nb.collector.sockets import Sockets, stream_socket
 from tes_nb.collector.stream_routes import http_half
+from tes_nb.collector.watches import Watches
 from tes_nb.collector.worker_routes import WorkerDesk
 from tes_nb.errors import CollectorError
 from tes_nb.model import Observation, SocketFacts
@@ -74,6 +75,7 @@ class Collector:
         self.control = Control()
         self.recordings = RecordingDesk(self.hub, self._about)
         self.upstreams = self._upstreams()
+        self.watches = Watches(self.hub, self.upstreams)
         self.tables = {"status": RouteTable(), "workers": RouteTable()}
         self.discovery_path: Path | None = None
         self.ports = (0, 0)
@@ -104,7 +106,7 @@ class Collector:
         for upstream in self.options.upstreams:
             if upstream.source == source:
                 return upstream.stream, upstream.url
-        return source, None
+        return self.watches.about(source) or (source, None)
 
     def _observe(self) -> Observation:
         return self.observer.observe(
@@ -251,7 +253,9 @@ class Collector:
         self.control.register("cost", kernel.cost)
         self.control.register("mark", kernel.mark)
         self.control.register("scale", desk.scale_operation)
-        self.control.register("subscribe", self._subscribe)
+        self.control.register("watch", self.watches.watch)
+        self.control.register("unwatch", self.watches.unwatch)
+        self.control.register("subscribe", self.watches.subscribe)
         self.control.register("record", self.recordings.record)
         self.control.register("recordings", self.recordings.recordings)
         self.control.register("stop", self.recordings.stop)
@@ -280,12 +284,3 @@ class Collector:
     async def _tmux_status(self, request: web.Request) -> web.Response:
         del request
         return json_answer(self.observer.tmux.status())
-
-    async def _subscribe(self, args: dict[str, object]) -> None:
-        source, names = args.get("source"), args.get("names")
-        upstream = self.upstreams.get(source) if isinstance(source, str) else None
-        if upstream is None:
-            raise ValueError(f"There is no upstream called {source!r} here.")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("'names' must be a list of texts.")
-        await upstream.subscribe(names)

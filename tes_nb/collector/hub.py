@@ -52,6 +52,12 @@ class Log:
             self.size -= len(self.records.popleft())
             self.first_seq += 1
 
+    def clear(self) -> None:
+        """Let go of all records; numbers go on."""
+        self.first_seq = self.last_seq + 1
+        self.records.clear()
+        self.size = 0
+
     def after(self, seq: int, most: int = 256) -> list[bytes]:
         """Return up to `most` records that follow number `seq`."""
         start = max(seq + 1 - self.first_seq, 0)

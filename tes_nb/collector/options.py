@@ -37,6 +37,18 @@ class Upstream(msgspec.Struct, frozen=True):
     """As the user gave it: with or without a scheme or path."""
     workers_url: str | None = None
     """Where the peer's workers port is, if the user said so."""
+    token_url: str | None = None
+    """Where tokens come from, if not from where the stream says."""
+    auth: Literal["header", "query"] | None = None
+    """How a token is presented; `None` = as the stream says."""
+    token: str | None = None
+    """A token that the user has; `None` = one is fetched for each connection."""
+    channels: tuple[str, ...] | None = None
+    """What is asked for; `None` = what is usual, or whatever the peer sends by itself."""
+
+    def __repr__(self) -> str:
+        """Without the token, and without queries, in which there may be one."""
+        return f"Upstream({self.source!r}, {self.stream!r}, {self.url.partition('?')[0]!r})"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -140,6 +140,8 @@ class Stream:
     heartbeat_s: float = 10.0
     subscription: Callable[[Sequence[str]], bytes] | None = None
     """Names → the text that asks a peer for them; `None` = the stream has no choice."""
+    resolve_names: Callable[[Sequence[str]], tuple[str, ...]] | None = None
+    """Names as users write them → the wire's, () → those that are usual; raises ValueError. `None` = as they are."""
     producer: Producer | None = None
     """`None` = our collector does not produce it by itself."""
 

@@ -113,6 +113,7 @@ STREAM: Final = Stream(
     decode=decode,
     classify=classify,
     subscription=subscription,
+    resolve_names=resolve,
 )
 
 __all__ = [

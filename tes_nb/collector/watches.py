@@ -1,0 +1,181 @@
+"""Upstreams that are asked for while the collector runs. Watches of one endpoint share one connection."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tes_nb.collector.hub import Hub
+from tes_nb.collector.options import Upstream
+from tes_nb.errors import ArgumentError
+from tes_nb.streams import NAMES
+
+if TYPE_CHECKING:
+    from tes_nb.collector.upstream import UpstreamReader
+
+MOST_WATCHES = 64
+_SOURCE_CHARACTERS = 64
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of a watch, as they come over the control socket."""
+
+    stream: str
+    source: str | None = None
+    url: str | None = None
+    token_url: str | None = None
+    auth: str | None = None
+    token: str | None = None
+    channels: list[str] | None = None
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"<watch of {self.stream}>"
+
+
+@dataclass(slots=True, repr=False)
+class _Endpoint:
+    """One upstream and who wants what of it."""
+
+    key: tuple[str | None, ...]
+    upstream: Upstream
+    reader: UpstreamReader
+    after: int
+    """The source's last record before."""
+    wants: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Watch → the channels it asked for, in the wire's names."""
+
+    def union(self) -> tuple[str, ...]:
+        """All channels that somebody wants, each once, in the order in which they were first asked for."""
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(self.wants.values())))
+
+
+class Watches:
+    """The control operations `watch`, `unwatch` and `subscribe`."""
+
+    def __init__(self, hub: Hub, upstreams: dict[str, UpstreamReader]) -> None:
+        """`upstreams` (source → reader) are those of the start; readers that are asked for later join them."""
+        self._hub = hub
+        self._upstreams = upstreams
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._ended: set[str] = set()
+        """Sources whose numbers go on when they are watched again."""
+        self._numbers = itertools.count(1)
+
+    def about(self, source: str) -> tuple[str, str | None] | None:
+        """Return a watched source's stream and address, without its query; `None` = it is not watched."""
+        endpoint = self._endpoints.get(source)
+        if endpoint is None:
+            return None
+        address = endpoint.upstream.url or endpoint.reader.stream.endpoint.path
+        return endpoint.upstream.stream, address.partition("?")[0]
+
+    async def watch(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Read an endpoint: `stream`, optional `source`, `url`, `token_url`, `auth`, `token`, `channels`.
+
+        Answers the number of the watch, the source under which it is relayed, the number of that source's last
+        record before anybody watched this endpoint, and the channels that are asked for now.
+        """
+        asked = _asked(args)
+        key = (asked.stream, asked.url, asked.token_url, asked.auth, asked.token)
+        endpoint = next((one for one in self._endpoints.values() if one.key == key), None)
+        number = next(self._numbers)
+        if endpoint is None:
+            endpoint = await self._begin(asked, key, number)
+        else:
+            await self._share(endpoint, asked, number)
+        return {
+            "watch": number,
+            "source": endpoint.upstream.source,
+            "after": endpoint.after,
+            "channels": list(endpoint.union()),
+        }
+
+    async def _begin(self, asked: _Asked, key: tuple[str | None, ...], number: int) -> _Endpoint:
+        from tes_nb.collector.upstream import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
+
+        if len(self._endpoints) >= MOST_WATCHES:
+            raise ValueError(f"{MOST_WATCHES} endpoints are watched already; end one with unwatch.")
+        source = self._free_name(asked.source or asked.stream)
+        upstream = msgspec.convert(
+            {**msgspec.to_builtins(asked), "source": source, "url": asked.url or ""}, Upstream
+        )
+        reader = UpstreamReader(upstream, self._hub)
+        after = self._hub.topic(source).log.last_seq
+        endpoint = _Endpoint(key, upstream, reader, after, {number: reader.channels})
+        self._endpoints[source] = endpoint
+        self._upstreams[source] = reader
+        self._ended.discard(source)
+        await reader.start()
+        return endpoint
+
+    async def _share(self, endpoint: _Endpoint, asked: _Asked, number: int) -> None:
+        from tes_nb.collector.upstream import wire_names  # noqa: PLC0415
+
+        names = None if asked.channels is None else tuple(asked.channels)
+        endpoint.wants[number] = wire_names(endpoint.reader.stream, names) or ()
+        await self._ask(endpoint)
+
+    def _free_name(self, wanted: str) -> str:
+        """Return the name, with a number behind it when another endpoint has it already."""
+        if not wanted.replace("-", "").replace("_", "").replace(".", "").isalnum() or not wanted.isascii():
+            raise ValueError("'source' must be made of letters, digits, '-', '_' and '.'.")
+        if len(wanted) > _SOURCE_CHARACTERS:
+            raise ValueError(f"'source' must have at most {_SOURCE_CHARACTERS} characters.")
+        names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+        return next(name for name in names if name in self._ended or name not in self._hub.topics)
+
+    async def unwatch(self, args: dict[str, Any]) -> dict[str, Any]:
+        """End the watch of that number; the last watch of an endpoint ends its connection."""
+        number = args.get("watch")
+        endpoint = next((one for one in self._endpoints.values() if number in one.wants), None)
+        if endpoint is None or not isinstance(number, int):
+            raise ValueError("There is no such watch; it may have ended already.")
+        source = endpoint.upstream.source
+        del endpoint.wants[number]
+        if endpoint.wants:
+            await self._ask(endpoint)
+            return {"ended": False, "channels": list(endpoint.union())}
+        del self._endpoints[source], self._upstreams[source]
+        await endpoint.reader.stop()
+        self._hub.topic(source).log.clear()
+        self._ended.add(source)
+        return {"ended": True, "channels": []}
+
+    async def subscribe(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Ask the peer of a source for exactly these names, whoever asked for others before."""
+        source, names = args.get("source"), args.get("names")
+        reader = self._upstreams.get(source) if isinstance(source, str) else None
+        if reader is None or not isinstance(source, str):
+            raise ValueError(f"There is no upstream called {source!r} here.")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("'names' must be a list of texts.")
+        await reader.subscribe(names)
+        if source in self._endpoints:
+            wants = self._endpoints[source].wants
+            wants.update(dict.fromkeys(wants, reader.channels))
+        return {"channels": list(reader.channels)}
+
+    async def _ask(self, endpoint: _Endpoint) -> None:
+        """Ask for all that somebody wants, unless that is what was asked for already."""
+        union = endpoint.union()
+        if set(union) != set(endpoint.reader.channels):
+            await endpoint.reader.subscribe(union)
+
+
+def _asked(args: dict[str, Any]) -> _Asked:
+    try:
+        asked = msgspec.convert(args, _Asked)
+    except msgspec.ValidationError:
+        known = ", ".join(_Asked.__struct_fields__)
+        raise ValueError(f"A watch takes {known}: texts, and a list of texts.") from None
+    if asked.stream not in NAMES:
+        raise ValueError(f"There is no stream '{asked.stream}'; there are {', '.join(NAMES)}.")
+    if asked.auth not in (None, "header", "query"):
+        raise ArgumentError(f"auth must be 'header' or 'query', not {asked.auth!r}.")
+    if asked.token is not None and not all("!" <= character <= "~" for character in asked.token):
+        raise ArgumentError("The token has characters that cannot travel in a header; it was not used.")
+    return asked

@@ -1,0 +1,171 @@
+"""Upstreams asked for at run time, over the control socket, against a real stand-in."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from tes_nb.errors import CollectorError
+from tes_nb.model import Opcode
+from tes_nb.net.control import ControlClient
+from tes_nb.simulate import Fault, Options, serve
+from tes_nb.streams.nowgoal import DEFAULT
+from tests.support.collectors import TOKEN, collecting, in_loop
+from tests.support.processes import until
+from tests.support.standin import get_json
+
+
+@contextlib.asynccontextmanager
+async def watching(**options):
+    """A stand-in, a collector, and a control client."""
+    server = await serve(Options(**({"speed": 100.0} | options)))
+    try:
+        async with collecting(produce=False) as collector:
+            client = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}/ws/control", TOKEN)
+            await client.start()
+            try:
+                yield server, collector, client
+            finally:
+                await client.stop()
+    finally:
+        await server.stop()
+
+
+def endpoint(server, **more):
+    return {"stream": "nowgoal", "url": server.url, "token_url": server.token_url} | more
+
+
+def records(collector, source="nowgoal"):
+    return len(collector.hub.topic(source).log.records)
+
+
+async def connections(server):
+    return (await get_json(server, "/ledger"))["connections"]
+
+
+@in_loop
+async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
+    async with watching() as (server, collector, client):
+        told = await client.call("watch", **endpoint(server))
+        assert told == {"watch": 1, "source": "nowgoal", "after": 0, "channels": list(DEFAULT)}
+        await until(lambda: records(collector) > 10)
+        (connection,) = await connections(server)
+        assert connection["channels"] == sorted(DEFAULT)
+
+
+@in_loop
+async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union():
+    async with watching() as (server, collector, client):
+        first = await client.call("watch", **endpoint(server, channels=["scores"]))
+        second = await client.call("watch", **endpoint(server, channels=["odds", "scores"]))
+        assert first["channels"] == ["change_xml"]
+        assert second["channels"] == ["change_xml", "ch_goal8_xml"]
+        assert (first["source"], second["source"]) == ("nowgoal", "nowgoal")
+        await until(lambda: records(collector) > 10)
+        assert len(await connections(server)) == 1
+        told = await client.call("unwatch", watch=second["watch"])
+        assert told == {"ended": False, "channels": ["change_xml"]}
+        await until(lambda: server.ledger()["connections"][0]["channels"] == ["change_xml"])
+        assert await client.call("unwatch", watch=first["watch"]) == {"ended": True, "channels": []}
+        await until(lambda: not server.ledger()["connections"][0]["open"])
+        assert len(await connections(server)) == 1
+
+
+@in_loop
+async def test_channels_change_for_all_and_are_sent_once():
+    async with watching() as (server, collector, client):
+        await client.call("watch", **endpoint(server, channels=["scores"]))
+        await until(lambda: records(collector) > 3)
+        assert await client.call("subscribe", source="nowgoal", names=["odds"]) == {
+            "channels": ["ch_goal8_xml"]
+        }
+        server.post(Fault("reset"))
+        await until(lambda: len(server.ledger()["connections"]) == 2)
+        first, second = await connections(server)
+        assert [one["channels"] for one in first["subscriptions"]] == [["change_xml"], ["ch_goal8_xml"]]
+        await until(lambda: server.ledger()["connections"][1]["subscriptions"])
+        assert second["ended"] == ""
+        (asked,) = server.ledger()["connections"][1]["subscriptions"]
+        assert asked["channels"] == ["ch_goal8_xml"]
+
+
+@in_loop
+async def test_another_endpoint_gets_a_name_of_its_own():
+    async with watching() as (server, collector, client):
+        await client.call("watch", **endpoint(server))
+        other = await client.call(
+            "watch", **endpoint(server, url=server.stream_url, auth="query", channels=["odds"])
+        )
+        assert other["source"] == "nowgoal_2"
+        await until(lambda: records(collector, "nowgoal_2") > 5)
+        urls = {collector._about("nowgoal")[1], collector._about("nowgoal_2")[1]}
+        assert urls == {server.url, server.stream_url}
+        assert [one["channels"] for one in await connections(server)][1] == ["ch_goal8_xml"]
+
+
+@in_loop
+async def test_numbers_go_on_when_a_source_is_watched_again():
+    async with watching() as (server, collector, client):
+        first = await client.call("watch", **endpoint(server))
+        await until(lambda: records(collector) > 5)
+        await client.call("unwatch", watch=first["watch"])
+        last = collector.hub.topic("nowgoal").log.last_seq
+        again = await client.call("watch", **endpoint(server))
+        assert (again["source"], again["after"]) == ("nowgoal", last)
+        await until(lambda: records(collector) > 5)
+        assert collector.hub.topic("nowgoal").log.first_seq == last + 1
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"stream": "nothing"}, "no stream 'nothing'"),
+        ({}, "A watch takes stream"),
+        ({"stream": "nowgoal", "channels": "odds"}, "A watch takes stream"),
+        ({"stream": "nowgoal", "nonsense": 1}, "A watch takes stream"),
+        ({"stream": "nowgoal", "channels": ["a b"]}, "no channel of NowGoal"),
+        ({"stream": "nowgoal", "url": "http://localhost/ws"}, "no WebSocket address"),
+        (
+            {"stream": "nowgoal", "url": "wss://localhost/ws", "token_url": "nonsense"},
+            "no address of a token",
+        ),
+        ({"stream": "nowgoal", "auth": "cookie"}, "auth must be"),
+        ({"stream": "nowgoal", "token": "line\nbreak"}, "cannot travel in a header"),
+        ({"stream": "nowgoal", "source": "../secrets"}, "must be made of letters"),
+    ],
+)
+@in_loop
+async def test_what_makes_no_sense_is_refused_with_a_sentence(args, sentence):
+    async with collecting(produce=False) as collector:
+        client = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}/ws/control", TOKEN)
+        await client.start()
+        with pytest.raises(CollectorError, match=sentence):
+            await client.call("watch", **args)
+        assert collector.upstreams == {}
+        with pytest.raises(CollectorError, match="no such watch"):
+            await client.call("unwatch", watch=7)
+        with pytest.raises(CollectorError, match="no upstream called 'nowgoal'"):
+            await client.call("subscribe", source="nowgoal", names=[])
+        await client.stop()
+
+
+@in_loop
+async def test_fault_19_a_token_is_in_no_record_and_no_repr():
+    async with watching() as (server, collector, client):
+        secret = "secret-1f2e3d.abc.def"
+        await client.call("watch", **endpoint(server, token=secret))  # the stand-in refuses it
+        await until(lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.records))
+        kept = b"".join(collector.hub.topic("nowgoal").log.records)
+        assert secret.encode() not in kept
+        upstream = collector.watches._endpoints["nowgoal"]
+        assert secret not in repr((upstream, upstream.upstream, collector.watches, collector.options))
+
+
+@in_loop
+async def test_a_state_says_how_long_the_token_is_good():
+    async with watching(token_life_s=30.0) as (server, collector, client):
+        await client.call("watch", **endpoint(server))
+        await until(lambda: collector.hub.topic("nowgoal").state is not None)
+        await until(lambda: b'"token_until_ns":1' in collector.hub.topic("nowgoal").state)
+        assert collector.hub.topic("nowgoal").state[1] == Opcode.EVENT
