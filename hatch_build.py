@@ -148,7 +148,7 @@ def _run_esbuild(root: Path, node: Path, target: Path) -> None:
     entries = [f"tes_nb/static/{name}" for name in ENTRIES]
     esbuild = root / "node_modules/esbuild/bin/esbuild"
     # A plain `npm ci`, with install scripts, has put the native program where the one for Node was.
-    native = not esbuild.read_bytes()[:2] == b"#!"
+    native = esbuild.read_bytes()[:2] != b"#!"
     _run(
         [*([] if native else [node]), esbuild, *entries, *ESBUILD_OPTIONS, f"--outdir={target}"],
         root,
