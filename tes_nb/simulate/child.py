@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from threading import Timer
 
 import msgspec
@@ -51,7 +52,9 @@ def start_child(options: Options | None = None) -> ChildServer:
     Raises `TesError` when it cannot listen, or says nothing for 15 s.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tes_nb.simulate"],
+        # -P: no module in the notebook's folder may stand in for one of the standard library
+        [sys.executable, "-P", "-m", "tes_nb.simulate"],
+        env=_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # Ctrl-C in the terminal and "Interrupt kernel" are for the parent.
@@ -62,6 +65,13 @@ def start_child(options: Options | None = None) -> ChildServer:
     except BaseException:
         _end(process)
         raise
+
+
+def _environment() -> dict[str, str]:
+    """The child finds the same tes_nb as its parent, wherever that was imported from."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
 def _hear(process: subprocess.Popen[bytes], options: Options) -> str:

@@ -10,7 +10,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import msgspec
 
 from tes_nb.errors import ConnectionFailed, TesError
-from tes_nb.simulate.faults import Fault
+from tes_nb.simulate.faults import Fault, parse
 from tes_nb.simulate.running import Addresses
 
 ANSWER_S = 5.0
@@ -22,9 +22,10 @@ _open = build_opener(ProxyHandler({})).open
 class Client(Addresses):
     """A stand-in at a known address (`http://127.0.0.1:port`). All calls block, for at most 5 s."""
 
-    def post(self, *faults: Fault) -> None:
-        """Put faults in force."""
-        self._ask("POST", "/faults", msgspec.json.encode(faults))
+    def post(self, *faults: Fault | str) -> None:
+        """Put faults in force, given as such or in words: `"reset"`, `"random:every=3"`."""
+        wanted = [parse(fault) if isinstance(fault, str) else fault for fault in faults]
+        self._ask("POST", "/faults", msgspec.json.encode(wanted))
 
     def clear_faults(self) -> None:
         """End every fault."""
@@ -52,7 +53,7 @@ class Client(Addresses):
                 return msgspec.json.decode(answer.read())
         except HTTPError as error:
             raise TesError(error.read().decode(errors="replace").strip()) from error
-        except OSError as error:
+        except (OSError, msgspec.DecodeError) as error:
             raise ConnectionFailed(
                 f"The simulated NowGoal at {self.http} does not answer ({error}); start it again."
             ) from error
