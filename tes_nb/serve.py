@@ -10,6 +10,7 @@ import signal
 from dataclasses import dataclass
 
 from tes_nb.collector.app import Collector
+from tes_nb.collector.logs import log_to_stderr
 from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_token
 from tes_nb.net.endpoints import default_ports
 
@@ -29,7 +30,8 @@ class ServeRequest:
 
 async def serve_forever(request: ServeRequest) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises `CollectorError` when a port that was asked for is taken."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
+    logging.getLogger().setLevel(logging.WARNING)
     collector = Collector(_options(request))
     await collector.start()
     try:
