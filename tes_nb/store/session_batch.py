@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _WIDTH = len(MESSAGE_COLUMNS)
-_CONN, _SEQ, _WALL, _MONO, _OPCODE, _PAYLOAD = (
-    MESSAGE_COLUMNS.index(name) for name in ("conn", "seq", "t_wall_ns", "t_mono_ns", "opcode", "payload")
+_CONN, _SEQ, _WALL, _MONO, _PAYLOAD = (
+    MESSAGE_COLUMNS.index(name) for name in ("conn", "seq", "t_wall_ns", "t_mono_ns", "payload")
 )
+_EVENT = int(Opcode.EVENT)
 _SEGMENT = "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CONNECTION = "INSERT OR IGNORE INTO connections VALUES (?, ?, ?)"
 
@@ -148,25 +149,42 @@ class Batch:
     """The states after this batch, of the sources it touches."""
     refused: int = 0
     """Messages of more sources than a session file can hold."""
-    _groups: dict[str, list[tuple[int, Message]]] = field(default_factory=dict)
+    _groups: dict[str, tuple[int, list[Any]]] = field(default_factory=dict)
+    """Source → its id, and the values of its new rows one after the other."""
+    _events: list[tuple[int, int, Message]] = field(default_factory=list)
+    """Our own events: source id, row id, message."""
     _log: list[Any] = field(default_factory=list)
     _created: list[tuple[SourceState, SourceInfo]] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
     _gaps: list[FileGap] = field(default_factory=list)
 
     def add(self, items: Iterable[Item], ids: Iterator[int] | None = None) -> None:
-        """Take items in the order of their arrival; `ids` numbers them otherwise than `numbers` would."""
+        """Take items in the order of their arrival; `ids` numbers them otherwise than `numbers` would.
+
+        Raises what a message deserves that cannot be written (`ValueError`, `TypeError`, `struct.error` …).
+        """
         groups, given = self._groups, ids or self.numbers
         for item in items:
             if type(item) is not Message:
                 self._add_other(item, given)
                 continue
-            group = groups.get(item.source)
+            group = groups.get(item.source) or self._group(item)
             if group is None:
-                self.time = item.t_wall_ns, item.t_mono_ns
-                self._ensure(SourceInfo(item.source, item.source), self.numbers)
-                group = groups[item.source] = []
-            group.append((next(given), item))
+                self.refused += 1
+                continue
+            number, (source_id, rows) = next(given), group
+            rows += _row(number, source_id, item)
+            if item.opcode == _EVENT:
+                self._events.append((source_id, number, item))
+
+    def _group(self, first: Message) -> tuple[int, list[Any]] | None:
+        """Begin the rows of a source; `None` = there are too many sources."""
+        self.time = first.t_wall_ns, first.t_mono_ns
+        self._ensure(SourceInfo(first.source, first.source), self.numbers)
+        state = self._state(first.source)
+        if state is None:
+            return None
+        return self._groups.setdefault(first.source, (state.id, []))
 
     def _add_other(self, item: Item, numbers: Iterator[int]) -> None:
         match item:
@@ -211,12 +229,14 @@ class Batch:
         for each in self._gaps:
             state = self._state(each.source)
             write_gap(connection, SESSION_SOURCE if state is None else state.id, each.gap)
-        for name, group in self._groups.items():
+        for name, (_, rows) in self._groups.items():
             state = self._state(name)
-            if state is None:
-                self.refused += len(group)
-            else:
-                self.sources[name] = _write_messages(connection, state, group)
+            assert state is not None
+            self.sources[name] = _write_messages(connection, state, rows)
+        for source_id, number, message in self._events:
+            # What is no event of ours, or speaks of times beyond 64 bits, stays a message and no more.
+            with contextlib.suppress(DecodeError, OverflowError):
+                write_event(connection, source_id, number, decode_event(message.payload))
 
     def _state(self, source: str) -> SourceState | None:
         return self.sources.get(source) or self.known.get(source)
@@ -230,17 +250,10 @@ class Batch:
             create_view(connection, [SESSION_SOURCE, *range(1, self._created[-1][0].id + 1)])
 
 
-def _write_messages(
-    connection: sqlite3.Connection, state: SourceState, group: list[tuple[int, Message]]
-) -> SourceState:
-    rows: list[Any] = []
-    for number, message in group:
-        rows.extend(_row(number, state.id, message))
+def _write_messages(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
     if max(map(len, rows[_PAYLOAD::_WIDTH])) > MAX_PAYLOAD:
         raise ValueError("payload too long")
     insert_rows(connection, message_table(state.id), _WIDTH, rows)
-    if Opcode.EVENT in rows[_OPCODE::_WIDTH]:
-        _write_events(connection, state.id, group)
     return _advance(connection, state, rows)
 
 
@@ -258,14 +271,6 @@ def _row(number: int, source_id: int, message: Message) -> tuple[Any, ...]:
         crc32(pack(message), (number + (source_id << 24)) & 0xFFFFFFFF),
         message.payload,
     )
-
-
-def _write_events(connection: sqlite3.Connection, source_id: int, group: list[tuple[int, Message]]) -> None:
-    for number, message in group:
-        if message.opcode == Opcode.EVENT:
-            # What is no event of ours, or speaks of times beyond 64 bits, stays a message and no more.
-            with contextlib.suppress(DecodeError, OverflowError):
-                write_event(connection, source_id, number, decode_event(message.payload))
 
 
 def _advance(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
