@@ -36,8 +36,11 @@ if TYPE_CHECKING:
         start,
         stop,
     )
+    from tes_nb.session.source import NOWGOAL, SIMULATED
 
 _HOMES = {
+    "NOWGOAL": "tes_nb.session.source",
+    "SIMULATED": "tes_nb.session.source",
     "AuthenticationError": "tes_nb.errors",
     "BackgroundError": "tes_nb.errors",
     "CollectorError": "tes_nb.errors",
@@ -63,6 +66,8 @@ _HOMES = {
 """Public name → the module it lives in; imported when it is first used (PEP 562)."""
 
 __all__ = [
+    "NOWGOAL",
+    "SIMULATED",
     "AuthenticationError",
     "BackgroundError",
     "CollectorError",

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 PUBLIC = [
+    "NOWGOAL",
+    "SIMULATED",
     "AuthenticationError",
     "BackgroundError",
     "CollectorError",

@@ -91,13 +91,15 @@ def detect_all(
     odds: pd.DataFrame | None,
     *,
     gaps: Gaps = None,
+    scores: pd.DataFrame | None = None,
     settings: SteamSettings = DEFAULTS,
 ) -> pd.DataFrame:
     """Return `detect` of the ticks as received and of those derived from odds, in time order.
 
-    `None` = there are none. `gaps` are those of the feed; no tick is derived across one.
+    `None` = there are none. `gaps` are those of the feed, `scores` its table; no tick is derived across a gap
+    or a refresh.
     """
-    derived = None if odds is None else ticks_from_odds(odds, gaps)
+    derived = None if odds is None else ticks_from_odds(odds, gaps, scores)
     both = [frame for frame in (ticks, derived) if frame is not None and len(frame)]
     if not both:
         frames = [frame for frame in (ticks, derived) if frame is not None]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tes_nb.session.plotting import Bounds, KernelNotes
+    from tes_nb.session.table_view import TableView
     from tes_nb.views.chart import Chart
 
 Formulas = Literal["neutralise", "keep"]
@@ -217,6 +218,20 @@ class Feed:
             url=self.url,
             notes=self.notes,
         )
+
+    if not TYPE_CHECKING:  # what is no table is a mistake, and a type checker should find it
+
+        def __getattr__(self, name: str) -> TableView:
+            """Give a table by its name: `feed.odds`."""
+            stream = self.__dict__.get("stream")
+            if stream is None or name not in {table.name for table in stream.tables}:
+                raise AttributeError(f"'{type(self).__name__}' has no attribute or table '{name}'")
+            from tes_nb.session.table_view import TableView  # noqa: PLC0415 - it knows feeds
+
+            return TableView(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.tables})
 
     # Waiting and listening -----------------------------------------------------------------------------------
 

@@ -134,6 +134,13 @@ def _empty(store: StreamStore) -> None:
         store.tables[table.name] = Columns(table, stream=store.stream.name, cap=UNBOUNDED)
 
 
+def _feed_type(stream: str) -> type[RecordedFeed]:
+    """Which kind of feed a stream has; some can do more than others."""
+    from tes_nb.session.nowgoal_feed import RECORDED_FEEDS  # noqa: PLC0415 - it builds on this module
+
+    return RECORDED_FEEDS.get(stream, RecordedFeed)
+
+
 class RecordedSession:
     """What `tes.open()` gives. Close it, or use it as a context manager."""
 
@@ -153,7 +160,8 @@ class RecordedSession:
         """Source name → feed."""
         for source in file.sources.values():
             if source.stream in NAMES:
-                self.feeds[source.name] = RecordedFeed(get(source.stream), source.name, file)
+                make = _feed_type(source.stream)
+                self.feeds[source.name] = make(get(source.stream), source.name, file)
         self.running = False
         self.url = str(file.path)
 

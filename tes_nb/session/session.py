@@ -7,10 +7,10 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import pandas as pd
 
@@ -32,6 +32,9 @@ from tes_nb.views import cards
 
 if TYPE_CHECKING:
     from tes_nb.session.cells import CellWatch
+    from tes_nb.session.nowgoal_feed import NowGoalFeed
+    from tes_nb.session.source import Source
+    from tes_nb.session.watching import Watching
     from tes_nb.store.export import FolderExport
     from tes_nb.store.parquet import ParquetExport
 
@@ -62,26 +65,28 @@ class Session:
         self.feeds: dict[str, Feed] = {}
         """Source name → feed."""
         self._readers: dict[str, RelayReader] = {}
+        self._watching: Watching | None = None
         base = f"127.0.0.1:{backend.ports[0]}"
         self._control = ControlClient(f"ws://{base}/ws/control", token)
         self._reporter = KernelReporter(self._control)
+
+        def new_reader(source: str, on_message: Callable[[Message], object], after: int) -> RelayReader:
+            url = f"ws://{base}/ws/relay/{source}"
+            return RelayReader(url, source, token=token, on_message=on_message, after=after)
+
+        self._new_reader = new_reader  # keeps the token out of this object's own fields
         self._cells: CellWatch | None = None
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
-            self._add_feed(source, stream, base, token)
-        notes = KernelNotes(self.feeds[KERNEL].store)
+            self._add_feed(source, stream)
+        self._notes = KernelNotes(self.feeds[KERNEL].store)
         for feed in self.feeds.values():
-            feed.url, feed.notes = self.url, notes
+            feed.url, feed.notes = self.url, self._notes
         background().run(self._open(), timeout=10)
 
-    def _add_feed(self, source: str, stream: Stream, base: str, token: str) -> None:
-        reader = RelayReader(
-            f"ws://{base}/ws/relay/{source}",
-            source,
-            token=token,
-            on_message=lambda message: self._take(source, message),
-        )
+    def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
+        reader = self._new_reader(source, lambda message: self._take(source, message), after)
         self._readers[source] = reader
-        self.feeds[source] = Feed(
+        self.feeds[source] = make(
             stream,
             source,
             relay_state=lambda: self._trouble(reader),
@@ -110,6 +115,52 @@ class Session:
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
         asked = self._control.call("subscribe", source=source, names=list(names))
         await asyncio.wrap_future(background().spawn(asked, name="subscribe"))
+
+    # External feeds ------------------------------------------------------------------------------------------
+
+    @overload
+    def watch(
+        self, what: Source | Literal["nowgoal"] = ..., channels: Sequence[str] | None = None, **options: Any
+    ) -> NowGoalFeed: ...
+    @overload
+    def watch(self, what: str, channels: Sequence[str] | None = None, **options: Any) -> Feed: ...
+    def watch(
+        self, what: str | Source = "nowgoal", channels: Sequence[str] | None = None, **options: Any
+    ) -> Feed:
+        """Read an external feed through the collector, from now on; also as `s.nowgoal`, `s.simulated`.
+
+        what: `tes.NOWGOAL`, "nowgoal", or `tes.SIMULATED`, which takes `speed=50`, `faults=["random:every=3"]`
+        and the other options of `tes-nb simulate`. channels: "scores", "odds", "basketball_scores",
+        "basketball_odds" or names of the wire; `None` = football scores and odds. options of a real endpoint:
+        url, token_url, auth, token. The same endpoint again gives the same feed, with the channels of both.
+        Raises `ArgumentError` for what makes no sense; a feed that cannot be reached goes on trying.
+        """
+        if self._watching is None:
+            from tes_nb.session.watching import Watching  # noqa: PLC0415 - most sessions watch nothing
+
+            self._watching = Watching(self.feeds, self._call, self._open_feed, self._close_feed)
+        self._raise_pending()
+        return self._watching.watch(what, channels, options)
+
+    def unwatch(self, feed: Feed) -> None:
+        """End a feed of `watch`, and the stand-in behind a simulated one. What came stays in the feed."""
+        if self._watching is None:
+            raise SessionError("This session watches nothing.")
+        self._watching.unwatch(feed)
+
+    def _open_feed(self, source: str, stream: Stream, make: type[Feed], after: int) -> Feed:
+        """Begin to read a source of the collector."""
+        self._add_feed(source, stream, make, after)
+        feed = self.feeds[source]
+        feed.url, feed.notes = self.url, self._notes
+        background().run(self._readers[source].start(), timeout=5)
+        return feed
+
+    def _close_feed(self, source: str) -> None:
+        """Read a source no longer."""
+        background().run(self._readers.pop(source).stop(), timeout=5)
+        self.feeds.pop(source).close()
+        delattr(self, source)
 
     # What a user reads ---------------------------------------------------------------------------------------
 
@@ -250,6 +301,8 @@ class Session:
             for feed in self.feeds.values():
                 feed.close()
             self._backend.stop()
+            if self._watching is not None:
+                self._watching.stop()
             self._stopped = True
 
     async def _close(self) -> None:

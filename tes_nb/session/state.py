@@ -20,14 +20,22 @@ class FeedState:
     reconnects: int
     undecoded: int
     gaps: int
+    token_s: float | None = None
+    """So long the connection's token is good; `None` = it has none, or does not say."""
+    note: str = ""
+    """What everybody must know who looks at the data; "" = nothing."""
 
     def __str__(self) -> str:
         parts = [self.text]  # an upstream's own text counts its reconnects already
+        if self.note:
+            parts.append(self.note)
         if self.reconnects and "reconnect" not in self.text:
             parts.append(_counted(self.reconnects, "reconnect"))
         if self.gaps:
             parts.append(_counted(self.gaps, "gap"))
-        if self.undecoded:
+        if self.token_s is not None:
+            parts.append(f"token {self.token_s:.0f} s")
+        if self.undecoded or self.token_s is not None:
             parts.append(f"{self.undecoded} undecoded")
         return " · ".join(parts)
 
@@ -54,7 +62,14 @@ class FeedState:
     ) -> FeedState:
         """Judge. relay: what is wrong between us and the collector; silent_s: `None` = no data yet."""
         word, text = _judge(upstream, relay, closed, silent_s, period_s)
-        return cls(word, text, 0 if upstream is None else upstream.reconnects, undecoded, gaps)
+        reconnects = 0 if upstream is None else upstream.reconnects
+        return cls(word, text, reconnects, undecoded, gaps, _token_left(upstream))
+
+
+def _token_left(upstream: StateChange | None) -> float | None:
+    if upstream is None or upstream.token_until_ns is None or upstream.state != "OPEN":
+        return None
+    return max(0.0, (upstream.token_until_ns - time.time_ns()) / 1e9)
 
 
 def _counted(count: int, word: str) -> str:

@@ -1,0 +1,114 @@
+"""The loss ledger as a user sees it: what a stand-in sent, what came, and why the rest did not."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from tes_nb.errors import DecodeError
+from tes_nb.model import Message, Opcode
+from tes_nb.session.told import gaps_frame
+from tes_nb.simulate import Ledger, number_in, reconcile
+from tes_nb.views import cards
+from tes_nb.wire.events import Gap
+from tes_nb.wire.inflate import inflate
+
+
+@dataclass(frozen=True)
+class LossLedger:
+    """The account of one feed. `balanced` says that nothing was lost in silence, doubled or reordered."""
+
+    account: Ledger
+    gaps: pd.DataFrame = field(repr=False)
+    """The gap records: conn, last_seen, lost_at, back_at, cause, missing."""
+    causes: dict[str, int]
+    """Cause → how many gaps it has opened."""
+
+    @property
+    def sent(self) -> int:
+        """Messages sent to this feed, up to the last one received."""
+        return self.account.sent
+
+    @property
+    def received(self) -> int:
+        """Messages received, repetitions included."""
+        return self.account.received
+
+    @property
+    def in_gaps(self) -> int:
+        """Missing, and every one of them lies in a gap record."""
+        return self.account.in_gaps
+
+    @property
+    def unexplained_missing(self) -> int:
+        """Missing without a gap record. Must be 0."""
+        return self.account.unexplained_missing
+
+    @property
+    def doubled(self) -> int:
+        """Repetitions among the received. Must be 0."""
+        return self.account.doubled
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message is accounted for."""
+        return self.account.balanced
+
+    def _rows(self) -> list[tuple[str, str]]:
+        account = self.account
+        numbers = {
+            "sent": account.sent,
+            "received": account.received,
+            "missing, in gaps": account.in_gaps,
+            "unexplained missing": account.unexplained_missing,
+            "doubled": account.doubled,
+            "reordered": account.reordered,
+        }
+        causes = ", ".join(f"{count} x {cause}" for cause, count in self.causes.items())
+        gaps = f"{len(self.gaps)}" + (f" ({causes})" if causes else "")
+        return [*((name, f"{number:,}") for name, number in numbers.items()), ("gaps", gaps)]
+
+    def __repr__(self) -> str:
+        rows = "\n".join(f"  {name}: {text}" for name, text in self._rows())
+        return f"<loss ledger, {'balanced' if self.balanced else 'NOT balanced'}\n{rows}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        caption = escape(f"Loss ledger, {'balanced' if self.balanced else 'NOT balanced'}")
+        return {"text/plain": repr(self), "text/html": cards.table_html(caption, ("", ""), self._rows())}
+
+
+class Received:
+    """The numbers of a stand-in's messages with their receive times: 16 bytes a message."""
+
+    def __init__(self) -> None:
+        self._numbers = array("q")
+        self._times = array("q")
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def take(self, message: Message) -> None:
+        """Note the number that a received message carries, if it carries one."""
+        try:
+            text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
+        except DecodeError:
+            return
+        number = number_in(text)
+        if number is not None:
+            self._times.append(message.t_wall_ns)
+            self._numbers.append(number)  # the last step: who reads from another thread sees pairs
+
+    def against(self, sent: Sequence[int], gaps: Sequence[Gap]) -> LossLedger:
+        """Return the account, up to the message received last."""
+        count = len(self._numbers)
+        received = list(zip(self._numbers[:count], self._times[:count], strict=True))
+        account = reconcile(sent, received, gaps, until=received[-1][0] if received else 0)
+        causes = Counter(gap.cause for gap in gaps)
+        return LossLedger(account, gaps_frame(gaps), dict(causes.most_common()))

@@ -1,0 +1,235 @@
+"""What a NowGoal feed can do beyond others: matches with names, channels, steam, and the loss ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pandas as pd
+
+from tes_nb._version import __version__
+from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
+from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.model.message import FLAG_DUPLICATE
+from tes_nb.session.feed import Feed
+from tes_nb.session.loss import LossLedger, Received
+from tes_nb.session.recorded import RecordedFeed
+from tes_nb.session.source import HINT
+from tes_nb.session.steam_watch import SteamWatch
+from tes_nb.simulate import ChildServer, Client
+from tes_nb.streams.nowgoal import resolve
+from tes_nb.wire.inflate import inflate
+
+if TYPE_CHECKING:
+    from tes_nb.session.state import FeedState
+    from tes_nb.session.table_view import TableView
+
+NAMES = ("home_team", "away_team", "league")
+SIMULATED = "simulated data"
+
+
+class NowGoalMethods(Feed):
+    """What live and recorded feeds of NowGoal have in common."""
+
+    scores: TableView
+    games: TableView
+    odds: TableView
+    ticks: TableView
+    raw: TableView
+    _names: pd.DataFrame | None = None
+
+    @property
+    def latest(self) -> Any:
+        """The last data message as text, inflated; `None` = none yet."""
+        self._raise_pending()
+        message = self.store.latest
+        return None if message is None else _text(message)
+
+    def matches(self) -> pd.DataFrame:
+        """Return the newest row of each football match, its id as index, with names where they are known.
+
+        See `set_names`. The column `time` is when the row was received.
+        """
+        rows = self.frame("scores").dropna(subset=["match_id"])
+        latest = rows[~rows["match_id"].duplicated(keep="last")].reset_index()
+        latest = latest.drop(columns=["sent_at", "seq", "conn", "source", "channel"])
+        return self._named(latest, place=1).set_index("match_id")
+
+    def set_names(self, names: pd.DataFrame) -> None:
+        """Tell which teams play: columns `match_id`, `home_team`, `away_team`, and optionally `league`.
+
+        Names that were set before stay for other matches. Raises `ArgumentError` when a column is missing.
+        """
+        missing = [name for name in ("match_id", *NAMES[:2]) if name not in names.columns]
+        if missing:
+            raise ArgumentError(
+                f"Names need the columns match_id, home_team and away_team; the frame lacks {', '.join(missing)}."
+            )
+        told = names.reindex(columns=["match_id", *NAMES]).astype(dict.fromkeys(("match_id", *NAMES), "str"))
+        known = told if self._names is None else pd.concat([self._names.reset_index(), told])
+        self._names = known.drop_duplicates("match_id", keep="last").set_index("match_id")
+
+    def _named(self, rows: pd.DataFrame, *, place: int | None = None) -> pd.DataFrame:
+        """Return the rows with three columns of names, NA where they are not known."""
+        self._look_up(set(rows["match_id"].dropna()))
+        names = pd.DataFrame(columns=list(NAMES), dtype="str") if self._names is None else self._names
+        found = names.reindex(rows["match_id"]).set_axis(rows.index)
+        at = len(rows.columns) if place is None else place
+        result = rows.copy(deep=False)
+        for offset, name in enumerate(NAMES):
+            result.insert(at + offset, name, found[name].astype("str"))
+        return result
+
+    def _look_up(self, match_ids: set[str]) -> None:
+        """Find out names that are not known, where somebody can be asked."""
+
+    def steam(self, settings: SteamSettings = DEFAULTS, *, last: Any = None) -> pd.DataFrame:
+        """Return all ticks, received and derived from odds, with velocity, steam_index, rule and steam.
+
+        No tick is derived across a change of the line, a gap or a refresh. settings: see
+        `tes_nb.analysis.steam.DEFAULTS.table()`. last: "10min", seconds; `None` = all that is held.
+        """
+        odds = self._named(self.frame("odds", last=last))
+        scores = self.frame("scores", last=last)
+        ticks = self.frame("ticks", last=last)
+        return detect_all(ticks, odds, gaps=self.gaps, scores=scores, settings=settings)
+
+
+class RecordedNowGoalFeed(NowGoalMethods, RecordedFeed):
+    """NowGoal as it was recorded."""
+
+
+class NowGoalFeed(NowGoalMethods):
+    """NowGoal, live. `s.watch(…)` makes it; `ng.odds`, `ng.scores`, `ng.ticks` … are its tables."""
+
+    stand_in: Client | None = None
+    """The stand-in the data come from, for faults and its ledger; `None` = they come from the real feed."""
+    watches: tuple[int, ...] = ()
+    """The collector's numbers for what was asked for."""
+    _channels: tuple[str, ...] = ()
+    _set_channels: Callable[[str, Sequence[str]], Mapping[str, Any]] | None = None
+    _subscriber = ""
+    _received: Received | None = None
+
+    def opened(
+        self,
+        told: Mapping[str, Any],
+        stand_in: Client | None,
+        address: str | None,
+        ask: Callable[[str, Sequence[str]], Mapping[str, Any]],
+    ) -> None:
+        """Take what the collector answered to a watch; called by the session."""
+        self.watches = (*self.watches, told["watch"])
+        self._channels = tuple(told["channels"])
+        self._set_channels = ask
+        if stand_in is not None and self._received is None:
+            self.stand_in, self._received = stand_in, Received()
+            self._subscriber = parse_qs(urlsplit(address or "").query).get("subscriber", [""])[0]
+
+    def take(self, message: Message) -> None:
+        """Take one message of the relay."""
+        data = message.direction == Direction.IN and message.opcode != Opcode.EVENT
+        if self._received is not None and data and not message.flags & FLAG_DUPLICATE:
+            self._received.take(message)
+        super().take(message)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data are made up by a stand-in."""
+        return isinstance(self.stand_in, ChildServer) or bool(self._received)
+
+    @property
+    def state(self) -> FeedState:
+        """How the feed is doing, for example "OPEN · 2 reconnects · token 38 s · 0 undecoded"."""
+        state = super().state
+        return replace(state, note=SIMULATED) if self.simulated else state
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What is asked for, in the wire's names. Set it to change that on the open connection."""
+        return self._channels
+
+    @channels.setter
+    def channels(self, names: Sequence[str]) -> None:
+        self._raise_pending()
+        if self._set_channels is None:
+            raise SessionError(f"The feed '{self.source}' is not watched; call s.watch() first.")
+        self._channels = tuple(self._set_channels(self.source, wire_names(names))["channels"])
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask for exactly these channels, now and after each reconnect; the same as setting `channels`."""
+        wanted = wire_names(names)
+        await super().subscribe(wanted)
+        self._channels = wanted
+
+    def _look_up(self, match_ids: set[str]) -> None:
+        if self.stand_in is None or match_ids <= set(() if self._names is None else self._names.index):
+            return
+        try:
+            self.set_names(pd.DataFrame(self.stand_in.roster()))
+        except TesError:
+            return  # it has ended: names stay unknown
+
+    def on_steam(
+        self, callback: Callable[[pd.DataFrame], object], settings: SteamSettings = DEFAULTS
+    ) -> Callable[[], None]:
+        """Call `callback(frame)` with each new steam tick, on the background thread; return what ends it.
+
+        The frame has the columns of `ng.steam()`. What the callback raises is raised by your next call here.
+        """
+        watch = SteamWatch(self.store, callback, settings, self._named)
+        return self.on_message(watch.on_message)
+
+    def ledger(self) -> LossLedger:
+        """Return the account of a simulated feed: sent, received, gaps with causes, unexplained, doubled.
+
+        Raises `SessionError` for the real feed, which numbers nothing.
+        """
+        if self.stand_in is None or self._received is None:
+            raise SessionError(
+                f"The feed '{self.source}' is not simulated, and the real feed keeps no account of what it sent. {HINT}"
+            )
+        subscriber = self._subscriber or self._usual_subscriber(self.stand_in.ledger())
+        return self._received.against(self.stand_in.sent(subscriber), self.store.gaps)
+
+    @staticmethod
+    def _usual_subscriber(account: Mapping[str, Any]) -> str:
+        """How a stand-in calls a client of ours that does not name itself."""
+        return next((name for name in account["subscribers"] if name.endswith(f"tes_nb/{__version__}")), "")
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the real feed from coming, and what to do about it; `None` = nothing."""
+        state = self.state
+        if isinstance(self.stand_in, ChildServer) or state.word not in ("WAITING", "FAILED"):
+            return None
+        return f"{self.source}: {state}. It goes on trying. {HINT}"
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if self.trouble is None else f"{text}\n{HINT}"
+
+
+LIVE_FEEDS: Mapping[str, type[Feed]] = {"nowgoal": NowGoalFeed}
+RECORDED_FEEDS: Mapping[str, type[RecordedFeed]] = {"nowgoal": RecordedNowGoalFeed}
+"""Streams whose feeds can do more than others."""
+
+
+def wire_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the wire's names of channels. Raises `ArgumentError` for what is none."""
+    given = [names] if isinstance(names, str) else list(names)
+    try:
+        return resolve(given)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
+
+
+def _text(message: Message) -> str:
+    try:
+        payload = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
+    except DecodeError:
+        payload = message.payload
+    return payload.decode(errors="replace")

@@ -1,0 +1,88 @@
+"""Steam as it happens: ticks received and derived, judged as rows come in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tes_nb.analysis.odds_ticks import KEY, ticks_from_odds
+from tes_nb.analysis.steam import DEFAULTS, SteamDetector, SteamSettings
+from tes_nb.model import Message
+from tes_nb.net.clock import now
+from tes_nb.store.frames import frame as frame_of
+from tes_nb.store.tables import StreamStore
+
+if TYPE_CHECKING:
+    from tes_nb.store.columns import Columns
+
+EVERY_S = 0.25
+"""New rows are looked at so often at most; what a look costs depends on them alone."""
+
+
+class SteamWatch:
+    """Hands each steam tick to a callback once. `on_message` belongs on the feed's own thread."""
+
+    def __init__(
+        self,
+        store: StreamStore,
+        callback: Callable[[pd.DataFrame], object],
+        settings: SteamSettings = DEFAULTS,
+        named: Callable[[pd.DataFrame], pd.DataFrame] = lambda odds: odds,
+    ) -> None:
+        """Judge what comes from now on; prices known so far are what the next ones are compared with.
+
+        `callback` gets a frame of new steam ticks, as `ng.steam()` has them. `named` adds names to odds.
+        """
+        self._store = store
+        self._callback = callback
+        self._named = named
+        self._detector = SteamDetector(settings)
+        self._lock = threading.Lock()
+        self._last: pd.DataFrame = _latest(frame_of(store.tables["odds"]))
+        self._cursors = {name: store.tables[name].total for name in ("odds", "ticks")}
+        self._looked_s = 0.0
+
+    def on_message(self, message: Message) -> None:
+        """Look at new rows, unless that was done just now."""
+        del message
+        if now() >= self._looked_s + EVERY_S:
+            self.look()
+
+    def look(self) -> None:
+        """Judge all new rows and tell of the steam among them."""
+        with self._lock:
+            self._looked_s = now()
+            ticks = [one for one in (self._new("ticks"), self._derived()) if len(one)]
+            if not ticks:
+                return
+            judged = self._detector.add_frame(pd.concat(ticks).sort_index(kind="stable"))
+        steam = judged[judged["steam"]]
+        if len(steam):
+            self._callback(steam)
+
+    def _derived(self) -> pd.DataFrame:
+        odds = self._new("odds")
+        if not len(odds):
+            return odds
+        both = pd.concat([self._last, self._named(odds)]) if len(self._last) else self._named(odds)
+        since = odds.index[0] - pd.Timedelta(minutes=10)
+        scores = frame_of(self._store.tables["scores"], start=since)
+        ticks = ticks_from_odds(both, self._store.gaps, scores)
+        self._last = _latest(both)
+        return ticks
+
+    def _new(self, name: str) -> pd.DataFrame:
+        table: Columns = self._store.tables[name]
+        rows = table.snapshot()
+        total = rows.dropped + len(rows)
+        fresh = max(self._cursors[name] - rows.dropped, 0)
+        self._cursors[name] = total
+        return frame_of(rows.slice(min(fresh, len(rows)), len(rows)))
+
+
+def _latest(odds: pd.DataFrame) -> pd.DataFrame:
+    """The newest row of each match, company and market: what the next prices are compared with."""
+    return odds[~odds.duplicated(list(KEY), keep="last")]

@@ -1,0 +1,68 @@
+"""One table of a feed, as `feed.odds` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tes_nb.store.frames import describe
+from tes_nb.store.frames import frame as frame_of
+from tes_nb.views import cards
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from tes_nb.session.feed import Feed, Formulas
+
+SHOWN_ROWS = 10
+
+
+class TableView:
+    """A table that grows while you look: `frame()` is what it holds now."""
+
+    def __init__(self, feed: Feed, name: str) -> None:
+        self._feed = feed
+        self.name = name
+
+    def frame(self, **options: Any) -> pd.DataFrame:
+        """Return the table as a DataFrame; `options` are those of `Feed.frame`: start, end, last, tz, copy, gaps."""
+        return self._feed.frame(self.name, **options)
+
+    def figure(self, columns: Iterable[str] | None = None, *, last: Any = None) -> go.Figure:
+        """Return a plotly figure of the table."""
+        return self._feed.figure(columns, table=self.name, last=last)
+
+    def to_csv(self, path: str | Path, *, formulas: Formulas = "neutralise") -> Path:
+        """Write what memory holds of the table to one CSV file; return its path."""
+        return self._feed.to_csv(path, table=self.name, formulas=formulas)
+
+    export = to_csv
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """The columns: name, dtype, unit, doc."""
+        return describe(self._feed.stream.table(self.name))
+
+    @property
+    def rows(self) -> int:
+        """Rows received, dropped ones included."""
+        return self._feed.store.tables[self.name].total
+
+    def __len__(self) -> int:
+        """Return how many rows are held."""
+        return len(self._feed.store.tables[self.name])
+
+    def __repr__(self) -> str:
+        doc = self._feed.stream.table(self.name).doc
+        return f"<{self._feed.source}.{self.name}: {len(self)} rows. {doc}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        rows = self._feed.store.tables[self.name].snapshot()
+        newest = frame_of(rows.slice(max(len(rows) - SHOWN_ROWS, 0), len(rows))).reset_index()
+        head = tuple(map(str, newest.columns))
+        html = cards.table_html(escape(repr(self)[1:-1]), head, newest.astype("str").to_numpy().tolist())
+        return {"text/plain": repr(self), "text/html": html}
