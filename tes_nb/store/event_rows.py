@@ -47,7 +47,7 @@ def _write_state(connection: sqlite3.Connection, source_id: int, number: int, ev
         event.conn,
         event.at_ns,
         event.state,
-        redact_text(event.text),
+        event.text,
         event.attempts,
         event.reconnects,
         event.close_code,

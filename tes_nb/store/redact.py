@@ -18,7 +18,7 @@ _VALUE = r"[\w+/=.~-]*+"
 _PARAMETER = re.compile(rf"{_NAME}|sid|sig|key|pass|pwd", re.IGNORECASE | re.ASCII)
 _IN_TEXT = re.compile(
     rf"(?P<jwt>{_JWT})|(?P<scheme>{_SCHEME}){_VALUE}"
-    rf"|(?P<pair>(?<![\w-])(?=[\w-]{{2,64}}+=){_NAME}=)[^\s&;,\"']++|(?P<user>://)[^/\s@:]{{0,128}}+(?::[^/\s@]{{0,128}}+)?@",
+    rf"|(?P<pair>(?<![\w-])(?=[\w-]{{2,64}}+=){_NAME}=)[^\s&;,\"'\\]++|(?P<user>://)[^/\s@:]{{0,128}}+(?::[^/\s@]{{0,128}}+)?@",
     re.IGNORECASE | re.ASCII,
 )
 _COLON = r"\s{0,8}+:\s{0,8}+"

@@ -32,20 +32,24 @@ class FoundRows(contextlib.AbstractContextManager["FoundRows"]):
     """The rows of a file in the order of their ids, held in a temporary database, not in memory."""
 
     def __init__(self, damaged: Path) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="tes_nb-")
-        self._rows = sqlite3.connect(Path(self._folder.name) / "rows", isolation_level=None)
-        self._rows.execute("PRAGMA synchronous=OFF")
-        self._rows.execute(
-            "CREATE TABLE rows (id INTEGER PRIMARY KEY, source_id, direction, opcode, payload, "
-            "t_wall_ns, t_mono_ns, conn, seq, flags)"
-        )
-        self._rows.execute("BEGIN")
-        self._rows.executemany(_INSERT, map(_as_row, _carve_file(damaged)))
-        self._rows.execute("COMMIT")
+        self._cleanup = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._cleanup.close)
+            folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-"))
+            self._rows = sqlite3.connect(Path(folder) / "rows", isolation_level=None)
+            self._cleanup.callback(self._rows.close)
+            self._rows.execute("PRAGMA synchronous=OFF")
+            self._rows.execute(
+                "CREATE TABLE rows (id INTEGER PRIMARY KEY, source_id, direction, opcode, payload, "
+                "t_wall_ns, t_mono_ns, conn, seq, flags)"
+            )
+            self._rows.execute("BEGIN")
+            self._rows.executemany(_INSERT, map(_as_row, _carve_file(damaged)))
+            self._rows.execute("COMMIT")
+            undo.pop_all()
 
     def __exit__(self, *_: object) -> None:
-        self._rows.close()
-        self._folder.cleanup()
+        self._cleanup.close()
 
     def sources(self) -> dict[int, int]:
         """Return how many messages there are of each source id."""

@@ -13,7 +13,7 @@ import msgspec
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.event_rows import write_event, write_gap
-from tes_nb.store.redact import redact_url
+from tes_nb.store.redact import redact_text, redact_url
 from tes_nb.store.row_insert import insert_rows
 from tes_nb.store.session_log import FactRecord, GapRecord, Record, SourceRecord, encode_record
 from tes_nb.store.session_schema import (
@@ -173,9 +173,10 @@ class Batch:
                 self.refused += 1
                 continue
             number, (source_id, rows) = next(given), group
-            rows += _row(number, source_id, item)
             if item.opcode == _EVENT:
+                item = _without_credentials(item)  # noqa: PLW2901 - this is what is written
                 self._events.append((source_id, number, item))
+            rows += _row(number, source_id, item)
 
     def _group(self, first: Message) -> tuple[int, list[Any]] | None:
         """Begin the rows of a source; `None` = there are too many sources."""
@@ -255,6 +256,15 @@ def _write_messages(connection: sqlite3.Connection, state: SourceState, rows: li
         raise ValueError("payload too long")
     insert_rows(connection, message_table(state.id), _WIDTH, rows)
     return _advance(connection, state, rows)
+
+
+def _without_credentials(message: Message) -> Message:
+    """Our own events quote addresses and what peers said; nothing else is ever changed."""
+    text = message.payload.decode("utf-8", "surrogateescape")
+    shown = redact_text(text)
+    if shown == text:
+        return message
+    return msgspec.structs.replace(message, payload=shown.encode("utf-8", "surrogateescape"))
 
 
 def _row(number: int, source_id: int, message: Message) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from tes_nb.store import session_tables as tables
 from tes_nb.store.salvage import Salvaged, salvage
 from tes_nb.store.salvage_find import looks_like_session
 from tes_nb.store.session_info import RecordedGap, RecordedMark, RecordedSource, SessionInfo
-from tes_nb.store.session_open import connect, refuse_what_is_no_session
+from tes_nb.store.session_open import connect, refuse_other_formats, refuse_what_is_no_file
 from tes_nb.store.session_rows import HIGHEST, LOWEST, Row, Want, bites_by_id, bites_by_time, to_message
 from tes_nb.store.session_summary import summarise
 from tes_nb.store.session_writer import wal_path
@@ -50,7 +50,10 @@ class SessionFile:
         self._damage: list[str] = []
         self._salvaged: Salvaged | None = None
         self._closed = False
-        self._connection = self._connect()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._cleanup.close)
+            self._connection = self._connect()
+            undo.pop_all()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -60,7 +63,7 @@ class SessionFile:
         newer format, an empty file, a folder, a file of which nothing can be read.
         """
         path = Path(path)
-        refuse_what_is_no_session(path)
+        refuse_what_is_no_file(path)
         return cls(path)
 
     def close(self) -> None:
@@ -258,6 +261,7 @@ class SessionFile:
             ) from error
 
     def _connect_salvaged(self, why: str) -> sqlite3.Connection:
+        refuse_other_formats(self.path)
         if not looks_like_session(self.path):
             raise SessionError(
                 f"{self.path.name} is no session, or is damaged beyond reading ({why}): no message was found in it."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -13,14 +12,13 @@ from urllib.parse import quote
 from tes_nb.errors import SessionError
 from tes_nb.store.session_schema import MAX_LENGTH, verify
 from tes_nb.store.session_writer import wal_path
-from tes_nb.store.writer_lock import owner_of
 
 _NOT_HERE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """What SQLite says where it may not put its shared memory beside the file."""
 
 
-def refuse_what_is_no_session(path: Path) -> None:
-    """Raise `SessionError` for what need not be opened to be told apart: nothing, a folder, another format."""
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raise `SessionError` for what need not be opened to be told apart: nothing, a folder, an empty file."""
     if path.is_dir():
         raise SessionError(
             f"{path} is a folder, not a session: name the file in it, for example {path / 'NAME.tes'}."
@@ -36,25 +34,22 @@ def refuse_what_is_no_session(path: Path) -> None:
             f"{path} is empty (0 bytes): the recording ended before its first message, or the copy failed. "
             "Nothing is lost by removing it."
         )
-    head = first_bytes(path, 16)
+
+
+def refuse_other_formats(path: Path) -> None:
+    """Raise `SessionError` for a file that begins like something else that people have.
+
+    Only for what SQLite cannot read: closing any handle of a file drops the locks that SQLite holds on it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise SessionError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
     if head.startswith((b"{", b"\xef\xbb\xbf{")):
         raise SessionError(f"{path} is JSON, not a session: if it is a HAR file, give it the ending .har.")
     if head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         raise SessionError(f"{path} is a compressed archive: unpack it and open the session inside.")
-
-
-def first_bytes(path: Path, count: int) -> bytes:
-    """Return the beginning of a file.
-
-    Empty while this very process records it: closing a second handle would drop the recorder's locks.
-    """
-    if owner_of(path) == os.getpid():
-        return b""
-    try:
-        with path.open("rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise SessionError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
 
 
 def connect(path: Path, cleanup: contextlib.ExitStack) -> sqlite3.Connection:

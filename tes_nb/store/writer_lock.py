@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tes_nb.errors import SessionError
 
-_held: dict[Path, int] = {}
-"""Sessions this very process writes → the lock's descriptor. POSIX locks do not exclude their own process."""
+_held: dict[tuple[int, Path], int] = {}
+"""This process's pid and a session it writes → the lock's descriptor. POSIX locks do not exclude their own process;
+the pid tells a forked child that they are not its own."""
 _guard = threading.Lock()
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
@@ -27,11 +28,11 @@ class WriterLock:
 
     def __init__(self, session: Path) -> None:
         self.session = _real(session)
-        self._pid = os.getpid()
+        self._key = os.getpid(), self.session
         with _guard:
-            if self.session in _held:
+            if self._key in _held:
                 raise _refused(session, os.getpid())
-            _held[self.session] = self._acquire(session)
+            _held[self._key] = self._acquire(session)
 
     def _acquire(self, session: Path) -> int:
         path = lock_path(self.session)
@@ -52,17 +53,17 @@ class WriterLock:
     def renew(self) -> None:
         """Lock again where the lock's own file was removed with its folder. Raises `SessionError` as at first."""
         with _guard:
-            descriptor = _held[self.session]
+            descriptor = _held[self._key]
             if not _same_file(descriptor, lock_path(self.session)):
-                _held[self.session] = self._acquire(self.session)
+                _held[self._key] = self._acquire(self.session)
                 os.close(descriptor)
 
     def release(self) -> None:
         """Give the file free. Does nothing the second time, and nothing in a forked child."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self._key[0]:
             return
         with _guard:
-            descriptor = _held.pop(self.session, None)
+            descriptor = _held.pop(self._key, None)
             if descriptor is not None:
                 if _same_file(descriptor, lock_path(self.session)):
                     lock_path(self.session).unlink(missing_ok=True)
@@ -76,7 +77,7 @@ def owner_of(session: Path) -> int | None:
     """
     real = _real(session)
     with _guard:
-        if real in _held:
+        if (os.getpid(), real) in _held:
             return os.getpid()
         try:
             descriptor = os.open(lock_path(real), os.O_RDWR | os.O_CLOEXEC)

@@ -278,3 +278,23 @@ def test_a_writer_never_writes_half_a_group(tmp_path):
     writer.append([numbered(number) for number in range(2, 9)])
     writer.close()
     assert read_all(tmp_path / "a.tes") == [numbered(number) for number in range(9)]
+
+
+def test_names_with_signs_that_mean_something_to_sqlite(tmp_path):
+    path = write_session(tmp_path / "we?ird #100% file:mode=rwc&x.tes", [numbered(0)])
+    assert read_all(path) == [numbered(0)]
+
+
+def test_opening_twice_in_one_process_leaves_the_first_ones_locks_alone(day):
+    code = (
+        "import sqlite3, sys; taker = sqlite3.connect(sys.argv[1], timeout=0);"
+        "taker.execute('PRAGMA locking_mode=EXCLUSIVE'); taker.execute('BEGIN EXCLUSIVE')"
+    )
+    with SessionFile.open(day) as first:
+        running = first._connection.execute("SELECT id FROM messages_1")
+        running.fetchone()
+        SessionFile.open(day).close()
+        refused = subprocess.run(
+            [sys.executable, "-c", code, str(day)], capture_output=True, text=True, check=False
+        )
+        assert "database is locked" in refused.stderr
