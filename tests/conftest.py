@@ -17,3 +17,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"Skipped under CI, where nothing may be missing: {reason}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what uses the browser last: while Playwright is there, a loop runs in this thread, and no other can."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
