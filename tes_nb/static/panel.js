@@ -49,12 +49,11 @@ export class Panel {
   rebuild() {
     this.plot?.destroy();
     const theme = this.chart.theme();
-    const drawn = this.series.map(({ series, index }) => ({
-      label: series.name,
-      ...seriesStyle(theme, index),
-      show: !this.chart.isHidden(series.key),
-      points: { size: 5, show: fewPoints, filter: isolated },
-    }));
+    const drawn = this.series.map(({ series, index }) => {
+      const style = seriesStyle(theme, index);
+      const points = { size: 5, width: 1, fill: style.stroke, show: fewPoints, filter: isolated };
+      return { label: series.name, ...style, show: !this.chart.isHidden(series.key), points };
+    });
     this.plot = new uPlot(this.options(theme, drawn), [[], ...drawn.map(() => [])], this.stage);
     this.data = [[]];
     this.legend.paint(theme);

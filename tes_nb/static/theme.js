@@ -39,7 +39,7 @@ export function seriesStyle(theme, index) {
   return {
     stroke: colours[index % colours.length],
     dash: DASHES[round % DASHES.length],
-    width: theme.strong ? 2.5 : 1.5,
+    width: theme.strong ? 2.5 : 1,
   };
 }
 

@@ -241,3 +241,34 @@ def test_pictures_of_both_themes(opened):
                 )
             )
         assert grounds[0] != grounds[1]
+
+
+def test_voila_shows_the_chart_moving(browser, lab):
+    pytest.importorskip("voila")
+    address = lab.notebook("visited", MAKE).replace(
+        "lab/workspaces/visited/tree/visited.ipynb", "voila/render/visited.ipynb"
+    )
+    with closing(browser.new_context(viewport={"width": 1200, "height": 900})) as context:
+        notebook = Notebook(context.new_page())
+        notebook.page.goto(address, timeout=50_000)
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=40_000)
+        notebook.eventually(lambda: notebook.state == "LIVE")
+        first = notebook.value
+        notebook.eventually(lambda: notebook.value != first)
+        notebook.page.screenshot(path=PICTURES / "voila.png")
+
+
+def test_notebook_seven_shows_the_chart_moving_while_busy(browser, lab):
+    pytest.importorskip("notebook")
+    address = lab.notebook("seven", MAKE, "import time; time.sleep(9)").replace(
+        "lab/workspaces/seven/tree", "notebooks"
+    )
+    with closing(browser.new_context(viewport={"width": 1200, "height": 900})) as context:
+        notebook = Notebook(context.new_page())
+        notebook.page.goto(address)
+        notebook.run_all()
+        notebook.page.wait_for_selector(".tes-chart .uplot", timeout=20_000)
+        assert len(notebook.values_while_busy(4)) >= 4
+        assert notebook.state == "LIVE"
+        notebook.page.screenshot(path=PICTURES / "notebook-7.png")
+        notebook.page.evaluate(SHUT)

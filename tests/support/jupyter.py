@@ -77,6 +77,7 @@ def jupyter_lab(folder: Path) -> Iterator[Jupyter]:
     ]
     options = [
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = (folder / "jupyter.log").open("w")
