@@ -151,6 +151,39 @@ def export(
 
 
 @app.command()
+def simulate(
+    speed: Annotated[
+        float, typer.Option(help="Simulated seconds per second; 0 = as fast as possible.")
+    ] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 9801,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same matches and prices.")] = 1,
+    matches: Annotated[int, typer.Option(help="Football matches at a time.")] = 8,
+    token_life: Annotated[float, typer.Option(help="Seconds that a token lives.")] = 60.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault in force, such as random:every=3 or token_dashes; may be repeated."),
+    ] = None,
+) -> None:
+    """Serve simulated NowGoal data on this machine, until Ctrl-C: every team, goal and price is made up."""
+    from tes_nb.simulate import Addresses, Options, parse_fault, run_forever  # noqa: PLC0415
+
+    def announce(server: Addresses) -> None:
+        print(
+            f"SIMULATED DATA at {server.http}/ (a stand-in for NowGoal; every team, goal and price is made up)."
+        )
+        print(
+            f'In a notebook: s.watch(tes.NOWGOAL.with_endpoint(url="{server.url}", token_url="{server.token_url}"))'
+        )
+        print("Ctrl-C ends it.", flush=True)
+
+    faults = tuple(parse_fault(one) for one in fault or ())
+    options = Options(
+        speed=speed or None, port=port, seed=seed, matches=matches, token_life_s=token_life, faults=faults
+    )
+    run_forever(options, announce)
+
+
+@app.command()
 def lab(
     folder: Annotated[Path, typer.Argument(help="The folder to open.")] = Path("notebooks"),
 ) -> None:

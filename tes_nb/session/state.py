@@ -63,7 +63,8 @@ class FeedState:
         """Judge. relay: what is wrong between us and the collector; silent_s: `None` = no data yet."""
         word, text = _judge(upstream, relay, closed, silent_s, period_s)
         reconnects = 0 if upstream is None else upstream.reconnects
-        return cls(word, text, reconnects, undecoded, gaps, _token_left(upstream))
+        token_s = _token_left(upstream) if word in ("OPEN", "STALE") else None
+        return cls(word, text, reconnects, undecoded, gaps, token_s)
 
 
 def _token_left(upstream: StateChange | None) -> float | None:
