@@ -41,8 +41,9 @@ class SteamWatch:
         self._named = named
         self._detector = SteamDetector(settings)
         self._lock = threading.Lock()
-        self._last: pd.DataFrame = _latest(frame_of(store.tables["odds"]))
-        self._cursors = {name: store.tables[name].total for name in ("odds", "ticks")}
+        self._last = _latest(frame_of(store.tables["odds"]))
+        self._cursors = {name: store.tables[name].total for name in ("odds", "ticks")} | {"scores": 0}
+        self._refreshes = _refreshes(self._new("scores"))
         self._looked_s = 0.0
 
     def on_message(self, message: Message) -> None:
@@ -68,9 +69,8 @@ class SteamWatch:
         if not len(odds):
             return odds
         both = pd.concat([self._last, self._named(odds)]) if len(self._last) else self._named(odds)
-        since = odds.index[0] - pd.Timedelta(minutes=10)
-        scores = frame_of(self._store.tables["scores"], start=since)
-        ticks = ticks_from_odds(both, self._store.gaps, scores)
+        self._refreshes = pd.concat([self._refreshes, _refreshes(self._new("scores"))])
+        ticks = ticks_from_odds(both, self._store.gaps, self._refreshes)
         self._last = _latest(both)
         return ticks
 
@@ -86,3 +86,8 @@ class SteamWatch:
 def _latest(odds: pd.DataFrame) -> pd.DataFrame:
     """The newest row of each match, company and market: what the next prices are compared with."""
     return odds[~odds.duplicated(list(KEY), keep="last")]
+
+
+def _refreshes(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows that say: everything is sent anew."""
+    return scores[scores["refresh"].eq(other=True).fillna(value=False)]

@@ -1,0 +1,311 @@
+"""`s.watch` for real: a session, its collector, and a stand-in, each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import psutil
+import pytest
+
+import tes_nb as tes
+from tes_nb.errors import ArgumentError, CollectorError, SessionError
+from tes_nb.session.nowgoal_feed import NowGoalFeed, RecordedNowGoalFeed
+from tes_nb.simulate import Fault, Options, start_child
+
+
+def eventually(check, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not (value := check()):
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+    return value
+
+
+@pytest.fixture(scope="module")
+def ng(session):
+    """A simulated feed that the tests of this module share; it goes on running."""
+    feed = session.watch(tes.SIMULATED, speed=200, seed=3)
+    feed.wait(rows=50, timeout=30)
+    return feed
+
+
+@pytest.fixture
+def stand_in():
+    """A stand-in in a process that no session started, as `tes-nb simulate` in another shell."""
+    server = start_child(Options(speed=100))
+    yield server
+    server.stop()
+
+
+def real(stand_in, **more):
+    return tes.NOWGOAL.with_endpoint(url=stand_in.url, token_url=stand_in.token_url, **more)
+
+
+# A simulated feed ------------------------------------------------------------------------------------------------
+
+
+def test_it_is_called_simulated_wherever_it_shows(session, ng):
+    assert isinstance(ng, NowGoalFeed)
+    assert session.simulated is ng
+    assert str(ng.state).startswith("OPEN · simulated data")
+    assert "simulated" in repr(ng)
+    assert "simulated data" in repr(session)
+    assert "simulated data" in session._repr_mimebundle_()["text/html"]
+    assert set(ng.frame()["source"]) == {"simulated"}
+    assert ng.matches()["home_team"].str.startswith("Simulated").all()
+    assert "simulated" in ng.figure(["home_goals"]).layout.title.text
+
+
+def test_the_state_tells_of_token_and_undecoded_messages(ng):
+    eventually(lambda: ng.state == "OPEN")
+    text = str(ng.state)
+    assert " · token " in text
+    assert text.endswith("0 undecoded")
+    assert 0 < ng.state.token_s <= 60
+
+
+def test_matches_are_the_newest_rows_with_names(ng):
+    matches = ng.matches()
+    scores = ng.scores.frame()
+    assert matches.index.name == "match_id"
+    assert matches.index.is_unique
+    assert set(matches.index) >= set(scores["match_id"])
+    one = scores["match_id"].iloc[0]
+    frozen = scores[scores["match_id"] == one].iloc[-1]
+    assert matches.loc[one, "time"] >= frozen.name
+    assert list(matches.columns[:4]) == ["time", "home_team", "away_team", "league"]
+
+
+def test_names_of_ones_own_win(ng):
+    match_id = ng.matches().index[0]
+    ng.set_names(pd.DataFrame({"match_id": [match_id], "home_team": ["A"], "away_team": ["B"]}))
+    row = ng.matches().loc[match_id]
+    assert (row["home_team"], row["away_team"]) == ("A", "B")
+    assert pd.isna(row["league"])
+    assert ng.matches()["home_team"].notna().all()  # the others keep theirs
+    with pytest.raises(ArgumentError, match="lacks home_team"):
+        ng.set_names(pd.DataFrame({"match_id": ["1"], "away_team": ["B"]}))
+
+
+def test_tables_are_attributes_of_every_feed(session, ng, tmp_path):
+    assert len(ng.odds) == len(ng.odds.frame()) or len(ng.odds.frame()) >= len(ng.odds) - 500
+    assert ng.odds.frame(last="10min").attrs["table"] == "odds"
+    assert ng.odds.rows >= len(ng.odds.frame())
+    assert "price_format" in set(ng.odds.columns["name"])
+    path = ng.odds.to_csv(tmp_path / "odds.csv")
+    assert path.read_text().startswith("time,sent_at,seq,conn,source,channel,match_id")
+    assert ng.ticks.frame().empty
+    assert "simulated.odds" in repr(ng.odds)
+    html = ng.odds._repr_mimebundle_()["text/html"]
+    assert "<table" in html
+    assert "match_id" in html
+    assert session.workers.health.frame().attrs["table"] == "health"
+    assert "odds" in dir(ng)
+    with pytest.raises(AttributeError, match="no attribute or table 'nonsense'"):
+        _ = ng.nonsense
+
+
+def test_channels_are_changed_on_the_open_connection(session, ng):
+    assert ng.channels == ("change_xml", "ch_goal8_xml")
+    ng.channels = ["scores", "odds", "basketball_scores", "tes_ticks_xml"]
+    eventually(lambda: len(ng.games) and len(ng.ticks))
+    asyncio.run(ng.subscribe(["scores", "odds"]))
+    assert ng.channels == ("change_xml", "ch_goal8_xml")
+    (connection,) = [one for one in ng.stand_in.ledger()["connections"] if one["open"]]
+    assert [len(one["channels"]) for one in connection["subscriptions"]] == [2, 4, 2]
+    with pytest.raises(ArgumentError, match="no channel of NowGoal"):
+        ng.channels = ["nonsense"]
+
+
+def test_the_same_again_is_the_same_feed(session, ng):
+    again = session.watch(tes.SIMULATED, channels=["basketball_scores"])
+    assert again is ng
+    assert "nba_change_xml" in ng.channels
+    assert "change_xml" in ng.channels
+    with pytest.raises(SessionError, match="other options"):
+        session.watch(tes.SIMULATED, speed=7)
+
+
+def test_steam_is_over_what_is_held_and_as_it_comes(ng):
+    seen = []
+    off = ng.on_steam(seen.append)
+    eventually(lambda: seen, 40)
+    off()
+    steam = ng.steam()
+    assert {"velocity", "steam_index", "rule", "steam", "market", "side"} <= set(steam.columns)
+    assert steam["steam"].any()
+    assert len(ng.steam(last="1s")) <= len(steam)
+    assert seen[0]["steam"].all()
+    assert seen[0]["home_team"].str.startswith(("Simulated", "A")).all()
+
+
+def test_faults_are_survived_and_accounted_for(ng):
+    for fault in ("half_frame", "bad_crc", "reset", "twice_deflated"):
+        ng.stand_in.post(fault)
+        time.sleep(0.3)
+    eventually(lambda: len(ng.gaps) >= 1)
+    ng.wait(rows=20, timeout=20)
+    ledger = ng.ledger()
+    assert ledger.balanced, ledger
+    assert ledger.causes["connection reset"] >= 1
+    assert ledger.sent == ledger.received + ledger.in_gaps
+    assert 1 <= len(ng.errors) == ng.state.undecoded
+    assert ng.raw.rows >= 1
+    assert "balanced" in repr(ledger)
+    assert "connection reset" in ledger._repr_mimebundle_()["text/html"]
+
+
+def test_everything_goes_into_the_session_s_files(session, ng, tmp_path):
+    session.to_csv(tmp_path / "all", progress=False)
+    restored = tes.read_csv(tmp_path / "all")["simulated_odds"]
+    assert str(restored["home"].dtype) == "float64"
+    assert restored["match_id"].str.len().gt(0).all()
+    assert len(session.frame(["simulated", "metrics"])) > 0
+    assert session.report(tmp_path / "report.html").stat().st_size > 10_000
+    assert isinstance(ng.latest, str)
+    assert "simulatedNumber" in ng.latest
+
+
+def test_a_recording_has_the_same_methods(session, ng, tmp_path):
+    with session.record(tmp_path / "ng.tes", sources=["simulated"]):
+        ng.wait(rows=30, timeout=30)
+    with tes.open(tmp_path / "ng.tes") as old:
+        feed = old.simulated
+        assert isinstance(feed, RecordedNowGoalFeed)
+        assert len(feed.matches())
+        assert feed.steam().columns.isin(["velocity", "steam"]).sum() == 2
+        held = ng.odds.frame()
+        recorded = feed.odds.frame()
+        assert len(recorded)
+        same = held[held["seq"].isin(recorded["seq"])]
+        pd.testing.assert_frame_equal(
+            recorded[recorded["seq"].isin(same["seq"])], same, check_categorical=False, check_dtype=False
+        )
+
+
+def test_unwatching_ends_the_stand_in_and_keeps_the_frames(session):
+    feed = session.watch(tes.SIMULATED.with_endpoint(name="second"), speed=50)
+    feed.wait(rows=5, timeout=30)
+    pid = feed.stand_in.pid
+    session.unwatch(feed)
+    eventually(lambda: not psutil.pid_exists(pid))
+    assert feed.state == "CLOSED"
+    assert len(feed.frame()) >= 5
+    assert "second" not in session.feeds
+    with pytest.raises(SessionError, match="not watched"):
+        session.unwatch(feed)
+    with pytest.raises(SessionError, match="not watched"):
+        session.unwatch(session.metrics)
+    again = session.watch(tes.SIMULATED.with_endpoint(name="second"), speed=50)
+    assert again is not feed
+    again.wait(rows=5, timeout=30)
+    assert again.source == "second"
+    assert again.ledger().balanced
+    session.unwatch(again)
+
+
+# A real endpoint -------------------------------------------------------------------------------------------------
+
+
+def test_an_endpoint_of_ones_own_by_argument_or_environment(session, stand_in, monkeypatch):
+    feed = session.watch(real(stand_in, name="mine"), channels=["odds"])
+    eventually(lambda: len(feed.odds))
+    assert feed.simulated  # the messages say so themselves
+    assert "simulated data" in str(feed.state)
+    assert feed.ledger().balanced
+    session.unwatch(feed)
+    monkeypatch.setenv("TES_NOWGOAL_URL", stand_in.stream_url)
+    monkeypatch.setenv("TES_NOWGOAL_TOKEN_URL", stand_in.token_url)
+    feed = session.watch()
+    assert feed.source == "nowgoal"
+    eventually(lambda: len(feed.odds))
+    assert feed.channels == ("change_xml", "ch_goal8_xml")
+    connection = stand_in.ledger()["connections"][-1]
+    assert len(connection["subscriptions"]) == 1  # by the query alone
+    session.unwatch(feed)
+
+
+def test_fault_17_a_failing_token_says_how_to_use_simulated_data(session, stand_in, capsys):
+    stand_in.post(Fault("token_dashes", seconds=60))
+    feed = session.watch(real(stand_in, name="failing"))
+    said = capsys.readouterr().out
+    assert "no token (dashes)" in said
+    assert "s.watch(tes.SIMULATED, speed=50)" in said
+    assert feed.state.word == "WAITING"
+    assert "no token (dashes)" in str(feed.state)
+    assert "s.watch(tes.SIMULATED, speed=50)" in repr(feed)
+    stand_in.clear_faults()
+    eventually(lambda: feed.state == "OPEN")
+    assert "tes.SIMULATED" not in repr(feed)
+    session.unwatch(feed)
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "sentence"),
+    [
+        ("status", {}, "cannot be watched"),
+        ("nonsense", {}, "cannot be watched"),
+        (tes.NOWGOAL, {"speed": 3}, "does not know speed"),
+        (tes.SIMULATED, {"sped": 3}, "does not know sped"),
+        (tes.SIMULATED.with_endpoint(name="x"), {"speed": "fast"}, "option of the simulated feed"),
+        (tes.NOWGOAL, {"channels": ["nonsense"]}, "no channel of NowGoal"),
+        (tes.NOWGOAL, {"url": "http://a.test"}, "not the address of a WebSocket"),
+    ],
+)
+def test_what_makes_no_sense_is_a_sentence(session, what, options, sentence):
+    with pytest.raises(ArgumentError, match=sentence):
+        session.watch(what, **options)
+
+
+def test_a_stopped_session_watches_nothing():
+    with tes.start(ports=(0, 0)) as other:
+        pass
+    with pytest.raises((SessionError, CollectorError), match="stopped"):
+        other.watch(tes.NOWGOAL)
+
+
+# Ends ------------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys, time, tes_nb as tes
+s = tes.start(ports=(0, 0))
+ng = s.watch(tes.SIMULATED, speed=50)
+print(ng.stand_in.pid, flush=True)
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["s.stop()", "sys.exit()", "time.sleep(60)"])
+def test_the_stand_in_ends_with_the_session_however_it_ends(end):
+    kernel = subprocess.Popen([sys.executable, "-c", SCRIPT.format(end=end)], stdout=subprocess.PIPE)
+    assert kernel.stdout is not None
+    pid = int(kernel.stdout.readline())
+    if "sleep" in end:
+        os.kill(kernel.pid, signal.SIGKILL)
+    kernel.wait(20)
+    kernel.stdout.close()
+    eventually(lambda: not psutil.pid_exists(pid), 10)
+
+
+# Everything at once ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+def test_twenty_seconds_of_random_faults_leave_nothing_unexplained():
+    with tes.start(ports=(0, 0)) as session:
+        feed = session.watch(tes.SIMULATED, speed=50, faults=["random:every=1"], token_life_s=8, seed=11)
+        time.sleep(20)
+        feed.stand_in.clear_faults()
+        eventually(lambda: feed.state == "OPEN", 60)
+        feed.wait(rows=10, timeout=60)
+        ledger = feed.ledger()
+        assert (ledger.unexplained_missing, ledger.doubled) == (0, 0), ledger
+        assert ledger.balanced, ledger
+        assert ledger.received > 50
+        assert feed.state.gaps >= 1
