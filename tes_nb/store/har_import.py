@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tes_nb.errors import SessionError
 from tes_nb.store.har import HarReport, Recognise, read_har
-from tes_nb.store.session_batch import Fact, SourceInfo
+from tes_nb.store.session_items import Fact, SourceInfo
 from tes_nb.store.session_writer import SessionWriter, wal_path
 
 if TYPE_CHECKING:

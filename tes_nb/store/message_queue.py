@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tes_nb.model import Message
-from tes_nb.store.session_batch import FileGap, Item
+from tes_nb.store.session_items import FileGap, Item
 from tes_nb.wire.events import Gap
 
 _OVERHEAD = 250

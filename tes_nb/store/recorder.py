@@ -16,7 +16,7 @@ from tes_nb._version import __version__
 from tes_nb.errors import SessionError
 from tes_nb.store.message_queue import MessageQueue
 from tes_nb.store.recorder_loop import OnCommit, OnState, RecorderLoop
-from tes_nb.store.session_batch import Fact, SourceInfo
+from tes_nb.store.session_items import Fact, SourceInfo
 from tes_nb.store.session_writer import SessionWriter
 from tes_nb.store.writer_lock import WriterLock
 

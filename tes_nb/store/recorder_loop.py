@@ -14,7 +14,7 @@ import msgspec
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.recorder_state import FileRemoved, RecorderState, RecorderStatus, diagnose
-from tes_nb.store.session_batch import Fact, FileGap, Item
+from tes_nb.store.session_items import Fact, FileGap, Item
 from tes_nb.store.session_writer import Committed, SessionWriter
 from tes_nb.wire.events import Gap
 

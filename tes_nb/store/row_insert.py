@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import sqlite3
 
-_LARGEST = 1024
+_LARGEST = 128
 
 
 def insert_rows(connection: sqlite3.Connection, table: str, width: int, values: list[Any]) -> None:

@@ -3,135 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import msgspec
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.event_rows import write_event, write_gap
+from tes_nb.store.message_row import to_row
 from tes_nb.store.redact import redact_text, redact_url
 from tes_nb.store.row_insert import insert_rows
+from tes_nb.store.session_items import Fact, FileGap, Item, SourceInfo
 from tes_nb.store.session_log import FactRecord, GapRecord, Record, SourceRecord, encode_record
 from tes_nb.store.session_schema import (
-    MAX_PAYLOAD,
     MAX_SOURCES,
     MESSAGE_COLUMNS,
-    SEGMENT_MESSAGES,
-    SEGMENT_NS,
     SESSION_SOURCE,
     create_view,
     message_table,
     message_table_sql,
 )
-from tes_nb.wire.events import Gap, decode_event
-from tes_nb.wire.relay import pack
+from tes_nb.store.source_state import SourceState, write_messages
+from tes_nb.wire.events import decode_event
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
 
 _WIDTH = len(MESSAGE_COLUMNS)
-_CONN, _SEQ, _WALL, _MONO, _PAYLOAD = (
-    MESSAGE_COLUMNS.index(name) for name in ("conn", "seq", "t_wall_ns", "t_mono_ns", "payload")
-)
 _EVENT = int(Opcode.EVENT)
-_SEGMENT = "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_CONNECTION = "INSERT OR IGNORE INTO connections VALUES (?, ?, ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What to note about a source when it first appears."""
-
-    name: str
-    stream: str
-    """The name of the stream it carries."""
-    url: str | None = None
-    """Where it is read from; credentials are taken out. `None` = the collector's own samplers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something to note about the recording; the last value of a name counts."""
-
-    name: str
-    value: Any
-    """What JSON can say."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileGap:
-    """A hole that came about in the file, not on the way to it: a full disk, a slow one, damage."""
-
-    gap: Gap
-    source: str = ""
-    """"" = it touches every source."""
-
-
-Item = Message | SourceInfo | Fact | FileGap
-"""What a session file takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A run of one source's messages, from which a reader finds a time range without an index on every row."""
-
-    first_id: int
-    last_id: int
-    messages: int
-    bytes: int
-    first_mono_ns: int
-    last_mono_ns: int
-    min_wall_ns: int
-    max_wall_ns: int
-
-    @classmethod
-    def of(cls, rows: list[Any]) -> Segment:
-        """Return the segment that covers these rows (values one after the other)."""
-        walls = rows[_WALL::_WIDTH]
-        size = sum(map(len, rows[_PAYLOAD::_WIDTH]))
-        monos = rows[_MONO], rows[_MONO - _WIDTH]
-        return cls(rows[0], rows[-_WIDTH], len(walls), size, *monos, min(walls), max(walls))
-
-    @property
-    def full(self) -> bool:
-        """Whether the next message begins a new segment."""
-        return self.messages >= SEGMENT_MESSAGES or self.last_mono_ns - self.first_mono_ns >= SEGMENT_NS
-
-    def as_row(self) -> tuple[int, ...]:
-        """Return the values of `segments`, but for the source."""
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def joined(self, later: Segment) -> Segment:
-        """Return one segment that covers both."""
-        return Segment(
-            self.first_id,
-            later.last_id,
-            self.messages + later.messages,
-            self.bytes + later.bytes,
-            self.first_mono_ns,
-            later.last_mono_ns,
-            min(self.min_wall_ns, later.min_wall_ns),
-            max(self.max_wall_ns, later.max_wall_ns),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """What is remembered of a source between transactions."""
-
-    id: int
-    name: str
-    ordered: bool = True
-    """False once a message was older, on the monotonic clock, than the one before it."""
-    segment: Segment | None = None
-    connections: frozenset[int] = frozenset()
-    messages: int = 0
-    last_seq: int = 0
 
 
 @dataclass(slots=True)
@@ -176,7 +77,7 @@ class Batch:
             if item.opcode == _EVENT:
                 item = _without_credentials(item)  # noqa: PLW2901 - this is what is written
                 self._events.append((source_id, number, item))
-            rows += _row(number, source_id, item)
+            rows += to_row(number, source_id, item)
 
     def _group(self, first: Message) -> tuple[int, list[Any]] | None:
         """Begin the rows of a source; `None` = there are too many sources."""
@@ -215,7 +116,7 @@ class Batch:
         self.log_seq += 1
         payload = encode_record(record)
         message = Message("", Direction.IN, Opcode.EVENT, payload, *self.time, 0, self.log_seq)
-        self._log.extend(_row(next(numbers), SESSION_SOURCE, message))
+        self._log.extend(to_row(next(numbers), SESSION_SOURCE, message))
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write everything. The caller begins and ends the transaction.
@@ -233,7 +134,7 @@ class Batch:
         for name, (_, rows) in self._groups.items():
             state = self._state(name)
             assert state is not None
-            self.sources[name] = _write_messages(connection, state, rows)
+            self.sources[name] = write_messages(connection, state, rows)
         for source_id, number, message in self._events:
             # What is no event of ours, or speaks of times beyond 64 bits, stays a message and no more.
             with contextlib.suppress(DecodeError, OverflowError):
@@ -251,13 +152,6 @@ class Batch:
             create_view(connection, [SESSION_SOURCE, *range(1, self._created[-1][0].id + 1)])
 
 
-def _write_messages(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
-    if max(map(len, rows[_PAYLOAD::_WIDTH])) > MAX_PAYLOAD:
-        raise ValueError("payload too long")
-    insert_rows(connection, message_table(state.id), _WIDTH, rows)
-    return _advance(connection, state, rows)
-
-
 def _without_credentials(message: Message) -> Message:
     """Our own events quote addresses and what peers said; nothing else is ever changed."""
     text = message.payload.decode("utf-8", "surrogateescape")
@@ -265,62 +159,3 @@ def _without_credentials(message: Message) -> Message:
     if shown == text:
         return message
     return msgspec.structs.replace(message, payload=shown.encode("utf-8", "surrogateescape"))
-
-
-def _row(number: int, source_id: int, message: Message) -> tuple[Any, ...]:
-    return (
-        number,
-        source_id,
-        message.conn,
-        message.seq,
-        message.t_wall_ns,
-        message.t_mono_ns,
-        message.direction,
-        message.opcode,
-        message.flags,
-        crc32(pack(message), (number + (source_id << 24)) & 0xFFFFFFFF),
-        message.payload,
-    )
-
-
-def _advance(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
-    """Bring segments, connections and order up to date; return the source's new state."""
-    segment = Segment.of(rows)
-    before = state.segment
-    monos = rows[_MONO::_WIDTH]
-    in_order = (before is None or before.last_mono_ns <= monos[0]) and monos == sorted(monos)
-    if state.ordered and not in_order:
-        connection.execute("UPDATE sources SET ordered = 0 WHERE id = ?", (state.id,))
-    if before is not None and not before.full:
-        segment = before.joined(segment)
-    connection.execute(_SEGMENT, (state.id, *segment.as_row()))
-    new = set(rows[_CONN::_WIDTH]) - state.connections
-    if new:
-        first = rows[_WALL]
-        connection.executemany(_CONNECTION, [(state.id, conn, first) for conn in sorted(new)])
-    return replace(
-        state,
-        ordered=state.ordered and in_order,
-        segment=segment,
-        connections=state.connections | new,
-        messages=state.messages + len(monos),
-        last_seq=rows[_SEQ - _WIDTH],
-    )
-
-
-def writable(message: Message) -> bool:
-    """Whether a session file can hold the message: numbers in range, bytes of at most `MAX_PAYLOAD`."""
-    try:
-        message.source.encode()
-        record = pack(message)
-    except (struct.error, TypeError, ValueError, AttributeError):
-        return False
-    return len(record) <= MAX_PAYLOAD and message.seq < 2**63
-
-
-def checksum(number: int, source_id: int, message: Message) -> int:
-    """Return what the column `crc` holds: the CRC-32 of the message as the relay carries it.
-
-    It begins with the row's id and source, so that a row which damage moved is not believed either.
-    """
-    return crc32(pack(message), (number + (source_id << 24)) & 0xFFFFFFFF)

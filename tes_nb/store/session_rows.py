@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tes_nb.model import Message
-from tes_nb.store.session_batch import checksum
+from tes_nb.store.message_row import checksum
 from tes_nb.store.session_schema import message_table
 
 if TYPE_CHECKING:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
-from tes_nb.store.session_batch import Batch, Item, SourceState, writable
+from tes_nb.store.message_row import writable
+from tes_nb.store.session_batch import Batch
+from tes_nb.store.session_items import Item
 from tes_nb.store.session_schema import PAGE_SIZE, VERSION, create
+from tes_nb.store.source_state import SourceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

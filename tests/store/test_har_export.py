@@ -10,8 +10,8 @@ from tes_nb.errors import ExportError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.har import read_har
 from tes_nb.store.har_export import HarConnection, connections_of, write_har
-from tes_nb.store.session_batch import SourceInfo
 from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session_items import SourceInfo
 from tes_nb.wire.events import Mark
 from tests.support.hars import METRICS, STATUS, recognise
 from tests.support.sessions import WALL, event, write_session

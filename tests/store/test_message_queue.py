@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tes_nb.model import Message
 from tes_nb.store.message_queue import MessageQueue
-from tes_nb.store.session_batch import Fact, FileGap
+from tes_nb.store.session_items import Fact, FileGap
 from tests.support.sessions import numbered
 
 

@@ -14,9 +14,9 @@ import pytest
 from tes_nb.errors import SessionError
 from tes_nb.store import session_schema
 from tes_nb.store.salvage import salvage
-from tes_nb.store.session_batch import Fact, FileGap, SourceInfo
 from tes_nb.store.session_check import check
 from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session_items import Fact, FileGap, SourceInfo
 from tes_nb.store.session_writer import SessionWriter, wal_path
 from tes_nb.wire.events import Gap, Mark
 from tests.support.child import in_child

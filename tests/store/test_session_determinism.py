@@ -7,8 +7,8 @@ import random
 import sqlite3
 
 from tes_nb.store.recorder import Recorder
-from tes_nb.store.session_batch import FileGap
 from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session_items import FileGap
 from tes_nb.store.session_writer import SessionWriter
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.sessions import WALL, event, numbered

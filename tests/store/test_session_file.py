@@ -15,8 +15,8 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store import session_rows
 from tes_nb.store.recorder import Recorder
-from tes_nb.store.session_batch import Fact, FileGap, SourceInfo
 from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session_items import Fact, FileGap, SourceInfo
 from tes_nb.store.session_rows import bites_by_id
 from tes_nb.store.session_writer import SessionWriter, wal_path
 from tes_nb.wire.events import ClockJump, Gap, Mark
