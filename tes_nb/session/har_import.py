@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.session.recorded import RecordedSession
-from tes_nb.store.har import HarReport, read_har
-from tes_nb.store.recorder import Recorder
+from tes_nb.store.har_import import import_har
 from tes_nb.store.session_file import SessionFile
 from tes_nb.streams import all_streams
-
-WAITING_MOST = 50_000
-"""Messages that may wait for the disk; reading the HAR pauses for them."""
 
 
 def recognise(url: str, given: Mapping[str, str] | None = None) -> str | None:
@@ -56,37 +50,11 @@ def open_har(
     credentials. `session.import_report` says what was taken and what was not. Raises `SessionError` for a file
     that is no HAR or has no messages of a known stream.
     """
-    report = HarReport()
     folder = tempfile.TemporaryDirectory(prefix="tes_nb-har-")
     target = Path(folder.name) / f"{Path(path).stem}.tes"
     try:
-        _spool(path, target, report, streams, redact=redact)
-        _refuse_nothing(path, report)
+        report = import_har(path, target, lambda url: recognise(url, streams), redact=redact)
         return RecordedSession(SessionFile.open(target), import_report=report, folder=folder)
     except BaseException:
         folder.cleanup()
         raise
-
-
-def _spool(
-    path: str | Path, target: Path, report: HarReport, streams: Mapping[str, str] | None, *, redact: bool
-) -> None:
-    """Write the messages into a session file."""
-    with Recorder(target) as recorder:
-        for message in read_har(path, lambda url: recognise(url, streams), report=report, redact=redact):
-            while recorder.waiting > WAITING_MOST:
-                time.sleep(0.001)
-            recorder.put(message)
-        for source, url in report.urls.items():
-            recorder.add_source(source, stream=source, url=url)
-
-
-def _refuse_nothing(path: str | Path, report: HarReport) -> None:
-    if report.messages:
-        return
-    there = ", ".join(sorted(report.unrecognised)) or "none"
-    raise SessionError(
-        f"{Path(path).name} holds no WebSocket messages of a known stream (WebSocket addresses in it: {there}). "
-        "Keep DevTools' Network tab open while the page runs and export again, or say what an address "
-        'carries: streams={"part of the address": "metrics"}.'
-    )

@@ -66,7 +66,7 @@ def _nothing_in(path: Path, report: HarReport) -> SessionError:
         there = ", ".join(itertools.islice(report.unrecognised, 3))
         return SessionError(
             f"{path.name} has WebSocket messages, but of no stream known here ({there}): "
-            "say which stream each address belongs to."
+            'say what each carries: tes.open(…, streams={"part of the address": "name of the stream"}).'
         )
     if report.bad or report.broken:
         return SessionError(
