@@ -93,7 +93,8 @@ class Session:
             check=self._raise_pending,
             subscribe=self._subscribe,
         )
-        setattr(self, source, self.feeds[source])
+        if not hasattr(type(self), source):  # a feed called "stop" is s.feeds["stop"]
+            setattr(self, source, self.feeds[source])
 
     def _take(self, source: str, message: Message) -> None:
         self.feeds[source].take(message)
@@ -160,7 +161,7 @@ class Session:
         """Read a source no longer."""
         background().run(self._readers.pop(source).stop(), timeout=5)
         self.feeds.pop(source).close()
-        delattr(self, source)
+        self.__dict__.pop(source, None)
 
     # What a user reads ---------------------------------------------------------------------------------------
 

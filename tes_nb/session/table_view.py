@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tes_nb.session.feed import Feed, Formulas
+    from tes_nb.views.chart import Chart
 
 SHOWN_ROWS = 10
 
@@ -34,6 +35,10 @@ class TableView:
     def figure(self, columns: Iterable[str] | None = None, *, last: Any = None) -> go.Figure:
         """Return a plotly figure of the table."""
         return self._feed.figure(columns, table=self.name, last=last)
+
+    def plot(self, columns: Sequence[str] | str | None = None, **options: Any) -> Chart:
+        """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert."""
+        return self._feed.plot(columns, table=self.name, **options)
 
     def to_csv(self, path: str | Path, *, formulas: Formulas = "neutralise") -> Path:
         """Write what memory holds of the table to one CSV file; return its path."""
