@@ -88,6 +88,10 @@ class Feed:
     def state(self) -> FeedState:
         """How the feed is doing; `str()` of it is one line."""
         self._raise_pending()
+        return self.look()
+
+    def look(self) -> FeedState:
+        """The state for views: leaves errors of the user's own functions to the user's next call."""
         return FeedState.of(
             upstream=self.store.state,
             relay=None if self._closed else self._relay_state(),

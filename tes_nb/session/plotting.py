@@ -80,7 +80,7 @@ def live_chart(
         by=by,
         limits=tuple(_limit(column, bound) for column, bound in (alert or {}).items()),
         url=url,
-        upstream=lambda: (feed.state.word, str(feed.state)),
+        upstream=lambda: ((state := feed.look()).word, str(state)),
         notes=notes,
     )
     return Chart(feed, table, options)

@@ -258,7 +258,9 @@ def test_a_missing_file_and_unknown_addresses_are_sentences(tmp_path):
     with pytest.raises(SessionError, match=r"cannot be read \(No such file or directory\)"):
         import_har(tmp_path / "none.har", tmp_path / "a.tes", recognise)
     path = write(tmp_path / "a.har", entry("wss://elsewhere/", [text(0, "x")]))
-    with pytest.raises(SessionError, match=r"of no stream known here \(wss://elsewhere/\): say what each carries"):
+    with pytest.raises(
+        SessionError, match=r"of no stream known here \(wss://elsewhere/\): say what each carries"
+    ):
         import_har(path, tmp_path / "a.tes", recognise)
     bad = write(tmp_path / "b.har", entry(METRICS, [{**binary(0, b"x"), "data": "!"}]))
     with pytest.raises(
