@@ -29,7 +29,7 @@ async def main():
         async for record in socket:
             arrived = time.monotonic_ns()
             message = unpack("grid", record)
-            print(message.seq, arrived, flush=True)
+            print(message.seq, arrived, message.t_mono_ns, flush=True)
 asyncio.run(main())
 """
 
@@ -45,14 +45,16 @@ def run(*, quick: bool) -> Iterable[Result]:
             python(WATCH, f"{base}/ws/relay/metrics?after=0", TOKEN) as watch,
         ):
             line(readers.stdout)
-            first = tick(watch)
+            number, _, began = tick(watch)  # the stamp of the first tick is where the grid begins
+            first = number, began
             for name, load in LOADS.items():
                 yield lateness(name, load, seconds, first, watch)
 
 
-def tick(watch: subprocess.Popen[str]) -> tuple[int, int]:
-    number, arrived = line(watch.stdout).split()
-    return int(number), int(arrived)
+def tick(watch: subprocess.Popen[str]) -> tuple[int, int, int]:
+    """The next tick's number, when it arrived, and when it was stamped (monotonic ns)."""
+    number, arrived, stamped = line(watch.stdout).split()
+    return int(number), int(arrived), int(stamped)
 
 
 def lateness(
@@ -67,7 +69,7 @@ def lateness(
     ended = time.monotonic_ns()
     late, numbers = [], []
     while True:
-        number, arrived = tick(watch)
+        number, arrived, _ = tick(watch)
         if arrived > ended:
             break
         if arrived >= began:
