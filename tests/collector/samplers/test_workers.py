@@ -111,7 +111,9 @@ def test_ids_are_stable_while_a_worker_lives() -> None:
             first = await listed(registry, kernel.children[0])
             assert (await listed(registry, kernel.children[0])).id == first.id
             assert (await listed(other, kernel.children[0])).id == first.id
-            assert registry.find(first.id) == first
+            found = registry.find(first.id)
+            assert found is not None
+            assert (found.id, found.pid) == (first.id, first.pid)
             assert registry.find("4711-0") is None
 
     asyncio.run(scene())
