@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tes_nb.collector.app import Collector
 from tes_nb.collector.logs import log_to_stderr
-from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_token
+from tes_nb.collector.options import Options, default_auth, default_token
+from tes_nb.collector.public import allowed_hosts, page_url, public_origins
 from tes_nb.net.endpoints import default_ports
 
 
@@ -66,7 +67,7 @@ def _options(request: ServeRequest) -> Options:
         ports_required=request.status_port > 0 or request.workers_port > 0,
         worker_pids=request.worker_pids,
         worker_command=None if request.worker_command is None else tuple(shlex.split(request.worker_command)),
-        origins=request.origins,
+        origins=(*request.origins, *public_origins()),
         hosts=allowed_hosts(),
         auth=default_auth(),
     )
@@ -78,6 +79,9 @@ def _announce(collector: Collector) -> None:
         wanted = " and ".join(str(port) for port in collector.taken)
         print(f"Port {wanted} is in use by another program; free ports were taken instead.")  # noqa: T201
     print(f"Serving at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201
+    page = page_url(status)
+    if "/proxy/" in page:
+        print(f"From outside, through the hub: {page}")  # noqa: T201
     print(f'In a notebook: tes.attach("localhost:{status}", workers="localhost:{workers}")')  # noqa: T201
     where = (
         "from TES_DEV_TOKEN"

@@ -24,19 +24,20 @@ from tes_nb.collector.lifetime import create_time
 from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
-from tes_nb.collector.pages import page_routes
+from tes_nb.collector.pages import Shown, page_routes
 from tes_nb.collector.pool import WorkerPool
 from tes_nb.collector.recordings import RecordingDesk
 from tes_nb.collector.relay_route import relay_socket
 from tes_nb.collector.routes import RouteTable
+from tes_nb.collector.rows_route import rows_socket
 from tes_nb.collector.server import Bound, Port, bind_ports
 from tes_nb.collector.sockets import Sockets, stream_socket
 from tes_nb.collector.stream_routes import http_half
 from tes_nb.collector.watches import Watches
 from tes_nb.collector.worker_routes import WorkerDesk
 from tes_nb.errors import CollectorError
-from tes_nb.model import Observation, SocketFacts
-from tes_nb.streams import all_streams
+from tes_nb.model import Observation, SocketFacts, Stream
+from tes_nb.streams import all_streams, get
 
 if TYPE_CHECKING:
     from tes_nb.collector.upstream import UpstreamReader
@@ -107,6 +108,18 @@ class Collector:
             if upstream.source == source:
                 return upstream.stream, upstream.url
         return self.watches.about(source) or (source, None)
+
+    def _shown(self) -> list[Shown]:
+        """What the page shows: our own streams, peers and watched feeds, and what the kernel reports."""
+        made = [Shown(name, channel.stream, made_here=True) for name, channel in self.channels.items()]
+        read = []
+        for source, reader in self.upstreams.items():
+            address = self._about(source)[1]
+            read.append(Shown(source, reader.stream, False, address and address.partition("?")[0]))
+        return [*made, *read, Shown(KERNEL, get(KERNEL), made_here=False)]
+
+    def _stream_of(self, source: str) -> Stream | None:
+        return next((one.stream for one in self._shown() if one.source == source), None)
 
     def _observe(self) -> Observation:
         return self.observer.observe(
@@ -263,7 +276,10 @@ class Collector:
         status.socket(
             "/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE
         )
-        page_routes(self.tables, self._observe, self.ports)
+        status.socket(
+            "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
+        )
+        page_routes(self.tables, self._observe, self.ports, self._shown)
         self._route_count = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}
         )
@@ -276,7 +292,7 @@ class Collector:
                 continue
             handler = stream_socket(channel, self.sockets, limits, self._changed)
             for path in (endpoint.path, *endpoint.aliases):
-                self.tables[endpoint.port].socket(path, handler, Access.OPEN)
+                self.tables[endpoint.port].socket(path, handler, Access.STREAM)
             for half in channel.producer.http:
                 access = Access.OPEN if half.open else Access.TOKEN
                 self.tables[half.port].get(half.path, http_half(half, channel), access)

@@ -11,15 +11,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from tes_nb.collector.first_message import authenticated
 from tes_nb.collector.guard import Guard, Handler
 from tes_nb.collector.inbox import messages
 from tes_nb.collector.sockets import Sockets
 from tes_nb.errors import TesError
 
 logger = logging.getLogger("tes_nb.collector")
-
-AUTH_TIMEOUT_S = 2.0
-POLICY_VIOLATION = 1008
 
 Operation = Callable[[dict[str, Any]], Awaitable[Any]]
 """args → result. A `TesError` or `ValueError` becomes the sentence of the answer."""
@@ -86,7 +84,7 @@ def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
             return socket
         try:
             with contextlib.suppress(ConnectionError):
-                if await _authenticated(socket, guard):
+                if await authenticated(socket, guard):
                     sockets.promote(socket)
                     await _serve(socket, control)
         finally:
@@ -94,35 +92,6 @@ def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
         return socket
 
     return handler
-
-
-async def _authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
-    """Wait for `{"type": "auth", "token": …}`; anything else closes with 1008."""
-    try:
-        async with asyncio.timeout(AUTH_TIMEOUT_S):  # over all: pings in between do not buy time
-            first = await anext(messages(socket), None)
-    except TimeoutError:
-        await socket.close(code=POLICY_VIOLATION, message=b"no token within 2 s")
-        return False
-    if first is None:
-        return False
-    if not guard.is_token(_token_in(first.data)):
-        refusal = guard.failed()
-        reason = b"too many wrong tokens; wait a minute" if refusal.status == 429 else b"wrong token"
-        await socket.close(code=POLICY_VIOLATION, message=reason)
-        return False
-    return True
-
-
-def _token_in(text: str | bytes) -> str | None:
-    try:
-        message = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None
-    if not isinstance(message, dict) or message.get("type") != "auth":
-        return None
-    token = message.get("token")
-    return token if isinstance(token, str) else None
 
 
 async def _serve(socket: web.WebSocketResponse, control: Control) -> None:

@@ -36,8 +36,12 @@ SECURITY_HEADERS = {
 class Access(Enum):
     """What a route asks for. Every route has one; a route without a decision is not served."""
 
+    SHELL = "shell"
+    """The page's own files: open under `auth="all"` too, since they reveal nothing."""
     OPEN = "open"
     """Anyone on this machine with a right Host and Origin (and the token, under `auth="all"`)."""
+    STREAM = "stream"
+    """The same for a WebSocket that browsers read: under `auth="all"` one shows the token in its first message."""
     TOKEN = "token"  # noqa: S105 - not a password
     """The token header."""
     FIRST_MESSAGE = "first message"
@@ -86,25 +90,41 @@ class Guard:
         given = request.headers.getall(TOKEN_HEADER, [])
         return len(given) == 1 and self.is_token(given[0])
 
+    def must_show(self, request: web.Request) -> bool:
+        """Whether a socket that was let in has yet to show the token: a browser's, under `auth="all"`."""
+        return self._auth_all and not self.has_token(request)
+
     def refuse(self, request: web.Request, access: Access) -> web.Response | None:
         """Return the refusal, or `None` when the request may go on."""
+        refusal = self._refuse_address(request)
+        if refusal is not None or request.method == METH_OPTIONS:
+            return refusal
+        closed = self._auth_all and access in (Access.OPEN, Access.STREAM)
+        if not (access is Access.TOKEN or closed) or self.has_token(request):
+            return None
+        tried = TOKEN_HEADER in request.headers
+        if access is Access.STREAM and "Origin" in request.headers and not tried:
+            return None  # a browser: `Sockets.vouched` waits for its first message
+        # No token at all is no guess: it is refused, but does not use up the tries of somebody who mistypes.
+        return self.failed() if tried else self.missing()
+
+    def _refuse_address(self, request: web.Request) -> web.Response | None:
+        """Return the refusal of a wrong Host or Origin."""
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1:
             return sentence(400, "The request must have exactly one Host header.")
         if hosts[0] not in self.hosts:
-            return sentence(421, "This server answers only under its own loopback addresses.")
+            return sentence(
+                421,
+                "This server answers only under its own loopback addresses and the names in TES_ALLOWED_HOSTS "
+                "and TES_PUBLIC_URL.",
+            )
         origins = request.headers.getall("Origin", [])
         if len(origins) > 1 or (origins and origins[0] not in self.origins):
             return sentence(
                 403, "This origin is not allowed; add it with origins=[…] when starting the collector."
             )
-        if request.method == METH_OPTIONS:
-            return None
-        needs_token = access is Access.TOKEN or (self._auth_all and access is Access.OPEN)
-        if not needs_token or self.has_token(request):
-            return None
-        # No token at all is no guess: it is refused, but does not use up the tries of somebody who mistypes.
-        return self.failed() if TOKEN_HEADER in request.headers else self.missing()
+        return None
 
     def missing(self) -> web.Response:
         """Ask for the token."""

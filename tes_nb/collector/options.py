@@ -102,8 +102,3 @@ def default_token(environ: Mapping[str, str] = os.environ) -> str:
 def default_auth(environ: Mapping[str, str] = os.environ) -> Literal["open", "all"]:
     """Return "all" under JupyterHub, where other users' processes share the loopback address."""
     return "all" if any(name.startswith("JUPYTERHUB_") for name in environ) else "open"
-
-
-def allowed_hosts(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the host names in `TES_ALLOWED_HOSTS`, separated by commas."""
-    return tuple(name.strip() for name in environ.get("TES_ALLOWED_HOSTS", "").split(",") if name.strip())

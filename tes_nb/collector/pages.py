@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,31 @@ from tes_nb.collector.exposition import scrape
 from tes_nb.collector.guard import Access
 from tes_nb.collector.routes import RouteTable
 from tes_nb.model import Observation, Stream
-from tes_nb.streams import all_streams
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A source that the page shows."""
+
+    source: str
+    stream: Stream
+    made_here: bool
+    """Whether our own samplers make it, so that it has its own endpoint in plain JSON; else it is decoded here."""
+    origin: str | None = None
+    """The peer's address, without its query; `None` = there is no peer."""
+
+
 def page_routes(
-    tables: Mapping[str, RouteTable], observe: Callable[[], Observation], ports: tuple[int, int]
+    tables: Mapping[str, RouteTable],
+    observe: Callable[[], Observation],
+    ports: tuple[int, int],
+    sources: Callable[[], Iterable[Shown]],
 ) -> None:
-    """Add the pages to both ports (health) or the status port (all else)."""
+    """Add the pages to both ports (health) or the status port (all else). sources: what a page shows now."""
     files = _static_files()
 
     async def index(request: web.Request) -> web.Response:
@@ -45,12 +61,11 @@ def page_routes(
 
     async def streams(request: web.Request) -> web.Response:
         del request
-        told = [_told(stream, ports) for stream in all_streams() if stream.producer is not None]
-        return json_answer(told)
+        return json_answer([_told(shown, ports) for shown in sources()])
 
     status = tables["status"]
-    status.get("/", index, Access.OPEN)
-    status.get("/static/{name}", static, Access.OPEN)
+    status.get("/", index, Access.SHELL)
+    status.get("/static/{name}", static, Access.SHELL)
     status.get("/metrics", metrics, Access.OPEN)
     status.get("/api/streams", streams, Access.OPEN)
     for table in tables.values():
@@ -92,14 +107,22 @@ def _plain_index(tables: Mapping[str, RouteTable], ports: tuple[int, int]) -> we
     return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
-def _told(stream: Stream, ports: tuple[int, int]) -> dict[str, Any]:
-    """A stream's description, for pages that draw any stream."""
+def _told(shown: Shown, ports: tuple[int, int]) -> dict[str, Any]:
+    """A source's description, for pages that draw any stream."""
+    stream = shown.stream
+    if shown.made_here:
+        port, path = ports[0 if stream.endpoint.port == "status" else 1], stream.endpoint.path
+    else:
+        port, path = ports[0], f"/ws/rows/{shown.source}"
     return {
-        "name": stream.name,
+        "name": shown.source,
+        "stream": stream.name,
         "doc": stream.doc,
-        "port": ports[0] if stream.endpoint.port == "status" else ports[1],
-        "path": stream.endpoint.path,
-        "period_s": stream.period_s,
+        "origin": shown.origin,
+        "port": port,
+        "path": path,
+        "form": "plain" if shown.made_here else "rows",
+        "period_s": stream.period_s if math.isfinite(stream.period_s) else None,
         "main": stream.main,
         "tables": [
             {

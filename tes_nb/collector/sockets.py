@@ -14,6 +14,7 @@ from aiohttp import web
 from tes_nb.collector.answers import sentence
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.fanout import Client
+from tes_nb.collector.first_message import authenticated
 from tes_nb.collector.guard import Guard, Handler
 from tes_nb.collector.inbox import messages
 from tes_nb.collector.options import Limits
@@ -56,6 +57,7 @@ class Sockets:
 
         pending: without the token in a header, the connection waits for it in a place apart.
         """
+        pending = pending or self._guard.must_show(request)
         place = Place.OWNER if self._guard.has_token(request) else Place.PENDING if pending else Place.FOREIGN
         socket = web.WebSocketResponse(
             heartbeat=PING_S if heartbeat else None,
@@ -92,6 +94,15 @@ class Sockets:
             return sentence(503, text, {"Retry-After": "5"})
         return None
 
+    async def vouched(self, request: web.Request, socket: web.WebSocketResponse) -> bool:
+        """Whether the client may have the stream: under `auth="all"` a browser shows the token first."""
+        if not self._guard.must_show(request):
+            return True
+        if not await authenticated(socket, self._guard):
+            return False
+        self.promote(socket)
+        return True
+
     def promote(self, socket: web.WebSocketResponse) -> None:
         """Give a pending connection, which has shown the token, one of the owner's places."""
         self._open[Place.PENDING].discard(socket)
@@ -124,7 +135,8 @@ def stream_socket(channel: Channel, sockets: Sockets, limits: Limits, changed: C
         if isinstance(socket, web.Response):
             return socket
         try:
-            if request.transport is not None:  # else it left during the handshake
+            # no transport = it left during the handshake
+            if await sockets.vouched(request, socket) and request.transport is not None:
                 await _serve(socket, Client(request.transport, limits.send_buffer), channel, changed)
         finally:
             sockets.release(socket)

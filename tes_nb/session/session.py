@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import pandas as pd
 
+from tes_nb.collector.public import page_url
 from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Message, Stream
 from tes_nb.net.control import ControlClient
@@ -167,8 +168,8 @@ class Session:
 
     @property
     def url(self) -> str:
-        """The collector's own page."""
-        return f"http://127.0.0.1:{self.ports[0]}/"
+        """The collector's own page, as your browser opens it: behind a hub through jupyter-server-proxy."""
+        return page_url(self.ports[0])
 
     @property
     def ports(self) -> tuple[int, int]:

@@ -15,10 +15,10 @@ from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import (
     Options,
     Upstream,
-    allowed_hosts,
     default_auth,
     default_token,
 )
+from tes_nb.collector.public import allowed_hosts, public_origins
 from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.net.endpoints import default_ports
@@ -149,6 +149,7 @@ def _shell() -> Any:
 
 def _options(**given: Any) -> Options:
     pid, created = own_identity()
+    origins = (*given.pop("origins", ()), *public_origins())
     return Options(
         token=default_token(),
         observed_pid=pid,
@@ -156,6 +157,7 @@ def _options(**given: Any) -> Options:
         parent_created=created,
         hosts=allowed_hosts(),
         auth=default_auth(),
+        origins=origins,
         **given,
     )
 

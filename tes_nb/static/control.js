@@ -7,12 +7,13 @@ export class ControlError extends Error {}
 export class Control {
   /**
    * @param {string} url
-   * @param {() => Promise<string | null>} askToken null = the reader gave none
+   * @param {{get: (sentence: string) => Promise<string | null>, forget: () => void}} credentials
+   * @param {string} sentence why the token is asked for
    */
-  constructor(url, askToken) {
+  constructor(url, credentials, sentence) {
     this.url = url;
-    this.askToken = askToken;
-    this.token = null;
+    this.credentials = credentials;
+    this.sentence = sentence;
     this.waiting = new Map();
     this.next = 1;
     this.socket = null;
@@ -30,17 +31,17 @@ export class Control {
 
   async open() {
     if (this.socket?.readyState === WebSocket.OPEN) return this.socket;
-    this.token ??= await this.askToken();
-    if (!this.token) throw new ControlError("Controls need the session's token; nothing was done.");
-    this.opening ??= this.connect().finally(() => (this.opening = null));
+    const token = await this.credentials.get(this.sentence);
+    if (!token) throw new ControlError("Controls need the session's token; nothing was done.");
+    this.opening ??= this.connect(token).finally(() => (this.opening = null));
     return this.opening;
   }
 
-  connect() {
+  connect(token) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(this.url);
       socket.onopen = () => {
-        socket.send(JSON.stringify({ type: "auth", token: this.token }));
+        socket.send(JSON.stringify({ type: "auth", token }));
         this.socket = socket;
         resolve(socket);
       };
@@ -71,7 +72,7 @@ export class Control {
   closed({ code, reason }) {
     this.socket = null;
     const refused = code === 1008;
-    if (refused) this.token = null;
+    if (refused) this.credentials.forget();
     const why = refused ? `The collector refused: ${reason || "wrong token"}.` : "The connection to the collector ended.";
     for (const id of Array.from(this.waiting.keys())) this.settle({ id, ok: false, error: why });
   }

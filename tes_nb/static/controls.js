@@ -38,25 +38,3 @@ export class Controls {
 function scaled(result) {
   return `${result?.created ?? 0} created, ${result?.terminated ?? 0} terminated.`;
 }
-
-/** Ask for the token in a dialog; null = the reader cancelled. It is stored nowhere. */
-export function askToken() {
-  return new Promise((resolve) => {
-    const input = make("input", { type: "password", autocomplete: "off", spellcheck: "false", "aria-label": "Token", required: true });
-    const cancel = button("Cancel", "Do nothing", undefined, () => dialog.close());
-    const form = make("form", { method: "dialog" }, [
-      make("p", { text: "This changes something, so it needs the session's token (s.token in the notebook). It stays in this page's memory." }),
-      input,
-      make("p", {}, [make("button", { type: "submit", text: "Use it" }), cancel]),
-    ]);
-    const dialog = make("dialog", { class: "tes tes-dialog", "aria-label": "Token" }, [form]);
-    form.addEventListener("submit", () => (dialog.returnValue = "given"));
-    dialog.addEventListener("close", () => {
-      const token = dialog.returnValue === "given" ? input.value.trim() : "";
-      dialog.remove();
-      resolve(token || null);
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
-}

@@ -30,9 +30,10 @@ export class Honest {
     this.paused = null;
   }
 
-  /** New data came. */
-  tick() {
-    this.lastTick = this.lastWord = this.clock();
+  /** New data came; age: so many seconds ago, where it was kept meanwhile. */
+  tick(age = 0) {
+    this.lastWord = this.clock();
+    this.lastTick = this.lastWord - age;
     this.gone = this.paused = null;
   }
 

@@ -29,11 +29,14 @@ export function backoff(attempt, random = Math.random) {
 /** A WebSocket that connects again, with growing pauses, until it is closed. */
 export class Reconnecting {
   /**
-   * @param {string} url
-   * @param {{onText: (text: string) => void, onState: (state: Reconnecting) => void}} handlers
+   * @param {() => string} address where to connect, asked each time
+   * @param {{onText: (text: string) => void, onState: (state: Reconnecting) => void, greeting?: () => object | null,
+   *   onRefused?: () => void}} handlers greeting: what is sent first; onRefused: it was refused (close 1008)
    */
-  constructor(url, { onText, onState }) {
-    this.url = url;
+  constructor(address, { onText, onState, greeting = () => null, onRefused = () => {} }) {
+    this.address = address;
+    this.greeting = greeting;
+    this.onRefused = onRefused;
     this.onText = onText;
     this.onState = onState;
     this.state = "CONNECTING";
@@ -47,10 +50,12 @@ export class Reconnecting {
 
   connect() {
     this.attempts += 1;
-    this.socket = new WebSocket(this.url);
+    this.socket = new WebSocket(this.address());
     this.socket.onopen = () => {
       this.openedAt = Date.now();
       this.reconnects += 1;
+      const greeting = this.greeting();
+      if (greeting) this.send(greeting);
       this.turn("OPEN");
     };
     this.socket.onmessage = (event) => typeof event.data === "string" && this.onText(event.data);
@@ -59,6 +64,7 @@ export class Reconnecting {
 
   closed({ code }) {
     if (this.ended) return;
+    if (code === 1008) this.onRefused();
     const stayedUp = this.state === "OPEN" && Date.now() - this.openedAt > STAYED_UP_S * 1000;
     if (stayedUp) this.attempts = 0;
     this.closeCode = code;

@@ -1,110 +1,49 @@
-// One stream on the page: its socket, and the views of its tables.
+// One source on the page: its socket, the feeds of its tables, and the state of the connection behind it.
 
-import { createCards } from "./cards.js";
-import { createChart } from "./chart.js";
-import { make } from "./dom.js";
-import { ChartFeed } from "./feed.js";
-import { rowsOf, timeOf } from "./flatten.js";
+import { readPlain, readRows } from "./readings.js";
 import { Reconnecting } from "./sockets.js";
-import { createTable } from "./table.js";
+import { TableFeed } from "./tablefeed.js";
 
-const DRAWN = new Set(["gauge", "counter"]);
 const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
-const DEFAULT_WINDOW_S = 300;
-
-/** One table of a stream, fed by messages, shown by any number of views. */
-class TableFeed {
-  constructor(stream, table) {
-    this.stream = stream;
-    this.table = table;
-    this.keyed = (table.key ?? []).length > 0;
-    this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
-    this.drawn = table.columns.map((column, place) => ({ column, place })).filter(({ column }) => DRAWN.has(column.kind));
-    this.spec = {
-      title: table.name === stream.main ? stream.name : `${stream.name} · ${table.name}`,
-      columns: table.columns,
-      period_s: stream.period_s,
-      break_s: this.keyed ? null : 3 * stream.period_s,
-      window_s: DEFAULT_WINDOW_S,
-    };
-    this.feed = new ChartFeed(this.spec, () => Date.now() / 1000);
-    this.known = new Map();
-    this.views = [];
-    this.places = [];
-    this.came = table.name === stream.main;
-  }
-
-  take(message, time) {
-    const rows = rowsOf(message, this.table);
-    if (!rows.length && !this.came) return;
-    if (!this.came) this.reveal();
-    this.chart(rows, time);
-    const keyed = rows.map((row) => [this.label(row), row]);
-    for (const view of this.views) {
-      if (view.apply) view.apply({ rows: keyed, replace: this.table.complete !== false });
-      else if (view.update && rows.length) view.update([[time, rows[0]]]);
-    }
-  }
-
-  /** A table that a stream only derives never comes here; its views would stay empty. */
-  reveal() {
-    this.came = true;
-    for (const place of this.places) place.hidden = false;
-  }
-
-  label(row) {
-    return this.keyPlaces.map((place) => row[place] ?? "(none)").join(" · ");
-  }
-
-  chart(rows, time) {
-    const values = new Map();
-    let grown = false;
-    for (const row of rows) {
-      const label = this.keyed ? this.label(row) : "";
-      for (const { column, place } of this.drawn) {
-        if (row[place] === null) continue;
-        const key = `${label}\n${column.name}`;
-        if (!this.known.has(key)) grown = Boolean(this.known.set(key, { ...column, key, label, column: column.name }));
-        values.set(key, row[place]);
-      }
-    }
-    if (grown) this.feed.define(Array.from(this.known.values()));
-    if (values.size) this.feed.pushRow(time, values);
-  }
-
-  /** Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are. */
-  show(el, kind, columns = []) {
-    const place = make("div", { class: "tes-view", hidden: !this.came });
-    this.places.push(place);
-    el.append(place);
-    const view = { chart: createChart, table: createTable, cards: createCards }[kind](place, { ...this.spec, drawn: columns }, { feed: this.feed });
-    this.views.push(view);
-    return view;
-  }
-
-  honests() {
-    return [this.feed.honest, ...this.views.flatMap((view) => (view.shell ? [view.shell.honest] : []))];
-  }
-}
+const MOST_NOTES = 200;
+const HISTORY = 50;
 
 export class StreamViews {
   /**
    * @param {object} stream as `GET /api/streams` tells it
    * @param {string} url its WebSocket
-   * @param {(message: object, payload: Uint8Array) => void} inspect called with each message
+   * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (views: StreamViews) => void,
+   *   onBegin: (views: StreamViews) => void, onEvent: (event: object, views: StreamViews) => void, credentials: import("./credentials.js").Credentials}} given
    */
-  constructor(stream, url, inspect, onState) {
+  constructor(stream, url, given) {
     this.stream = stream;
     this.url = url;
-    this.inspect = inspect;
-    this.onState = onState;
+    this.given = given;
+    this.read = stream.form === "rows" ? readRows : readPlain;
     this.tables = new Map(stream.tables.map((table) => [table.name, new TableFeed(stream, table)]));
     this.count = 0;
+    this.lastSeq = null;
+    this.skipped = 0;
+    this.gaps = [];
+    /** The upstream's state as the collector tells it; null = the collector makes the source itself. */
+    this.upstream = null;
+    this.upstreamHistory = [];
     this.connect();
   }
 
   connect() {
-    this.socket = new Reconnecting(this.url, { onText: (text) => this.take(text), onState: () => this.turned() });
+    const { credentials } = this.given;
+    this.socket = new Reconnecting(() => this.address(), {
+      onText: (text) => this.take(text),
+      onState: () => this.turned(),
+      greeting: () => credentials.greeting(),
+      onRefused: () => credentials.forget(),
+    });
+  }
+
+  /** After a loss a decoded source goes on where it was. */
+  address() {
+    return this.lastSeq === null ? this.url : `${this.url}?after=${this.lastSeq}`;
   }
 
   /** Connect no more, and say why; `connect` begins again. */
@@ -113,34 +52,54 @@ export class StreamViews {
     for (const honest of this.honests()) honest.pause(sentence);
   }
 
-  take(text) {
-    const now = Date.now() / 1000;
-    const payload = new TextEncoder().encode(text);
-    let message = null;
-    try {
-      message = JSON.parse(text);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-    this.count += 1;
-    this.inspect(this.described(message, text, payload.length, now), payload);
-    if (message === null) return;
-    const time = timeOf(message, now);
-    for (const table of this.tables.values()) table.take(message, time);
+  /** The source is gone from the collector: what came stays, and says that no more comes. */
+  end() {
+    this.socket.close();
+    this.setUpstream({ word: "CLOSED", text: "this feed was ended" });
   }
 
-  described(message, text, size, now) {
-    return {
-      id: `${this.stream.name} ${this.count}`,
-      t: now,
-      direction: "in",
-      kind: String(message?.type ?? this.stream.name),
-      size,
-      inflated: size,
-      undecoded: message === null,
-      outcome: message === null ? `${this.stream.name}: this is no JSON` : this.stream.name,
-      preview: text.slice(0, 300),
-    };
+  take(text) {
+    const { messages, events } = this.read(text, this.stream, Date.now() / 1000);
+    for (const event of events) this.event(event);
+    for (const { shown } of messages) shown.id = `${this.stream.name} ${++this.count}`;
+    this.given.inspect(messages.map(({ shown }) => shown), messages.map(({ payload }) => payload));
+    const newest = messages.findLast(({ rows }) => Array.from(rows.values()).some((some) => some.length));
+    if (newest && !this.began) this.given.onBegin(this);
+    this.began ||= Boolean(newest);
+    for (const { rows, t, seq } of messages) {
+      this.lastSeq = seq ?? this.lastSeq;
+      for (const [name, table] of this.tables) if (rows.has(name)) table.take(rows.get(name), t);
+    }
+    this.judge(newest);
+  }
+
+  /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */
+  judge(newest) {
+    for (const honest of this.honests()) {
+      if (newest) honest.tick(newest.age);
+      else honest.heard();
+    }
+  }
+
+  event(event) {
+    if (event.type === "state") this.setUpstream(event);
+    else if (event.type === "gap") this.gap(event);
+    else if (event.type === "skipped") this.skipped += event.count;
+    this.given.onEvent(event, this);
+  }
+
+  setUpstream(state) {
+    this.upstream = state;
+    this.upstreamHistory = [...this.upstreamHistory.slice(1 - HISTORY), { t: state.since ?? Date.now() / 1000, text: state.text }];
+    for (const honest of this.honests()) honest.setUpstream(state);
+    for (const table of this.tables.values()) table.feed.changed();
+    this.given.onState(this);
+  }
+
+  /** A gap is told when it opens and again when it ends. */
+  gap(told) {
+    this.gaps = [...this.gaps.filter(({ start }) => start !== told.start), told].slice(-MOST_NOTES);
+    for (const table of this.tables.values()) table.feed.setState({ gaps: this.gaps });
   }
 
   honests() {
@@ -153,12 +112,19 @@ export class StreamViews {
       else honest.lost("the collector does not answer", GONE);
     }
     for (const table of this.tables.values()) table.feed.changed();
-    this.onState(this);
+    this.given.onState(this);
   }
 
-  /** As an inspector shows it. */
+  /** As an inspector shows it: the connection to the peer where there is one, else that to the collector. */
   connection() {
     const { state, attempts, reconnects, closeCode, history, openedAt } = this.socket;
+    const told = this.upstream;
+    if (told && state === "OPEN") {
+      const { word, text, since, close_code } = told;
+      const where = [text, this.stream.origin, this.skipped ? `${this.skipped} messages not shown` : ""].filter(Boolean).join(" · ");
+      const counts = { attempts: told.attempts, reconnects: told.reconnects };
+      return { name: this.stream.name, state: word, text: where, close_code, since, history: this.upstreamHistory, ...counts };
+    }
     return {
       name: this.stream.name,
       state,

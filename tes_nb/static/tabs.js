@@ -11,15 +11,16 @@ export class Tabs {
     el.append(this.list, this.panels);
   }
 
-  /** Add a tab; return {panel, views}: put views with `setVisible` into the list. */
-  add(name, title) {
+  /** Add a tab, in front of another one or as the last; return {panel, views}: put views with `setVisible` into the list. */
+  add(name, title, before = null) {
     const id = `tab-${this.tabs.length}`;
     const on = { click: () => this.choose(tab) };
     const head = make("button", { type: "button", role: "tab", id, text: title, "aria-controls": `${id}-panel`, on });
     const panel = make("div", { role: "tabpanel", id: `${id}-panel`, "aria-labelledby": id, tabindex: 0, hidden: true });
     const tab = { name, head, panel, views: [] };
-    this.tabs.push(tab);
-    this.list.append(head);
+    const place = before ? this.tabs.indexOf(before) : this.tabs.length;
+    this.tabs.splice(place, 0, tab);
+    this.list.insertBefore(head, before ? before.head : null);
     this.panels.append(panel);
     return tab;
   }

@@ -65,7 +65,7 @@ async def test_without_a_token_within_two_seconds_it_closes():
 
 @in_loop
 async def test_pings_do_not_buy_time(monkeypatch):
-    monkeypatch.setattr("tes_nb.collector.control.AUTH_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("tes_nb.collector.first_message.AUTH_TIMEOUT_S", 0.4)
     async with collecting() as collector, control(collector) as client:
 
         async def ping():

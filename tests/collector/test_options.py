@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tes_nb.collector.options import Options, allowed_hosts, default_auth, default_token
+from tes_nb.collector.options import Options, default_auth, default_token
 from tes_nb.errors import TesError
 
 
@@ -26,14 +26,6 @@ def test_a_token_that_no_header_can_carry_is_a_sentence_without_it(token):
 def test_auth_under_jupyterhub():
     assert default_auth({}) == "open"
     assert default_auth({"JUPYTERHUB_API_TOKEN": "x"}) == "all"
-
-
-def test_hosts_behind_a_proxy():
-    assert allowed_hosts({}) == ()
-    assert allowed_hosts({"TES_ALLOWED_HOSTS": "hub.example, lab.example:8888,,"}) == (
-        "hub.example",
-        "lab.example:8888",
-    )
 
 
 def test_options_travel_and_show_no_token():

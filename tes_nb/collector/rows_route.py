@@ -1,0 +1,144 @@
+"""`/ws/rows/{source}`: a source decoded for the page. Several records travel in one message, ten times a second.
+
+The collector's grid comes first: a slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up
+with a source skips the oldest records and is told how many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tes_nb.collector.answers import sentence
+from tes_nb.collector.guard import Handler
+from tes_nb.collector.hub import Hub, Topic
+from tes_nb.collector.inbox import messages
+from tes_nb.collector.rows import RowReader
+from tes_nb.collector.sockets import Sockets
+from tes_nb.errors import DecodeError
+from tes_nb.model import Stream
+from tes_nb.wire.relay import unpack
+
+BACK = 1_000
+"""Records that a page begins with: the newest that the log still holds."""
+PACE_S = 0.1
+SLICE_S = 0.01
+"""So long one turn of the loop may decode for a page."""
+MOST_BEHIND = 2_000
+
+
+class RowsReader:
+    """One page's connection to one source."""
+
+    def __init__(
+        self, topic: Topic, stream: Stream, socket: web.WebSocketResponse, after: int | None
+    ) -> None:
+        """after: the number of the last record that the page has; `None` = it has none."""
+        self._topic = topic
+        self._rows = RowReader(stream)
+        self._socket = socket
+        back = max(topic.log.first_seq - 1, topic.log.last_seq - BACK)
+        # A page from before a restart asks for a number that is not reached yet: it gets what is new.
+        self._sent = back if after is None else min(after, topic.log.last_seq)
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def appended(self, record: bytes, seq: int) -> None:
+        """There is something new."""
+        del record, seq
+        self._wake.set()
+
+    async def pump(self) -> None:
+        """Send what is new, at the page's pace."""
+        first = [] if self._topic.state is None else self._told([self._topic.state])
+        await self._send(first)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._sent < self._topic.log.last_seq:
+                await self._send([*self._skipped(), *self._next()])
+                await asyncio.sleep(0)
+            await asyncio.sleep(PACE_S)
+
+    def _skipped(self) -> list[dict[str, Any]]:
+        """Leave out what is too far behind, and say so."""
+        log = self._topic.log
+        start = max(log.first_seq - 1, log.last_seq - MOST_BEHIND)
+        missing = start - self._sent
+        if missing <= 0:
+            return []
+        self._sent = start
+        return [{"type": "skipped", "count": missing}]
+
+    def _next(self) -> list[dict[str, Any]]:
+        """Decode until the slice is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SLICE_S
+        told: list[dict[str, Any]] = []
+        for record in self._topic.log.after(self._sent):
+            told += self._told([record])
+            self._sent += 1
+            if loop.time() > end:
+                break
+        return told
+
+    def _told(self, records: list[bytes]) -> list[dict[str, Any]]:
+        found = []
+        for record in records:
+            with contextlib.suppress(DecodeError):
+                told = self._rows.told(unpack(self._topic.source, record))
+                if told is not None:
+                    found.append(told)
+        return found
+
+    async def _send(self, told: list[dict[str, Any]]) -> None:
+        if told:
+            await self._socket.send_str(msgspec.json.encode({"type": "batch", "items": told}).decode())
+
+
+def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | None]) -> Handler:
+    """Return the handler. `?after=N` starts after record N, else with the newest `BACK` records.
+
+    stream_of: which stream a source carries; `None` = there is no such source now.
+    """
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        source = request.match_info["source"]
+        stream = stream_of(source)
+        if stream is None:
+            return sentence(404, "There is no such source here; GET /api/streams lists those there are.")
+        after = request.query.get("after")
+        if after is not None and (not after.isdecimal() or len(after) > 18):
+            return sentence(400, "'after' must be the number of a record.")
+        socket = await sockets.admit(request)
+        if isinstance(socket, web.Response):
+            return socket
+        try:
+            if await sockets.vouched(request, socket):
+                topic = hub.topic(source)
+                reader = RowsReader(topic, stream, socket, None if after is None else int(after))
+                await _serve(reader, topic, socket)
+        finally:
+            sockets.release(socket)
+        return socket
+
+    return handler
+
+
+async def _serve(reader: RowsReader, topic: Topic, socket: web.WebSocketResponse) -> None:
+    topic.readers.add(reader)
+    pump = asyncio.create_task(reader.pump())
+    try:
+        with contextlib.suppress(ConnectionError):
+            async for _ in messages(socket):
+                pass  # a page has nothing to say here
+    finally:
+        topic.readers.discard(reader)
+        pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await pump
