@@ -115,7 +115,8 @@ class Collector:
         read = []
         for source, reader in self.upstreams.items():
             address = self._about(source)[1]
-            read.append(Shown(source, reader.stream, False, address and address.partition("?")[0]))
+            address = address and address.partition("?")[0]
+            read.append(Shown(source, reader.stream, False, address, self.watches.note(source)))
         return [*made, *read, Shown(KERNEL, get(KERNEL), made_here=False)]
 
     def _stream_of(self, source: str) -> Stream | None:

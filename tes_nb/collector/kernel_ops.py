@@ -65,6 +65,8 @@ class KernelDesk:
             )
         self._vouched.add(origin)
         self._guard.origins.add(origin)
+        # Behind a proxy, requests of that page carry its own host name: a name that somebody else rebinds is not this.
+        self._guard.hosts.add(origin.partition("://")[2])
 
     def _row(self, row: Any, between: Any) -> dict[str, int]:
         if not isinstance(row, dict):

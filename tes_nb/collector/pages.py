@@ -33,6 +33,8 @@ class Shown:
     """Whether our own samplers make it, so that it has its own endpoint in plain JSON; else it is decoded here."""
     origin: str | None = None
     """The peer's address, without its query; `None` = there is no peer."""
+    note: str = ""
+    """What everybody must know who looks at the data; "" = nothing."""
 
 
 def page_routes(
@@ -119,6 +121,7 @@ def _told(shown: Shown, ports: tuple[int, int]) -> dict[str, Any]:
         "stream": stream.name,
         "doc": stream.doc,
         "origin": shown.origin,
+        "note": shown.note,
         "port": port,
         "path": path,
         "form": "plain" if shown.made_here else "rows",

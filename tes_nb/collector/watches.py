@@ -30,6 +30,8 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
     auth: str | None = None
     token: str | None = None
     channels: list[str] | None = None
+    note: str | None = None
+    """What everybody must know who looks at the data; `None` = nothing."""
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -45,6 +47,7 @@ class _Endpoint:
     reader: UpstreamReader
     after: int
     """The source's last record before."""
+    note: str = ""
     wants: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Watch → the channels it asked for, in the wire's names."""
 
@@ -73,8 +76,13 @@ class Watches:
         address = endpoint.upstream.url or endpoint.reader.stream.endpoint.path
         return endpoint.upstream.stream, address.partition("?")[0]
 
+    def note(self, source: str) -> str:
+        """Return what must be known about a source's data; "" = nothing."""
+        endpoint = self._endpoints.get(source)
+        return "" if endpoint is None else endpoint.note
+
     async def watch(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Read an endpoint: `stream`, optional `source`, `url`, `token_url`, `auth`, `token`, `channels`.
+        """Read an endpoint: `stream`, optional `source`, `url`, `token_url`, `auth`, `token`, `channels`, `note`.
 
         Answers the number of the watch, the source under which it is relayed, the number of that source's last
         record before anybody watched this endpoint, and the channels that are asked for now.
@@ -105,7 +113,9 @@ class Watches:
         )
         reader = UpstreamReader(upstream, self._hub)
         after = self._hub.topic(source).log.last_seq
-        endpoint = _Endpoint(key, upstream, reader, after, {number: reader.channels})
+        endpoint = _Endpoint(
+            key, upstream, reader, after, (asked.note or "")[:200], {number: reader.channels}
+        )
         self._endpoints[source] = endpoint
         self._upstreams[source] = reader
         self._ended.discard(source)

@@ -25,6 +25,7 @@ from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.kernel import KernelReporter
 from tes_nb.session.plotting import KernelNotes
 from tes_nb.session.recording import Recording, session_path
+from tes_nb.session.secret import Secret
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.store.align import align
 from tes_nb.streams import get
@@ -76,6 +77,7 @@ class Session:
             return RelayReader(url, source, token=token, on_message=on_message, after=after)
 
         self._new_reader = new_reader  # keeps the token out of this object's own fields
+        self._reveal = lambda: Secret(token)
         self._cells: CellWatch | None = None
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
@@ -170,6 +172,11 @@ class Session:
     def url(self) -> str:
         """The collector's own page, as your browser opens it: behind a hub through jupyter-server-proxy."""
         return page_url(self.ports[0])
+
+    @property
+    def token(self) -> Secret:
+        """The token that the page asks for; it hides from `repr`, `print(s.token)` shows it."""
+        return self._reveal()
 
     @property
     def ports(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Stream
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal_feed import LIVE_FEEDS, NowGoalFeed, wire_names
+from tes_nb.session.nowgoal_feed import SIMULATED as SIMULATED_DATA
 from tes_nb.session.source import NOWGOAL, Source
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.simulate import ChildServer, Client, Options, start_child
@@ -45,7 +46,8 @@ class Watching:
         source = _source(what)
         names = None if channels is None else list(_names_of(source, channels))
         stand_in: Client | None = None
-        if source.simulated:
+        simulated = source.simulated
+        if simulated:
             source, stand_in = self._simulated(source, options)
         else:
             _check_known(options, _ENDPOINT)
@@ -61,6 +63,7 @@ class Watching:
             auth=source.auth,
             token=source.token,
             channels=names,
+            note=SIMULATED_DATA if simulated else None,
         )
         return self._feed(source, stand_in, told)
 

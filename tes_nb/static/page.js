@@ -27,7 +27,7 @@ class Page {
     this.resting = false;
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
-    const control = new Control(socketUrl(location, location.port || 80, "/ws/control"), credentials, FOR_CONTROLS);
+    const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
     new Controls(root, control);
     this.tabs = new Tabs(root, "Views");
     this.overview = this.tabs.add("overview", "Overview");
@@ -81,10 +81,11 @@ class Page {
 
   /** All tables of a source: cards or a table for what is now, a chart for what was. */
   ownTab(views) {
-    const { name, doc, origin } = views.stream;
+    const { name, doc, origin, note } = views.stream;
     const tab = this.tabs.add(name, name, this.inspectorTab);
     tab.panel.append(make("p", { class: "tes-sentence", text: doc ?? "" }));
-    if (origin) tab.panel.append(make("p", { class: "tes-detail", text: `Read from ${origin}` }));
+    const from = [origin ? `Read from ${origin}` : "", note].filter(Boolean).join(" · ");
+    if (from) tab.panel.append(make("p", { class: "tes-detail", text: from }));
     for (const table of views.tables.values()) {
       tab.views.push(table.show(tab.panel, table.nowKind));
       if (table.drawn.length) tab.views.push(table.show(tab.panel, "chart"));

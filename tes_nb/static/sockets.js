@@ -7,6 +7,8 @@ const STAYED_UP_S = 5;
 /**
  * Return a WebSocket's address.
  *
+ * port: null = the page's own, wherever that is.
+ *
  * @param {{protocol: string, hostname: string, port: string, pathname: string}} here the page's location; behind a
  *   proxy its path ends in …/proxy/<port>/, and another port is the same path with that port
  */
@@ -14,9 +16,9 @@ export function socketUrl(here, port, path) {
   const scheme = here.protocol === "https:" ? "wss:" : "ws:";
   const host = here.hostname.includes(":") && !here.hostname.startsWith("[") ? `[${here.hostname}]` : here.hostname;
   const own = here.port ? `:${here.port}` : "";
+  if (port === null || String(port) === here.port) return `${scheme}//${host}${own}${here.pathname.replace(/\/[^/]*$/, "")}${path}`;
   const proxied = here.pathname.match(/^(.*\/proxy\/(?:absolute\/)?)\d+(?=\/)/);
   if (proxied) return `${scheme}//${host}${own}${proxied[1]}${port}${path}`;
-  if (String(port) === here.port) return `${scheme}//${host}${own}${here.pathname.replace(/\/[^/]*$/, "")}${path}`;
   return `${scheme}//${host}:${port}${path}`;
 }
 

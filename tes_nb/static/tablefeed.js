@@ -25,7 +25,7 @@ export class TableFeed {
     this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
     this.drawn = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => DRAWN.has(column.kind));
     this.spec = {
-      title: this.isMain ? source.name : `${source.name} · ${table.name}`,
+      title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
       columns: table.columns,
       period_s: this.periodS,
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,

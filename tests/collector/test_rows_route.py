@@ -15,7 +15,17 @@ from tes_nb.collector.rows_route import BACK
 from tes_nb.model import Message, Opcode
 from tes_nb.streams import get
 from tes_nb.wire.events import Gap, Mark, StateChange
-from tests.support.collectors import METRICS, TOKEN, WORKERS, ask, collecting, handshake, in_loop, socket, told
+from tests.support.collectors import (
+    METRICS,
+    TOKEN,
+    WORKERS,
+    ask,
+    collecting,
+    handshake,
+    in_loop,
+    socket,
+    told,
+)
 
 KERNEL = "/ws/rows/kernel"
 
@@ -53,7 +63,9 @@ async def test_rows_state_marks_and_gaps_of_a_source():
             assert gap == {"type": "gap", "start": 1.0, "end": None, "label": "reset"}
             assert (state["word"], state["text"], state["since"]) == ("WAITING", "WAITING 2 s: refused", 3.0)
         async with socket(collector.ports[0], KERNEL) as client:
-            assert (await items(client, 1))[0]["word"] == "WAITING"  # whoever comes later learns the state first
+            assert (await items(client, 1))[0][
+                "word"
+            ] == "WAITING"  # whoever comes later learns the state first
 
 
 @in_loop
@@ -100,7 +112,9 @@ async def test_an_attached_peer_s_streams_are_listed_and_decoded():
                 names = [column["name"] for column in listed[0]["tables"][0]["columns"]]
                 async with asyncio.timeout(10):
                     while True:
-                        (one, *_) = [one for one in await items(client, 1) if one["type"] == "message"] or [None]
+                        (one, *_) = [one for one in await items(client, 1) if one["type"] == "message"] or [
+                            None
+                        ]
                         if one and one["rows"].get("metrics"):
                             break
                 row = dict(zip(names, one["rows"]["metrics"][0], strict=True))
@@ -165,3 +179,17 @@ async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(pla
             assert closed.value.rcvd.code == 1008
         assert (await handshake(port, path)).status == 401  # no browser
         assert (await handshake(port, path, headers=[("Origin", "http://evil.test")])).status == 403
+
+
+@in_loop
+async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
+    async with collecting() as collector:
+        hub = [("Origin", "https://hub.example")]
+        asked = {"headers": hub, "host": "hub.example"}
+        assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 421
+        async with socket(collector.ports[0], "/ws/control") as client:
+            await client.send(json.dumps({"type": "auth", "token": TOKEN}))
+            await client.send('{"id":1,"op":"kernel","args":{"origin":"https://hub.example"}}')
+            assert (await told(client))["ok"]
+        assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 200
+        assert (await ask(collector.ports[0], "/api/streams", host="other.example")).status == 421

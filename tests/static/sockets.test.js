@@ -13,6 +13,8 @@ test("where a stream's socket is: here, on the other port, behind a proxy", () =
     ["http://[::1]:3002/", 3003, "ws://[::1]:3003/ws/x"],
     ["https://hub.example/user/me/proxy/3002/", 3002, "wss://hub.example/user/me/proxy/3002/ws/x"],
     ["https://hub.example/user/me/proxy/3002/", 3003, "wss://hub.example/user/me/proxy/3003/ws/x"],
+    ["https://hub.example/user/me/proxy/3002/", null, "wss://hub.example/user/me/proxy/3002/ws/x"],
+    ["http://localhost/", null, "ws://localhost/ws/x"],
     ["http://h:8888/proxy/absolute/3002/", 3003, "ws://h:8888/proxy/absolute/3003/ws/x"],
   ];
   for (const [address, port, url] of cases) assert.equal(socketUrl(at(address), port, "/ws/x"), url);

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,10 @@ class Jupyter:
 
     url: str
     folder: Path
+
+    def seen_as(self, url: str) -> Jupyter:
+        """Return the same server as a browser finds it elsewhere."""
+        return replace(self, url=url)
 
     def notebook(self, name: str, *cells: str) -> str:
         """Write a notebook of code cells; return the address that opens it in JupyterLab."""
@@ -48,8 +52,13 @@ class Jupyter:
 
 
 @contextmanager
-def jupyter_lab(folder: Path) -> Iterator[Jupyter]:
-    """Start JupyterLab with settings and kernels of this Python alone; stop it and its kernels at the end."""
+def jupyter_lab(
+    folder: Path, *, port: int = 0, environ: Mapping[str, str] = {}, options: Sequence[str] = ()
+) -> Iterator[Jupyter]:
+    """Start JupyterLab with settings and kernels of this Python alone; stop it and its kernels at the end.
+
+    port: 0 = any free one. environ, options: beside the usual ones.
+    """
     runtime = folder / ".runtime"
     env = {
         **os.environ,
@@ -60,6 +69,7 @@ def jupyter_lab(folder: Path) -> Iterator[Jupyter]:
         "IPYTHONDIR": str(folder / ".ipython"),
         "PYTHONPATH": str(ROOT),
         "JUPYTER_TOKEN": TOKEN,
+        **environ,
     }
     quiet = folder / ".settings" / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
@@ -72,17 +82,17 @@ def jupyter_lab(folder: Path) -> Iterator[Jupyter]:
         "jupyterlab",
         "--no-browser",
         "--ip=127.0.0.1",
-        "--port=0",
+        f"--port={port}",
         "--allow-root",
     ]
-    options = [
+    usual = [
         "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = (folder / "jupyter.log").open("w")
     server = subprocess.Popen(
-        [*command, *options, f"--ServerApp.root_dir={folder}"],
+        [*command, *usual, *options, f"--ServerApp.root_dir={folder}"],
         env=env,
         stdout=log,
         stderr=log,

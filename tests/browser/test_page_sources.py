@@ -1,0 +1,107 @@
+"""The page of collectors that read others: an attached TES, a watched feed; and one that asks for the token."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import tes_nb as tes
+from tests.browser.conftest import PICTURES
+from tests.browser.test_page import AXE, opened
+from tests.support.browser import until
+from tests.support.collectors import TOKEN, child
+
+STATES = (
+    "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-state')].map((one) => one.textContent)"
+)
+SHOWN = "[role=tabpanel]:not([hidden])"
+
+
+@pytest.fixture
+def session(monkeypatch):
+    monkeypatch.setenv("TES_DEV_TOKEN", TOKEN)
+    with tes.start(ports=(0, 0)) as one:
+        yield one
+
+
+def test_a_watched_feed_gets_its_tables_and_says_when_it_ends(browser, session):
+    with opened(browser, session.url) as one:
+        one.all_say("LIVE")
+        session.gauge("loss", 0.25)
+        feed = session.watch(tes.SIMULATED, speed=50)
+        one.page.wait_for_selector("role=tab[name='simulated']")  # without a reload
+        one.page.wait_for_selector("role=tab[name='kernel']")
+        one.tab("simulated")
+        until(one.page, "document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-row').length > 5")
+        until(one.page, f"{STATES}[0] === 'LIVE'")
+        time.sleep(1)
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        one.page.screenshot(path=PICTURES / "page-watched.png", full_page=True)
+        matches = set(feed.frame()["match_id"])
+        cells = one.page.locator(f"{SHOWN} .tes-table >> nth=0 >> .tes-space .tes-cell")
+        assert len(matches & set(cells.all_text_contents())) >= 5
+        assert "simulated data" in one.page.locator(f"{SHOWN} .tes-title").first.text_content()
+        session.mark("half-time")
+        one.tab("Inspector")
+        until(one.page, "document.querySelector('.tes-connections').textContent.includes('simulated')")
+        one.tab("metrics")
+        one.page.click("[role=tabpanel]:not([hidden]) .tes-events summary")
+        one.page.wait_for_selector("[role=tabpanel]:not([hidden]) .tes-events li:has-text('half-time')")
+        session.unwatch(feed)
+        one.tab("simulated")
+        until(one.page, f"{STATES}[0] === 'CLOSED'")
+
+
+def test_an_attached_tes_is_shown_and_its_loss_is_said(browser):
+    with (
+        child() as peer,
+        tes.attach(f"localhost:{peer.ports[0]}", workers=f"localhost:{peer.ports[1]}") as session,
+        opened(browser, session.url) as one,
+    ):
+        one.all_say("LIVE")
+        assert one.page.locator("[role=tab]").all_text_contents()[:4] == [
+            "Overview",
+            "status",
+            "workers",
+            "metrics",
+        ]
+        one.tab("metrics")
+        assert f"localhost:{peer.ports[0]}" in one.page.locator(f"{SHOWN} > .tes-detail").text_content()
+        one.page.wait_for_selector(f"{SHOWN} .uplot")
+        peer.stop()
+        until(one.page, f"{STATES}.every((word) => word === 'STALE')")
+        assert (
+            "the collector ends" in one.page.locator(f"{SHOWN} .tes-badge .tes-detail").first.text_content()
+        )
+
+
+def test_under_auth_all_the_page_asks_once_and_works(browser):
+    with child(auth="all") as collector:
+        url = f"http://127.0.0.1:{collector.ports[0]}/"
+        with opened(browser, url) as one:
+            one.errors = [said for said in one.errors if "401" not in said]
+            one.note = lambda said: None
+            one.page.wait_for_selector("dialog [type=password]")
+            assert str(collector.ports[1]) not in one.page.content()
+            if AXE.exists():
+                one.page.evaluate(AXE.read_text())
+                found = one.page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+                assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
+            one.page.screenshot(path=PICTURES / "page-token.png")
+            one.page.click("dialog >> text=Cancel")
+            one.page.click("text=Give the token")
+            one.page.fill("dialog [type=password]", "wrong")
+            one.page.keyboard.press("Enter")
+            one.page.wait_for_selector("dialog >> text=That was not the token")
+            one.page.fill("dialog [type=password]", TOKEN)
+            one.page.keyboard.press("Enter")
+            one.all_say("LIVE")
+            one.page.click("text='Mark'")
+            one.outcome("Marked")  # with the same token
+            assert one.page.locator("dialog").count() == 0
+            kept = one.page.evaluate(
+                "JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
+            )
+            assert TOKEN not in kept + one.page.content()
+            one.errors = [said for said in one.errors if "401" not in said]
