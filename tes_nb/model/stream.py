@@ -135,6 +135,8 @@ class Stream:
     """The kind alone, much cheaper than `decode`; never raises."""
     fold: Callable[[dict[str, Any], Message, Decoded], Mapping[str, Sequence[Row]]] | None = None
     """(memory of this feed, message, its decoding) → rows of tables that compare messages; pure but for `memory`."""
+    folded: tuple[str, ...] = ()
+    """The tables that `fold` fills: their rows depend on all messages before, so that no range stands alone."""
     heartbeat: bytes | None = None
     """Text to send so that a peer does not call us idle."""
     heartbeat_s: float = 10.0

@@ -16,7 +16,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.session.feed import Feed
 from tes_nb.session.loss import LossLedger, Received
-from tes_nb.session.recorded import RecordedFeed
+from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.source import HINT
 from tes_nb.session.steam_watch import SteamWatch
 from tes_nb.simulate import ChildServer, Client

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -12,131 +11,26 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Kind
 from tes_nb.session.feed import Feed, Formulas
-from tes_nb.session.state import FeedState
+from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.told import gaps_frame, marks_frame
 from tes_nb.store.align import align
-from tes_nb.store.columns import Columns
-from tes_nb.store.frames import frame as frame_of
 from tes_nb.store.session_file import SessionFile
-from tes_nb.store.tables import StreamStore
-from tes_nb.store.timespec import instant_ns, span_ns
 from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from tes_nb.model import Stream
     from tes_nb.store.export import FolderExport, TableExport
     from tes_nb.store.har import HarReport
     from tes_nb.store.parquet import ParquetExport
     from tes_nb.store.session_info import SessionInfo
-    from tes_nb.store.snapshot import Snapshot
-
-UNBOUNDED = 2**40
-"""A recording is read whole when it is asked for whole."""
-CHUNK_ROWS = 50_000
-AFTER_NS = 1
-"""`messages` leaves its end out; frames count theirs in."""
-
-
-class RecordedFeed(Feed):
-    """One source of a recording. Frames of a range read only that range of the file."""
-
-    def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:
-        super().__init__(stream, source, live=False)
-        del self.store  # read from the file on first use, see below
-        self._file = file
-
-    @cached_property
-    def store(self) -> StreamStore:  # type: ignore[override] # read on first use instead of being filled live
-        """Everything of this source, decoded on first use."""
-        return self._read(None, None)
-
-    @property
-    def state(self) -> FeedState:
-        """Always RECORDED; beside it, what is known of gaps and undecoded messages."""
-        undecoded = self.store.counts().kinds.get(Kind.UNDECODED, 0)
-        return FeedState("RECORDED", "RECORDED", 0, undecoded, len(self.store.gaps))
-
-    def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
-        store = StreamStore(self.stream, cap=UNBOUNDED)
-        for message in self._file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
-            store.receive(message)
-        for recorded in self._file.gaps:
-            if recorded.source is None:
-                store.add_event(recorded.gap)
-        return store
-
-    def frame(
-        self,
-        table: str | None = None,
-        *,
-        start: Any = None,
-        end: Any = None,
-        last: Any = None,
-        tz: str | None = None,
-        copy: bool = True,
-        gaps: bool = False,
-    ) -> pd.DataFrame:
-        """The same as live; `last` counts back from the newest message of the recording."""
-        name = self._known(table)
-        low, high = self._range(start, end, last, tz)
-        whole = (low is None and high is None) or "store" in self.__dict__
-        store = self.store if whole else self._read(low, high)
-        return frame_of(
-            store.tables[name],
-            start=low if last is not None else start,
-            end=end,
-            tz=tz,
-            copy=copy,
-            gaps=store.gaps if gaps else None,
-        )
-
-    def _range(self, start: Any, end: Any, last: Any, tz: str | None) -> tuple[int | None, int | None]:
-        low = None if start is None else instant_ns(start, name="start", tz=tz)
-        high = None if end is None else instant_ns(end, name="end", tz=tz) + AFTER_NS
-        span = self._file.span()
-        if last is not None and span is not None:
-            since = span[1] - span_ns(last, name="last")
-            low = since if low is None else max(low, since)
-        return low, high
-
-    def exports(self) -> Iterator[TableExport]:
-        """Give each table with its rows in pieces: memory stays flat however long the recording is."""
-        from tes_nb.store.export import TableExport  # noqa: PLC0415
-
-        gaps = [one.gap for one in self._file.gaps if one.source in (None, self.source)]
-        for table in self.stream.tables:
-            stem = (
-                self.source
-                if table.name in {self.stream.main, self.source}
-                else f"{self.source}_{table.name}"
-            )
-            yield TableExport(stem, self.stream.name, table, self._pieces(table.name), gaps=gaps)
-
-    def _pieces(self, name: str) -> Iterator[Snapshot]:
-        """Decode once through, and let go of rows as soon as there are enough for a piece."""
-        store = StreamStore(self.stream, cap=UNBOUNDED)
-        for message in self._file.messages(self.source):
-            store.receive(message)
-            if store.tables[name].total >= CHUNK_ROWS:
-                yield store.tables[name].snapshot()
-                _empty(store)
-        yield store.tables[name].snapshot()
-
-
-def _empty(store: StreamStore) -> None:
-    """Forget rows; what compares messages with one another remembers."""
-    for table in store.stream.tables:
-        store.tables[table.name] = Columns(table, stream=store.stream.name, cap=UNBOUNDED)
 
 
 def _feed_type(stream: str) -> type[RecordedFeed]:
     """Which kind of feed a stream has; some can do more than others."""
-    from tes_nb.session.nowgoal_feed import RECORDED_FEEDS  # noqa: PLC0415 - it builds on this module
+    from tes_nb.session.nowgoal_feed import RECORDED_FEEDS  # noqa: PLC0415 - steam and the stand-in come with it
 
     return RECORDED_FEEDS.get(stream, RecordedFeed)
 

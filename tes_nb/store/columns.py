@@ -125,6 +125,12 @@ class Columns:
         return self._settled().living
 
     @property
+    def received(self) -> int:
+        """Rows that came, with those that wait to become cells: looking at it costs nothing."""
+        with self._lock:
+            return self._kept.total + self._waiting_rows
+
+    @property
     def total(self) -> int:
         """How many rows were ever stored: the cursor after the newest row."""
         return self._settled().total

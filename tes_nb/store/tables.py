@@ -64,7 +64,9 @@ class StreamStore:
     def __init__(self, stream: Stream, *, cap: int = DEFAULT_CAP) -> None:
         """Keep at most `cap` rows in each table."""
         self.stream = stream
-        self.tables = {table.name: Columns(table, stream=stream.name, cap=cap) for table in stream.tables}
+        self.tables: dict[str, Columns] = {
+            table.name: Columns(table, stream=stream.name, cap=cap) for table in stream.tables
+        }
         self.latest: Message | None = None
         """The last message that was data."""
         self.newest_ns: int | None = None

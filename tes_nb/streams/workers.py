@@ -296,6 +296,7 @@ STREAM = Stream(
     decode=decode,
     classify=classify,
     fold=fold,
+    folded=("health",),
     heartbeat=b'{"type":"heartbeat"}',
     producer=Producer(
         build=build,
