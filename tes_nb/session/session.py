@@ -77,7 +77,7 @@ class Session:
             return RelayReader(url, source, token=token, on_message=on_message, after=after)
 
         self._new_reader = new_reader  # keeps the token out of this object's own fields
-        self._reveal = lambda: Secret(token)
+        self._reveal: Callable[[], Secret] = lambda: Secret(token)
         self._cells: CellWatch | None = None
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
