@@ -29,14 +29,11 @@ if TYPE_CHECKING:
         RecordedSession,
         Recording,
         Session,
-        attach,
         open,  # noqa: A004 - tes.open
         read_csv,
-        sessions,
-        start,
-        stop,
     )
     from tes_nb.session.source import NOWGOAL, SIMULATED
+    from tes_nb.session.start import attach, sessions, start, stop
 
 _HOMES = {
     "NOWGOAL": "tes_nb.session.source",

@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -69,8 +70,11 @@ class CollectorProcess:
         _remove(self.log_path)
 
 
-def start_process(options: Options) -> CollectorProcess:
-    """Start a collector and wait until it listens. Raises `CollectorError` with its reason."""
+def start_process(options: Options, *, meanwhile: Callable[[], object] = lambda: None) -> CollectorProcess:
+    """Start a collector and wait until it listens. Raises `CollectorError` with its reason.
+
+    meanwhile: what the caller does while the child's interpreter starts, on the other core.
+    """
     try:
         log_path = _new_log()
         child = _launch(log_path)
@@ -80,7 +84,9 @@ def start_process(options: Options) -> CollectorProcess:
             'free some space or processes, or use tes.start(isolation="thread").'
         ) from error
     try:
-        return CollectorProcess(child, _handshake(child, options, log_path), log_path)
+        _tell(child, options)
+        meanwhile()
+        return CollectorProcess(child, _handshake(child, log_path), log_path)
     except BaseException:
         child.kill()
         child.wait()
@@ -119,12 +125,17 @@ def _child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
 
 
-def _handshake(child: subprocess.Popen[bytes], options: Options, log_path: Path) -> Started:
-    if child.stdin is None or child.stdout is None:
+def _tell(child: subprocess.Popen[bytes], options: Options) -> None:
+    if child.stdin is None:
         raise CollectorError("The collector has no pipes.")
     with contextlib.suppress(BrokenPipeError):
         child.stdin.write(msgspec.json.encode(options) + b"\n")
         child.stdin.flush()
+
+
+def _handshake(child: subprocess.Popen[bytes], log_path: Path) -> Started:
+    if child.stdout is None:
+        raise CollectorError("The collector has no pipes.")
     line = _first_line(child.stdout, START_TIMEOUT_S)
     if not line:
         raise CollectorError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from tes_nb.collector.options import Options
@@ -66,10 +67,16 @@ class ThreadBackend:
             background().run(self._collector.stop(), timeout=5)
 
 
-def start_backend(options: Options, isolation: Isolation) -> Backend:
-    """Start a collector. Raises `CollectorError` with the reason when it cannot start."""
+def start_backend(
+    options: Options, isolation: Isolation, *, meanwhile: Callable[[], object] = lambda: None
+) -> Backend:
+    """Start a collector; `meanwhile` runs while a child process starts, else before.
+
+    Raises `CollectorError` with the reason when it cannot start.
+    """
     if isolation == "process":
-        return start_process(options)
+        return start_process(options, meanwhile=meanwhile)
     if isolation == "thread":
+        meanwhile()
         return ThreadBackend(options)
     raise SessionError(f"isolation must be 'process' or 'thread', not {isolation!r}.")

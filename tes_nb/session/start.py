@@ -1,4 +1,8 @@
-"""Starting, attaching, finding and ending sessions."""
+"""Starting, attaching, finding and ending sessions.
+
+What a session needs beside its collector is imported while the collector starts (`_load`): each takes about as
+long as the other, and a machine has two cores.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,8 @@ import atexit
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import (
@@ -20,23 +22,29 @@ from tes_nb.collector.options import (
 )
 from tes_nb.collector.public import allowed_hosts, public_origins
 from tes_nb.errors import SessionError
-from tes_nb.model import Stream
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Isolation, start_backend
-from tes_nb.session.cells import CellDetail, CellWatch
-from tes_nb.session.session import Session
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.streams import all_streams, get
+
+if TYPE_CHECKING:
+    from tes_nb.model import Stream
+    from tes_nb.session.cells import CellDetail
+    from tes_nb.session.session import Session
 
 _sessions: dict[int, tuple[int, Session]] = {}
 """Session id → (the pid that made it, session)."""
 
-PRODUCED = tuple(stream.name for stream in all_streams() if stream.producer is not None)
+DEFAULT_PERIOD = "500ms"
+_DEFAULT_PERIOD_S = 0.5
+
+Sources: TypeAlias = "Callable[[], Mapping[str, Stream]]"
+"""Source → stream, asked for when the streams have been loaded."""
 
 
 def start(
     *,
-    period: str | float = "500ms",
+    period: str | float = DEFAULT_PERIOD,
     ports: tuple[int, int] | None = None,
     isolation: Isolation = "process",
     worktree: str = "tes-repo",
@@ -63,7 +71,7 @@ def start(
         worker_pids=tuple(pids),
         origins=tuple(origins),
     )
-    session = _begin(options, isolation, {name: get(name) for name in PRODUCED}, cells=cells)
+    session = _begin(options, isolation, lambda: {name: get(name) for name in _produced()}, cells=cells)
     if session.taken_ports:
         print(_about_taken(session))  # noqa: T201 - said once, in the cell that asked
     return session
@@ -90,12 +98,12 @@ def attach(
     if not _names_port(url):  # a host alone: the usual ports of a TES, or those of its environment variables
         host = url.rstrip("/")
         base, workers = f"{host}:{status_port}", workers or f"{host}:{workers_port}"
-    names = list(PRODUCED if streams is None else streams)
+    names = _produced() if streams is None else list(streams)
     prefix = "" if name is None else f"{name}."
     upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
-    return _begin(options, isolation, sources, peer=base, cells=cells)
+    return _begin(options, isolation, lambda: sources, peer=base, cells=cells)
 
 
 def sessions() -> list[Session]:
@@ -116,7 +124,7 @@ def _running(peer: str | None) -> Session | None:
 def _begin(
     options: Options,
     isolation: Isolation,
-    sources: Mapping[str, Stream],
+    sources: Sources,
     *,
     peer: str | None = None,
     cells: CellDetail,
@@ -124,21 +132,40 @@ def _begin(
     """Start the collector and connect, wholly or not at all."""
 
     def begin() -> Session:
-        backend = start_backend(options, isolation)
+        backend = start_backend(options, isolation, meanwhile=_load)
+        from tes_nb.session.session import Session  # noqa: PLC0415 - `_load` has imported it
+
         try:
-            session = Session(backend, options.token, sources, peer=peer)
+            session = Session(backend, options.token, sources(), peer=peer)
         except BaseException:
             backend.stop()
             raise
         _sessions[id(session)] = (os.getpid(), session)
         return session
 
-    session = uninterrupted(begin, undo=Session.stop)
+    session = uninterrupted(begin, undo=lambda late: late.stop())
     atexit.register(session.stop_now)
     shell = _shell()
     if shell is not None:
+        from tes_nb.session.cells import CellWatch  # noqa: PLC0415 - only in a notebook
+
         session.watch_cells(CellWatch(shell, session.report_cell, cells))
     return session
+
+
+def _load() -> None:
+    """Import what a session needs, so that it is there when the collector is."""
+    import pandas as pd  # noqa: F401, PLC0415
+    import websockets.asyncio.client  # noqa: F401, PLC0415
+
+    import tes_nb.session.session  # noqa: F401, PLC0415
+
+    all_streams()
+
+
+def _produced() -> list[str]:
+    """The streams that a collector makes itself."""
+    return [stream.name for stream in all_streams() if stream.producer is not None]
 
 
 def _shell() -> Any:
@@ -163,13 +190,22 @@ def _options(**given: Any) -> Options:
 
 
 def _seconds(period: str | float) -> float:
+    """Read a period. The usual one needs no pandas, which would keep the collector waiting."""
     try:
-        seconds = pd.Timedelta(period).total_seconds() if isinstance(period, str) else float(period)
+        seconds = _DEFAULT_PERIOD_S if period == DEFAULT_PERIOD else _read_seconds(period)
     except ValueError as error:
         raise SessionError(f"period must be a time like '500ms' or seconds, not {period!r}.") from error
     if not 0.05 <= seconds <= 60:
         raise SessionError(f"period must be between 50 ms and 60 s, not {seconds:g} s.")
     return seconds
+
+
+def _read_seconds(period: str | float) -> float:
+    if not isinstance(period, str):
+        return float(period)
+    import pandas as pd  # noqa: PLC0415
+
+    return float(pd.Timedelta(period).total_seconds())
 
 
 def _names_port(url: str) -> bool:
