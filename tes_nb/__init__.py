@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         read_csv,
     )
     from tes_nb.session.source import NOWGOAL, SIMULATED
-    from tes_nb.session.start import attach, sessions, start, stop
+    from tes_nb.session.start import attach, replay, sessions, start, stop
 
 _HOMES = {
     "NOWGOAL": "tes_nb.session.source",
@@ -55,6 +55,7 @@ _HOMES = {
     "nest": "tes_nb.nesting",
     "open": "tes_nb.session",
     "read_csv": "tes_nb.session",
+    "replay": "tes_nb.session.start",
     "sessions": "tes_nb.session",
     "start": "tes_nb.session",
     "stop": "tes_nb.session",
@@ -82,6 +83,7 @@ __all__ = [
     "nest",
     "open",
     "read_csv",
+    "replay",
     "sessions",
     "start",
     "stop",

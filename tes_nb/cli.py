@@ -151,6 +151,26 @@ def export(
 
 
 @app.command()
+def replay(
+    path: Annotated[Path, typer.Argument(help="A session file.")],
+    speed: Annotated[
+        float, typer.Option(min=0, help="Recorded seconds per second; 0 = as fast as it goes.")
+    ] = 1.0,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin again at the end; the time line goes on.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Status port; 0 = any free one.")] = 0,
+    workers_port: Annotated[int, typer.Option(min=0, max=65535, help="Workers port; 0 = any free one.")] = 0,
+) -> None:
+    """Serve a recording on TES's paths as if it were live, until Ctrl-C. Notebooks read it with tes.attach()."""
+    from tes_nb.collector.options import Replay  # noqa: PLC0415
+    from tes_nb.serve import ServeRequest, serve_forever  # noqa: PLC0415
+
+    recording = Replay(str(path.absolute()), speed or None, loop)
+    asyncio.run(serve_forever(ServeRequest(port, workers_port, replay=recording)))
+
+
+@app.command()
 def simulate(
     speed: Annotated[
         float, typer.Option(help="Simulated seconds per second; 0 = as fast as possible.")

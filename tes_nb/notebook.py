@@ -8,13 +8,14 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from tes_nb.errors import SessionError, TesError
-from tes_nb.session import Recording, Session, attach, sessions, start, stop
+from tes_nb.session import Recording, Session, attach, replay, sessions, start, stop
 
 HELP = """%tes                 the session's state
 %tes start           start a collector and read its streams
 %tes attach [URL]    read a TES that runs already
 %tes export FOLDER   write everything to CSV files
 %tes record [NAME]   record every message into sessions/NAME.tes, until %tes stop
+%tes replay FILE     serve a recording as if it were live
 %tes mark LABEL      mark this moment on the time line
 %tes nest            let asyncio.run work inside cells
 %tes stop            stop every session"""
@@ -69,6 +70,9 @@ class TesMagics(Magics):
     def _record(self, name: str | None = None) -> Recording:
         return self._newest().record(name)
 
+    def _replay(self, path: str, speed: str = "1") -> Session:
+        return self._named(replay(path, speed=speed if speed == "max" else _number(speed)))
+
     def _mark(self, *label: str) -> None:
         self._newest().mark(" ".join(label))
 
@@ -89,6 +93,15 @@ class TesMagics(Magics):
         print(f"Stopped {count} session{'' if count == 1 else 's'}.")  # noqa: T201
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SessionError(
+            f"'{text}' is no speed; %tes replay FILE 20 replays twenty times as fast."
+        ) from None
+
+
 def load_ipython_extension(shell: Any) -> None:
     """Called by `%load_ext tes_nb`."""
     shell.register_magics(TesMagics)
@@ -96,7 +109,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _complete(_shell: Any, event: Any) -> list[str]:
-    words = ("start", "attach", "export", "record", "mark", "nest", "stop", "help")
+    words = ("start", "attach", "export", "record", "replay", "mark", "nest", "stop", "help")
     return [word for word in words if word.startswith(event.symbol)]
 
 

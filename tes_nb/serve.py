@@ -10,8 +10,9 @@ import signal
 from dataclasses import dataclass
 
 from tes_nb.collector.app import Collector
+from tes_nb.collector.child import new_collector
 from tes_nb.collector.logs import log_to_stderr
-from tes_nb.collector.options import Options, default_auth, default_token
+from tes_nb.collector.options import Options, Replay, default_auth, default_token
 from tes_nb.collector.public import allowed_hosts, page_url, public_origins
 from tes_nb.net.endpoints import default_ports
 
@@ -27,13 +28,15 @@ class ServeRequest:
     worker_pids: tuple[int, ...] = ()
     worker_command: str | None = None
     origins: tuple[str, ...] = ()
+    replay: Replay | None = None
+    """A recording to serve instead of this machine; `None` = this machine."""
 
 
 async def serve_forever(request: ServeRequest) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises `CollectorError` when a port that was asked for is taken."""
     log_to_stderr()
     logging.getLogger().setLevel(logging.WARNING)
-    collector = Collector(_options(request))
+    collector = new_collector(_options(request))
     await collector.start()
     try:
         _announce(collector)
@@ -70,6 +73,8 @@ def _options(request: ServeRequest) -> Options:
         origins=(*request.origins, *public_origins()),
         hosts=allowed_hosts(),
         auth=default_auth(),
+        produce=request.replay is None,
+        replay=request.replay,
     )
 
 
@@ -78,7 +83,9 @@ def _announce(collector: Collector) -> None:
     if collector.taken:
         wanted = " and ".join(str(port) for port in collector.taken)
         print(f"Port {wanted} is in use by another program; free ports were taken instead.")  # noqa: T201
-    print(f"Serving at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201
+    replay = collector.options.replay
+    what = "Serving" if replay is None else f"Replaying {os.path.basename(replay.path)}"  # noqa: PTH119 - a text
+    print(f"{what} at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201
     page = page_url(status)
     if "/proxy/" in page:
         print(f"From outside, through the hub: {page}")  # noqa: T201

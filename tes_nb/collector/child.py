@@ -34,7 +34,7 @@ def main() -> int:
 
 async def _run(options: Options) -> int:
     try:
-        collector = Collector(options)
+        collector = new_collector(options)
         await collector.start()
     except TesError as error:
         _say(Started(error=str(error)))
@@ -48,6 +48,15 @@ async def _run(options: Options) -> int:
     finally:
         await collector.stop()
     return 0
+
+
+def new_collector(options: Options) -> Collector:
+    """Return the collector that the options ask for."""
+    if options.replay is None:
+        return Collector(options)
+    from tes_nb.collector.replay_app import ReplayCollector  # noqa: PLC0415 - few replay, none waits for it
+
+    return ReplayCollector(options)
 
 
 def _say(started: Started) -> None:

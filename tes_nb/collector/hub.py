@@ -1,7 +1,8 @@
 """Where every message is stamped, kept for readers that come back, and handed to whoever listens.
 
-A source is a numbered log. Relays read it at their own pace: one that has read everything gets each record in the
-same turn of the loop; one that lags reads the log when it can, and nothing piles up for it anywhere else.
+A source is a log. Relays read it at their own pace: one that has read everything gets each record in the same turn
+of the loop; one that lags reads the log when it can, and nothing piles up for it anywhere else. A record's place in
+the log is the message's number, but for replays, whose messages keep the numbers with which they were recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import ClockJump, Event, StateChange, encode_event
-from tes_nb.wire.relay import pack
+from tes_nb.wire.relay import pack, seq_of
 
 CLOCK_JUMP_NS = 1_000_000_000
 
@@ -22,8 +23,15 @@ CLOCK_JUMP_NS = 1_000_000_000
 class RelayReader(Protocol):
     """Somebody who reads a source's log."""
 
-    def appended(self, record: bytes, seq: int) -> None:
+    @property
+    def sent(self) -> int:
+        """The place of the last record that it was sent."""
+
+    def appended(self, record: bytes, place: int) -> None:
         """Called in the turn of the loop in which a record was appended."""
+
+    def skip_to(self, place: int) -> None:
+        """Called when what was appended up to there counts no longer."""
 
 
 Listener = Callable[[Message], None]
@@ -35,14 +43,14 @@ class Log:
 
     max_bytes: int
     records: deque[bytes] = field(default_factory=deque)
-    first_seq: int = 1
-    """The sequence number of `records[0]`."""
+    first: int = 1
+    """The place of `records[0]`; places are counted from 1."""
     size: int = 0
 
     @property
-    def last_seq(self) -> int:
-        """The newest record's number; 0 = none yet."""
-        return self.first_seq + len(self.records) - 1
+    def last(self) -> int:
+        """The newest record's place; 0 = none yet."""
+        return self.first + len(self.records) - 1
 
     def append(self, record: bytes) -> None:
         """Add the next record; drop the oldest ones beyond the bound."""
@@ -50,17 +58,17 @@ class Log:
         self.size += len(record)
         while self.size > self.max_bytes and len(self.records) > 1:
             self.size -= len(self.records.popleft())
-            self.first_seq += 1
+            self.first += 1
 
     def clear(self) -> None:
-        """Let go of all records; numbers go on."""
-        self.first_seq = self.last_seq + 1
+        """Let go of all records; places go on."""
+        self.first = self.last + 1
         self.records.clear()
         self.size = 0
 
-    def after(self, seq: int, most: int = 256) -> list[bytes]:
-        """Return up to `most` records that follow number `seq`."""
-        start = max(seq + 1 - self.first_seq, 0)
+    def after(self, place: int, most: int = 256) -> list[bytes]:
+        """Return up to `most` records that follow that place."""
+        start = max(place + 1 - self.first, 0)
         stop = min(start + most, len(self.records))
         return [self.records[index] for index in range(start, stop)]
 
@@ -74,13 +82,52 @@ class Topic:
         self.readers: set[RelayReader] = set()
         self.state: bytes | None = None
         """The newest state record, for readers that come after it left the log."""
+        self.greeting: bytes | None = None
+        """A record that every reader gets first; `None` = there is none."""
+        self.round = 0
+        """How often everything was taken back (`rewind`)."""
+        self._began = 0
+        self._placed = True
 
     def append(self, message: Message) -> None:
         """Keep the message and hand it to the readers."""
         record = pack(message)
         self.log.append(record)
+        place = self.log.last
+        self._placed = self._placed and message.seq == place
         for reader in tuple(self.readers):
-            reader.appended(record, message.seq)
+            reader.appended(record, place)
+
+    def place_after(self, seq: int, round_: int | None = None) -> int:
+        """Return the place of the last record that a reader has who has read up to number `seq`.
+
+        round_: the round that it knows of; `None` = it knows of none. One of another round has nothing.
+        """
+        if seq == 0 or (round_ or 0) != self.round:
+            return self._began
+        if self._placed:
+            return min(seq, self.log.last)
+        return self._last_up_to(seq)
+
+    def _last_up_to(self, seq: int) -> int:
+        for back, record in enumerate(reversed(self.log.records)):
+            if 0 < seq_of(record) <= seq:
+                return self.log.last - back
+        return self._began
+
+    def presses(self, size: int) -> bool:
+        """Whether another record of that size would cost a connected reader one that it has not got yet."""
+        full = self.log.size + size > self.log.max_bytes
+        return full and any(reader.sent < self.log.first for reader in self.readers)
+
+    def rewind(self) -> None:
+        """Take back everything: readers get what is appended from now on, as if it were the beginning."""
+        self.log.clear()
+        self.state = None
+        self.round += 1
+        self._began = self.log.last
+        for reader in tuple(self.readers):
+            reader.skip_to(self._began)
 
 
 class Hub:
@@ -119,7 +166,7 @@ class Hub:
         """Give the payload its time and number, keep it, and hand it on. The only place where this is done."""
         wall, mono = self._wall_ns(), self._mono_ns()
         self._watch_clock(wall, mono)
-        return self._publish(
+        return self.publish(
             Message(source, direction, opcode, payload, wall, mono, conn, self._next_seq(source), flags)
         )
 
@@ -131,9 +178,10 @@ class Hub:
         return message
 
     def _next_seq(self, source: str) -> int:
-        return self.topic(source).log.last_seq + 1
+        return self.topic(source).log.last + 1
 
-    def _publish(self, message: Message) -> Message:
+    def publish(self, message: Message) -> Message:
+        """Keep a message that has its time and number already, and hand it on."""
         self.topic(message.source).append(message)
         for listener in self.listeners:
             listener(message)
@@ -148,9 +196,9 @@ class Hub:
         payload = encode_event(ClockJump(at_ns=wall, by_ns=moved))
         for source in tuple(self.topics):
             seq = self._next_seq(source)
-            self._publish(Message(source, Direction.IN, Opcode.EVENT, payload, wall, mono, 0, seq))
+            self.publish(Message(source, Direction.IN, Opcode.EVENT, payload, wall, mono, 0, seq))
 
     def records(self) -> Iterator[tuple[str, int]]:
-        """Yield (source, newest sequence number)."""
+        """Yield (source, place of the newest record)."""
         for source, topic in self.topics.items():
-            yield source, topic.log.last_seq
+            yield source, topic.log.last

@@ -51,6 +51,19 @@ class Upstream(msgspec.Struct, frozen=True):
         return f"Upstream({self.source!r}, {self.stream!r}, {self.url.partition('?')[0]!r})"
 
 
+class Replay(msgspec.Struct, frozen=True):
+    """A recording that a collector serves instead of what it sees."""
+
+    path: str
+    """The session file, absolute."""
+    speed: float | None = 1.0
+    """Recorded seconds a second; `None` = as fast as it goes."""
+    loop: bool = False
+    """Begin again at the end; the time line goes on."""
+    playing: bool = True
+    """False = it waits at the beginning until it is told to go on."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a collector needs to know. The token is left out of its `repr`."""
 
@@ -79,6 +92,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     produce: bool = True
     """False = an attached collector: it reads peers and serves relays, no streams of its own."""
     upstreams: tuple[Upstream, ...] = ()
+    replay: Replay | None = None
+    """The recording to serve; `None` = this machine, or peers."""
     limits: Limits = Limits()
 
     def __repr__(self) -> str:

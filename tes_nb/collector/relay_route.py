@@ -34,30 +34,43 @@ class Reader:
         self._wake = asyncio.Event()
         self._wake.set()
 
-    def appended(self, record: bytes, seq: int) -> None:
+    @property
+    def sent(self) -> int:
+        """The place of the last record that it was sent."""
+        return self._sent
+
+    def skip_to(self, place: int) -> None:
+        """What was appended up to there counts no longer."""
+        self._sent = place
+
+    def appended(self, record: bytes, place: int) -> None:
         """Send at once when everything before is sent and the socket takes it; else let the pump do it."""
-        behind = self._wake.is_set() or seq != self._sent + 1
+        behind = self._wake.is_set() or place != self._sent + 1
         if behind or self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
             self._wake.set()
         elif not self._transport.is_closing():
             self._transport.write(binary_frame(record))
-            self._sent = seq
+            self._sent = place
 
     async def pump(self) -> None:
         """Bring the reader up to date, whenever it has fallen behind."""
+        if self._topic.greeting is not None:
+            await self._socket.send_bytes(self._topic.greeting)
         while True:
             await self._wake.wait()
             await self._catch_up()
 
     async def _catch_up(self) -> None:
         log = self._topic.log
-        while self._sent < log.last_seq:
-            if self._sent + 1 < log.first_seq:
-                await self._tell_overflow(log.first_seq - 1 - self._sent)
-                self._sent = log.first_seq - 1
-            for record in log.after(self._sent):
+        while self._sent < log.last:
+            if self._sent + 1 < log.first:
+                await self._tell_overflow(log.first - 1 - self._sent)
+                self._sent = max(self._sent, log.first - 1)
+            for place, record in enumerate(log.after(self._sent), start=self._sent + 1):
                 await self._socket.send_bytes(record)  # waits while the socket's buffer is full
-                self._sent += 1
+                if self._sent != place - 1:
+                    break  # everything was taken back meanwhile
+                self._sent = place
         self._wake.clear()
 
     async def _tell_overflow(self, missing: int) -> None:
@@ -90,7 +103,10 @@ class Reader:
 
 
 def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
-    """Return the handler. `?after=N` starts after record N (0 = all there is); without it, with the next record."""
+    """Return the handler. `?after=N` starts after record N (0 = all there is); without it, with the next record.
+
+    `&round=R` says in which round of a replay that number was received.
+    """
 
     async def handler(request: web.Request) -> web.StreamResponse:
         source = request.match_info["source"]
@@ -98,14 +114,15 @@ def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
         if topic is None:
             names = ", ".join(sorted(hub.topics)) or "none"
             return sentence(404, f"There is no such source here; there are: {names}.")
-        after = request.query.get("after", str(topic.log.last_seq))
-        if not after.isdecimal() or len(after) > 18:
-            return sentence(400, "'after' must be the number of a record.")
+        after, round_ = request.query.get("after"), request.query.get("round", "0")
+        if any(not text.isdecimal() or len(text) > 18 for text in ("0" if after is None else after, round_)):
+            return sentence(400, "'after' and 'round' must be whole numbers.")
         socket = await sockets.admit(request, heartbeat=False)  # a held kernel answers pings late
         if isinstance(socket, web.Response) or request.transport is None:
             return socket
         # A reader from before a restart asks for a number that is not reached yet: it gets what is new.
-        reader = Reader(topic, socket, request.transport, min(int(after), topic.log.last_seq))
+        place = topic.log.last if after is None else topic.place_after(int(after), int(round_))
+        reader = Reader(topic, socket, request.transport, place)
         topic.readers.add(reader)
         pump = asyncio.create_task(reader.pump())
         try:

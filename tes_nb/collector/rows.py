@@ -14,7 +14,7 @@ from typing import Any
 from tes_nb.errors import DecodeError
 from tes_nb.model import Column, Decoded, Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
-from tes_nb.wire.events import ClockJump, Gap, Mark, StateChange, decode_event
+from tes_nb.wire.events import ClockJump, Gap, Mark, Playback, StateChange, decode_event
 from tes_nb.wire.inflate import inflate
 
 TEXT_CHARS = 1_000
@@ -134,5 +134,15 @@ def _event(message: Message) -> dict[str, Any] | None:
         case Gap():
             end = None if event.back_at_ns is None else event.back_at_ns / 1e9
             return {"type": "gap", "start": event.lost_at_ns / 1e9, "end": end, "label": event.cause}
+        case Playback():
+            return {"type": "state", "since": None, **_replaying(event)}
         case ClockJump():
             return None
+
+
+def _replaying(playback: Playback) -> dict[str, str]:
+    """How a replay goes on, as the state of its source."""
+    if playback.word != "PLAYING":
+        return {"word": playback.word, "text": f"the replay is {playback.word.lower()}"}
+    speed = f"{playback.speed:g} x" if playback.speed else "as fast as it goes"
+    return {"word": "OPEN", "text": f"a replay, {speed}"}

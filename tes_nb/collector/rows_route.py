@@ -42,15 +42,24 @@ class RowsReader:
         self._topic = topic
         self._rows = RowReader(stream)
         self._socket = socket
-        back = max(topic.log.first_seq - 1, topic.log.last_seq - BACK)
+        back = max(topic.log.first - 1, topic.log.last - BACK)
         # A page from before a restart asks for a number that is not reached yet: it gets what is new.
-        self._sent = back if after is None else min(after, topic.log.last_seq)
+        self._sent = back if after is None else min(after, topic.log.last)
         self._wake = asyncio.Event()
         self._wake.set()
 
-    def appended(self, record: bytes, seq: int) -> None:
+    @property
+    def sent(self) -> int:
+        """A page that falls behind skips: nobody waits for it."""
+        return self._topic.log.last
+
+    def skip_to(self, place: int) -> None:
+        """What was appended up to there counts no longer."""
+        self._sent = place
+
+    def appended(self, record: bytes, place: int) -> None:
         """There is something new."""
-        del record, seq
+        del record, place
         self._wake.set()
 
     async def pump(self) -> None:
@@ -60,7 +69,7 @@ class RowsReader:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._sent < self._topic.log.last_seq:
+            while self._sent < self._topic.log.last:
                 await self._send([*self._skipped(), *self._next()])
                 await asyncio.sleep(0)
             await asyncio.sleep(PACE_S)
@@ -68,7 +77,7 @@ class RowsReader:
     def _skipped(self) -> list[dict[str, Any]]:
         """Leave out what is too far behind, and say so."""
         log = self._topic.log
-        start = max(log.first_seq - 1, log.last_seq - MOST_BEHIND)
+        start = max(log.first - 1, log.last - MOST_BEHIND)
         missing = start - self._sent
         if missing <= 0:
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from tes_nb.collector.answers import sentence
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.guard import Handler
 from tes_nb.model import HttpHalf
@@ -15,7 +16,10 @@ def http_half(half: HttpHalf, channel: Channel) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         del request
-        body = msgspec.json.encode(half.bare(channel.current()))
+        try:
+            body = msgspec.json.encode(half.bare(channel.current()))
+        except (KeyError, TypeError):  # a replay of a peer with another form
+            return sentence(503, "The newest message has no such part; read the stream itself.")
         return web.Response(
             body=body, content_type="application/json", charset="utf-8", headers=dict(half.headers)
         )

@@ -112,7 +112,7 @@ class Watches:
             {**msgspec.to_builtins(asked), "source": source, "url": asked.url or ""}, Upstream
         )
         reader = UpstreamReader(upstream, self._hub)
-        after = self._hub.topic(source).log.last_seq
+        after = self._hub.topic(source).log.last
         endpoint = _Endpoint(
             key, upstream, reader, after, (asked.note or "")[:200], {number: reader.channels}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from tes_nb.model import Message, Opcode
 from tes_nb.net.local import LOCAL, TOKEN_HEADER, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
-from tes_nb.wire.events import Gap, StateChange, decode_event
+from tes_nb.wire.events import Gap, Playback, StateChange, decode_event
 from tes_nb.wire.profile import Profile
 from tes_nb.wire.relay import unpack
 from tes_nb.wire.state import ReaderState
@@ -43,6 +44,7 @@ class RelayReader:
         self.source = source
         self._on_message = on_message
         self._last = after
+        self._round = 0
         self._fresh = True
         self._ahead: set[int] = set()
         self.lost = 0
@@ -51,7 +53,7 @@ class RelayReader:
         """Records that are no records: a collector of another version."""
         self._connection = LocalConnection(
             f"relay of {source}",
-            lambda: f"{url}?after={self._last}",
+            lambda: f"{url}?after={self._last}{f'&round={self._round}' if self._round else ''}",
             self._serve,
             headers=None if token is None else {TOKEN_HEADER: token},
             on_state=on_state,
@@ -74,6 +76,11 @@ class RelayReader:
         """The number of the newest record received."""
         return self._last
 
+    @property
+    def round(self) -> int:
+        """The round of a replay that it is in; 0 = nothing was taken back."""
+        return self._round
+
     async def start(self) -> None:
         """Begin; returns at once. Raises `SessionError` when it was started or stopped before."""
         self._connection.start()
@@ -93,10 +100,21 @@ class RelayReader:
             self.undecoded += 1
             note(logging.WARNING, f"relay of {self.source}: {error}", source=self.source)
             return
-        if message.opcode == Opcode.EVENT and not self._is_next_event(message):
+        if message.opcode == Opcode.EVENT and message.seq == 0:
+            self._take_unnumbered(message)
+        elif message.opcode == Opcode.EVENT and not self._is_next_event(message):
             return
-        if self._is_new(message):
+        elif self._is_new(message):
             self._hand_on(message)
+
+    def _take_unnumbered(self, message: Message) -> None:
+        """What the collector tells beside the messages of the source: where a replay is, and its file's gaps."""
+        with contextlib.suppress(DecodeError):
+            event = decode_event(message.payload)
+            if isinstance(event, Playback) and event.round != self._round:
+                self._round, self._last = event.round, 0
+                self._ahead.clear()
+        self._hand_on(message)
 
     def _is_new(self, message: Message) -> bool:
         """Whether the record was not received before; takes note of its number."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.session.start import attach, sessions, start, stop
+from tes_nb.session.start import attach, replay, sessions, start, stop
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
@@ -37,6 +37,7 @@ __all__ = [
     "attach",
     "open",
     "read_csv",
+    "replay",
     "sessions",
     "start",
     "stop",

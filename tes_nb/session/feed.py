@@ -115,7 +115,7 @@ class Feed:
     @property
     def rows(self) -> int:
         """Rows received in the main table, dropped ones included."""
-        return self.store.main.total
+        return self.store.main.total - self.store.main.cleared
 
     @property
     def messages(self) -> int:
@@ -170,8 +170,12 @@ class Feed:
             tz=tz,
             copy=copy,
             gaps=self.store.gaps if gaps else None,
-            now_ns=time.time_ns() if self.live and not self._closed else None,
+            now_ns=self._now_ns(),
         )
+
+    def _now_ns(self) -> int | None:
+        """What `last` counts back from, Unix ns; `None` = the newest row."""
+        return time.time_ns() if self.live and not self._closed else None
 
     def _known(self, table: str | None) -> str:
         name = self.stream.main if table is None else table

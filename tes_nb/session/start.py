@@ -1,4 +1,4 @@
-"""Starting, attaching, finding and ending sessions.
+"""Starting, attaching, replaying, finding and ending sessions.
 
 What a session needs beside its collector is imported while the collector starts (`_load`): each takes about as
 long as the other, and a machine has two cores.
@@ -11,7 +11,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import (
@@ -20,26 +21,27 @@ from tes_nb.collector.options import (
     default_auth,
     default_token,
 )
+from tes_nb.collector.options import Replay as ReplayOptions
 from tes_nb.collector.public import allowed_hosts, public_origins
 from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
-from tes_nb.session.backend import Isolation, start_backend
+from tes_nb.session.backend import Backend, Isolation, start_backend
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.streams import all_streams, get
 
 if TYPE_CHECKING:
     from tes_nb.model import Stream
     from tes_nb.session.cells import CellDetail
+    from tes_nb.session.replay import Replay
     from tes_nb.session.session import Session
+
+AnySession = TypeVar("AnySession", bound="Session")
 
 _sessions: dict[int, tuple[int, Session]] = {}
 """Session id → (the pid that made it, session)."""
 
 DEFAULT_PERIOD = "500ms"
 _DEFAULT_PERIOD_S = 0.5
-
-Sources: TypeAlias = "Callable[[], Mapping[str, Stream]]"
-"""Source → stream, asked for when the streams have been loaded."""
 
 
 def start(
@@ -71,7 +73,11 @@ def start(
         worker_pids=tuple(pids),
         origins=tuple(origins),
     )
-    session = _begin(options, isolation, lambda: {name: get(name) for name in _produced()}, cells=cells)
+
+    def connect(backend: Backend) -> Session:
+        return _session(backend, options, {name: get(name) for name in _produced()})
+
+    session = _begin(options, isolation, connect, cells=cells)
     if session.taken_ports:
         print(_about_taken(session))  # noqa: T201 - said once, in the cell that asked
     return session
@@ -103,7 +109,51 @@ def attach(
     upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
-    return _begin(options, isolation, lambda: sources, peer=base, cells=cells)
+    return _begin(
+        options, isolation, lambda backend: _session(backend, options, sources, peer=base), cells=cells
+    )
+
+
+def replay(
+    path: str | Path,
+    *,
+    speed: float | str = 1.0,
+    loop: bool = False,
+    ports: tuple[int, int] | None = None,
+    paused: bool = False,
+) -> Replay:
+    """Serve a recording as if it were live, with its own times; return the session that reads it.
+
+    path: as for `tes.open`, a HAR file too. speed: recorded seconds a second, "max" = as fast as it goes. loop:
+    begin again at the end; the time line goes on. ports: (status, workers), refused if taken; `None` = any free
+    ones. paused=True waits for `resume()`. Raises `SessionError` for what is no session, `CollectorError` when
+    the collector cannot start.
+    """
+    from tes_nb.session.recorded import open_session  # noqa: PLC0415 - only when somebody replays
+    from tes_nb.session.replay import Replay, speed_of  # noqa: PLC0415
+
+    rate = speed_of(speed)
+    recording = open_session(path)
+    status_port, workers_port = ports or (0, 0)
+    options = _options(
+        status_port=status_port,
+        workers_port=workers_port,
+        ports_required=ports is not None,
+        produce=False,
+        replay=ReplayOptions(str(recording.path.absolute()), rate, loop, playing=False),
+    )
+
+    def connect(backend: Backend) -> Replay:
+        return Replay(backend, options.token, recording, speed=rate)
+
+    try:
+        session = _begin(options, "process", connect, cells=None)
+    except BaseException:
+        recording.close()
+        raise
+    if not paused:
+        session.resume()
+    return session
 
 
 def sessions() -> list[Session]:
@@ -121,22 +171,27 @@ def _running(peer: str | None) -> Session | None:
     return next((session for session in sessions() if session.peer == peer), None)
 
 
+def _session(
+    backend: Backend, options: Options, sources: Mapping[str, Stream], *, peer: str | None = None
+) -> Session:
+    from tes_nb.session.session import Session  # noqa: PLC0415 - `_load` has imported it
+
+    return Session(backend, options.token, sources, peer=peer)
+
+
 def _begin(
     options: Options,
     isolation: Isolation,
-    sources: Sources,
+    connect: Callable[[Backend], AnySession],
     *,
-    peer: str | None = None,
-    cells: CellDetail,
-) -> Session:
-    """Start the collector and connect, wholly or not at all."""
+    cells: CellDetail | None,
+) -> AnySession:
+    """Start the collector and connect, wholly or not at all. cells: `None` = what cells cost is not measured."""
 
-    def begin() -> Session:
+    def begin() -> AnySession:
         backend = start_backend(options, isolation, meanwhile=_load)
-        from tes_nb.session.session import Session  # noqa: PLC0415 - `_load` has imported it
-
         try:
-            session = Session(backend, options.token, sources(), peer=peer)
+            session = connect(backend)
         except BaseException:
             backend.stop()
             raise
@@ -145,8 +200,8 @@ def _begin(
 
     session = uninterrupted(begin, undo=lambda late: late.stop())
     atexit.register(session.stop_now)
-    shell = _shell()
-    if shell is not None:
+    shell = None if cells is None else _shell()
+    if shell is not None and cells is not None:
         from tes_nb.session.cells import CellWatch  # noqa: PLC0415 - only in a notebook
 
         session.watch_cells(CellWatch(shell, session.report_cell, cells))

@@ -6,12 +6,12 @@
 //     WAITING  no tick has come yet
 //     STALE    no tick for three periods, or the peer is away: since when
 //     LOST     kernel or collector gone: since when, and what to do
-//     PAUSED   nobody looked or touched anything for long: nothing is sent
-//     CLOSED   ended on purpose
+//     PAUSED   nobody looked or touched anything for long: nothing is sent; or a replay is paused
+//     CLOSED   ended on purpose; or a replay has come to its end
 
 export const STALE_PERIODS = 3;
 export const SILENT_S = 10;
-const WORDS_THAT_SPEAK = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST" };
+const WORDS_THAT_SPEAK = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST", PAUSED: "PAUSED", ENDED: "CLOSED" };
 
 export class Honest {
   /**

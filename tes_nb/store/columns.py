@@ -72,6 +72,8 @@ class _Kept:
     """So many rows before `end` count."""
     total: int = 0
     """Rows ever stored."""
+    cleared: int = 0
+    """`total` when the table was last cleared."""
     disorder: int = 0
     """Number, from 0, of the newest row that is older than the one before it."""
     last_time: int = NAT
@@ -136,9 +138,24 @@ class Columns:
         return self._settled().total
 
     @property
+    def cleared(self) -> int:
+        """The cursor at which the table was last cleared: rows before it count no longer. 0 = never."""
+        return self._kept.cleared
+
+    @property
     def dropped(self) -> int:
         """How many rows the cap has cost."""
-        return self._settled().dropped
+        kept = self._settled()
+        return kept.dropped - kept.cleared
+
+    def clear(self) -> None:
+        """Forget all rows. Cursors go on: one from before lies before `cleared`, also one that had read all."""
+        with self._lock:
+            kept = self._store_waiting()
+            place = kept.total + 1
+            self._kept = replace(
+                kept, living=0, total=place, cleared=place, last_time=NAT, unfit=0, refused=0
+            )
 
     @property
     def unfit(self) -> int:

@@ -96,7 +96,7 @@ def _of_memory(store: StreamStore, table: str, stem: str) -> TableExport:
         table=rows.table,
         chunks=rows.chunks(CHUNK_ROWS),
         rows=len(rows),
-        dropped=rows.dropped,
+        dropped=store.tables[table].dropped,
         gaps=store.gaps,
     )
 

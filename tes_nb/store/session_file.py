@@ -149,6 +149,13 @@ class SessionFile:
             return None
         return min(each.min_wall_ns for each in sums), max(each.max_wall_ns for each in sums)
 
+    def mono_span(self) -> tuple[int, int] | None:
+        """Return the recorded monotonic ns of the first and the last message; `None` = no message."""
+        sums = self._ask(tables.read_sums).values()
+        if not sums:
+            return None
+        return min(each.first_mono_ns for each in sums), max(each.last_mono_ns for each in sums)
+
     def messages(
         self,
         source: str | Collection[str] | None = None,

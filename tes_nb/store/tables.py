@@ -11,7 +11,7 @@ from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.store.columns import DEFAULT_CAP, Columns
-from tes_nb.wire.events import ClockJump, Event, Gap, Mark, StateChange, decode_event
+from tes_nb.wire.events import ClockJump, Event, Gap, Mark, Playback, StateChange, decode_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class Counts:
     kinds: Mapping[str, int]
     """`Kind` → messages; their sum is `messages`."""
     rows: Mapping[str, int]
-    """Table → rows ever stored."""
+    """Table → rows ever stored; since it went back, for a replay."""
     dropped: Mapping[str, int]
     """Table → rows that its cap has cost."""
     decode_errors: Mapping[str, int]
@@ -73,9 +73,15 @@ class StreamStore:
         """When the last message of any kind was received: Unix ns, UTC. `None` = none yet."""
         self.state: StateChange | None = None
         """The upstream reader's last known state."""
+        self.playback: Playback | None = None
+        """How a replay goes on; `None` = this is none."""
         self._changed = threading.Condition()
         self._waiters = 0
         self._version = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is held yet."""
         self._memory: dict[str, Any] = {}
         self._kinds: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
@@ -190,9 +196,20 @@ class StreamStore:
                 self._marks.append(event)
             elif isinstance(event, ClockJump):
                 self._clock_jumps.append(event)
+            elif isinstance(event, Playback):
+                self._follow(event)
             else:
                 self.state = event
             self._tell()
+
+    def _follow(self, playback: Playback) -> None:
+        """A replay that went back tells everything again: what was held counts no longer."""
+        if playback.round != (0 if self.playback is None else self.playback.round):
+            for table in self.tables.values():
+                table.clear()
+            self.latest = self.newest_ns = self.state = None
+            self._begin()
+        self.playback = playback
 
     def _add_gap(self, gap: Gap) -> None:
         for back in range(1, min(len(self._gaps), SEARCHED_GAPS) + 1):
@@ -273,7 +290,7 @@ class StreamStore:
             return Counts(
                 messages=self._kinds.total(),
                 kinds=dict(self._kinds),
-                rows={name: table.total for name, table in self.tables.items()},
+                rows={name: table.total - table.cleared for name, table in self.tables.items()},
                 dropped={name: table.dropped for name, table in self.tables.items()},
                 decode_errors=dict(self._errors),
                 duplicates=self._duplicates,

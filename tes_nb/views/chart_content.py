@@ -67,7 +67,9 @@ class ChartContent:
         return [self._append(pack(self._sequence, blocks, keyframe=True, series=self._drawn.series))]
 
     def news(self) -> list[Sent]:
-        """Return the new rows; the full ring when labels found no room for a while."""
+        """Return the new rows; the full ring when labels found no room for a while, or the table was cleared."""
+        if self._cursor < self._rows.cleared:
+            return self.everything()
         if self._drawn.ignored and self._clock() - self._last_all > ROOM_AGAIN_S:
             return self.everything()
         fresh = self._rows.since(self._cursor, self._drawn.wanted)

@@ -64,6 +64,8 @@ class TableContent:
 
     def news(self) -> list[Sent]:
         """Return changed rows, and the keys that are gone; nothing when nothing changed."""
+        if self._cursor < self._rows.cleared:
+            return self.everything()
         fresh = self._rows.since(self._cursor)
         changed, gone = self._take(fresh)
         if not changed and not gone and not len(fresh):
@@ -133,6 +135,8 @@ class CardsContent:
 
     def news(self) -> list[Sent]:
         """Return the new rows."""
+        if self._cursor < self._rows.cleared:
+            return self.everything()
         rows = self._new()
         return [Sent({"type": "values", "rows": rows})] if rows else []
 

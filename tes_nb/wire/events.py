@@ -57,7 +57,19 @@ class ClockJump(msgspec.Struct, frozen=True, tag="clock_jump", tag_field="event"
     """Positive: the wall clock went forward."""
 
 
-Event = Gap | StateChange | Mark | ClockJump
+class Playback(msgspec.Struct, frozen=True, tag="playback", tag_field="event"):
+    """How the replay of a recording goes on. Told beside the recorded messages, with the number 0."""
+
+    word: Literal["PLAYING", "PAUSED", "ENDED"]
+    speed: float
+    """Recorded seconds a second; 0 = as fast as it goes."""
+    round: int
+    """Counted up when it goes back: everything received before counts no longer."""
+    at_ns: int
+    """The recording's own time there, Unix ns."""
+
+
+Event = Gap | StateChange | Mark | ClockJump | Playback
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 

@@ -40,6 +40,12 @@ def pack(message: Message) -> bytes:
     return header + message.payload
 
 
+def seq_of(record: bytes) -> int:
+    """Return a record's sequence number."""
+    number: int = _HEADER.unpack_from(record)[5]
+    return number
+
+
 def unpack(source: str, record: bytes) -> Message:
     """Return the message in `record`. Raises `DecodeError` for a short record or another version."""
     if len(record) < HEADER_SIZE:

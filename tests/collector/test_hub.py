@@ -59,7 +59,7 @@ def test_the_newest_state_is_remembered_when_the_log_has_dropped_it(hub):
     hub.event("a", state)
     for _ in range(100):
         hub.stamp("a", b"x" * 500)
-    assert hub.topics["a"].log.first_seq > 1
+    assert hub.topics["a"].log.first > 1
     assert decode_event(unpack("a", hub.topics["a"].state).payload) == state
 
 
@@ -102,9 +102,9 @@ def test_the_log_keeps_the_newest_within_its_bound(sizes, bound, ask):
     log = Log(bound)
     for number, size in enumerate(sizes, 1):
         log.append(b"%03d" % number + b"x" * size)
-    assert log.last_seq == len(sizes)
+    assert log.last == len(sizes)
     assert log.size == sum(map(len, log.records))
     assert log.size <= bound or len(log.records) == 1  # one record is always there, however large
     kept = [int(record[:3]) for record in log.records]
-    assert kept == list(range(log.first_seq, len(sizes) + 1))
+    assert kept == list(range(log.first, len(sizes) + 1))
     assert [int(record[:3]) for record in log.after(ask, most=10)] == [n for n in kept if n > ask][:10]

@@ -130,7 +130,7 @@ async def test_a_reader_slower_than_the_writer_gets_gaps_and_the_rest_in_order()
         got = []
 
         async def read():
-            while not done.is_set() or not got or got[-1].seq < collector.hub.topics[FEED].log.last_seq:
+            while not done.is_set() or not got or got[-1].seq < collector.hub.topics[FEED].log.last:
                 got.extend(await receive(client, 1))
                 if len(got) % 50 == 0:
                     await asyncio.sleep(0.005)

@@ -1,0 +1,262 @@
+"""A replay: a session whose collector serves a recording, with the recording's own times."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from tes_nb.errors import SessionError
+from tes_nb.model import Stream
+from tes_nb.session.feed import Feed
+from tes_nb.session.nowgoal_feed import NowGoalMethods
+from tes_nb.session.session import KERNEL, Session
+from tes_nb.session.state import FeedState
+from tes_nb.store.timespec import instant_ns
+
+if TYPE_CHECKING:
+    from tes_nb.net.relay import RelayReader
+    from tes_nb.session.backend import Backend
+    from tes_nb.session.recorded import RecordedSession
+
+STEP_S = 0.02
+CONNECT_TIMEOUT_S = 10.0
+"""It begins when all feeds listen, so that none misses the beginning."""
+SEEK_TIMEOUT_S = 600.0
+
+
+class ReplayFeed(Feed):
+    """One source of a replay. `last=` and windows count from the newest message that was played."""
+
+    newest: Callable[[], int | None] = staticmethod(lambda: None)
+    """→ the receive time of the newest message of any source, Unix ns; `None` = none yet."""
+
+    def _now_ns(self) -> int | None:
+        return self.newest()
+
+    def look(self) -> FeedState:
+        """The state for views: of the replay first, then what was recorded of the upstream."""
+        state, playback = super().look(), self.store.playback
+        if playback is None or state.word in ("LOST", "CLOSED"):
+            return state
+        speed = "as fast as it goes" if playback.speed == 0 else f"{playback.speed:g} x"
+        if playback.word == "PLAYING":
+            return replace(state, note=f"replay, {speed}")
+        text = {"PAUSED": "PAUSED", "ENDED": "ENDED: the recording was played to its end"}[playback.word]
+        return replace(state, word=playback.word, text=text, token_s=None, note="replay")
+
+
+class ReplayNowGoalFeed(NowGoalMethods, ReplayFeed):
+    """NowGoal, replayed."""
+
+
+REPLAY_FEEDS: Mapping[str, type[ReplayFeed]] = {"nowgoal": ReplayNowGoalFeed}
+
+
+class Replay(Session):
+    """What `tes.replay()` gives: a session that shows a recording as if it were live. Stop it like any other.
+
+    Frames always hold exactly what lies before the position: going forward delivers what lies between at once,
+    going back begins anew and delivers everything up to there.
+    """
+
+    def __init__(
+        self, backend: Backend, token: str, recording: RecordedSession, *, speed: float | None
+    ) -> None:
+        self._recording = recording
+        self.path: Path = recording.path
+        """The recording."""
+        sources = {
+            name: slowed(feed.stream, speed) for name, feed in recording.feeds.items() if name != KERNEL
+        }
+        super().__init__(backend, token, sources, peer=f"replay of {recording.path}")
+        self._wait_until(
+            lambda _: all(feed.store.playback for feed in self.feeds.values()), CONNECT_TIMEOUT_S
+        )
+
+    def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
+        del make
+        super()._add_feed(source, stream, REPLAY_FEEDS.get(stream.name, ReplayFeed), after)
+        feed = self.feeds[source]
+        if isinstance(feed, ReplayFeed):
+            feed.newest = self._newest_ns
+
+    def _newest_ns(self) -> int | None:
+        times = (feed.store.newest_ns for feed in self.feeds.values())
+        return max((at for at in times if at is not None), default=None)
+
+    # Controls ------------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hold the position."""
+        self._call("replay", do="pause")
+
+    def resume(self) -> None:
+        """Go on; from the beginning when it has come to the end."""
+        self._call("replay", do="resume")
+
+    @property
+    def speed(self) -> float:
+        """Recorded seconds a second; `math.inf` = as fast as it goes. Set it to change it."""
+        speed = float(self._call("replay")["speed"])
+        return speed or math.inf
+
+    @speed.setter
+    def speed(self, speed: float | str) -> None:
+        self._call("replay", speed=speed_of(speed) or 0.0)
+
+    @property
+    def position(self) -> pd.Timestamp:
+        """When the newest message that was played was received, in UTC."""
+        return pd.Timestamp(self._call("replay")["at_ns"], unit="ns", tz="UTC")
+
+    @property
+    def progress(self) -> float:
+        """How much of the recording's time was played, 0 to 1; of the running round when it loops."""
+        return float(self._call("replay")["share"])
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was played and has arrived here. A replay that loops is never done."""
+        told = self._call("replay")
+        return told["word"] == "ENDED" and self._has_arrived(told)
+
+    def seek(self, where: str | float | pd.Timestamp) -> None:
+        """Go to a place of the recording; returns when the frames hold what lies before it.
+
+        where: a moment ("2026-01-01 10:15:03", a Timestamp; naive is UTC), a time of the recording's first day
+        ("10:15:03"), seconds from its beginning, or a share of its time ("50%"). Beyond its ends it goes to them.
+        Raises `ArgumentError` or `SessionError` for what is none of these.
+        """
+        self._call("replay", **self._target(where))
+        self._wait_until(lambda told: told["settled"] and self._has_arrived(told), SEEK_TIMEOUT_S)
+
+    def _target(self, where: str | float | pd.Timestamp) -> dict[str, float]:
+        if isinstance(where, str) and where.strip().endswith("%"):
+            try:
+                return {"seek_share": float(where.strip()[:-1]) / 100}
+            except ValueError:
+                raise SessionError(
+                    f"'{where}' is no share of the recording; write for example '50%'."
+                ) from None
+        began = self._recording.info().began_ns or 0
+        if isinstance(where, int | float) and not isinstance(where, bool):
+            return {"seek_ns": began + round(where * 1e9)}
+        if isinstance(where, str) and len(where) <= len("10:15:03.123456789") and where[1:3].count(":"):
+            where = f"{pd.Timestamp(began, unit='ns'):%Y-%m-%d} {where}"
+        return {"seek_ns": instant_ns(where, name="where")}
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait, with a progress bar, until everything was played.
+
+        Raises `SessionError` when it is paused or loops, or when `timeout` seconds pass.
+        """
+        with tqdm(total=100, desc=self.path.name, unit="%", leave=False) as bar:
+
+            def at_end(told: Mapping[str, Any]) -> bool:
+                if told["word"] == "PAUSED" or told["loop"]:
+                    what = "is paused: resume() it" if told["word"] == "PAUSED" else "loops, and has no end"
+                    raise SessionError(f"The replay {what}.")
+                bar.update(round(told["share"] * 100) - bar.n)
+                return told["word"] == "ENDED" and self._has_arrived(told)
+
+            self._wait_until(at_end, timeout)
+
+    def _wait_until(self, reached: Callable[[Mapping[str, Any]], bool], timeout: float | None) -> None:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not reached(self._call("replay")):
+            if time.monotonic() > deadline:
+                raise SessionError(
+                    f"The replay did not come there within {timeout:g} s; look at its position."
+                )
+            time.sleep(STEP_S)
+
+    def _has_arrived(self, told: Mapping[str, Any]) -> bool:
+        """Whether everything that the collector has played is in the feeds."""
+
+        def is_there(reader: RelayReader, there: Mapping[str, int]) -> bool:
+            return reader.round == there["round"] and reader.last_seq >= there["seq"]
+
+        return all(
+            is_there(reader, told["sources"][source])
+            for source, reader in self._readers.items()
+            if source in told["sources"]
+        )
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the recording is damaged, a sentence each; () = nothing that was read."""
+        return tuple(self._call("replay")["damage"])
+
+    # What a replay is not --------------------------------------------------------------------------------------
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise SessionError(f"This is a replay of {self.path.name}: {what} needs a live session, tes.start().")
+
+    def watch(self, *_given: Any, **_options: Any) -> NoReturn:
+        """Refused: what is not in the recording is not replayed."""
+        self._refuse("watch()")
+
+    def record(self, *_given: Any, **_options: Any) -> NoReturn:
+        """Refused: it was recorded already."""
+        self._refuse("record()")
+
+    def gauge(self, *_given: Any, **_options: Any) -> NoReturn:
+        """Refused: a number of now is no part of then."""
+        self._refuse("gauge()")
+
+    def mark(self, *_given: Any, **_options: Any) -> NoReturn:
+        """Refused: the recording has the marks that it has."""
+        self._refuse("mark()")
+
+    def cells(self) -> pd.DataFrame:
+        """Return what the cells cost that were executed while it was recorded."""
+        return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])
+
+    def stop_now(self) -> None:
+        """End it, in the caller's own thread."""
+        super().stop_now()
+        self._recording.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self.running:
+            head = f"<replay of {self.path.name}, stopped>"
+        else:
+            told = self._call("replay")
+            speed = f"{told['speed']:g} x" if told["speed"] else "as fast as it goes"
+            at = pd.Timestamp(told["at_ns"], unit="ns")
+            where = f"ports {self.ports[0]} and {self.ports[1]}"
+            head = (
+                f"<replay of {self.path.name}, {told['word'].lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
+                f"{told['share']:.0%}, {where}>"
+            )
+        return "\n".join([head, *(f"  {feed!r}" for feed in self.feeds.values())])
+
+
+def speed_of(speed: float | str) -> float | None:
+    """Return the speed as a collector takes it; `None` = as fast as it goes. Raises `SessionError` for none."""
+    if speed in ("max", math.inf):
+        return None
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < math.inf:
+        raise SessionError(f"speed must be a number above 0, or 'max', not {speed!r}.")
+    return float(speed)
+
+
+def slowed(stream: Stream, speed: float | None) -> Stream:
+    """Return the stream with its normal silence as long as it is at this speed."""
+    return stream if speed is None or speed >= 1 else replace(stream, period_s=stream.period_s / speed)
