@@ -35,6 +35,7 @@ PUBLIC = [
     "nest",
     "open",
     "read_csv",
+    "replay",
     "sessions",
     "start",
     "stop",
