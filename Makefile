@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test retest lint lab bench fuzz wheel clean
+.PHONY: demo test retest lint lab bench bench-browser kernels screenshots fuzz wheel clean
 
 demo: $(STAMP)
 	@$(BIN)/tes-nb demo
@@ -28,6 +28,18 @@ lab: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
 
+# What live charts cost JupyterLab in Chromium, beside plotly's.
+bench-browser: $(STAMP)
+	@$(BIN)/python -m benchmarks browser
+
+# The notebooks on the versions of ipykernel that differ: before subshells, with them, and the newest.
+kernels: $(STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/kernels.sh $(VENV) 6.31 7.3 7.4
+
+# The pictures of README and docs, in docs/pictures/.
+screenshots: $(STAMP)
+	@$(BIN)/python -m scripts.screenshots
+
 # A minute per decoder, guided by coverage.
 fuzz: $(STAMP)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --group fuzz
@@ -39,7 +51,7 @@ wheel: $(STAMP)
 	@rm -rf dist && $(BIN)/python -m build --outdir dist
 
 clean:
-	rm -rf $(VENV) dist out
+	rm -rf $(VENV) .kernels dist out
 
 $(STAMP): pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" bash scripts/setup.sh "$(VENV)"

@@ -12,6 +12,7 @@ from tes_nb.collector.hub import Hub
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.recorder import Recorder
+from tes_nb.store.session_place import session_path
 
 About = Callable[[str], tuple[str, str | None]]
 """Source → (its stream's name, the URL it is read from or `None`)."""
@@ -46,8 +47,8 @@ class RecordingDesk:
         return any(one.keep for one in self._running.values())
 
     async def record(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Begin: `path` (absolute), optional `sources`, `size_limit` in bytes, `keep`."""
-        path = _path(args)
+        """Begin: optional `path` (absolute, else a new name), `sources`, `size_limit` in bytes, `keep`."""
+        path = session_path(None) if args.get("path") is None else _path(args)
         sources = args.get("sources")
         if sources is not None:
             self._check_sources(sources)
@@ -85,8 +86,8 @@ class RecordingDesk:
         return [self._told(path) for path in self._running]
 
     async def stop(self, args: dict[str, Any]) -> dict[str, Any]:
-        """End the recording of `path`; what waits is written first."""
-        path = str(_path(args))
+        """End the recording of `path`, or the only one there is; what waits is written first."""
+        path = self._only() if args.get("path") is None else str(_path(args))
         if path not in self._running:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
@@ -94,6 +95,13 @@ class RecordingDesk:
         del self._running[path]  # no more messages from here on
         await asyncio.to_thread(recorder.stop)
         return {**_figures(path, recorder), "ended": recorder.text}
+
+    def _only(self) -> str:
+        """The path of the recording that runs, where nobody says which."""
+        if len(self._running) != 1:
+            names = ", ".join(self._running) or "none"
+            raise SessionError(f"Which recording is to end? Those that run: {names}.")
+        return next(iter(self._running))
 
     async def close(self, *, but: Collection[str] = ()) -> None:
         """End all recordings."""

@@ -168,7 +168,7 @@ def open_session(
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.
     """
-    from tes_nb.session.recording import session_path  # noqa: PLC0415
+    from tes_nb.store.session_place import session_path  # noqa: PLC0415
 
     given = Path(path).expanduser()
     if given.suffix.lower() == ".har":

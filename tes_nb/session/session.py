@@ -24,10 +24,11 @@ from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.kernel import KernelReporter
 from tes_nb.session.plotting import KernelNotes
-from tes_nb.session.recording import Recording, session_path
+from tes_nb.session.recording import Recording
 from tes_nb.session.secret import Secret
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.store.align import align
+from tes_nb.store.session_place import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import Cell
 from tes_nb.views import cards

@@ -7,6 +7,8 @@ export class Controls {
   /** @param {import("./control.js").Control} control */
   constructor(el, control) {
     this.control = control;
+    /** Where the recording goes that was begun here; null = none was. */
+    this.path = null;
     this.outcome = make("span", { class: "tes-detail", role: "status" });
     this.label = make("input", { type: "text", maxlength: 200, placeholder: "Label", "aria-label": "Label of the mark" });
     this.count = make("input", { type: "number", min: 0, max: 64, value: 2, "aria-label": "Number of workers" });
@@ -16,11 +18,21 @@ export class Controls {
       run("Mark", "mark", () => ({ label: this.label.value || "mark" }), () => "Marked."),
       this.count,
       run("Scale workers", "scale", () => ({ count: Number(this.count.value) }), scaled),
-      run("Record", "record", () => ({}), (result) => `Recording${result?.path ? ` to ${result.path}` : ""}.`),
-      run("Stop recording", "stop", () => ({}), () => "Recording stopped."),
+      run("Record", "record", () => ({}), (result) => this.began(result)),
+      run("Stop recording", "stop", () => (this.path ? { path: this.path } : {}), (result) => this.ended(result)),
       this.outcome,
     ]);
     el.append(this.element);
+  }
+
+  began({ path }) {
+    this.path = path;
+    return `Recording to ${path}.`;
+  }
+
+  ended({ path, messages }) {
+    this.path = null;
+    return `Recorded ${messages} messages: ${path}.`;
   }
 
   async run(op, args, done) {

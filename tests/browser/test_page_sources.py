@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -105,3 +108,62 @@ def test_under_auth_all_the_page_asks_once_and_works(browser):
             )
             assert TOKEN not in kept + one.page.content()
             one.errors = [said for said in one.errors if "401" not in said]
+
+
+HOLD = """
+import os, re, sys
+import tes_nb as tes
+s = tes.start(ports=(0, 0))
+print(s.url, flush=True)
+sys.stdin.readline()
+re.match(r"(a+)+$", "a" * 60 + "b")  # holds the lock for hours
+"""
+
+
+@pytest.mark.parametrize("action", ["mark", "record"])
+def test_fault_73_controls_answer_at_once_while_a_cell_holds_the_kernel(browser, tmp_path, action):
+    env = {**os.environ, "TES_DEV_TOKEN": TOKEN, "TES_SESSION_DIR": str(tmp_path)}
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
+    try:
+        url = kernel.stdout.readline().strip()
+        with opened(browser, url) as one:
+            one.all_say("LIVE")
+            one.page.click("text='Mark'")
+            one.page.fill("dialog [type=password]", TOKEN)
+            one.page.keyboard.press("Enter")
+            one.outcome("Marked")
+            kernel.stdin.write("\n")
+            kernel.stdin.flush()
+            time.sleep(1)
+            if action == "mark":
+                assert sorted(timed(one, "Mark", "Marked") for _ in range(5))[2] < 100
+            else:
+                assert timed(one, "Record", "Recording to") < 300  # a file is made
+                (path,) = tmp_path.glob("*.tes")
+                timed(one, "Stop recording", "Recorded ")
+                with tes.open(path) as old:
+                    assert old.feeds
+            one.all_say("LIVE")
+    finally:
+        kernel.kill()
+        kernel.wait()
+        kernel.stdin.close()
+        kernel.stdout.close()
+
+
+def timed(one, button, outcome):
+    """Press a button; milliseconds until its outcome is shown, measured in the page."""
+    script = """([button, outcome]) => new Promise((done) => {
+      const said = document.querySelector('.tes-controls [role=status]');
+      const began = performance.now();
+      const watch = new MutationObserver(() => {
+        if (!said.textContent.startsWith(outcome)) return;
+        watch.disconnect();
+        done(performance.now() - began);
+      });
+      watch.observe(said, { childList: true, characterData: true, subtree: true });
+      [...document.querySelectorAll('.tes-controls button')].find((one) => one.textContent === button).click();
+    })"""
+    return one.page.evaluate(script, [button, outcome])

@@ -11,7 +11,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
-from tes_nb.session.recording import session_path
+from tes_nb.store.session_place import session_path
 
 
 def test_a_recording_holds_what_was_live(session, tmp_path):

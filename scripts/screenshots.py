@@ -1,0 +1,213 @@
+"""Take the pictures of README and docs: `make screenshots`. Every one shows live data, taken while a cell is busy.
+
+JupyterLab (light, dark and twenty seconds of it), Notebook 7, Voilà, the collector's page (light, dark) and DevTools,
+in Chromium. Names on the command line choose some: `python -m scripts.screenshots lab page`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from tests.support.browser import FLAGS, chromium, until
+from tests.support.jupyter import Jupyter, jupyter_lab
+from tests.support.network_panel import devtools
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+PORTS = {"BUN_PORT": "3052", "WORKER_API_PORT": "3053"}
+URL = f"http://127.0.0.1:{PORTS['BUN_PORT']}/"
+SIZE = {"width": 1000, "height": 900}
+ANIMATION_S = 20.0
+FRAME_S = 0.5
+COLOURS = 64
+MOST_BYTES = 1_500_000
+
+START = """import tes_nb as tes
+
+s = tes.start()
+s.metrics.plot(["cpu_percent", "memory_rss"], window="1min")"""
+BUSY = """# A busy cell: the chart above keeps moving, it is fed by a process beside the kernel
+held = []
+for step in range(200):
+    held = held[-6:] if step % 9 == 8 else [*held, bytearray(40_000_000)]
+    sum(n * n for n in range(step % 5 * 1_500_000 + 500_000))"""
+POOL = """from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+    sums = list(pool.map(sum, [range(60_000_000 + 9_000_000 * n) for n in range(60)]))"""
+HELD = """import asyncio, time
+
+timer = asyncio.get_running_loop().call_later(3, time.sleep, 25)  # from then on the kernel hears nobody"""
+
+IDLE = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
+RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+SHUT = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
+IS_BUSY = "[...document.querySelectorAll('.jp-InputPrompt')].some((one) => one.textContent === '[*]:')"
+LIVE = "document.querySelector('.tes-state')?.dataset.word === 'LIVE'"
+
+
+class Studio:
+    """A browser, a JupyterLab, and where the pictures go."""
+
+    def __init__(self, playwright: Playwright, browser: Browser, lab: Jupyter) -> None:
+        self.playwright = playwright
+        self.browser = browser
+        self.lab = lab
+
+    @contextmanager
+    def page(self, address: str, **given: Any) -> Iterator[Page]:
+        with closing(self.browser.new_context(**{"viewport": SIZE, **given})) as context:
+            page = context.new_page()
+            page.goto(address, timeout=60_000)
+            yield page
+
+    @contextmanager
+    def running(
+        self, name: str, place: str, *, theme: str = "JupyterLab Light", busy: str = BUSY
+    ) -> Iterator[Page]:
+        """A notebook whose chart has shown half a minute of the cell below it, which still runs."""
+        address = self.lab.notebook(name, START, busy).replace(f"lab/workspaces/{name}/tree", place)
+        with self.page(address) as page:
+            until(page, IDLE, seconds=60)
+            if place != "notebooks":
+                page.evaluate(
+                    "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+                )
+                until(page, "(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
+            page.evaluate(RUN_ALL)
+            until(page, f"{IS_BUSY} && {LIVE}", seconds=60)
+            page.locator(".jp-Cell").first.scroll_into_view_if_needed()
+            yield page
+            page.evaluate(SHUT)
+
+
+def shot(page: Page, name: str) -> None:
+    """Write a picture with few colours: a screen has no more."""
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
+    said(name, "png")
+
+
+def said(name: str, ending: str) -> None:
+    size = (PICTURES / f"{name}.{ending}").stat().st_size
+    print(f"{name}.{ending}: {size / 1e3:.0f} kB")
+    if size > MOST_BYTES:
+        sys.exit(f"{name}.{ending} is larger than {MOST_BYTES / 1e6} MB; take fewer frames or colours.")
+
+
+def take_lab(studio: Studio) -> None:
+    for theme in ("Light", "Dark"):
+        with studio.running(f"watch-{theme.lower()}", "doc/tree", theme=f"JupyterLab {theme}") as page:
+            time.sleep(32)
+            until(page, f"{IS_BUSY} && {LIVE}")
+            shot(page, f"jupyterlab-{theme.lower()}")
+
+
+def take_moving(studio: Studio) -> None:
+    """Twenty seconds of a chart that moves under a busy cell, in real time."""
+    with studio.running("moving", "doc/tree") as page:
+        page.set_viewport_size({"width": 860, "height": 800})
+        time.sleep(14)
+        frames = []
+        begin = time.monotonic()
+        while time.monotonic() < begin + ANIMATION_S:
+            frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+            time.sleep(max(0.0, begin + FRAME_S * len(frames) - time.monotonic()))
+        if not page.evaluate(f"{IS_BUSY} && {LIVE}"):
+            sys.exit("The cell was not busy to the end of the animation.")
+    palette = frames[-1].quantize(COLOURS, dither=Image.Dither.NONE)
+    few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    each = round(1000 * ANIMATION_S / len(few))
+    few[0].save(
+        PICTURES / "moving.gif", save_all=True, append_images=few[1:], duration=each, loop=0, optimize=True
+    )
+    said("moving", "gif")
+
+
+def take_notebook(studio: Studio) -> None:
+    with studio.running("watch-seven", "notebooks") as page:
+        time.sleep(25)
+        until(page, f"{IS_BUSY} && {LIVE}")
+        shot(page, "notebook-7")
+
+
+def take_voila(studio: Studio) -> None:
+    """Voilà shows a notebook when its cells are done, so what holds the kernel here begins after them."""
+    name = "visited"
+    address = studio.lab.notebook(name, START, HELD)
+    with studio.page(address.replace(f"lab/workspaces/{name}/tree", "voila/render")) as page:
+        until(page, LIVE, seconds=60)
+        time.sleep(15)
+        shot(page, "voila")
+
+
+def take_page(studio: Studio) -> None:
+    with studio.running("beside", "doc/tree", busy=POOL):
+        for scheme in ("light", "dark"):
+            with studio.page(URL, color_scheme=scheme, viewport={"width": 1000, "height": 1150}) as page:
+                until(page, LIVE)
+                time.sleep(25)
+                shot(page, f"page-{scheme}")
+
+
+def take_devtools(studio: Studio) -> None:
+    with studio.running("inspected", "doc/tree", busy=POOL):
+        path = chromium()
+        assert path is not None
+        with devtools(studio.playwright, path) as chrome:
+            chrome.page.goto(URL)
+            until(chrome.page, LIVE)
+            time.sleep(5)
+            chrome.sockets()
+            chrome.messages("telemetry")
+            time.sleep(1)
+            chrome.tools.locator('text=/^\\{"timestamp"/').last.click()
+            time.sleep(1)
+            shot(chrome.tools, "devtools")
+
+
+TAKES: dict[str, Callable[[Studio], None]] = {
+    "lab": take_lab,
+    "moving": take_moving,
+    "notebook": take_notebook,
+    "voila": take_voila,
+    "page": take_page,
+    "devtools": take_devtools,
+}
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(TAKES)
+    path = chromium()
+    if unknown or path is None:
+        sys.exit(
+            f"There is no picture {unknown}; there are {', '.join(TAKES)}."
+            if unknown
+            else "There is no Chromium."
+        )
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("TES_DEV_TOKEN", None)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        jupyter_lab(Path(folder), environ=PORTS) as lab,
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=path, args=FLAGS)) as browser,
+    ):
+        studio = Studio(playwright, browser, lab)
+        for name in names or TAKES:
+            TAKES[name](studio)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
