@@ -14,7 +14,7 @@ from tes_nb.model import Kind, Message, Stream
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.state import FeedState
 from tes_nb.store.frames import frame as frame_of
-from tes_nb.store.pieces import UNBOUNDED, pieces
+from tes_nb.store.pieces import UNBOUNDED, pieces, pieces_together
 from tes_nb.store.session_file import SessionFile
 from tes_nb.store.tables import StreamStore
 from tes_nb.store.timespec import instant_ns, span_ns
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tes_nb.session.plotting import Bounds
     from tes_nb.store.export import TableExport
     from tes_nb.store.session_info import SourceSummary
-    from tes_nb.store.snapshot import Snapshot
     from tes_nb.views.chart import Chart
     from tes_nb.wire.events import Gap
 
@@ -170,26 +169,24 @@ class RecordedFeed(Feed):
         from tes_nb.store.export import write_csv  # noqa: PLC0415 - only when somebody exports
 
         name = self._known(table)
-        write_csv(path, self.stream.table(name), self._pieces(name), formulas=formulas)
+        rows = pieces(self.stream, name, self._file.messages(self.source))
+        write_csv(path, self.stream.table(name), rows, formulas=formulas)
         return Path(path)
 
     export = to_csv
 
     def exports(self) -> Iterator[TableExport]:
-        """Give each table with its rows in pieces: memory stays flat however long the recording is."""
+        """Give the tables with their rows in pieces, decoded once for all: memory stays flat, however long it is."""
         from tes_nb.store.export import TableExport  # noqa: PLC0415
 
+        together = pieces_together(self.stream, self._file.messages(self.source))
         for table in self.stream.tables:
             stem = (
                 self.source
                 if table.name in {self.stream.main, self.source}
                 else f"{self.source}_{table.name}"
             )
-            rows = self._pieces(table.name)
-            yield TableExport(stem, self.stream.name, table, rows, gaps=self._file_gaps())
-
-    def _pieces(self, name: str) -> Iterator[Snapshot]:
-        return pieces(self.stream, name, self._file.messages(self.source))
+            yield TableExport(stem, self.stream.name, table, (), gaps=self._file_gaps(), together=together)
 
     # How it shows: without reading the messages --------------------------------------------------------------
 

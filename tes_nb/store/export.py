@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, get_args
@@ -55,6 +55,14 @@ class TableExport:
     dropped: int = 0
     """How many older rows memory had to drop."""
     gaps: Sequence[Gap] = ()
+    together: Iterator[tuple[str, Snapshot]] | None = None
+    """(table, piece) of all tables that have this same iterator, read once for all of them; `None` = `chunks`."""
+
+    def pieces(self) -> Iterator[tuple[str, Snapshot]]:
+        """Give (table, rows), of other tables too where they are read together."""
+        if self.together is not None:
+            return self.together
+        return ((self.table.name, chunk) for chunk in self.chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,8 @@ def write_csv(
     _check(formulas)
     path = Path(path)
     with staged(path.parent) as staging, told(progress, rows) as tell:
-        return _write_rows(staging.open(path.name), table, chunks, formulas, tell)
+        alone = TableExport(path.stem, "", table, chunks)
+        return _write_rows({table.name: staging.open(path.name)}, [alone], formulas, tell)[table.name]
 
 
 def write_folder(
@@ -148,22 +157,25 @@ def write_folder(
     written: dict[str, int] = {}
     resources = []
     with staged(folder) as staging, told(progress, total) as tell:
-        for stem, table in zip(_stems(todo), todo, strict=True):
-            file = staging.open(f"{stem}.csv")
+        for group in grouped(zip(_stems(todo), todo, strict=True)):
+            files = {table.table.name: staging.open(f"{stem}.csv") for stem, table in group}
             before = sum(written.values())
-            rows = _write_rows(file, table.table, table.chunks, formulas, lambda done: tell(before + done))  # noqa: B023
-            written[f"{stem}.csv"] = rows
-            resources.append(
-                datapackage.resource(
-                    stem,
-                    table.stream,
-                    table.table,
-                    rows=rows,
-                    size=file.size,
-                    dropped=table.dropped,
-                    gaps=table.gaps,
+            rows = _write_rows(files, [one for _, one in group], formulas, lambda done: tell(before + done))  # noqa: B023
+            staging.finish()
+            for stem, table in group:
+                name = table.table.name
+                written[f"{stem}.csv"] = rows[name]
+                resources.append(
+                    datapackage.resource(
+                        stem,
+                        table.stream,
+                        table.table,
+                        rows=rows[name],
+                        size=files[name].size,
+                        dropped=table.dropped,
+                        gaps=table.gaps,
+                    )
                 )
-            )
         made = time.time_ns() if created_ns is None else created_ns
         staging.open(datapackage.FILE_NAME).write(
             datapackage.dump(datapackage.package(resources, formulas, made))
@@ -176,21 +188,33 @@ def _check(formulas: Formulas) -> None:
         raise ArgumentError(f"formulas={formulas!r} is not known: give 'neutralise' or 'keep'.")
 
 
+def grouped(tables: Iterable[tuple[str, TableExport]]) -> Iterator[list[tuple[str, TableExport]]]:
+    """Yield tables (each with its name) that are read together as one list, others alone."""
+    group: list[tuple[str, TableExport]] = []
+    for name, table in tables:
+        if group and (table.together is None or table.together is not group[-1][1].together):
+            yield group
+            group = []
+        group.append((name, table))
+    if group:
+        yield group
+
+
 def _write_rows(
-    file: StagedFile,
-    table: Table,
-    chunks: Iterable[Snapshot],
+    files: Mapping[str, StagedFile],
+    tables: Sequence[TableExport],
     formulas: Formulas,
     tell: Callable[[int], None],
-) -> int:
-    """Write header and rows; return how many rows there were."""
-    file.write(csv_text.header(table))
-    rows = 0
-    for chunk in chunks:
-        for piece in chunk.chunks(CHUNK_ROWS):
-            file.write(csv_text.lines(piece, formulas))
-            rows += len(piece)
-            tell(rows)
+) -> dict[str, int]:
+    """Write headers and rows of tables that are read together; return how many rows each has."""
+    for table in tables:
+        files[table.table.name].write(csv_text.header(table.table))
+    rows = dict.fromkeys(files, 0)
+    for name, chunk in tables[0].pieces():
+        for piece in chunk.chunks(CHUNK_ROWS) if name in files else ():
+            files[name].write(csv_text.lines(piece, formulas))
+            rows[name] += len(piece)
+            tell(sum(rows.values()))
     return rows
 
 

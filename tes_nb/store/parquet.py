@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from urllib.parse import quote
 import numpy as np
 
 from tes_nb.errors import ExportError
-from tes_nb.store.export import TableExport, told
+from tes_nb.store.export import TableExport, grouped, told
 from tes_nb.store.frames import frame
 from tes_nb.store.staging import explained
 
@@ -78,16 +79,29 @@ def write_parquet(
     todo = list(tables)
     sizes = [table.rows for table in todo]
     total = None if None in sizes else sum(size or 0 for size in sizes)
-    written: dict[str, int] = {}
+    written: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
     with _staged_folder(folder) as temporary, told(progress, total, what="Parquet") as tell:
-        for table in todo:
-            name = f"stream={quote(table.stream, safe='')}/table={quote(table.table.name, safe='')}"
-            with explained(folder), contextlib.closing(_Dataset(temporary / name, table.table)) as dataset:
-                for chunk in table.chunks:
-                    dataset.add(chunk)
-                    tell(sum(written.values()) + dataset.rows)
-            written[name] = dataset.rows
-    return ParquetExport(folder, written, sum(table.dropped for table in todo))
+        for group in grouped((_dataset_name(table), table) for table in todo):
+            with explained(folder), contextlib.ExitStack() as open_ones:
+                datasets = {
+                    table.table.name: open_ones.enter_context(
+                        contextlib.closing(_Dataset(temporary / name, table.table, part=parts[name]))
+                    )
+                    for name, table in group
+                }
+                for table_name, chunk in group[0][1].pieces():
+                    if table_name in datasets:
+                        datasets[table_name].add(chunk)
+                        tell(written.total() + sum(one.rows for one in datasets.values()))
+            for name, table in group:
+                written[name] += datasets[table.table.name].rows
+                parts[name] += 1
+    return ParquetExport(folder, dict(written), sum(table.dropped for table in todo))
+
+
+def _dataset_name(table: TableExport) -> str:
+    return f"stream={quote(table.stream, safe='')}/table={quote(table.table.name, safe='')}"
 
 
 @dataclass(slots=True)
@@ -96,6 +110,8 @@ class _Dataset:
 
     folder: Path
     table: Table
+    part: int = 0
+    """Several sources of one stream share a dataset; the column `source` tells them apart."""
     rows: int = 0
     _schema: pa.Schema | None = None
     _writers: dict[str, parquet.ParquetWriter] = field(default_factory=dict)
@@ -131,7 +147,7 @@ class _Dataset:
         if day not in self._writers:
             place = self.folder / f"date={day}"
             place.mkdir(parents=True, exist_ok=True)
-            self._writers[day] = parquet.ParquetWriter(place / "part-0.parquet", self._schema)
+            self._writers[day] = parquet.ParquetWriter(place / f"part-{self.part}.parquet", self._schema)
         self._writers[day].write_table(rows)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""The rows of one table of a recording in pieces: memory stays flat however long the recording is."""
+"""The rows of a recording's tables in pieces: memory stays flat however long the recording is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.store.columns import Columns
@@ -25,16 +25,30 @@ class _Unwanted(Columns):
 
 
 def pieces(stream: Stream, table: str, messages: Iterable[Message]) -> Iterator[Snapshot]:
-    """Decode the messages once, and let go of rows as soon as there are enough for a piece."""
+    """Decode the messages once for one table; let go of its rows as soon as there are enough for a piece."""
+    return (piece for _, piece in pieces_together(stream, messages, [table]))
+
+
+def pieces_together(
+    stream: Stream, messages: Iterable[Message], tables: Collection[str] | None = None
+) -> Iterator[tuple[str, Snapshot]]:
+    """Decode the messages once for several tables (`None` = all); yield (table, piece).
+
+    Each table's pieces come in their order; the last of each, which may be empty, at the end.
+    """
+    wanted = [one.name for one in stream.tables if tables is None or one.name in tables]
     store = StreamStore(stream)
-    store.tables = {one.name: _Unwanted(one) for one in stream.tables}
-    store.tables[table] = rows = _empty(stream, table)
+    store.tables = {one.name: _Unwanted(one) for one in stream.tables} | {
+        name: _empty(stream, name) for name in wanted
+    }
     for message in messages:
         store.receive(message)
-        if rows.received >= PIECE_ROWS:
-            yield rows.snapshot()
-            store.tables[table] = rows = _empty(stream, table)
-    yield rows.snapshot()
+        for name in wanted:
+            if store.tables[name].received >= PIECE_ROWS:
+                yield name, store.tables[name].snapshot()
+                store.tables[name] = _empty(stream, name)
+    for name in wanted:
+        yield name, store.tables[name].snapshot()
 
 
 def _empty(stream: Stream, table: str) -> Columns:

@@ -71,28 +71,27 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._staged: list[tuple[Path, Path]] = []
-        self._open: StagedFile | None = None
+        self._open: list[StagedFile] = []
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
 
     def open(self, name: str) -> StagedFile:
-        """Return the one file to write now; the one before is finished."""
+        """Return a file to write to; it stays open until `finish`."""
         final = self._folder / name
         with explained(final):
             if final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        self.finish()
         temporary = self._folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         self._staged.append((temporary, final))  # before it exists: an interrupt must not leave it behind
-        self._open = StagedFile(temporary, final)
-        return self._open
+        self._open.append(StagedFile(temporary, final))  # on one line: an interrupt must not lose it open
+        return self._open[-1]
 
     def finish(self) -> None:
-        """Bring the open file to the disk and close it."""
-        if self._open is not None:
-            self._open.finish()
-            self._open = None
+        """Bring the open files to the disk and close them."""
+        while self._open:
+            self._open[-1].finish()
+            self._open.pop()
 
     def commit(self) -> None:
         """Give all files their names."""
@@ -105,8 +104,8 @@ class Staging:
 
     def sweep(self) -> None:
         """Remove the files that have not got their names."""
-        if self._open is not None:
-            self._open.abandon()
+        for file in self._open:
+            file.abandon()
         for temporary, _ in self._staged:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

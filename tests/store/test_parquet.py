@@ -65,6 +65,15 @@ def test_the_files_are_partitioned_by_stream_table_and_utc_date(tmp_path):
     assert set(first.index.strftime("%Y-%m-%d")) == {"2026-01-01"}
 
 
+def test_two_sources_of_one_stream_are_both_there(tmp_path):
+    outcome = write_parquet(tmp_path, [export(every(80)), export(every(30))])
+    assert outcome.rows == {"stream=metrics/table=probe": 110}
+    back = read(tmp_path / "stream=metrics" / "table=probe")
+    both = pd.concat([frame(every(80)), frame(every(30))]).sort_index()
+    assert len(back) == 110
+    pd.testing.assert_index_equal(back.index, both.index)
+
+
 def test_units_and_docs_travel_with_the_columns(tmp_path):
     write_parquet(tmp_path, [export(every(3))])
     (file,) = tmp_path.rglob("*.parquet")

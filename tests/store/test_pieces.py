@@ -10,7 +10,7 @@ import pytest
 from tes_nb.model import Column, Decoded, Endpoint, Kind, Stream, Table
 from tes_nb.store import pieces as module
 from tes_nb.store.frames import frame
-from tes_nb.store.pieces import pieces
+from tes_nb.store.pieces import pieces, pieces_together
 from tes_nb.store.tables import StreamStore
 from tests.support.sessions import numbered
 
@@ -65,3 +65,15 @@ def test_memory_is_flat_whichever_table_is_asked_for(monkeypatch):
     for table in STREAM.tables:
         peak(table.name, 1000)
         assert peak(table.name, 20_000) < 1.3 * peak(table.name, 5000)
+
+
+def test_tables_are_read_together_once(monkeypatch):
+    monkeypatch.setattr(module, "PIECE_ROWS", 100)
+    read = []
+    found = {"often": [], "rare": []}
+    for table, piece in pieces_together(STREAM, (read.append(1) or one for one in ticks(1000))):
+        found[table] += list(piece.chunks(10**6))
+    assert len(read) == 1000
+    for table, together in found.items():
+        alone = [one for one in pieces(STREAM, table, ticks(1000)) if len(one)]
+        pd.testing.assert_frame_equal(pd.concat(map(frame, together)), pd.concat(map(frame, alone)))
