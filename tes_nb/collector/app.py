@@ -29,7 +29,7 @@ from tes_nb.collector.pool import WorkerPool
 from tes_nb.collector.recordings import RecordingDesk
 from tes_nb.collector.relay_route import relay_socket
 from tes_nb.collector.routes import RouteTable
-from tes_nb.collector.rows_route import rows_socket
+from tes_nb.collector.rows_route import rows_history, rows_socket
 from tes_nb.collector.server import Bound, Port, bind_ports
 from tes_nb.collector.sockets import Sockets, stream_socket
 from tes_nb.collector.stream_routes import http_half
@@ -280,6 +280,7 @@ class Collector:
         status.socket(
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
+        status.get("/api/rows/{source}", rows_history(self.hub, self._stream_of), Access.OPEN)
         page_routes(self.tables, self._observe, self.ports, self._shown)
         self._route_count = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}

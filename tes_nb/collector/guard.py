@@ -15,6 +15,8 @@ from tes_nb.collector.answers import sentence
 
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - a header's name
 OWN_AGENT = "tes_nb/"
+OWN_PATHS = ("/api/streams", "/api/rows/", "/static/")
+"""What only the page asks for."""
 TES_PORTS = (3000, 3002, 3003, 3004, 3005)
 """Where TES's own pages live; their origins are always allowed."""
 
@@ -145,5 +147,5 @@ class Guard:
 
 
 def is_own(request: web.Request) -> bool:
-    """Whether tes_nb itself asks; its polls are left out of the HTTP figures."""
-    return request.headers.get("User-Agent", "").startswith(OWN_AGENT)
+    """Whether tes_nb itself asks, a kernel or the page; its polls are left out of the HTTP figures."""
+    return request.path.startswith(OWN_PATHS) or request.headers.get("User-Agent", "").startswith(OWN_AGENT)

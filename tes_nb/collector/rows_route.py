@@ -1,6 +1,6 @@
 """`/ws/rows/{source}`: a source decoded for the page. Several records travel in one message, ten times a second.
 
-The collector's grid comes first: a slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up
+`GET /api/rows/{source}` is what a page that opens now shows of the time before. The collector's grid comes first: a slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up
 with a source skips the oldest records and is told how many.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from tes_nb.collector.answers import sentence
+from tes_nb.collector.answers import json_answer, sentence
 from tes_nb.collector.guard import Handler
 from tes_nb.collector.hub import Hub, Topic
 from tes_nb.collector.inbox import messages
@@ -30,6 +30,8 @@ PACE_S = 0.1
 SLICE_S = 0.01
 """So long one turn of the loop may decode for a page."""
 MOST_BEHIND = 2_000
+HISTORY = 600
+"""Records that a page of our own streams begins with: five minutes of the fastest."""
 
 
 class RowsReader:
@@ -108,6 +110,27 @@ class RowsReader:
     async def _send(self, told: list[dict[str, Any]]) -> None:
         if told:
             await self._socket.send_str(msgspec.json.encode({"type": "batch", "items": told}).decode())
+
+
+def rows_history(hub: Hub, stream_of: Callable[[str], Stream | None]) -> Handler:
+    """Return the handler of `GET /api/rows/{source}`: {"items": […]}, the newest `HISTORY` records."""
+
+    async def handler(request: web.Request) -> web.Response:
+        source = request.match_info["source"]
+        stream = stream_of(source)
+        if stream is None:
+            return sentence(404, "There is no such source here; GET /api/streams lists those there are.")
+        log, rows = hub.topic(source).log, RowReader(stream)
+        items = []
+        for at, record in enumerate(log.after(max(0, log.last - HISTORY), HISTORY)):
+            with contextlib.suppress(DecodeError):
+                told = rows.told(unpack(source, record))
+                items.append({"t": told["t"], "rows": told["rows"]} if told and "rows" in told else told)
+            if at % 50 == 0:
+                await asyncio.sleep(0)  # the grid comes first
+        return json_answer({"items": [one for one in items if one is not None]})
+
+    return handler
 
 
 def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | None]) -> Handler:

@@ -20,6 +20,18 @@ export async function askSources(credentials) {
   }
 }
 
+/** Return what the collector remembers of a source, as `{t, rows}` in the order of time; [] = it tells nothing. */
+export async function askHistory(name, credentials) {
+  try {
+    const answer = await fetch(`api/rows/${encodeURIComponent(name)}`, { headers: credentials.headers() });
+    const told = answer.ok ? await answer.json() : {};
+    return (told.items ?? []).filter(({ rows }) => rows).map(({ t, rows }) => ({ t, rows: new Map(Object.entries(rows)) }));
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+    return [];
+  }
+}
+
 /**
  * Return the list as soon as there is one. say: shows a sentence. invite: shows a button, resolves when it is pressed;
  * for a reader who closed the dialog.

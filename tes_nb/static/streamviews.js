@@ -2,11 +2,13 @@
 
 import { readPlain, readRows } from "./readings.js";
 import { Reconnecting } from "./sockets.js";
+import { askHistory } from "./sources.js";
 import { TableFeed } from "./tablefeed.js";
 
 const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
 const MOST_NOTES = 200;
 const HISTORY = 50;
+const NOT_YET = { state: "CONNECTING", attempts: 0, reconnects: 0, closeCode: null, history: [], openedAt: null, close() {} };
 
 export class StreamViews {
   /**
@@ -28,10 +30,22 @@ export class StreamViews {
     /** The upstream's state as the collector tells it; null = the collector makes the source itself. */
     this.upstream = null;
     this.upstreamHistory = [];
-    this.connect();
+    this.socket = NOT_YET;
+    this.stopped = false;
+    this.begin();
+  }
+
+  /** A source that tells only of now begins with what the collector remembers; a decoded one brings it along. */
+  async begin() {
+    if (this.stream.form === "plain") {
+      for (const { rows, t } of await askHistory(this.stream.name, this.given.credentials)) this.fill(rows, t);
+      for (const honest of this.honests()) honest.lastTick = null;
+    }
+    if (!this.stopped) this.connect();
   }
 
   connect() {
+    this.stopped = false;
     const { credentials } = this.given;
     this.socket = new Reconnecting(() => this.address(), {
       onText: (text) => this.take(text),
@@ -48,12 +62,14 @@ export class StreamViews {
 
   /** Connect no more, and say why; `connect` begins again. */
   rest(sentence) {
+    this.stopped = true;
     this.socket.close();
     for (const honest of this.honests()) honest.pause(sentence);
   }
 
   /** The source is gone from the collector: what came stays, and says that no more comes. */
   end() {
+    this.stopped = true;
     this.socket.close();
     this.setUpstream({ word: "CLOSED", text: "this feed was ended" });
   }
@@ -68,9 +84,13 @@ export class StreamViews {
     this.began ||= Boolean(newest);
     for (const { rows, t, seq } of messages) {
       this.lastSeq = seq ?? this.lastSeq;
-      for (const [name, table] of this.tables) if (rows.has(name)) table.take(rows.get(name), t);
+      this.fill(rows, t);
     }
     this.judge(newest);
+  }
+
+  fill(rows, t) {
+    for (const [name, table] of this.tables) if (rows.has(name)) table.take(rows.get(name), t);
   }
 
   /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */

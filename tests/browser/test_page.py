@@ -127,6 +127,16 @@ def test_values_move_and_the_tab_is_remembered(browser, url):
         assert one.page.text_content("[aria-selected=true]") == "Inspector"
 
 
+def test_a_page_that_opens_later_begins_with_what_was_before(browser, url):
+    time.sleep(2)
+    with opened(browser, f"{url}#metrics") as one:
+        one.page.wait_for_selector("[role=tabpanel]:not([hidden]) .uplot")
+        one.all_say("LIVE")
+        with one.page.expect_download() as download:
+            one.page.click("[role=tabpanel]:not([hidden]) .tes-chart >> text=CSV")
+        assert len(download.value.path().read_text().splitlines()) > 5
+
+
 def test_narrow_pages_do_not_scroll_sideways(browser, url):
     with opened(browser, url, viewport={"width": 400, "height": 800}) as one:
         one.all_say("LIVE")
@@ -252,6 +262,9 @@ def made_up(messages: list[str]) -> Iterator[str]:
     async def streams(request: web.Request) -> web.Response:
         return web.json_response([{**STREAM, "port": ready["port"]}])
 
+    async def nothing(request: web.Request) -> web.Response:
+        return web.json_response({"items": []})
+
     async def fifth(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -267,6 +280,7 @@ def made_up(messages: list[str]) -> Iterator[str]:
         app.router.add_get("/static/{name}", static)
         app.router.add_get("/api/streams", streams)
         app.router.add_get("/ws/fifth", fifth)
+        app.router.add_get("/api/rows/fifth", nothing)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

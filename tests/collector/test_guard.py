@@ -42,6 +42,7 @@ OPEN = {
         "/api/dev/server-metrics",
         "/api/dev/tmux/status",
         "/api/streams",
+        "/api/rows/{source}",
         "/metrics",
         "/health",
     )

@@ -193,3 +193,15 @@ async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
             assert (await told(client))["ok"]
         assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 200
         assert (await ask(collector.ports[0], "/api/streams", host="other.example")).status == 421
+
+
+@in_loop
+async def test_what_a_page_begins_with():
+    async with collecting() as collector, socket(collector.ports[0], METRICS) as client:
+        for _ in range(3):
+            await told(client)
+        items = (await ask(collector.ports[0], "/api/rows/metrics")).json()["items"]
+        assert len(items) >= 3
+        assert [one["t"] for one in items] == sorted(one["t"] for one in items)
+        assert all(set(one) == {"t", "rows"} and len(one["rows"]["metrics"]) == 1 for one in items)
+        assert (await ask(collector.ports[0], "/api/rows/nobody")).status == 404

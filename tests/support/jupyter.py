@@ -48,6 +48,10 @@ class Jupyter:
             "nbformat_minor": 5,
         }
         (self.folder / f"{name}.ipynb").write_text(json.dumps(told))
+        return self.address(name)
+
+    def address(self, name: str) -> str:
+        """Return the address that opens a notebook that is there."""
         return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}"
 
 
