@@ -1,7 +1,8 @@
 """`/ws/rows/{source}`: a source decoded for the page. Several records travel in one message, ten times a second.
 
-`GET /api/rows/{source}` is what a page that opens now shows of the time before. The collector's grid comes first: a slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up
-with a source skips the oldest records and is told how many.
+`GET /api/rows/{source}` is what a page that opens now shows of the time before. The collector's grid comes first: a
+slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up with a source skips the oldest records
+and is told how many.
 """
 
 from __future__ import annotations
