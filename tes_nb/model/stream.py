@@ -146,6 +146,8 @@ class Stream:
     """Names as users write them → the wire's, () → those that are usual; raises ValueError. `None` = as they are."""
     producer: Producer | None = None
     """`None` = our collector does not produce it by itself."""
+    view: Literal["chart", "cards", "table"] = "chart"
+    """How its main table is looked at most often."""
 
     def table(self, name: str) -> Table:
         """Return the table of that name; KeyError lists the names there are."""

@@ -68,9 +68,12 @@ class CellWatch:
 
 
 def _number(shell: Any, result: Any) -> int:
-    """The number beside the cell; IPython has counted on already when the event comes."""
+    """The number beside the cell; IPython has counted on already when the event comes, unless a magic ran it."""
     number = getattr(result, "execution_count", None)
-    return number if isinstance(number, int) else max(int(shell.execution_count) - 1, 0)
+    if isinstance(number, int):
+        return number
+    counted = getattr(getattr(result, "info", None), "store_history", True)
+    return max(int(shell.execution_count) - (1 if counted else 0), 0)
 
 
 def _outcome(result: Any) -> str:

@@ -18,6 +18,7 @@ from tes_nb.store.frames import describe
 from tes_nb.store.frames import frame as frame_of
 from tes_nb.store.tables import StreamStore
 from tes_nb.views import cards
+from tes_nb.views.tap import MessageTap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
     from tes_nb.session.plotting import Bounds, KernelNotes
     from tes_nb.session.table_view import TableView
     from tes_nb.views.chart import Chart
+    from tes_nb.views.inspector import Inspector
+    from tes_nb.views.tables import LiveCards, LiveTable
 
 Formulas = Literal["neutralise", "keep"]
+
+TAPPED = 500
+TAPPED_BYTES = 4 * 2**20
+"""So many of its newest messages a feed keeps as they came."""
 
 
 class Feed:
@@ -51,6 +58,8 @@ class Feed:
         self.source = source
         self.live = live
         self.store = StreamStore(stream, cap=row_cap)
+        self.tap = MessageTap(source, stream, kept=TAPPED, kept_bytes=TAPPED_BYTES)
+        """The newest messages as they came, for inspectors."""
         self._listeners = Listeners()
         self._relay_state = relay_state
         self._check = check
@@ -61,11 +70,14 @@ class Feed:
         """The page that shows the same while the kernel is held; "" = there is none."""
         self.notes: KernelNotes | None = None
         """Executed cells and held times, for charts; `None` = nobody tells."""
+        self.on_origin: Callable[[str], None] | None = None
+        """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
 
     # What comes in -------------------------------------------------------------------------------------------
 
     def take(self, message: Message) -> None:
         """Take one message of the relay. Called on the background thread, in the order of the source."""
+        self.tap.take(message)
         decoded = self.store.receive(message)
         if decoded is not None and decoded.kind is Kind.DATA:
             self._last_data_mono = time.monotonic()
@@ -223,9 +235,34 @@ class Feed:
             window=window,
             by=by,
             alert=alert,
-            url=self.url,
-            notes=self.notes,
         )
+
+    def view(self) -> Chart | LiveCards | LiveTable:
+        """Return the usual view of the feed: a chart, cards or a table of its main table; display it."""
+        if self.stream.view == "cards":
+            return self.cards()
+        return self.table() if self.stream.view == "table" else self.plot()
+
+    def table(self, name: str | None = None) -> LiveTable:
+        """Return a live table of the newest row of each key, such as each worker; display it.
+
+        name: a table with a key, `None` = the main one. Rows change in place; sort, filter and scroll stay.
+        """
+        from tes_nb.session.showing import live_table  # noqa: PLC0415
+
+        return live_table(self, self._known(name))
+
+    def cards(self, table: str | None = None) -> LiveCards:
+        """Return live cards: the newest values of a table with one subject, with small trends; display them."""
+        from tes_nb.session.showing import live_cards  # noqa: PLC0415
+
+        return live_cards(self, self._known(table))
+
+    def inspector(self) -> Inspector:
+        """Return a live list of messages and connections, as DevTools' Messages tab shows them; display it."""
+        from tes_nb.session.showing import live_inspector  # noqa: PLC0415
+
+        return live_inspector([self], self.source)
 
     if not TYPE_CHECKING:  # what is no table is a mistake, and a type checker should find it
 

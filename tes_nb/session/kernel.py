@@ -60,6 +60,10 @@ class KernelReporter:
         """Queue an executed cell; the collector adds what it sampled meanwhile."""
         self._queue({"row": encode(cell), "between": [began_mono_ns, ended_mono_ns]})
 
+    def origin(self, origin: str) -> None:
+        """Queue the origin of a page that shows our views: it may talk to the collector directly."""
+        self._queue({"origin": origin})
+
     def _queue(self, report: dict[str, Any]) -> None:
         background().loop.call_soon_threadsafe(self._control.report, report)
 

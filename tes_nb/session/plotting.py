@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
     from tes_nb.store.tables import StreamStore
     from tes_nb.views.alerts import Limit
-    from tes_nb.views.chart import Chart
+    from tes_nb.views.chart import Chart, ChartOptions
 
 Bounds = Mapping[str, float | tuple[float | None, float | None]]
 """Column → above which an alert is told, or (below, above)."""
@@ -67,23 +67,36 @@ def live_chart(
     window: str | float | None,
     by: Sequence[str] | None,
     alert: Bounds | None,
-    url: str,
-    notes: KernelNotes | None,
 ) -> Chart:
     """Return the widget. Raises `SessionError` for columns without numbers or a front end that was not built."""
-    from tes_nb.views.chart import Chart, ChartOptions  # noqa: PLC0415 - widgets only when somebody draws
+    from tes_nb.views.chart import Chart  # noqa: PLC0415 - widgets only when somebody draws
+
+    return Chart(feed, table, chart_options(feed, table, columns=columns, window=window, by=by, alert=alert))
+
+
+def chart_options(
+    feed: Feed,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    window: str | float | None = "5min",
+    by: Sequence[str] | None = None,
+    alert: Bounds | None = None,
+) -> ChartOptions:
+    """Return what a chart of a feed is told; see `Feed.plot`."""
+    from tes_nb.views.chart import ChartOptions  # noqa: PLC0415
 
     usual = feed.stream.table(table).plot or None
-    options = ChartOptions(
+    return ChartOptions(
         columns=usual if columns is None else columns,
         window_s=None if window is None else span_ns(window, name="window") / 1e9,
         by=by,
         limits=tuple(_limit(column, bound) for column, bound in (alert or {}).items()),
-        url=url,
+        url=feed.url,
         upstream=lambda: ((state := feed.look()).word, str(state)),
-        notes=notes,
+        notes=feed.notes,
+        on_origin=feed.on_origin,
     )
-    return Chart(feed, table, options)
 
 
 def _limit(column: str, bound: float | tuple[float | None, float | None]) -> Limit:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Kind, Message, Stream
-from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.feed import TAPPED, TAPPED_BYTES, Feed, Formulas
 from tes_nb.session.state import FeedState
 from tes_nb.store.frames import frame as frame_of
 from tes_nb.store.pieces import UNBOUNDED, pieces, pieces_together
@@ -19,6 +19,7 @@ from tes_nb.store.session_file import SessionFile
 from tes_nb.store.tables import StreamStore
 from tes_nb.store.timespec import instant_ns, span_ns
 from tes_nb.views import cards
+from tes_nb.views.tap import MessageTap
 
 if TYPE_CHECKING:
     from tes_nb.session.plotting import Bounds
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tes_nb.views.chart import Chart
     from tes_nb.wire.events import Gap
 
+FIRST_LOOK_NS = 10_000_000_000
 AFTER_NS = 1
 """`messages` leaves its end out; frames count theirs in."""
 
@@ -36,7 +38,7 @@ class RecordedFeed(Feed):
 
     def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:
         super().__init__(stream, source, live=False)
-        del self.store  # read from the file on first use, see below
+        del self.store, self.tap  # read from the file on first use, see below
         self._file = file
         self._closed = True
 
@@ -49,6 +51,25 @@ class RecordedFeed(Feed):
         for gap in self._file_gaps(own=False):
             store.add_event(gap)
         return store
+
+    @cached_property
+    def tap(self) -> MessageTap:  # type: ignore[override] # likewise
+        """The newest messages of the recording."""
+        tap = MessageTap(self.source, self.stream, kept=TAPPED, kept_bytes=TAPPED_BYTES)
+        for message in self._newest_messages():
+            tap.take(message)
+        return tap
+
+    def _newest_messages(self) -> list[Message]:
+        """At least as many as a tap keeps, where there are so many, without reading all of a long recording."""
+        span, messages, back_ns = self._file.span(self.source), list[Message](), FIRST_LOOK_NS
+        while span is not None and len(messages) < TAPPED:
+            start = span[1] - back_ns
+            messages = list(self._file.messages(self.source, start_ns=start))
+            if start <= span[0]:
+                break
+            back_ns *= 4
+        return messages
 
     @property
     def state(self) -> FeedState:

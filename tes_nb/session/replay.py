@@ -216,6 +216,12 @@ class Replay(Session):
         """Refused: the recording has the marks that it has."""
         self._refuse("mark()")
 
+    def _steering(self) -> None:
+        return None
+
+    def _settle(self) -> None:
+        """What this kernel does is no part of a replay."""
+
     def cells(self) -> pd.DataFrame:
         """Return what the cells cost that were executed while it was recorded."""
         return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])

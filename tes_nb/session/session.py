@@ -21,13 +21,13 @@ from tes_nb.net.control import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay import RelayReader
 from tes_nb.session.backend import Backend
-from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.plotting import KernelNotes
 from tes_nb.session.recording import Recording
 from tes_nb.session.secret import Secret
 from tes_nb.session.uninterrupted import uninterrupted
-from tes_nb.store.align import align
 from tes_nb.store.session_place import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import Cell
@@ -38,13 +38,12 @@ if TYPE_CHECKING:
     from tes_nb.session.nowgoal_feed import NowGoalFeed
     from tes_nb.session.source import Source
     from tes_nb.session.watching import Watching
-    from tes_nb.store.export import FolderExport
-    from tes_nb.store.parquet import ParquetExport
+    from tes_nb.views.dashboard import Steering
 
 KERNEL = "kernel"
 
 
-class Session:
+class Session(SessionOutputs):
     """What `tes.start()` and `tes.attach()` give. `s.status`, `s.workers`, `s.metrics` are its feeds.
 
     Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.
@@ -84,7 +83,7 @@ class Session:
             self._add_feed(source, stream)
         self._notes = KernelNotes(self.feeds[KERNEL].store)
         for feed in self.feeds.values():
-            feed.url, feed.notes = self.url, self._notes
+            self._surround(feed)
         background().run(self._open(), timeout=10)
 
     def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
@@ -99,6 +98,10 @@ class Session:
         )
         if not hasattr(type(self), source):  # a feed called "stop" is s.feeds["stop"]
             setattr(self, source, self.feeds[source])
+
+    def _surround(self, feed: Feed) -> None:
+        """Tell a feed what its views show beside it."""
+        feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
 
     def _take(self, source: str, message: Message) -> None:
         self.feeds[source].take(message)
@@ -157,7 +160,7 @@ class Session:
         """Begin to read a source of the collector."""
         self._add_feed(source, stream, make, after)
         feed = self.feeds[source]
-        feed.url, feed.notes = self.url, self._notes
+        self._surround(feed)
         background().run(self._readers[source].start(), timeout=5)
         return feed
 
@@ -193,23 +196,6 @@ class Session:
     def running(self) -> bool:
         """Whether the session's collector runs."""
         return not self._stopped and self._backend.alive
-
-    def frame(
-        self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None
-    ) -> pd.DataFrame:
-        """Return several sources on one grid of `every`, columns `source_column`; silent intervals stay NA.
-
-        sources: names of `s.feeds`; `None` = all.
-        """
-        self._raise_pending()
-        names = list(self.feeds) if sources is None else list(sources)
-        for name in names:
-            if name not in self.feeds:
-                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
-        return align(
-            {name: self.feeds[name].frame(last=last) for name in names},
-            every=every,
-        )
 
     def cells(self) -> pd.DataFrame:
         """Return what each executed cell cost: number, start, wall_s, cpu_s, rss_peak, rss_mean and more."""
@@ -260,40 +246,6 @@ class Session:
         )
         return Recording(self._call, told)
 
-    def to_csv(
-        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
-    ) -> FolderExport:
-        """Write one CSV per table and `datapackage.json` into `folder`; return what was written.
-
-        Live, this is what memory holds; the result says how many rows were dropped before. formulas="keep"
-        leaves text alone that a spreadsheet would run. Raises `ExportError`; nothing half-written is left.
-        """
-        from tes_nb.store.export import exports, write_folder  # noqa: PLC0415 - only when somebody exports
-
-        self._raise_pending()
-        if not self._stopped:
-            self._reporter.flush()
-        tables = [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
-        return write_folder(folder, tables, formulas=formulas, progress=progress)
-
-    export = to_csv
-
-    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
-        """Write what memory holds as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
-        from tes_nb.store.export import exports  # noqa: PLC0415
-        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
-
-        self._raise_pending()
-        tables = [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
-        return write_parquet(folder, tables, progress=progress)
-
-    def report(self, path: str | Path, *, title: str = "tes_nb session") -> Path:
-        """Write one self-contained HTML file with plots and tables; it opens without a network."""
-        from tes_nb.views.report import write_report  # noqa: PLC0415
-
-        self._raise_pending()
-        return write_report(path, list(self.feeds.values()), title=title)
-
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
         if not self._stopped and os.getpid() == self._owner:
@@ -335,9 +287,22 @@ class Session:
         if not self._stopped:
             self._reporter.cell(cell, began_mono_ns, ended_mono_ns)
 
+    def _settle(self) -> None:
+        """Wait until the collector has what this kernel reported."""
+        if not self._stopped:
+            self._reporter.flush()
+
     def watch_cells(self, watch: CellWatch) -> None:
         """Measure each executed cell from now on."""
         self._cells = watch
+
+    def _named(self) -> tuple[str, str]:
+        return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url
+
+    def _steering(self) -> Steering | None:
+        from tes_nb.views.dashboard import Steering  # noqa: PLC0415
+
+        return Steering(self.ports[0], lambda: str(self._reveal()), self._call)
 
     def __enter__(self) -> Self:
         return self

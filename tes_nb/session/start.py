@@ -26,6 +26,7 @@ from tes_nb.collector.public import allowed_hosts, public_origins
 from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend
+from tes_nb.session.jupyter_origins import jupyter_origins
 from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.streams import all_streams, get
 
@@ -231,7 +232,7 @@ def _shell() -> Any:
 
 def _options(**given: Any) -> Options:
     pid, created = own_identity()
-    origins = (*given.pop("origins", ()), *public_origins())
+    origins = (*given.pop("origins", ()), *public_origins(), *jupyter_origins())
     return Options(
         token=default_token(),
         observed_pid=pid,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tes_nb.session.feed import Feed, Formulas
     from tes_nb.views.chart import Chart
+    from tes_nb.views.tables import LiveCards, LiveTable
 
 SHOWN_ROWS = 10
 
@@ -39,6 +40,14 @@ class TableView:
     def plot(self, columns: Sequence[str] | str | None = None, **options: Any) -> Chart:
         """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert."""
         return self._feed.plot(columns, table=self.name, **options)
+
+    def table(self) -> LiveTable:
+        """Return a live table of the newest row of each key."""
+        return self._feed.table(self.name)
+
+    def cards(self) -> LiveCards:
+        """Return live cards of the newest values."""
+        return self._feed.cards(self.name)
 
     def to_csv(self, path: str | Path, *, formulas: Formulas = "neutralise") -> Path:
         """Write what memory holds of the table to one CSV file; return its path."""

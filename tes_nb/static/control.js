@@ -4,6 +4,9 @@ const ANSWER_MS = 10_000;
 
 export class ControlError extends Error {}
 
+/** Nothing was asked: there is no way to the collector. */
+export class Unreachable extends ControlError {}
+
 export class Control {
   /**
    * @param {string} url
@@ -32,7 +35,7 @@ export class Control {
   async open() {
     if (this.socket?.readyState === WebSocket.OPEN) return this.socket;
     const token = await this.credentials.get(this.sentence);
-    if (!token) throw new ControlError("Controls need the session's token; nothing was done.");
+    if (!token) throw new Unreachable("Controls need the session's token; nothing was done.");
     this.opening ??= this.connect(token).finally(() => (this.opening = null));
     return this.opening;
   }
@@ -48,7 +51,7 @@ export class Control {
       socket.onmessage = (event) => this.take(event.data);
       socket.onclose = (event) => {
         this.closed(event);
-        reject(new ControlError("The collector does not answer; is it still running?"));
+        reject(new Unreachable("The collector does not answer; is it still running?"));
       };
     });
   }

@@ -1,7 +1,7 @@
 // What a chart shows, apart from how: points, notes, limits, and whether it is true now. No DOM.
 
 import { AppendError, unpack } from "./append.js";
-import { Honest } from "./honest.js";
+import { Honest, periodOf } from "./honest.js";
 import { Limits } from "./limits.js";
 import { Notes } from "./notes.js";
 import { SeriesStore } from "./ring.js";
@@ -12,11 +12,10 @@ export class ChartFeed {
    * @param {() => number} clock Unix seconds
    */
   constructor(spec, clock) {
-    const periodS = Number(spec.period_s) > 0 ? Number(spec.period_s) : 1;
     this.store = new SeriesStore({ breakAfter: spec.break_s ?? null });
     this.notes = new Notes();
     this.limits = new Limits(spec.limits);
-    this.honest = new Honest({ periodS, clock, silent: spec.silent ?? "" });
+    this.honest = new Honest({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
     this.alerts = [];
     this.sentence = "";
     this.sequence = null;

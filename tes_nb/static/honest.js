@@ -105,3 +105,9 @@ export class Honest {
 function lost(since, why, whatToDo) {
   return { word: "LOST", since, text: whatToDo ? `${why}. ${whatToDo}` : why };
 }
+
+/** The longest normal silence in seconds; null = any is normal. */
+export function periodOf(spec) {
+  if (spec.period_s === null) return Infinity;
+  return Number(spec.period_s) > 0 ? Number(spec.period_s) : 1;
+}

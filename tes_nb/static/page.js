@@ -29,7 +29,7 @@ class Page {
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
     const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
     new Controls(root, control);
-    this.tabs = new Tabs(root, "Views");
+    this.tabs = new Tabs(root, "Views", { address: true });
     this.overview = this.tabs.add("overview", "Overview");
     this.inspectorTab = this.tabs.add("inspector", "Inspector");
     this.inspector = createInspector(this.inspectorTab.panel, { title: "messages", period_s: 1, can_save: false });

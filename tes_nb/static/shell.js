@@ -1,7 +1,7 @@
 // What every view has around it: the state's badge, a title, tools, a sentence when something must be said.
 
 import { keepKeys, make, setText } from "./dom.js";
-import { Honest } from "./honest.js";
+import { Honest, periodOf } from "./honest.js";
 import { Badge } from "./toolbar.js";
 
 const JUDGE_MS = 500;
@@ -15,8 +15,7 @@ export class Shell {
   constructor(el, spec, { kind, clock = () => Date.now() / 1000 }) {
     this.clock = clock;
     this.title = String(spec.title ?? kind);
-    const periodS = Number(spec.period_s) > 0 ? Number(spec.period_s) : 1;
-    this.honest = new Honest({ periodS, clock, silent: spec.silent ?? "" });
+    this.honest = new Honest({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
     this.badge = new Badge();
     this.tools = make("span", { class: "tes-tools" });
     this.sentence = make("p", { class: "tes-sentence", hidden: true });

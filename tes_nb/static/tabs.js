@@ -2,8 +2,20 @@
 
 import { make } from "./dom.js";
 
+let groups = 0;
+
 export class Tabs {
-  constructor(el, label) {
+  /**
+   * @param {HTMLElement} el
+   * @param {string} label
+   * @param {{address?: boolean, onChoose?: (tab: object) => void}} [given] address: the page's address remembers the
+   *   tab; onChoose: called before a tab's views are shown
+   */
+  constructor(el, label, { address = false, onChoose = () => {} } = {}) {
+    this.group = groups++;
+    this.address = address;
+    this.onChoose = onChoose;
+    this.visible = true;
     this.list = make("div", { class: "tes-tabs", role: "tablist", "aria-label": label });
     this.panels = make("div");
     this.tabs = [];
@@ -13,7 +25,7 @@ export class Tabs {
 
   /** Add a tab, in front of another one or as the last; return {panel, views}: put views with `setVisible` into the list. */
   add(name, title, before = null) {
-    const id = `tab-${this.tabs.length}`;
+    const id = `tes-tab-${this.group}-${this.tabs.length}`;
     const on = { click: () => this.choose(tab) };
     const head = make("button", { type: "button", role: "tab", id, text: title, "aria-controls": `${id}-panel`, on });
     const panel = make("div", { role: "tabpanel", id: `${id}-panel`, "aria-labelledby": id, tabindex: 0, hidden: true });
@@ -25,16 +37,24 @@ export class Tabs {
     return tab;
   }
 
-  /** Show a tab; the address remembers it. */
+  /** Show a tab. */
   choose(tab) {
     for (const one of this.tabs) {
       const chosen = one === tab;
       one.head.setAttribute("aria-selected", String(chosen));
       one.head.tabIndex = chosen ? 0 : -1;
       one.panel.hidden = !chosen;
-      for (const view of one.views) view.setVisible(chosen);
     }
-    history.replaceState(null, "", `#${encodeURIComponent(tab.name)}`);
+    this.chosen = tab;
+    this.onChoose(tab);
+    this.setVisible(this.visible);
+    if (this.address) history.replaceState(null, "", `#${encodeURIComponent(tab.name)}`);
+  }
+
+  /** Let the views of the chosen tab draw, or none. */
+  setVisible(visible) {
+    this.visible = visible;
+    for (const one of this.tabs) for (const view of one.views) view.setVisible(visible && one === this.chosen);
   }
 
   /** Show the tab that the address names, else the first. */

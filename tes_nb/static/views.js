@@ -14,32 +14,17 @@ import { createCards } from "./cards.js";
 import { createInspector } from "./inspector.js";
 import { connect } from "./link.js";
 import { createTable } from "./table.js";
+import { keepIn, TAKES } from "./taking.js";
 
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
 
-const TAKES = {
-  rows: (view, content) => view.apply(content),
-  values: (view, content) => view.update(content.rows ?? [], content.replace),
-  messages: (view, content, buffers) => view.add(content.items ?? [], buffers.map(bytesOf), content.replace),
-  payload: (view, content, buffers) => view.payload(content.id, bytesOf(buffers[0])),
-  state: (view, content) => view.setState(content.state ?? {}),
-};
-
-function bytesOf(buffer) {
-  return buffer?.byteLength ? new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength) : null;
-}
-
 /** What came since the last complete telling: a view may be made later than its first messages come. */
-const BACKLOG = 500;
 const backlogs = new Map();
 
 function initialize({ model }) {
   const kept = [];
   backlogs.set(model.get("uid"), kept);
-  const keep = (content, buffers) => {
-    if (content?.replace) kept.length = 0;
-    if (kept.length < BACKLOG) kept.push([content, buffers]);
-  };
+  const keep = (content, buffers) => keepIn(kept, content, buffers);
   model.on("msg:custom", keep);
   return () => {
     model.off("msg:custom", keep);

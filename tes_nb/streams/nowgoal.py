@@ -109,6 +109,7 @@ STREAM: Final = Stream(
     endpoint=ENDPOINT,
     tables=TABLES,
     main="scores",
+    view="table",
     period_s=6.0,  # a keepalive comes every 10 s: silence counts as stale before the second one
     decode=decode,
     classify=classify,

@@ -300,6 +300,7 @@ STREAM = Stream(
     endpoint=Endpoint("status", "/api/dev/status/live", poll="/api/dev/status"),
     tables=TABLES,
     main="status",
+    view="cards",
     period_s=1.0,
     decode=decode,
     classify=classify,

@@ -292,6 +292,7 @@ STREAM = Stream(
     endpoint=Endpoint("workers", "/ws/workers/telemetry"),
     tables=TABLES,
     main="workers",
+    view="table",
     period_s=1.0,
     decode=decode,
     classify=classify,

@@ -13,7 +13,7 @@ from tes_nb.views.alerts import Alerts, Limit
 from tes_nb.views.chart_content import ChartContent, Upstream
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.drawn import Drawn
-from tes_nb.views.live import LiveView, silent_sentence
+from tes_nb.views.live import LiveView, silent_sentence, told_period
 from tes_nb.views.notes import Notes
 
 DRAWN_KINDS = ("gauge", "counter")
@@ -68,26 +68,33 @@ class Chart(LiveView):
         not bundled.
         """
         chosen = options or ChartOptions()
-        described = source.stream.table(table or source.stream.main)
-        by = tuple(described.key if chosen.by is None else chosen.by)
-        drawn = Drawn(drawn_columns(described, chosen.columns, by), by)
-        limits = _checked(chosen.limits, described)
-        self._alerts = Alerts(described, by, limits)
-        content = ChartContent(
-            source.store,
-            described.name,
-            drawn,
-            self._alerts,
-            upstream=chosen.upstream,
-            notes=chosen.notes,
-        )
-        spec = _spec(source, described, chosen, limits)
+        spec, content = chart_parts(source, table, chosen)
+        self._alerts = content.alerts
         super().__init__("widget", "chart", spec, content, on_origin=chosen.on_origin, repaint=repaint)
 
     @property
     def alerts(self) -> list[str]:
         """What passed a limit, oldest first; at most 200."""
         return [alert.text for alert in tuple(self._alerts.log)]
+
+
+def chart_parts(
+    source: ChartSource, table: str | None, options: ChartOptions
+) -> tuple[dict[str, Any], ChartContent]:
+    """Return what the browser must know of a chart, and what it is told then. Raises `SessionError`, see `Chart`."""
+    described = source.stream.table(table or source.stream.main)
+    by = tuple(described.key if options.by is None else options.by)
+    drawn = Drawn(drawn_columns(described, options.columns, by), by)
+    limits = _checked(options.limits, described)
+    content = ChartContent(
+        source.store,
+        described.name,
+        drawn,
+        Alerts(described, by, limits),
+        upstream=options.upstream,
+        notes=options.notes,
+    )
+    return _spec(source, described, options, limits), content
 
 
 def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str]) -> list[Column]:
@@ -124,8 +131,8 @@ def _spec(
     return {
         "title": source.name if main else f"{source.name} · {table.name}",
         "window_s": options.window_s,
-        "period_s": source.stream.period_s,
-        "break_s": None if table.key else 3 * source.stream.period_s,
+        "period_s": told_period(source.stream.period_s),
+        "break_s": None if table.key else told_period(3 * source.stream.period_s),
         "limits": [limit.told() for limit in limits],
         "silent": silent_sentence(options.url),
     }

@@ -42,7 +42,7 @@ class ChartContent:
         self._store = store
         self._rows = store.tables[table]
         self._drawn = drawn
-        self._alerts = alerts
+        self.alerts = alerts
         self._upstream = upstream
         self._told = Told(store, notes)
         self._clock = clock
@@ -53,7 +53,7 @@ class ChartContent:
 
     def check(self) -> None:
         """Look for passed limits."""
-        self._alerts.check(self._rows)
+        self.alerts.check(self._rows)
 
     def everything(self) -> list[Sent]:
         """Return the full ring."""
@@ -89,7 +89,7 @@ class ChartContent:
     def state(self) -> dict[str, Any]:
         """Return what changed of upstream, gaps, marks, cells, held times, alerts and the sentence."""
         upstream = upstream_told(self._store.state if self._upstream is None else self._upstream())
-        return self._told.changes(upstream, tuple(self._alerts.log), self._sentence())
+        return self._told.changes(upstream, tuple(self.alerts.log), self._sentence())
 
     def _sentence(self) -> str:
         ignored = len(self._drawn.ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -78,6 +79,11 @@ class LiveView(anywidget.AnyWidget):
 
     def asked(self, content: Mapping[str, Any]) -> None:
         """Take a message of the view's own kind; there are none unless a view has some."""
+
+
+def told_period(seconds: float) -> float | None:
+    """Return the longest normal silence as JSON bears it; `None` = any is normal."""
+    return seconds if math.isfinite(seconds) else None
 
 
 def silent_sentence(url: str) -> str:

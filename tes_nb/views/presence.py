@@ -13,6 +13,8 @@ SILENCE_S = 65.0
 """A browser says every 20 s that it is there; after this long without it, while the kernel listens, it is gone."""
 HIDDEN_SILENCE_S = 12 * 3600.0
 PROBE_EVERY_S = 1.0
+DEAF_AFTER_S = 2.5
+"""The kernel's loop is probed each second; without an answer for so long it hears nobody."""
 
 
 class Listening:
@@ -64,9 +66,11 @@ class Presence:
     Until the first one has spoken the widget counts as seen: during "Run All" the kernel hears nobody.
     """
 
-    def __init__(self, listening: Callable[[], float]) -> None:
-        """Take the time from `listening`: seconds during which messages could come in."""
+    def __init__(self, listening: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the time from `listening`: seconds during which messages could come in. clock: seconds."""
         self._listening = listening
+        self._clock = clock
+        self._counted = (listening(), clock())
         self._lock = threading.Lock()
         self._clients: dict[str, _Client] = {}
         self._made_at = listening()
@@ -101,6 +105,14 @@ class Presence:
                 if now - one.heard_at > (SILENCE_S if one.visible else HIDDEN_SILENCE_S):
                     del self._clients[name]
             return any(one.visible for one in self._clients.values())
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the kernel has not been able to hear anybody for a while: a cell holds its loop."""
+        counted, now = self._listening(), self._clock()
+        if counted != self._counted[0]:
+            self._counted = (counted, now)
+        return not self.confirmed or now - self._counted[1] > DEAF_AFTER_S
 
     @property
     def clients(self) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.live import LiveView, silent_sentence
+from tes_nb.views.live import LiveView, silent_sentence, told_period
 from tes_nb.views.plain import column_specs
 from tes_nb.views.table_content import CardsContent, TableContent
 
@@ -75,6 +75,6 @@ def view_spec(source: ChartSource, table: Table, url: str) -> dict[str, Any]:
     return {
         "title": source.name if main else f"{source.name} · {table.name}",
         "columns": column_specs(table.columns),
-        "period_s": source.stream.period_s,
+        "period_s": told_period(source.stream.period_s),
         "silent": silent_sentence(url),
     }

@@ -1,0 +1,107 @@
+"""What comes out of a session: frames of several feeds, files, a report, and views of all of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tes_nb.errors import SessionError
+from tes_nb.session.feed import Feed, Formulas
+from tes_nb.store.align import align
+
+if TYPE_CHECKING:
+    from tes_nb.store.export import FolderExport, TableExport
+    from tes_nb.store.parquet import ParquetExport
+    from tes_nb.views.dashboard import Dashboard, Steering
+    from tes_nb.views.inspector import Inspector
+
+
+class SessionOutputs(ABC):
+    """Needs the feeds, and errors of the background raised in the caller."""
+
+    feeds: Mapping[str, Feed]
+    """Source name → feed."""
+
+    @abstractmethod
+    def _raise_pending(self) -> None:
+        """Raise what went wrong in the background."""
+
+    @abstractmethod
+    def _settle(self) -> None:
+        """Wait until what was reported just now has come back."""
+
+    def frame(
+        self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None
+    ) -> pd.DataFrame:
+        """Return several sources on one grid of `every`, columns `source_column`; silent intervals stay NA.
+
+        sources: names of `s.feeds`; `None` = all.
+        """
+        self._raise_pending()
+        names = list(self.feeds) if sources is None else list(sources)
+        for name in names:
+            if name not in self.feeds:
+                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
+        return align({name: self.feeds[name].frame(last=last) for name in names}, every=every)
+
+    def to_csv(
+        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
+    ) -> FolderExport:
+        """Write one CSV per table and `datapackage.json` into `folder`; return what was written.
+
+        Live, this is what memory holds; the result says how many rows were dropped before. formulas="keep"
+        leaves text alone that a spreadsheet would run. Raises `ExportError`; nothing half-written is left.
+        """
+        from tes_nb.store.export import write_folder  # noqa: PLC0415 - only when somebody exports
+
+        return write_folder(folder, self._exports(), formulas=formulas, progress=progress)
+
+    export = to_csv
+
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+        """Write what memory holds as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
+        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
+
+        return write_parquet(folder, self._exports(), progress=progress)
+
+    def _exports(self) -> list[TableExport]:
+        from tes_nb.store.export import exports  # noqa: PLC0415
+
+        self._raise_pending()
+        self._settle()
+        return [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
+
+    def report(self, path: str | Path, *, title: str = "tes_nb session") -> Path:
+        """Write one self-contained HTML file with plots and tables; it opens without a network."""
+        from tes_nb.views.report import write_report  # noqa: PLC0415
+
+        self._raise_pending()
+        return write_report(path, list(self.feeds.values()), title=title)
+
+    def dashboard(self) -> Dashboard:
+        """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""
+        from tes_nb.session.board import dashboard  # noqa: PLC0415
+
+        self._raise_pending()
+        title, url = self._named()
+        return dashboard(list(self.feeds.values()), title=title, url=url, steering=self._steering())
+
+    @abstractmethod
+    def _named(self) -> tuple[str, str]:
+        """Return a title, and the page that shows the same while the kernel is held ("" = there is none)."""
+
+    @abstractmethod
+    def _steering(self) -> Steering | None:
+        """How the controls of a view reach the collector; `None` = there is nothing to control."""
+
+    def inspector(self, sources: Sequence[str] | None = None) -> Inspector:
+        """Return a live list of messages and connections of these sources (`None` = all); display it."""
+        from tes_nb.session.showing import live_inspector  # noqa: PLC0415
+
+        self._raise_pending()
+        feeds = [feed for name, feed in self.feeds.items() if sources is None or name in sources]
+        return live_inspector(feeds, "messages")

@@ -1,0 +1,175 @@
+"""A session's views in tabs: one widget and one front end, however many views."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tes_nb.errors import TesError
+from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.live import LiveView, silent_sentence
+from tes_nb.views.pushing import Content, Sent
+
+ASKED = ("mark", "scale", "record", "stop")
+"""What the controls may ask for."""
+
+Ask = Callable[..., Any]
+"""(operation, **args) → the collector's answer. Blocks; raises `TesError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One view of a dashboard."""
+
+    kind: Literal["chart", "table", "cards", "inspector"]
+    spec: Mapping[str, Any]
+    content: Content
+    ask: Callable[[Mapping[str, Any], Callable[[Sent], None]], None] | None = None
+    """(what the browser asks of this view, how to answer); `None` = it asks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A name, a sentence, and views."""
+
+    title: str
+    doc: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How the controls reach the collector."""
+
+    port: int
+    """Of its control socket, for browsers on this machine."""
+    reveal: Callable[[], str]
+    """→ the token. It travels as a message, never in what is saved with the notebook."""
+    ask: Ask
+    """The way through the kernel, for all others."""
+
+
+class DashboardContent:
+    """The parts' contents under numbers. Only the shown tab is told of, unless the kernel hears nobody."""
+
+    def __init__(
+        self, tabs: Sequence[Tab], token: Callable[[], str] | None, deaf: Callable[[], bool]
+    ) -> None:
+        """deaf: whether the kernel cannot hear which tab is shown; then all are told of."""
+        self._parts = [(place, part) for place, tab in enumerate(tabs) for part in tab.parts]
+        self._token = token
+        self._deaf = deaf
+        self._told: set[int] = set()
+        """Numbers of the parts that the browser is up to date with."""
+        self.shown = 0
+        """The place of the tab that is shown."""
+
+    def check(self) -> None:
+        """Let every part look, also those that are not shown."""
+        for _, part in self._parts:
+            part.content.check()
+
+    def everything(self) -> list[Sent]:
+        """Return all of the shown tab."""
+        self._told.clear()
+        token = [] if self._token is None else [Sent({"type": "token", "token": self._token()})]
+        return [*token, *self.news()]
+
+    def news(self) -> list[Sent]:
+        """Return what is new in the shown tab, all of it where the browser was not kept up to date."""
+        due = self._due()
+        self._told &= due
+        found = []
+        for number in sorted(due):
+            content = self._parts[number][1].content
+            messages = content.news() if number in self._told else content.everything()
+            found += [_of_part(number, sent) for sent in messages]
+        self._told |= due
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """Return what changed beside the data, by part."""
+        states = {str(number): self._parts[number][1].content.state() for number in sorted(self._due())}
+        changed = {number: state for number, state in states.items() if state}
+        return {"parts": changed} if changed else {}
+
+    def _due(self) -> set[int]:
+        everywhere = self._deaf()
+        return {number for number, (place, _) in enumerate(self._parts) if everywhere or place == self.shown}
+
+    def part(self, number: Any) -> Part | None:
+        """Return the part of that number; `None` = there is none."""
+        known = isinstance(number, int) and 0 <= number < len(self._parts)
+        return self._parts[number][1] if known else None
+
+
+def _of_part(number: int, sent: Sent) -> Sent:
+    return Sent({**sent.content, "part": number}, sent.buffers)
+
+
+class Dashboard(LiveView):
+    """Live views in tabs, with buttons to mark, record and scale. Display it."""
+
+    def __init__(
+        self,
+        title: str,
+        tabs: Sequence[Tab],
+        *,
+        url: str = "",
+        steering: Steering | None = None,
+        on_origin: Callable[[str], None] | None = None,
+        repaint: RepaintClock = clock,
+    ) -> None:
+        """Show the tabs. steering: `None` = there is nothing to control, as in a recording."""
+        self._steering = steering
+        content = DashboardContent(
+            tabs, None if steering is None else steering.reveal, lambda: self._presence.deaf
+        )
+        self._content = content
+        numbers = iter(range(sum(len(tab.parts) for tab in tabs)))
+        spec = {
+            "title": title,
+            "silent": silent_sentence(url),
+            "control_port": None if steering is None else steering.port,
+            "tabs": [
+                {
+                    "title": tab.title,
+                    "doc": tab.doc,
+                    "parts": [
+                        {"part": next(numbers), "kind": part.kind, "spec": dict(part.spec)}
+                        for part in tab.parts
+                    ],
+                }
+                for tab in tabs
+            ],
+        }
+        super().__init__("dashboard", "dashboard", spec, content, on_origin=on_origin, repaint=repaint)
+
+    def asked(self, content: Mapping[str, Any]) -> None:
+        """Take which tab is shown, what a view asks, and what the controls ask through the kernel."""
+        kind = content.get("type")
+        if kind == "tab" and isinstance(content.get("place"), int):
+            self._content.shown = content["place"]
+        elif kind == "control":
+            threading.Thread(target=self._control, args=(dict(content),), daemon=True).start()
+        elif "part" in content:
+            part = self._content.part(content["part"])
+            if part is not None and part.ask is not None:
+                part.ask(content, lambda sent: self._send_for(content["part"], sent))
+
+    def _send_for(self, number: int, sent: Sent) -> None:
+        told = _of_part(number, sent)
+        self.send(told.content, list(told.buffers))
+
+    def _control(self, content: Mapping[str, Any]) -> None:
+        """Ask the collector for a browser that cannot reach it. On a thread of its own, since it blocks."""
+        answer: dict[str, Any] = {"type": "answer", "id": content.get("id")}
+        op, args = content.get("op"), content.get("args")
+        try:
+            if self._steering is None or op not in ASKED or not isinstance(args, Mapping):
+                raise TesError("There is no such control.")  # noqa: TRY301 - one way to answer
+            self.send({**answer, "ok": True, "result": self._steering.ask(op, **args)})
+        except (TesError, TypeError) as error:
+            self.send({**answer, "ok": False, "error": str(error)})

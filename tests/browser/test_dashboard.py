@@ -1,0 +1,97 @@
+"""The dashboard in JupyterLab while a cell is busy: it moves, tabs open, controls answer; no token is saved."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import PICTURES
+from tests.browser.test_jupyterlab import IDLE, RUN, SHUT
+from tests.support.jupyter import Jupyter, jupyter_lab
+
+MAKE = """
+import tes_nb as tes
+s = tes.start(ports=(0, 0))
+ng = s.watch(tes.SIMULATED, speed=50)
+open("token.txt", "w").write(str(s.token))
+s.dashboard()
+"""
+BUSY = """
+import time
+end = time.time() + 14
+while time.time() < end:
+    sum(range(20000))
+"""
+AFTER = "print('marks', s.metrics.marks['label'].tolist())"
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with jupyter_lab(tmp_path_factory.mktemp("dashboard")) as one:
+        yield one
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return page.locator(selector).all_text_contents()
+
+
+def moves(page: Any, selector: str, seconds: float) -> int:
+    """How many different contents a place showed."""
+    seen, end = set(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen.add(tuple(texts(page, selector)))
+        time.sleep(0.2)
+    return len(seen)
+
+
+def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab: Jupyter) -> None:
+    with closing(browser.new_context(viewport={"width": 1300, "height": 1600})) as context:
+        page = context.new_page()
+        page.goto(lab.notebook("dashboard", MAKE, BUSY, AFTER))
+        page.wait_for_function(IDLE, timeout=60_000)
+        page.evaluate(RUN, "notebook:run-all-cells")
+        page.wait_for_selector(".tes-dashboard .tes-tabs", timeout=60_000)
+        page.wait_for_selector(".tes-dashboard .uplot", timeout=30_000)
+        busy = lambda: page.locator(".jp-Notebook .jp-InputPrompt").all_text_contents()[1] == "[*]:"  # noqa: E731
+        assert busy()
+        assert moves(page, ".tes-dashboard [role=tabpanel]:not([hidden]) .tes-value", 3) >= 3
+        page.screenshot(path=PICTURES / "dashboard-busy.png")
+        page.fill(".tes-dashboard input[type=text]", "busy mark")
+        began = time.monotonic()
+        page.get_by_role("button", name="Mark", exact=True).click()
+        page.wait_for_function(
+            "document.querySelector('.tes-dashboard .tes-controls [role=status]').textContent === 'Marked.'",
+            timeout=3_000,
+        )
+        took = time.monotonic() - began
+        assert busy()
+        page.get_by_role("tab", name="workers", exact=True).click()
+        page.wait_for_selector(".tes-dashboard [role=tabpanel]:not([hidden]) .tes-grid", timeout=8_000)
+        page.get_by_role("tab", name="Inspector", exact=True).click()
+        panel = ".tes-dashboard [role=tabpanel]:not([hidden]) "
+        page.wait_for_function(f"document.querySelector({json.dumps(panel + '.tes-inspector')}) !== null")
+        assert moves(page, panel + ".tes-inspector", 2) >= 2
+        assert busy()
+        page.get_by_role("tab", name="simulated", exact=True).click()
+        time.sleep(1)
+        page.screenshot(path=PICTURES / "dashboard-simulated.png")
+        page.get_by_role("tab", name="Overview", exact=True).click()
+        time.sleep(0.5)
+        page.screenshot(path=PICTURES / "dashboard-overview.png")
+        page.wait_for_function(IDLE, timeout=40_000)
+        page.wait_for_function("document.body.innerText.includes('busy mark')", timeout=20_000)
+        page.evaluate(RUN, "docmanager:save")
+        time.sleep(1.5)
+        saved = next(lab.folder.glob("dashboard*.ipynb")).read_text()
+        assert "LiveView" in saved or "application/vnd.jupyter.widget-view+json" in saved
+        assert (lab.folder / "token.txt").read_text() not in saved
+        page.evaluate(SHUT)
+    assert took < 2.0
