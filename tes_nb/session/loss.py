@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -105,8 +105,8 @@ class Received:
             self._times.append(message.t_wall_ns)
             self._numbers.append(number)  # the last step: who reads from another thread sees pairs
 
-    def against(self, sent: Sequence[int], gaps: Sequence[Gap]) -> LossLedger:
-        """Return the account, up to the message received last."""
+    def against(self, sent: Mapping[int, int], gaps: Sequence[Gap]) -> LossLedger:
+        """Return the account, up to the message received last. `sent`: number → Unix ns."""
         count = len(self._numbers)
         received = list(zip(self._numbers[:count], self._times[:count], strict=True))
         account = reconcile(sent, received, gaps, until=received[-1][0] if received else 0)

@@ -41,6 +41,11 @@ class Client(Addresses):
         numbers: list[int] = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")["numbers"]
         return numbers
 
+    def sent_at(self, subscriber: str) -> dict[int, int]:
+        """Return those numbers with the times they were sent at (Unix ns), for `reconcile`."""
+        told = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")
+        return dict(zip(told["numbers"], told["sent_at_ns"], strict=True))
+
     def roster(self) -> list[dict[str, str]]:
         """Return match_id, home_team, away_team and league of every match there has been."""
         roster: list[dict[str, str]] = self._ask("GET", "/roster")

@@ -35,7 +35,8 @@ class Desk:
         except ValueError:
             return web.Response(status=422, text="since and until are message numbers.\n")
         if "subscriber" in query:
-            return _json({"numbers": sent.expected(query["subscriber"], start, end)})
+            numbers = sent.expected(query["subscriber"], start, end)
+            return _json({"numbers": numbers, "sent_at_ns": sent.sent_at_ns(numbers)})
         if "channels" in query:
             return _json({"numbers": sent.on_channels(query["channels"].split(","), start, end)})
         return _json(self.account())

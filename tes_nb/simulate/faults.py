@@ -57,7 +57,10 @@ FAULTS: dict[str, tuple[Place, str]] = {
     "random_bytes": ("message", "`size` random bytes (200)"),
     "refresh": ("message", "`refresh` other than 0: everything is sent again"),
     "sister_form": ("message", "football scores in the older sister-site form"),
-    "random": ("plan", "one of the above every `every` seconds (3) in the mean, always the same for a seed"),
+    "random": (
+        "plan",
+        "one of the above every `every` seconds (3) in the mean, while somebody reads, from the seed",
+    ),
 }
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -158,6 +161,10 @@ class Board:
         """Return the first fault in force at that place, and count one strike."""
         names = [name for name in self._active if FAULTS[name][0] == place]
         return next((fault for name in names if (fault := self.take(name, now))), None)
+
+    def refuses(self, now: float) -> bool:
+        """Return whether a fault waits for the next token or handshake."""
+        return any(fault.place in ("token", "handshake") for fault in self.active(now))
 
     def clear(self) -> None:
         """End every fault; the counts of strikes stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ class Hub:
         self.first_request = asyncio.Event()
         """Set when the first connection has asked for channels."""
         self._open: dict[int, Connection] = {}
+        self._served_since: float | None = None
         self._count = 0
 
     def next_number(self) -> int:
@@ -41,16 +43,20 @@ class Hub:
         if self._open.pop(connection.number, None) is not None:
             self.log.left(connection.subscriber, connection.number)
             self.ended.append(connection.report(now))
+        if not any(one.channels for one in self._open.values()):
+            self._served_since = None
 
     def ask(self, connection: Connection, channels: Sequence[str], now: float) -> None:
         """Let a connection have these channels, and no others, from the next message on."""
         connection.ask(channels, now)
+        if self._served_since is None:
+            self._served_since = now
         self.first_request.set()
         self.log.asked(connection.subscriber, connection.number, channels)
 
     def publish(self, channel: str, build: Callable[[int], Frame]) -> None:
         """Send the message that `build` makes of its number to everyone who asked for the channel."""
-        frame = websocket_frame(build(self.log.number(channel)))
+        frame = websocket_frame(build(self.log.number(channel, time.time_ns())))
         for connection in self._open.values():
             if connection.wants(channel):
                 connection.sent += 1
@@ -72,6 +78,10 @@ class Hub:
     def of(self, subscriber: str) -> list[Connection]:
         """Return the open connections of one logical subscriber."""
         return [connection for connection in self._open.values() if connection.subscriber == subscriber]
+
+    def served_s(self, now: float) -> float | None:
+        """Return for how many seconds somebody has had data without a break; `None` = nobody has."""
+        return None if self._served_since is None else now - self._served_since
 
     def behind(self, limit: int) -> list[Connection]:
         """Return the connections for which more than `limit` bytes wait."""

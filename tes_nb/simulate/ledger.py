@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tes_nb.errors import DecodeError
@@ -32,7 +32,7 @@ class Ledger:
     in_gaps: int
     """Missing, and every one of them lies inside a gap record."""
     unexplained_missing: int
-    """Missing without a gap record: lost in silence. Must be 0."""
+    """Missing, and no gap record says so: lost in silence. Must be 0."""
     doubled: int
     """Repetitions among the received. Must be 0."""
     reordered: int
@@ -86,19 +86,22 @@ def received_in(messages: Iterable[Message]) -> list[tuple[int, int]]:
 
 
 def reconcile(
-    sent: Iterable[int],
+    sent: Iterable[int] | Mapping[int, int],
     received: Sequence[tuple[int, int]],
     gaps: Iterable[Gap],
     until: int | None = None,
 ) -> Ledger:
     """Return the account of one logical subscriber.
 
-    `sent` are the numbers that were for it, `received` pairs of (number, receive time in Unix nanoseconds) in
-    the order of receipt, `gaps` the gap records of the connection on the same clock.
+    `sent` are the numbers that were for it, best with the times they were sent at (number → Unix nanoseconds);
+    `received` pairs of (number, receive time) in the order of receipt, `gaps` the gap records of the
+    connection, all on one clock.
 
-    A hole, a run of missing numbers, is explained when a gap's loss was noticed between the receipt of the
-    last number before it and that of the first one after it; the sender's clock is not asked. Several gaps
-    may lie there, one after the other, when only unreadable messages came between them.
+    A missing message is explained when a gap's loss was noticed between the receipt of its neighbours, and
+    the message was sent while that gap lasted: from when the last message before it came until data came
+    again, with as much tolerance as the slowest of the received messages needed. Where only unreadable
+    messages came between two gaps, one hole lies in both, but each of its messages in one. Without times of
+    sending only the neighbours are asked.
     `until` is the last number to account for: `None` asks for all that was sent, which is right once the
     feed has stopped; for one that runs give the number received last, since later ones are on their way.
 
@@ -106,6 +109,7 @@ def reconcile(
     >>> reconcile([1, 2, 3, 4, 5], [(1, 10), (2, 20), (5, 50)], [lost]).in_gaps
     2
     """
+    times = sent if isinstance(sent, Mapping) else {}
     expected = sorted(number for number in set(sent) if until is None or number <= until)
     wanted = set(expected)
     first_seen = _first_seen(received)
@@ -113,16 +117,24 @@ def reconcile(
     records = sorted(gaps, key=lambda gap: gap.lost_at_ns)
     lost_at = [gap.lost_at_ns for gap in records]
     overlaps = _overlaps(records)
-    missing = [number for number in expected if number not in first_seen]
-    claims = [_claims(number, arrivals, lost_at) for number in missing]
+    slowest = max((at - times[number] for number, at in arrivals if number in times), default=0)
+    claims = [
+        [
+            place
+            for place in _noticed(number, arrivals, lost_at)
+            if _lasted(records[place], times.get(number), slowest)
+        ]
+        for number in expected
+        if number not in first_seen
+    ]
     return Ledger(
         sent=len(expected),
         received=len(received),
-        in_gaps=sum(low < high for low, high in claims),
-        unexplained_missing=sum(low >= high for low, high in claims),
+        in_gaps=sum(map(bool, claims)),
+        unexplained_missing=sum(not places for places in claims),
         doubled=len(received) - len(first_seen),
         reordered=_reordered(first_seen),
-        in_several_gaps=sum(any(overlaps[low + 1 : high]) for low, high in claims),
+        in_several_gaps=sum(any(overlaps[place] for place in places[1:]) for places in claims),
         unasked=sum(number not in wanted and (until is None or number <= until) for number in first_seen),
     )
 
@@ -144,12 +156,20 @@ def _overlaps(gaps: Sequence[Gap]) -> list[bool]:
     ]
 
 
-def _claims(number: int, arrivals: list[tuple[int, int]], lost_at: list[int]) -> tuple[int, int]:
-    """Return which gaps, from one place to before another, began between the neighbours of a missing number."""
+def _noticed(number: int, arrivals: list[tuple[int, int]], lost_at: list[int]) -> range:
+    """Return the places of the gaps that were noticed between the neighbours of a missing number."""
     place = bisect_left(arrivals, (number, 0))
     low = 0 if place == 0 else bisect_left(lost_at, arrivals[place - 1][1])
     high = len(lost_at) if place == len(arrivals) else bisect_right(lost_at, arrivals[place][1])
-    return low, high
+    return range(low, high)
+
+
+def _lasted(gap: Gap, sent_at_ns: int | None, slowest_ns: int) -> bool:
+    """Return whether the gap lasted when a message was sent; one whose time is not known is given the doubt."""
+    if sent_at_ns is None:
+        return True
+    begun = gap.last_seen_ns is None or gap.last_seen_ns <= sent_at_ns + slowest_ns
+    return begun and (gap.back_at_ns is None or sent_at_ns <= gap.back_at_ns)
 
 
 def _reordered(first_seen: dict[int, int]) -> int:

@@ -72,6 +72,12 @@ class RunningServer(Addresses):
         """Return the numbers of the messages that were for that logical subscriber."""
         return self._service.hub.log.expected(subscriber)
 
+    def sent_at(self, subscriber: str) -> dict[int, int]:
+        """Return those numbers with the times they were sent at (Unix ns), for `reconcile`."""
+        log = self._service.hub.log
+        numbers = log.expected(subscriber)
+        return dict(zip(numbers, log.sent_at_ns(numbers), strict=True))
+
     async def stop(self) -> None:
         """Close every connection with the code 1001, and the port. Again is fine."""
         open_ones = self._service.hub.connections()

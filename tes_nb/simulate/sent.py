@@ -1,4 +1,4 @@
-"""What the server sent, for the loss ledger: one byte a message, and who had asked for what when.
+"""What the server sent, for the loss ledger: nine bytes a message, and who had asked for what when.
 
 A *logical subscriber* is whoever reads, over all its connections: while a renewal has two of them open, both
 carry the same numbered broadcast, and the ledger expects each message once. It is known by the header
@@ -10,7 +10,8 @@ while it has none, on those that were in force before: what it misses then must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -43,6 +44,7 @@ class SentLog:
         self._names: list[str] = []
         self._index: dict[str, int] = {}
         self._channels = bytearray()
+        self._times = array("q")
         self._subscribers: dict[str, Subscriber] = {}
 
     @property
@@ -50,14 +52,16 @@ class SentLog:
         """The lowest number that is still remembered."""
         return self.last - len(self._channels) + 1
 
-    def number(self, channel: str) -> int:
-        """Return the number of the next message, which goes out on `channel`."""
+    def number(self, channel: str, at_ns: int = 0) -> int:
+        """Return the number of the next message, which goes out on `channel` at that time (Unix ns)."""
         if channel not in self._index:
             self._index[channel] = len(self._names)
             self._names.append(channel)
         self._channels.append(self._index[channel])
+        self._times.append(at_ns)
         if len(self._channels) > self._limit + self._limit // 10:
-            del self._channels[: len(self._channels) - self._limit]
+            surplus = len(self._channels) - self._limit
+            del self._channels[:surplus], self._times[:surplus]
         self.last += 1
         return self.last
 
@@ -92,6 +96,10 @@ class SentLog:
         entry = self._subscribers.get(subscriber)
         history = [] if entry is None else entry.history
         return [n for low, high, held in self._spells(history, start, end) for n in self._on(held, low, high)]
+
+    def sent_at_ns(self, numbers: Sequence[int]) -> list[int]:
+        """Return when these messages were sent: Unix ns. They must be among those that are remembered."""
+        return [self._times[number - self.first] for number in numbers]
 
     def on_channels(self, channels: Iterable[str], start: int = 1, end: int | None = None) -> list[int]:
         """Return the numbers of `start` to `end` (`None` = the last) that went out on these channels."""

@@ -12,7 +12,7 @@ from tes_nb.simulate.connection import Connection
 from tes_nb.simulate.faults import Board, Fault
 from tes_nb.simulate.hub import Hub
 from tes_nb.simulate.junk import BUILDERS, junk
-from tes_nb.simulate.plan import plan
+from tes_nb.simulate.plan import Plan
 
 log = logging.getLogger("tes_nb.simulate")
 
@@ -114,10 +114,15 @@ class Striker:
                 self.down = False
 
     async def _random(self, fault: Fault) -> None:
-        for wait, chosen in itertools.islice(plan(self._seed, fault.every), fault.times):
-            await asyncio.sleep(wait)
-            self._board.strikes["random"] += 1
-            self.post(chosen)
+        plan, loop, left = Plan(self._seed, fault.every), asyncio.get_running_loop(), fault.times
+        while left is None or left > 0:
+            await asyncio.sleep(plan.wait())
+            now = loop.time()
+            chosen = plan.next(self._hub.served_s(now), self._board.refuses(now))
+            if chosen is not None:
+                self._board.strikes["random"] += 1
+                self.post(chosen)
+                left = None if left is None else left - 1
 
 
 async def _run(act: Callable[[Fault], Awaitable[None]], fault: Fault) -> None:

@@ -296,11 +296,17 @@ def test_the_stand_in_ends_with_the_session_however_it_ends(end):
 # Everything at once ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
-def test_twenty_seconds_of_random_faults_leave_nothing_unexplained():
+@pytest.mark.timeout(240)
+def test_random_faults_leave_nothing_unexplained():
+    """Until dozens of messages, several gaps and many kinds of faults have come, however long that takes."""
     with tes.start(ports=(0, 0)) as session:
-        feed = session.watch(tes.SIMULATED, speed=50, faults=["random:every=1"], token_life_s=8, seed=11)
-        time.sleep(20)
+        feed = session.watch(tes.SIMULATED, speed=50, faults=["random:every=0.5"], token_life_s=8, seed=11)
+        eventually(
+            lambda: (
+                feed.messages > 100 and len(feed.gaps) >= 2 and len(feed.stand_in.ledger()["strikes"]) > 8
+            ),
+            120,
+        )
         feed.stand_in.clear_faults()
         eventually(lambda: feed.state == "OPEN", 60)
         feed.wait(rows=10, timeout=60)
@@ -308,4 +314,4 @@ def test_twenty_seconds_of_random_faults_leave_nothing_unexplained():
         assert (ledger.unexplained_missing, ledger.doubled) == (0, 0), ledger
         assert ledger.balanced, ledger
         assert ledger.received > 50
-        assert feed.state.gaps >= 1
+        assert ledger.in_gaps > 0

@@ -1,5 +1,3 @@
-import itertools
-
 import pytest
 
 from tes_nb.errors import DecodeError, TesError
@@ -8,7 +6,7 @@ from tes_nb.simulate import FAULTS, Fault, parse_fault
 from tes_nb.simulate.chance import chance
 from tes_nb.simulate.faults import Board, check
 from tes_nb.simulate.junk import BUILDERS, SAMPLE, bomb, junk, members
-from tes_nb.simulate.plan import CHOICES, plan
+from tes_nb.simulate.plan import CALM_S, CUTS, MOST_IN_A_BOUT, NUISANCES, REFUSALS, SERVED_S, Plan
 from tes_nb.streams.nowgoal import STREAM
 from tes_nb.wire.inflate import inflate
 
@@ -120,12 +118,42 @@ def test_gzip_members_hold_the_whole_message():
     assert inflate(packed) == SAMPLE.encode()
 
 
+def drawn(seed, served_s=100.0, *, waiting=False, count=2000):
+    plan = Plan(seed, every=2.0)
+    return [(plan.wait(), plan.next(served_s, waiting)) for _ in range(count)]
+
+
 def test_the_plan_is_the_same_for_a_seed_and_keeps_its_mean():
-    first = list(itertools.islice(plan(3, every=2.0), 2000))
-    assert first == list(itertools.islice(plan(3, every=2.0), 2000))
-    assert first != list(itertools.islice(plan(4, every=2.0), 2000))
+    first = drawn(3)
+    assert first == drawn(3)
+    assert first != drawn(4)
     waits = [wait for wait, _ in first]
     assert min(waits) >= 0.2
     assert 1.8 < sum(waits) / len(waits) < 2.3
-    assert {fault.fault for _, fault in first} == {fault.fault for _, fault in CHOICES}
-    assert {fault.fault for _, fault in CHOICES} <= set(FAULTS)
+    every = {fault.fault for _, fault in (*CUTS, *REFUSALS, *NUISANCES)}
+    assert {fault.fault for _, fault in first} == every
+    assert every <= set(FAULTS)
+
+
+def test_the_plan_strikes_nobody_who_is_not_there():
+    assert {fault for _, fault in drawn(3, None)} == {None}
+
+
+def test_the_plan_lets_one_refusal_wait_at_a_time():
+    refusals = {fault.fault for _, fault in REFUSALS}
+    assert not refusals & {fault.fault for _, fault in drawn(3, waiting=True)}
+
+
+def test_the_plan_cuts_in_bouts_and_leaves_a_calm_between_them():
+    plan = Plan(3, every=2.0)
+    nuisances = [fault for _, fault in NUISANCES]
+
+    def cuts(served_s):
+        dealt = [plan.next(served_s, waiting=False) for _ in range(200)]
+        return sum(fault.times or 1 for fault in dealt if fault not in nuisances)
+
+    assert cuts(SERVED_S / 2) == 0
+    assert MOST_IN_A_BOUT <= cuts(SERVED_S) <= MOST_IN_A_BOUT + 1
+    assert cuts(CALM_S - 1) == 0
+    plan.next(CALM_S, waiting=False)
+    assert cuts(SERVED_S) >= MOST_IN_A_BOUT - 1

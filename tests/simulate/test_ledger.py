@@ -54,6 +54,31 @@ def test_gaps_with_nothing_readable_between_them_share_a_hole():
     assert account.balanced
 
 
+def test_what_was_sent_while_the_connection_was_up_is_no_gap_s_loss():
+    """3 vanished in silence, then keepalives came until 60, then the connection was lost."""
+    lost = Gap(conn=1, last_seen_ns=60, lost_at_ns=65, back_at_ns=80, cause="test")
+    sent = {1: 9, 2: 18, 3: 28, 4: 61, 5: 79}
+    account = reconcile(sent, [(1, 10), (2, 20), (5, 80)], [lost])
+    assert (account.in_gaps, account.unexplained_missing) == (1, 1)
+    assert (
+        reconcile(list(sent), [(1, 10), (2, 20), (5, 80)], [lost]).unexplained_missing == 0
+    )  # nobody can tell
+
+
+def test_what_was_sent_between_two_gaps_that_share_a_hole_is_missing():
+    first = Gap(conn=1, last_seen_ns=20, lost_at_ns=25, back_at_ns=50, cause="test")
+    second = Gap(conn=2, last_seen_ns=90, lost_at_ns=95, back_at_ns=120, cause="test")
+    sent = {1: 9, 2: 18, 3: 30, 4: 70, 5: 91, 6: 119}
+    account = reconcile(sent, [(1, 10), (2, 20), (6, 120)], [first, second])
+    assert (account.in_gaps, account.unexplained_missing, account.in_several_gaps) == (2, 1, 0)
+
+
+def test_a_slow_way_is_tolerated_as_far_as_it_was_seen():
+    """3 was sent before the last message came, which had been on its way for 10."""
+    lost = Gap(conn=1, last_seen_ns=20, lost_at_ns=25, back_at_ns=50, cause="test")
+    assert reconcile({1: 9, 2: 10, 3: 12, 4: 49}, [(1, 10), (2, 20), (4, 50)], [lost]).balanced
+
+
 def test_an_open_gap_explains_the_end():
     account = reconcile(range(1, 6), received(1, 2), [gap(25)])
     assert (account.in_gaps, account.unexplained_missing) == (3, 0)

@@ -364,7 +364,7 @@ def test_random_faults_leave_a_balanced_ledger():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             received = list(reader.received)
-            account = reconcile(server.sent("reader"), received, reader.gaps, until=received[-1][0])
+            account = reconcile(server.sent_at("reader"), received, reader.gaps, until=received[-1][0])
             assert account.balanced, account
             assert account.sent == account.received + account.in_gaps
             assert account.in_gaps > 0

@@ -70,7 +70,7 @@ class Sink:
         return self.kinds.count(Kind.DATA)
 
     def ledger(self, server, subscriber=SUBSCRIBER):
-        return reconcile(server.sent(subscriber), self.received_at, self.gaps, until=self.last)
+        return reconcile(server.sent_at(subscriber), self.received_at, self.gaps, until=self.last)
 
     async def until(self, true, seconds=20.0):
         async with asyncio.timeout(seconds):
