@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait for processes and sockets, so there may be more of them than cores; those that measure time are
+# marked `alone`. For one process: make test WORKERS=0
+WORKERS ?= 3
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 .PHONY: demo test retest lint lab bench bench-browser kernels screenshots fuzz wheel clean
 
@@ -11,10 +15,10 @@ demo: $(STAMP)
 	@$(BIN)/tes-nb demo
 
 test: $(STAMP) lint
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
 retest: $(STAMP)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
+	@$(PYTEST) --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .

@@ -7,18 +7,66 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.taking_turns import Turns
+
+MISSING = "Skipped under CI, where nothing may be missing: "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker = getattr(config, "workerinput", None)
+    config.stash[TURNS] = None if worker is None else Turns(worker["testrunuid"])
+
+
+TURNS = pytest.StashKey[Turns | None]()
+"""`None` = the tests run one after the other anyway."""
+
+
+@pytest.hookimpl(
+    wrapper=True, tryfirst=True
+)  # around pytest-timeout: waiting for one's turn is no part of the test
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A test marked `alone` runs while no other test does."""
+    turns = item.config.stash[TURNS]
+    if turns is None:
+        return (yield)
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
     """Under CI nothing may be missing: a skip is a failure, with the reason it was skipped for."""
     report = yield
-    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        report.outcome = "failed"
-        report.longrepr = f"Skipped under CI, where nothing may be missing: {reason}"
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _hold_to_ci(report)
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[pytest.CollectReport]:
+    """The same for whole modules."""
+    report = yield
+    if report.skipped:
+        _hold_to_ci(report)
+    return report
+
+
+def _hold_to_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = MISSING + reason
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what uses the browser last: while Playwright is there, a loop runs in this thread, and no other can."""
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    """Run first what runs side by side, then what runs alone, then what uses the browser.
+
+    The browser comes last because a loop of Playwright's then runs in this thread, and no other can.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        if "browser" in getattr(item, "fixturenames", ()):
+            return 2
+        return 1 if item.get_closest_marker("alone") else 0
+
+    items.sort(key=rank)

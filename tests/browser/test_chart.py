@@ -156,6 +156,7 @@ def test_window_pause_zoom_and_legend_live_in_the_browser_alone(stage):
     sent = len(stage.page.evaluate("window.sent"))
     stage.page.select_option("[aria-label='Time window']", label="1 min")
     stage.page.click("text=Pause")
+    stage.settle()
     held = stage.page.evaluate(DRAWN)
     stage.append(
         pack(2, [Block(range(4), np.array([time.time() + 9]), np.array([[0.0], [0.0], [0.0], [0.0]]))])

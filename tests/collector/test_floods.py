@@ -100,6 +100,7 @@ def flooding(port, first, unit):
         task.cancel()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", FLOODS)
 def test_fault_59_a_flood_costs_the_others_little(victim, kind):
     async def scene():
@@ -144,6 +145,7 @@ def test_fault_60_autobahn_finds_the_listed_deviations_and_no_others(victim):
     assert {one.case_id for one in results if not one.passed} == accepted
 
 
+@pytest.mark.alone
 def test_fault_49_a_page_opens_thousands_of_sockets(victim):
     """2,000 handshakes; 64 stay, the rest is refused, and the owner gets in all the while."""
 
@@ -201,6 +203,7 @@ HANDSHAKE_OF_A_PAGE = (
 )
 
 
+@pytest.mark.alone
 def test_fault_69_a_stuck_reader_is_cut_off_and_the_others_go_on():
     async def scene(collector):
         port = collector.ports[0]
@@ -262,6 +265,7 @@ def descriptors(pid, limit):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
 
 
+@pytest.mark.alone
 def test_fault_70_ninety_silent_sockets_and_64_descriptors():
     async def scene(collector):
         silent = [await asyncio.open_connection("127.0.0.1", collector.ports[0]) for _ in range(90)]
@@ -281,6 +285,7 @@ def test_fault_70_ninety_silent_sockets_and_64_descriptors():
     assert back < 5
 
 
+@pytest.mark.alone
 def test_fault_71_no_descriptors_left():
     async def scene(collector, process):
         async with socket(collector.ports[0], METRICS) as client:

@@ -66,8 +66,10 @@ async def test_small_answers():
             health = (await ask(port, "/health")).json()
             assert health["status"] == "ok"
         streams = (await ask(status, "/api/streams")).json()
-        assert {stream["name"] for stream in streams} == {"status", "workers", "metrics"}
-        assert {stream["port"] for stream in streams} == set(collector.ports)
+        plain = [stream for stream in streams if stream["form"] == "plain"]
+        assert {stream["name"] for stream in plain} == {"status", "workers", "metrics"}
+        assert {stream["port"] for stream in plain} == set(collector.ports)
+        assert [stream["name"] for stream in streams if stream["form"] == "rows"] == ["kernel"]
 
 
 @in_loop

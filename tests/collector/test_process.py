@@ -253,6 +253,7 @@ def provoke(collector, token):
 # End ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_fault_79_a_killed_owner_takes_its_collector_along():
     with owner() as (process, pid, ports):
         assert answers(ports[0])
@@ -263,6 +264,7 @@ def test_fault_79_a_killed_owner_takes_its_collector_along():
         assert not any(map(answers, ports))
 
 
+@pytest.mark.alone
 def test_fault_79_also_while_a_forked_pool_holds_its_pipes_open():
     with owner(FORKED_POOL) as (process, pid, ports):
         process.kill()
@@ -314,6 +316,7 @@ def ignores_interrupts(pid):
     return bool(ignored & (1 << (signal.SIGINT - 1)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["terminate", "end of input"])
 def test_fault_84_the_end_says_1001_to_all_and_takes_two_seconds_at_most(how):
     async def scene(collector):

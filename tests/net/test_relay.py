@@ -136,6 +136,7 @@ async def test_a_lost_connection_is_back_at_once_and_nothing_is_lost_or_doubled(
         assert len(relay.asked) == 21
 
 
+@pytest.mark.alone
 @run_async
 async def test_it_is_back_within_a_tenth_of_a_second():
     async with Relay() as relay, Reading(relay) as reading:

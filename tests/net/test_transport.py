@@ -152,6 +152,7 @@ async def test_fault_03_a_reset_is_seen_at_once_and_a_partial_frame_is_not_deliv
             assert all(payload.endswith(b'x"}') for payload in messages)
 
 
+@pytest.mark.alone
 @run_async
 async def test_fault_03_the_reset_is_detected_within_a_tenth_of_a_second():
     async with NumberedPeer() as peer, ChaosProxy(peer.port) as proxy:
@@ -165,6 +166,7 @@ async def test_fault_03_the_reset_is_detected_within_a_tenth_of_a_second():
         assert closed == Closed(1006, "connection reset")
 
 
+@pytest.mark.alone
 @run_async
 async def test_fault_04_a_fin_without_a_close_frame_is_1006():
     async with NumberedPeer() as peer, ChaosProxy(peer.port) as proxy:
@@ -178,6 +180,7 @@ async def test_fault_04_a_fin_without_a_close_frame_is_1006():
         assert closed == Closed(1006, "the connection ended without a close frame")
 
 
+@pytest.mark.alone
 @together
 async def test_fault_02_and_05_a_dead_link_is_given_up_within_16_seconds():
     everything = frozenset({UP, DOWN})

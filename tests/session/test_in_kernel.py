@@ -80,6 +80,7 @@ def test_rows_come_while_a_cell_computes(notebook):
     assert int(told) >= 4
 
 
+@pytest.mark.alone
 def test_a_held_kernel_is_told_and_leaves_no_hole(notebook):
     notebook.run("before = s.metrics.frame()['seq'].iloc[-1]")
     notebook.run("import re, time\nfor n in (24, 25, 26): re.match(r'(a+)+$', 'a' * n + 'b')", timeout=100)

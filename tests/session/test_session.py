@@ -213,6 +213,7 @@ def test_http_figures_do_not_count_ourselves(session):
     assert session.metrics.latest["http"]["totalRequests"] == before + 1
 
 
+@pytest.mark.alone
 def test_a_held_interpreter_leaves_no_hole(session):
     """Fault 73 in small, and what the first page promises: a cell that holds the GIL loses nothing."""
     began = session.metrics.frame()["seq"].iloc[-1]

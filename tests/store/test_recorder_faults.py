@@ -181,6 +181,7 @@ def test_fault_31_an_interrupted_checkpoint_loses_nothing(tmp_path, live):
         assert read_all(torn) == expected
 
 
+@pytest.mark.alone
 def test_fault_33_a_second_writer_is_refused_and_told_whose_it_is(tmp_path):
     path = tmp_path / "one.tes"
     with Recorder(path) as recorder:
@@ -208,6 +209,7 @@ def test_fault_33_the_lock_dies_with_its_process(tmp_path, live):
     assert not lock_path(path).exists()
 
 
+@pytest.mark.alone
 def test_fault_35_a_removed_folder_is_noticed_and_when_it_is_back_so_is_the_recording(tmp_path):
     result = outcome("folder_removed", tmp_path)
     assert result["states"] == ["FILE REMOVED", "RECORDING", "STOPPED"]

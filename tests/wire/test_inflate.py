@@ -54,9 +54,9 @@ def test_each_level_and_strategy_is_read(form, level, strategy):
 def test_fault_53_bombs_are_refused_quickly(form):
     for size in (2 << 20, 16 << 20, 1 << 30):
         payload = bomb(form, size)
-        start = time.perf_counter()
+        start = time.process_time()  # a neighbour may take the core for a while
         assert refused(payload) == "too large"
-        assert time.perf_counter() - start < 0.5  # 25 ms here; 50 ms is asserted in the child, best of three
+        assert time.process_time() - start < 0.5  # 25 ms here; 50 ms is asserted in the child, best of three
 
 
 def test_fault_53_bombs_cost_neither_time_nor_memory():
@@ -71,17 +71,17 @@ def test_fault_53_bombs_cost_neither_time_nor_memory():
         for payload in bombs:
             best = 1e9
             for _ in range(3):
-                start = time.perf_counter()
+                start = time.process_time()
                 try:
                     inflate(payload)
                 except DecodeError:
                     pass
-                best = min(best, time.perf_counter() - start)
+                best = min(best, time.process_time() - start)
             slowest = max(slowest, best)
         print(json.dumps({"grown": peak_memory() - before, "slowest": slowest}))
     """)
     assert figures["grown"] <= 32 << 20
-    assert figures["slowest"] <= 0.05 * 2  # a neighbour may take the core for a while
+    assert figures["slowest"] <= 0.05
 
 
 def test_the_limits_are_exact():

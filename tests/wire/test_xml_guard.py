@@ -63,9 +63,9 @@ def test_the_built_in_entities_are_text():
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_fault_57_declarations_are_refused(name):
-    start = time.perf_counter()
+    start = time.process_time()  # a neighbour may take the core for a while
     assert refused(HOSTILE[name]) == "dtd"
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_fault_57_refusals_open_nothing_and_cost_little():
         before, slowest, refusals = peak_memory(), 0, 0
         seen.clear()
         for text in hostile:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 parse_xml(text)
             except DecodeError:
                 refusals += 1
-            slowest = max(slowest, time.perf_counter() - start)
+            slowest = max(slowest, time.process_time() - start)
         events = [event for event in seen if event.split(".")[0] in ("open", "socket", "os", "subprocess", "urllib")]
         grown = peak_memory() - before
         print(json.dumps({"events": events, "grown": grown, "slowest": slowest, "refusals": refusals}))
@@ -128,7 +128,7 @@ def test_fault_57_refusals_open_nothing_and_cost_little():
     assert figures["refusals"] == len(HOSTILE) + 2
     assert figures["events"] == []
     assert figures["grown"] <= 16 << 20
-    assert figures["slowest"] <= 0.05 * 4  # a neighbour may take the core for a while
+    assert figures["slowest"] <= 0.05 * 2  # once each, and cores differ
 
 
 @pytest.mark.parametrize(
