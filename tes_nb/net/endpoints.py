@@ -93,13 +93,15 @@ def resolve(
 def default_ports(worktree: str | None, environ: Mapping[str, str]) -> tuple[int, int]:
     """Return (status port, workers port) of a TES on this machine.
 
-    `BUN_PORT` and `WORKER_API_PORT` in `environ` count before the worktree's offset; a workers port that is
-    not set follows the status port by one. Raises `ArgumentError` for an unknown worktree or what is no port.
+    `BUN_PORT` and `WORKER_API_PORT` in `environ` each name one port and count before the worktree's; what is
+    not set is the usual port. Only where both would be the same, the workers port is the next one. Raises `ArgumentError` for an unknown worktree or what is no port.
     """
     if worktree is not None and worktree not in WORKTREES:
         raise ArgumentError(f"There is no worktree '{worktree}' here; there are {', '.join(WORKTREES)}.")
-    status = _port_from(environ, "BUN_PORT") or STATUS_PORT + WORKTREES.get(worktree or "", 0)
-    return status, _port_from(environ, "WORKER_API_PORT") or status + 1
+    offset = WORKTREES.get(worktree or "", 0)
+    status = _port_from(environ, "BUN_PORT") or STATUS_PORT + offset
+    usual = WORKERS_PORT + offset
+    return status, _port_from(environ, "WORKER_API_PORT") or (usual if usual != status else status + 1)
 
 
 def is_loopback(host: str) -> bool:

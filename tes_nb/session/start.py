@@ -270,9 +270,10 @@ def _names_port(url: str) -> bool:
 
 
 def _about_taken(session: Session) -> str:
-    wanted = " and ".join(str(port) for port in session.taken_ports)
+    names = " and ".join(str(port) for port in session.taken_ports)
+    wanted = f"Port {names} is" if len(session.taken_ports) == 1 else f"Ports {names} are"
     status, workers = session.ports
     return (
-        f"Port {wanted} is in use by another program, so this session listens on {status} and {workers}. "
+        f"{wanted} in use by another program, so this session listens on {status} and {workers}. "
         f'If that is a TES, tes.attach("localhost:{session.taken_ports[0]}") reads it.'
     )

@@ -133,7 +133,9 @@ def test_a_query_is_used_but_never_shown():
         (None, {}, (3002, 3003)),
         ("tes-repo", {}, (3002, 3003)),
         ("tmux-sentinel", {}, (3004, 3005)),
-        (None, {"BUN_PORT": "4000"}, (4000, 4001)),
+        (None, {"BUN_PORT": "4000"}, (4000, 3003)),  # as a TES that is told so itself
+        ("tmux-sentinel", {"BUN_PORT": "4000"}, (4000, 3005)),
+        (None, {"BUN_PORT": "3003"}, (3003, 3004)),  # never twice the same
         ("tmux-sentinel", {"BUN_PORT": "4000", "WORKER_API_PORT": "5000"}, (4000, 5000)),
         (None, {"WORKER_API_PORT": "5000"}, (3002, 5000)),
         (None, {"BUN_PORT": " "}, (3002, 3003)),
