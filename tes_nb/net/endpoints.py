@@ -94,7 +94,8 @@ def default_ports(worktree: str | None, environ: Mapping[str, str]) -> tuple[int
     """Return (status port, workers port) of a TES on this machine.
 
     `BUN_PORT` and `WORKER_API_PORT` in `environ` each name one port and count before the worktree's; what is
-    not set is the usual port. Only where both would be the same, the workers port is the next one. Raises `ArgumentError` for an unknown worktree or what is no port.
+    not set is the usual port. Only where both would be the same, the workers port is the next one.
+    Raises `ArgumentError` for an unknown worktree or what is no port.
     """
     if worktree is not None and worktree not in WORKTREES:
         raise ArgumentError(f"There is no worktree '{worktree}' here; there are {', '.join(WORKTREES)}.")

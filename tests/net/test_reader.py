@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +44,10 @@ FAST = dataclasses.replace(PROFILE.scaled(0.1), open_timeout_s=5.0)
 
 
 together = Together()
+
+LONG = os.environ.get("TES_LONG_FAULTS") == "1"
+"""TES_LONG_FAULTS=1 pytest tests/net -k "fault_03 or fault_10": the numbers of FAULTS, at a tenth of the times."""
+RESETS, FLAPS, HALF_S = (500, 500, 0.2) if LONG else (60, 40, 0.02)
 
 
 class Running:
@@ -228,6 +233,7 @@ async def _dead_proxy(*, silent):
         assert [gap.cause for gap in sink.gaps] == ["the peer does not answer pings"]
 
 
+@pytest.mark.timeout(60 + RESETS)
 @run_async
 async def test_fault_03_resets_at_any_byte_leave_holes_only_inside_gaps():
     fast = dataclasses.replace(FAST, backoff_first_s=0.01, backoff_cap_s=0.02)
@@ -238,7 +244,7 @@ async def test_fault_03_resets_at_any_byte_leave_holes_only_inside_gaps():
         Running(proxied(proxy), profile=fast) as (reader, sink),
     ):
         await sink.count(1)
-        for _ in range(60):
+        for _ in range(RESETS):
             proxy.reset_after = dice.randint(300, 3000)
             proxy.reset()
             await sink.until(lambda sink, seen=reader.state.reconnects: reader.state.reconnects > seen)
@@ -247,7 +253,7 @@ async def test_fault_03_resets_at_any_byte_leave_holes_only_inside_gaps():
         before = len(sink.numbers)
         await sink.count(before + 50)
         assert settle(peer.sent, sink)
-        assert reader.state.reconnects >= 60
+        assert reader.state.reconnects >= RESETS
         assert all(gap.back_at_ns is not None for gap in sink.gaps)
 
 
@@ -303,20 +309,21 @@ async def test_fault_10_flapping_loses_nothing_unexplained_and_leaks_nothing():
         await _flap(proxy, reader, sink, 10)
         gc.collect()
         baseline = open_files(), len(asyncio.all_tasks()), resident()
-        await _flap(proxy, reader, sink, 40)
+        await _flap(proxy, reader, sink, FLAPS)
         await sink.count(len(sink.numbers) + 5)
         gc.collect()
         settle(peer.sent, sink)
         assert (open_files(), len(asyncio.all_tasks())) == baseline[:2]
         assert resident() - baseline[2] <= 5 * 2**20
-        assert len(sink.gaps) >= 40
+        assert len(sink.gaps) >= FLAPS
 
 
 async def _flap(proxy, reader, sink, times):
     for _ in range(times):
         await proxy.down()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(HALF_S)
         await proxy.up()
+        await asyncio.sleep(HALF_S)
         await sink.until(lambda _sink: reader.state.word == "OPEN")
         await sink.count(len(sink.numbers) + 1)
 
@@ -771,6 +778,41 @@ async def test_fault_76_a_peer_that_died_in_our_sleep_is_noticed_within_5_second
         await sink.until(lambda sink: sink.gaps)
         assert time.monotonic() - woke <= 0.5 + 0.2
         assert len(sink.gaps) == 1
+
+
+_READER = """
+import asyncio, dataclasses, sys
+from tests.net.test_reader import PROFILE, Running, only, settle
+async def main():
+    profile = dataclasses.replace(PROFILE.scaled(0.05), open_timeout_s=5.0)
+    loop = asyncio.get_running_loop()
+    async with Running(only(sys.argv[1]), profile=profile) as (reader, sink):
+        while True:
+            await sink.count(len(sink.numbers) + 5)
+            print(reader.state.conn, len(sink.gaps), reader.state.stale, flush=True)
+            if not await loop.run_in_executor(None, sys.stdin.readline):
+                break
+asyncio.run(main())
+"""
+"""Reads until its input ends; for each line it waits for five more messages and says how it does."""
+
+
+def test_fault_76_a_reader_that_was_stopped_as_by_a_suspension_keeps_its_connection(other_process):
+    """A twentieth of 8 s, 25 s and a minute, with SIGSTOP and SIGCONT."""
+    url = f"ws://127.0.0.1:{other_process}/"
+    with subprocess.Popen(
+        [sys.executable, "-c", _READER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline().split() == ["1", "0", "False"]
+        for still_s in (0.4, 1.25, 3.0):
+            os.kill(reader.pid, signal.SIGSTOP)
+            time.sleep(still_s)
+            os.kill(reader.pid, signal.SIGCONT)
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            assert reader.stdout.readline().split() == ["1", "0", "False"], still_s
+        reader.stdin.close()
+        assert reader.wait(10) == 0
 
 
 _PEER = """
