@@ -198,17 +198,35 @@ class Feed:
         return name
 
     def figure(
-        self, columns: Iterable[str] | None = None, *, table: str | None = None, last: Any = None
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        table: str | None = None,
+        last: Any = None,
+        live: bool = False,
     ) -> go.Figure:
         """Return a plotly figure: a panel per unit, counters as rates, gaps as gaps.
 
-        columns: names to draw; `None` = every gauge and counter that has values.
+        columns: names to draw; `None` = every gauge and counter that has values. live=True gives a FigureWidget
+        that goes on by itself, twice a second at most; `plot()` costs the browser far less.
         """
-        from tes_nb.views.figure import table_figure  # noqa: PLC0415 - plotly only when somebody draws
-
         name = self._known(table)
-        frame = self.frame(name, last=last, gaps=True)
-        return table_figure(frame, self.stream.table(name), columns=columns, title=self.source)
+        described = self.stream.table(name)
+
+        def frame() -> pd.DataFrame:
+            return self.frame(name, last=last, gaps=True)
+
+        if live:
+            from tes_nb.views.live_figure import live_figure  # noqa: PLC0415 - plotly only when somebody draws
+
+            return live_figure(frame, self._version, described, columns=columns, title=self.source)
+        from tes_nb.views.figure import table_figure  # noqa: PLC0415
+
+        return table_figure(frame(), described, columns=columns, title=self.source)
+
+    def _version(self) -> int | None:
+        """A number that rises with what comes; `None` = nothing more can come."""
+        return None if self._closed else self.store.version
 
     def plot(
         self,

@@ -232,18 +232,15 @@ class Session(SessionOutputs):
         *,
         sources: Sequence[str] | None = None,
         size_limit: int | None = None,
-        keep: bool = False,
     ) -> Recording:
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
         path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
         name. sources: names of `s.feeds`; `None` = all. size_limit: bytes; `None` = most of what is free.
-        keep: go on when this kernel ends. Raises `CollectorError` when the file exists or cannot be written.
+        Raises `CollectorError` when the file exists or cannot be written.
         """
         chosen = None if sources is None else list(sources)
-        told = self._call(
-            "record", path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep
-        )
+        told = self._call("record", path=str(session_path(path)), sources=chosen, size_limit=size_limit)
         return Recording(self._call, told)
 
     def stop(self) -> None:

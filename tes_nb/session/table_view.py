@@ -33,9 +33,11 @@ class TableView:
         """Return the table as a DataFrame; `options` are those of `Feed.frame`: start, end, last, tz, copy, gaps."""
         return self._feed.frame(self.name, **options)
 
-    def figure(self, columns: Iterable[str] | None = None, *, last: Any = None) -> go.Figure:
-        """Return a plotly figure of the table."""
-        return self._feed.figure(columns, table=self.name, last=last)
+    def figure(
+        self, columns: Iterable[str] | None = None, *, last: Any = None, live: bool = False
+    ) -> go.Figure:
+        """Return a plotly figure of the table; live=True gives one that goes on by itself."""
+        return self._feed.figure(columns, table=self.name, last=last, live=live)
 
     def plot(self, columns: Sequence[str] | str | None = None, **options: Any) -> Chart:
         """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert."""
