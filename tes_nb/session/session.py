@@ -193,6 +193,11 @@ class Session(SessionOutputs):
         return self._backend.taken
 
     @property
+    def collector_pid(self) -> int:
+        """The collector's process."""
+        return self._backend.pid
+
+    @property
     def running(self) -> bool:
         """Whether the session's collector runs."""
         return not self._stopped and self._backend.alive
