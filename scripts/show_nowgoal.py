@@ -72,7 +72,9 @@ def _arguments() -> argparse.Namespace:
 def _simulated(speed: float, every: float) -> Iterator[str]:
     """Run the command; yield what it says a notebook should watch."""
     command = [str(Path(sys.executable).with_name("tes-nb")), "simulate", "--port=0", f"--speed={speed}"]
-    stand_in = subprocess.Popen([*command, f"--fault=random:every={every}"], stdout=subprocess.PIPE, text=True)
+    stand_in = subprocess.Popen(
+        [*command, f"--fault=random:every={every}"], stdout=subprocess.PIPE, text=True
+    )
     assert stand_in.stdout is not None
     try:
         for line in stand_in.stdout:
