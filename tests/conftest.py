@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,9 @@ MISSING = "Skipped under CI, where nothing may be missing: "
 def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     config.stash[TURNS] = None if worker is None else Turns(worker["testrunuid"])
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # a shell's background job ignores interrupts, and so would every process that a test interrupts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 TURNS = pytest.StashKey[Turns | None]()

@@ -61,6 +61,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
         yield one
 
 
+def is_whole(text: str) -> bool:
+    """Whether a notebook has been written to its end."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 class Notebook:
     """A notebook open in the browser."""
 
@@ -170,6 +179,7 @@ def test_reload_resumes_and_a_saved_notebook_is_small_and_holds_no_token(opened,
         before = (lab.folder / "reload.ipynb").stat().st_mtime
         notebook.page.evaluate(RUN, "docmanager:save")
         notebook.eventually(lambda: (lab.folder / "reload.ipynb").stat().st_mtime > before)
+        notebook.eventually(lambda: is_whole((lab.folder / "reload.ipynb").read_text()))
         saved = (lab.folder / "reload.ipynb").read_text()
         assert len(saved) < 80_000
         assert TOKEN not in saved

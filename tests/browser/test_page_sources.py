@@ -63,20 +63,16 @@ def test_an_attached_tes_is_shown_and_its_loss_is_said(browser):
         opened(browser, session.url) as one,
     ):
         one.all_say("LIVE")
-        assert one.page.locator("[role=tab]").all_text_contents()[:4] == [
-            "Overview",
-            "status",
-            "workers",
-            "metrics",
-        ]
+        for name in ("Overview", "status", "workers", "metrics"):
+            one.page.wait_for_selector(f"role=tab[name='{name}']")
         one.tab("metrics")
         assert f"localhost:{peer.ports[0]}" in one.page.locator(f"{SHOWN} > .tes-detail").text_content()
         one.page.wait_for_selector(f"{SHOWN} .uplot")
         peer.stop()
         until(one.page, f"{STATES}.every((word) => word === 'STALE')")
-        assert (
-            "the collector ends" in one.page.locator(f"{SHOWN} .tes-badge .tes-detail").first.text_content()
-        )
+        # first how it ended, then how it goes on: it is not there any more
+        detail = one.page.locator(f"{SHOWN} .tes-badge .tes-detail").first.text_content()
+        assert any(cause in detail for cause in ("the collector ends", "connection refused")), detail
 
 
 def test_under_auth_all_the_page_asks_once_and_works(browser):
