@@ -25,7 +25,10 @@ from tests.support.collectors import TOKEN, child
 from tests.support.hostile import HOSTILE
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-LIVE = "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-state')].every((s) => s.textContent === '%s')"
+LIVE = (
+    "(states => states.length > 0 && states.every((s) => s.textContent === '%s'))"
+    "([...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-state')])"
+)
 
 
 class Page:
