@@ -1,4 +1,4 @@
-"""What comes out of a session: frames of several feeds, files, a report, and views of all of it."""
+"""What comes out of a session, live or recorded: frames of several feeds, files, a report, views of all of it."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ class SessionOutputs(ABC):
     ) -> FolderExport:
         """Write one CSV per table and `datapackage.json` into `folder`; return what was written.
 
-        Live, this is what memory holds; the result says how many rows were dropped before. formulas="keep"
-        leaves text alone that a spreadsheet would run. Raises `ExportError`; nothing half-written is left.
+        Live, this is what memory holds, and the result says how many rows were dropped before; a recording is
+        written whole, with flat memory. formulas="keep" leaves text alone that a spreadsheet would run. Raises
+        `ExportError`; nothing half-written is left.
         """
         from tes_nb.store.export import write_folder  # noqa: PLC0415 - only when somebody exports
 
@@ -63,7 +64,7 @@ class SessionOutputs(ABC):
     export = to_csv
 
     def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
-        """Write what memory holds as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
+        """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
         from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
 
         return write_parquet(folder, self._exports(), progress=progress)
@@ -75,12 +76,15 @@ class SessionOutputs(ABC):
         self._settle()
         return [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
 
-    def report(self, path: str | Path, *, title: str = "tes_nb session") -> Path:
-        """Write one self-contained HTML file with plots and tables; it opens without a network."""
+    def report(self, path: str | Path, *, title: str | None = None) -> Path:
+        """Write one self-contained HTML file with plots and tables; it opens without a network.
+
+        title: `None` = the session's own.
+        """
         from tes_nb.views.report import write_report  # noqa: PLC0415
 
         self._raise_pending()
-        return write_report(path, list(self.feeds.values()), title=title)
+        return write_report(path, list(self.feeds.values()), title=title or self._named()[0])
 
     def dashboard(self) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""

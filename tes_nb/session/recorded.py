@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from tes_nb.errors import SessionError
-from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.feed import Feed
+from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.told import gaps_frame, marks_frame
-from tes_nb.store.align import align
 from tes_nb.store.session_file import SessionFile
 from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
@@ -22,9 +21,8 @@ from tes_nb.views import cards
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from tes_nb.store.export import FolderExport, TableExport
+    from tes_nb.store.export import TableExport
     from tes_nb.store.har import HarReport
-    from tes_nb.store.parquet import ParquetExport
     from tes_nb.store.session_info import SessionInfo
 
 
@@ -35,7 +33,7 @@ def _feed_type(stream: str) -> type[RecordedFeed]:
     return RECORDED_FEEDS.get(stream, RecordedFeed)
 
 
-class RecordedSession:
+class RecordedSession(SessionOutputs):
     """What `tes.open()` gives. Close it, or use it as a context manager."""
 
     def __init__(
@@ -94,39 +92,22 @@ class RecordedSession:
         """Return the session in figures, without reading its messages."""
         return self._file.info()
 
-    def frame(self, sources: list[str] | None = None, *, every: str = "1s", last: Any = None) -> pd.DataFrame:
-        """Return several sources on one grid, as a live session does."""
-        names = list(self.feeds) if sources is None else sources
-        for name in names:
-            if name not in self.feeds:
-                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
-        return align({name: self.feeds[name].frame(last=last) for name in names}, every=every)
-
-    def to_csv(
-        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
-    ) -> FolderExport:
-        """Write the whole recording: one CSV per table and `datapackage.json`. Memory stays flat."""
-        from tes_nb.store.export import write_folder  # noqa: PLC0415
-
-        return write_folder(folder, self._exports(), formulas=formulas, progress=progress)
-
-    export = to_csv
-
-    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
-        """Write the whole recording as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
-        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
-
-        return write_parquet(folder, self._exports(), progress=progress)
-
     def _exports(self) -> list[TableExport]:
+        """Give the whole recording, read in pieces: memory stays flat."""
         recorded = (feed for feed in self.feeds.values() if isinstance(feed, RecordedFeed))
         return [one for feed in recorded for one in feed.exports()]
 
-    def report(self, path: str | Path, *, title: str | None = None) -> Path:
-        """Write one self-contained HTML file with plots and tables."""
-        from tes_nb.views.report import write_report  # noqa: PLC0415
+    def _named(self) -> tuple[str, str]:
+        return self.path.name, ""
 
-        return write_report(path, list(self.feeds.values()), title=title or self.path.name)
+    def _raise_pending(self) -> None:
+        """Nothing goes on in the background."""
+
+    def _settle(self) -> None:
+        """Nothing is on its way."""
+
+    def _steering(self) -> None:
+        return None
 
     def close(self) -> None:
         """Close the file."""

@@ -85,7 +85,9 @@ def test_a_held_kernel_is_told_and_leaves_no_hole(notebook):
     notebook.run("before = s.metrics.frame()['seq'].iloc[-1]")
     notebook.run("import re, time\nfor n in (24, 25, 26): re.match(r'(a+)+$', 'a' * n + 'b')", timeout=100)
     told = notebook.run(
-        "time.sleep(1)\nframe = s.metrics.frame(); frame = frame[frame['seq'] > before]\n"
+        "time.sleep(1)\nuntil = time.monotonic() + 10\n"
+        "while not len(s.kernel.frame('held')) and time.monotonic() < until: time.sleep(0.1)\n"
+        "frame = s.metrics.frame(); frame = frame[frame['seq'] > before]\n"
         "print(frame['seq'].diff().dropna().eq(1).all(), len(s.metrics.gaps), len(s.kernel.frame('held')) > 0)"
     )
     assert told.split() == ["True", "0", "True"]

@@ -169,7 +169,7 @@ def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code(
             kernel.reap(0)
             worker = await becomes(registry, kernel.children[0], "terminated")
             assert (worker.exit_code, worker.last_error, worker.cpu_percent) == (None, None, 0.0)
-            assert (await listed(registry, kernel.children[1])).status == "idle"
+            await becomes(registry, kernel.children[1], "idle")  # the other goes on
 
     asyncio.run(scene())
 
