@@ -130,8 +130,9 @@ class TesMagics(Magics):
         return running[-1]
 
     def _session_or_start(self) -> Session:
-        running = sessions()
-        return running[-1] if running else self._named(start())
+        """The newest session that measures cells: a replay shows what was, not this one."""
+        live = [session for session in sessions() if session.measures_cells]
+        return live[-1] if live else self._named(start())
 
     def _nest(self) -> None:
         from tes_nb.nesting import nest  # noqa: PLC0415

@@ -215,6 +215,9 @@ class Replay(Session):
         """Refused: the recording has the marks that it has."""
         self._refuse("mark()")
 
+    def _named(self) -> tuple[str, str]:
+        return f"replay of {self.path.name}", self.url
+
     def _steering(self) -> None:
         return None
 
@@ -230,19 +233,16 @@ class Replay(Session):
         super().stop_now()
         self._recording.close()
 
-    def __repr__(self) -> str:
+    def _head(self) -> str:
         if not self.running:
-            head = f"<replay of {self.path.name}, stopped>"
-        else:
-            told = self._call("replay")
-            speed = f"{told['speed']:g} x" if told["speed"] else "as fast as it goes"
-            at = pd.Timestamp(told["at_ns"], unit="ns")
-            where = f"ports {self.ports[0]} and {self.ports[1]}"
-            head = (
-                f"<replay of {self.path.name}, {told['word'].lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
-                f"{told['share']:.0%}, {where}>"
-            )
-        return "\n".join([head, *(f"  {feed!r}" for feed in self.feeds.values())])
+            return f"replay of {self.path.name}, stopped"
+        told = self._call("replay")
+        speed = f"{told['speed']:g} x" if told["speed"] else "as fast as it goes"
+        at = pd.Timestamp(told["at_ns"], unit="ns")
+        return (
+            f"replay of {self.path.name}, {told['word'].lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{told['share']:.0%}, ports {self.ports[0]} and {self.ports[1]}"
+        )
 
 
 def speed_of(speed: float | str) -> float | None:

@@ -198,6 +198,11 @@ class Session(SessionOutputs):
         return self._backend.pid
 
     @property
+    def measures_cells(self) -> bool:
+        """Whether what each executed cell costs is measured: in a notebook, by all but replays."""
+        return self._cells is not None
+
+    @property
     def running(self) -> bool:
         """Whether the session's collector runs."""
         return not self._stopped and self._backend.alive
@@ -314,13 +319,16 @@ class Session(SessionOutputs):
     ) -> None:
         self.stop()
 
-    def __repr__(self) -> str:
+    def _head(self) -> str:
+        """What the session is and how it does, in a line."""
         where = f"ports {self.ports[0]} and {self.ports[1]}"
         if self.peer is not None:
             where = f"attached to {self.peer}, {where}"
-        head = f"<tes_nb session, {'running' if self.running else 'stopped'}, {where}>"
-        return "\n".join([head, *(f"  {feed!r}" for feed in self.feeds.values())])
+        return f"tes_nb session, {'running' if self.running else 'stopped'}, {where}"
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<{self._head()}>", *(f"  {feed!r}" for feed in self.feeds.values())])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
-        return {"text/plain": repr(self), "text/html": cards.session_html(self)}
+        return {"text/plain": repr(self), "text/html": cards.session_html(self, self._head())}

@@ -51,10 +51,9 @@ def feed_html(feed: FeedLike) -> str:
     return table_html(caption, ("field", "last value"), values)
 
 
-def session_html(session: SessionLike) -> str:
-    """Return a session's feeds with their states and counts."""
-    head = "running" if session.running else "stopped"
-    caption = f"tes_nb session, {head}, {escape(session.url)}"
+def session_html(session: SessionLike, head: str) -> str:
+    """Return a session's feeds with their states and counts. head: what it is, in a line."""
+    caption = f"{escape(head)}, {escape(session.url)}"
     rows = [
         (feed.name, str(feed.state), str(feed.rows), str(feed.messages)) for feed in session.feeds.values()
     ]

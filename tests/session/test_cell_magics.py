@@ -71,6 +71,14 @@ def test_a_cell_is_recorded(notebook):
     assert "NameError" in notebook.run("z")
 
 
+def test_beside_a_replay_a_cell_is_observed_and_recorded_in_the_live_session(notebook):
+    notebook.run("r = tes.replay('friday', speed='max')")
+    assert "rss_peak" in notebook.run("%%tes_observe\npass")
+    assert "sunday" in notebook.run("%%tes_record sunday\npass")
+    assert "replay of friday.tes" in notebook.run("print(r._repr_mimebundle_()['text/html'])")
+    notebook.run("r.stop()")
+
+
 def test_words_give_views_and_sentences(notebook):
     for word, view in (("status", "LiveCards"), ("workers", "LiveTable"), ("metrics", "Chart")):
         notebook.run(f"view = get_ipython().run_line_magic('tes', '{word}')")
