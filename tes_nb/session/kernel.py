@@ -13,6 +13,8 @@ from tes_nb.session.exits import ExitWatch
 from tes_nb.streams.kernel import Cell, Gauge, encode
 
 HEARTBEAT_S = 0.25
+CONNECTING_S = 0.02
+"""Until the connection stands; the first beat counts at once, since the very first cell may hold the kernel."""
 FLUSH_S = 2.0
 
 
@@ -43,7 +45,7 @@ class KernelReporter:
         while True:
             self._control.report({"heartbeat": time.monotonic_ns()})
             self._report_exits()
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(HEARTBEAT_S if self._control.connected else CONNECTING_S)
 
     def _report_exits(self) -> None:
         for pid, code in self._exits.new_exits():

@@ -71,8 +71,8 @@ def test_the_state_tells_of_token_and_undecoded_messages(ng):
 
 
 def test_matches_are_the_newest_rows_with_names(ng):
+    scores = ng.scores.frame()  # before the matches: the feed goes on, and may bring a match meanwhile
     matches = ng.matches()
-    scores = ng.scores.frame()
     assert matches.index.name == "match_id"
     assert matches.index.is_unique
     assert set(matches.index) >= set(scores["match_id"])
