@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Session,
         open,  # noqa: A004 - tes.open
         read_csv,
+        recordings,
     )
     from tes_nb.session.source import NOWGOAL, SIMULATED
     from tes_nb.session.start import attach, replay, sessions, start, stop
@@ -55,6 +56,7 @@ _HOMES = {
     "nest": "tes_nb.nesting",
     "open": "tes_nb.session",
     "read_csv": "tes_nb.session",
+    "recordings": "tes_nb.session",
     "replay": "tes_nb.session.start",
     "sessions": "tes_nb.session",
     "start": "tes_nb.session",
@@ -83,6 +85,7 @@ __all__ = [
     "nest",
     "open",
     "read_csv",
+    "recordings",
     "replay",
     "sessions",
     "start",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tes_nb._version import __version__
-from tes_nb.errors import TesError
+from tes_nb.errors import SessionError, TesError
 
 INTERRUPTED = 130
 
@@ -120,6 +120,25 @@ def record(
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 1.0))
     print(recording.stop())
+
+
+@app.command()
+def recordings(
+    stop: Annotated[Path | None, typer.Option(help="End the recording of this file.")] = None,
+    stop_all: Annotated[bool, typer.Option("--stop-all", help="End them all.")] = False,
+) -> None:
+    """List the recordings that run, also those that outlived their kernel (keep=True), or end them."""
+    from tes_nb.session import recordings as find_recordings  # noqa: PLC0415
+
+    found = find_recordings()
+    wanted = [one for one in found if stop_all or (stop is not None and one.path == stop.absolute())]
+    if stop is not None and not wanted:
+        names = ", ".join(str(one.path) for one in found) or "none"
+        raise SessionError(f"Nothing is recorded into {stop.absolute()}; recordings that run: {names}.")
+    for one in wanted:
+        print(one.stop())
+    if stop is None and not stop_all:
+        print("\n".join(f"{one.path}: {repr(one)[1:-1]}" for one in found) or "Nothing is recorded now.")
 
 
 @app.command()

@@ -35,6 +35,7 @@ PUBLIC = [
     "nest",
     "open",
     "read_csv",
+    "recordings",
     "replay",
     "sessions",
     "start",

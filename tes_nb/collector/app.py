@@ -175,7 +175,7 @@ class Collector:
         ]
         for upstream in self.upstreams.values():
             await upstream.start()
-        self._announce()
+        self.announce(self.ports)
 
     async def _serve(self, bound: Bound) -> None:
         self.ports, self.taken = bound.ports, bound.taken
@@ -211,9 +211,10 @@ class Collector:
 
         return tick
 
-    def _announce(self) -> None:
+    def announce(self, ports: tuple[int, int]) -> None:
+        """Write the discovery file; the control socket is at the first of the ports."""
         pid = os.getpid()
-        found = Found(pid, create_time(pid), *self.ports, self.options.observed_pid, self.options.token)
+        found = Found(pid, create_time(pid), *ports, self.options.observed_pid, self.options.token)
         try:
             self.discovery_path = publish(found)
         except OSError as error:
@@ -222,6 +223,17 @@ class Collector:
     async def stop(self) -> None:
         """Give the ports back, then close connections, readers and workers. May be called twice."""
         self._withdraw()
+        await asyncio.gather(self._end_service(), *(upstream.stop() for upstream in self.upstreams.values()))
+        await self.recordings.close()
+
+    async def retire(self) -> None:
+        """The same, but upstreams are read on, and recorded by the recordings that are kept."""
+        self._withdraw()
+        await self._end_service()
+        await self.recordings.close(but=self.recordings.kept())
+
+    async def _end_service(self) -> None:
+        """Serve and sample nothing any more; the ports are free at once."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -231,12 +243,7 @@ class Collector:
         servers, self._servers = self._servers, []
         for server in servers:
             server.close_listeners()
-        await asyncio.gather(
-            self._close_connections(servers),
-            self.pool.close(),
-            *(upstream.stop() for upstream in self.upstreams.values()),
-        )
-        await self.recordings.close()
+        await asyncio.gather(self._close_connections(servers), self.pool.close())
         await self.observer.close()
 
     async def _close_connections(self, servers: list[Port]) -> None:

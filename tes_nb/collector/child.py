@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 import msgspec
 
 from tes_nb.collector.app import Collector
+from tes_nb.collector.keeping import keep
 from tes_nb.collector.lifetime import first_of, watch_parent, watch_signals, watch_stdin
 from tes_nb.collector.logs import log_to_stderr, logger
 from tes_nb.collector.options import Options
@@ -40,11 +41,16 @@ async def _run(options: Options) -> int:
         _say(Started(error=str(error)))
         return 1
     try:
-        watches: list[Awaitable[str]] = [watch_signals(), watch_stdin()]
+        told = watch_signals()
+        watches: list[Awaitable[str]] = [told, watch_stdin()]
         if options.parent_pid is not None:
             watches.append(watch_parent(options.parent_pid, options.parent_created))
         _say(Started(os.getpid(), collector.ports, collector.taken))
-        logger.info("The collector ends: %s.", await first_of(*watches))
+        reason = await first_of(*watches)
+        if not told.done() and collector.recordings.keeps and collector.upstreams:
+            logger.info("The kernel is gone (%s); what is recorded goes on.", reason)
+            reason = await keep(collector, told)
+        logger.info("The collector ends: %s.", reason)
     finally:
         await collector.stop()
     return 0

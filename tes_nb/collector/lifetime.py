@@ -67,12 +67,13 @@ def watch_signals() -> asyncio.Future[str]:
 
 
 async def first_of(*watches: Awaitable[str]) -> str:
-    """Wait until the first of the watches gives its reason."""
+    """Wait until the first of the watches gives its reason. Futures are left as they are, coroutines are ended."""
     tasks = [asyncio.ensure_future(watch) for watch in watches]
     done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+    ours = [task for task in waiting if task not in watches]
+    for task in ours:
         task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.gather(*ours, return_exceptions=True)
     return next(iter(done)).result()
 
 

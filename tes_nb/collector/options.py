@@ -94,6 +94,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: tuple[Upstream, ...] = ()
     replay: Replay | None = None
     """The recording to serve; `None` = this machine, or peers."""
+    keep_s: float = 24 * 3600
+    """How long recordings with `keep` go on without the parent."""
     limits: Limits = Limits()
 
     def __repr__(self) -> str:

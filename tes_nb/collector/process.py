@@ -37,6 +37,9 @@ class Started(msgspec.Struct, frozen=True):
 class CollectorProcess:
     """A running child. Stopping it does nothing in a process other than the one that started it."""
 
+    outlives = True
+    """Recordings with `keep` go on in it when this process ends."""
+
     def __init__(self, child: subprocess.Popen[bytes], started: Started, log_path: Path) -> None:
         self._child = child
         self._owner = os.getpid()
@@ -55,6 +58,11 @@ class CollectorProcess:
         if os.getpid() != self._owner:
             return False
         return self._child.poll() is None
+
+    def leave(self) -> None:
+        """Close its input and let it end by itself: at once, or when the last kept recording ends."""
+        if os.getpid() == self._owner:
+            _close(self._child.stdin)
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
         """Tell it to end and wait for that; insist if it takes too long. May be called twice."""

@@ -12,6 +12,7 @@ from tes_nb.collector.hub import Hub
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.recorder import Recorder
+from tes_nb.store.recorder_state import RecorderState
 from tes_nb.store.session_place import session_path
 
 About = Callable[[str], tuple[str, str | None]]
@@ -43,8 +44,10 @@ class RecordingDesk:
 
     @property
     def keeps(self) -> bool:
-        """Whether a recording wants to outlive the collector's parent."""
-        return any(one.keep for one in self._running.values())
+        """Whether a recording that goes on wants to outlive the collector's parent."""
+        return any(
+            one.keep and one.recorder.state is not RecorderState.STOPPED for one in self._running.values()
+        )
 
     async def record(self, args: dict[str, Any]) -> dict[str, Any]:
         """Begin: optional `path` (absolute, else a new name), `sources`, `size_limit` in bytes, `keep`."""

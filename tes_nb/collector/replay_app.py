@@ -72,7 +72,7 @@ class ReplayCollector(Collector):
         self._playing = asyncio.create_task(self.player.run(), name="replay")
         if self.replay.playing:
             self.player.resume()
-        self._announce()
+        self.announce(self.ports)
 
     async def stop(self) -> None:
         """End everything; the file is only read, so nothing can be lost."""

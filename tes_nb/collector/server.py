@@ -63,6 +63,14 @@ def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
     raise CollectorError("No two free ports could be bound on 127.0.0.1; close some programs and try again.")
 
 
+def bind_free() -> socket.socket:
+    """Bind one free port on 127.0.0.1. Raises `CollectorError` when there is none."""
+    bound = _listen(socket.AF_INET, "127.0.0.1", 0)
+    if bound is None:
+        raise CollectorError("No free port could be bound on 127.0.0.1; close some programs and try again.")
+    return bound
+
+
 def _check_ports(status: int, workers: int) -> None:
     for port in (status, workers):
         if not 0 <= port <= MAX_PORT:

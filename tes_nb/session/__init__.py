@@ -13,6 +13,7 @@ from tes_nb.session.start import attach, replay, sessions, start, stop
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
+    from tes_nb.session.found import recordings
     from tes_nb.session.recorded import RecordedSession
     from tes_nb.session.recorded import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recording import Recording
@@ -25,6 +26,7 @@ _HOMES = {
     "Recording": ("tes_nb.session.recording", "Recording"),
     "Session": ("tes_nb.session.session", "Session"),
     "open": ("tes_nb.session.recorded", "open_session"),
+    "recordings": ("tes_nb.session.found", "recordings"),
     "read_csv": ("tes_nb.store.restore", "read_folder"),
 }
 """Public name → (module, its name there)."""
@@ -37,6 +39,7 @@ __all__ = [
     "attach",
     "open",
     "read_csv",
+    "recordings",
     "replay",
     "sessions",
     "start",

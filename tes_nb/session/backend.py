@@ -37,6 +37,15 @@ class Backend(Protocol):
         """Whether it still runs."""
         ...
 
+    @property
+    def outlives(self) -> bool:
+        """Whether it can go on without this process."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of it: it ends by itself, at once or when the last kept recording ends."""
+        ...
+
     def stop(self) -> None:
         """End it; its ports are free afterwards."""
         ...
@@ -47,6 +56,8 @@ class ThreadBackend:
 
     A cell that holds the interpreter holds its grid, too.
     """
+
+    outlives = False
 
     def __init__(self, options: Options) -> None:
         from tes_nb.collector.app import Collector  # noqa: PLC0415 - a child process is the usual case
@@ -59,6 +70,10 @@ class ThreadBackend:
         self.ports = self._collector.ports
         self.taken = self._collector.taken
         self.pid = os.getpid()
+
+    def leave(self) -> None:
+        """End it: it lives in this process."""
+        self.stop()
 
     def stop(self) -> None:
         """End it. Does nothing in a forked child."""

@@ -60,6 +60,11 @@ class Recording:
         return dict(self._refresh()["committed"])
 
     @property
+    def kept(self) -> bool:
+        """Whether it goes on when its kernel restarts or dies (`s.record(keep=True)`)."""
+        return bool(self._told.get("keep", False))
+
+    @property
     def running(self) -> bool:
         """Whether it goes on."""
         return self._ended is None
@@ -93,7 +98,8 @@ class Recording:
         state = "STOPPED" if self._ended is not None else told["state"]
         lost = f", {told['lost']:,} lost" if told["lost"] else ""
         size = f"{told['messages']:,} messages, {told['bytes'] / 1e6:,.1f} MB"
-        return f"<recording {self.path.name}: {state}, {size}{lost}>"
+        kept = ", kept" if self.kept and self._ended is None else ""
+        return f"<recording {self.path.name}: {state}, {size}{lost}{kept}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude

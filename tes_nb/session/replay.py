@@ -228,9 +228,9 @@ class Replay(Session):
         """Return what the cells cost that were executed while it was recorded."""
         return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])
 
-    def stop_now(self) -> None:
+    def stop_now(self, *, leave: bool = False) -> None:
         """End it, in the caller's own thread."""
-        super().stop_now()
+        super().stop_now(leave=leave)
         self._recording.close()
 
     def _head(self) -> str:

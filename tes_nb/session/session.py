@@ -60,6 +60,8 @@ class Session(SessionOutputs):
         self._backend = backend
         self._owner = os.getpid()
         self._stopped = False
+        self._keeps = False
+        """Whether a recording was asked to outlive this process."""
         self._stopping = threading.Lock()
         self.peer = peer
         """The attached TES's address; `None` = the session shows this machine."""
@@ -242,15 +244,25 @@ class Session(SessionOutputs):
         *,
         sources: Sequence[str] | None = None,
         size_limit: int | None = None,
+        keep: bool = False,
     ) -> Recording:
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
         path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
         name. sources: names of `s.feeds`; `None` = all. size_limit: bytes; `None` = most of what is free.
-        Raises `CollectorError` when the file exists or cannot be written.
+        keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
+        `tes.recordings()` finds it again. `s.stop()` ends it all the same.
+        Raises `CollectorError` when the file exists or cannot be written, `SessionError` where `keep` cannot be had.
         """
+        if keep and not self._backend.outlives:
+            raise SessionError(
+                'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
+            )
         chosen = None if sources is None else list(sources)
-        told = self._call("record", path=str(session_path(path)), sources=chosen, size_limit=size_limit)
+        told = self._call(
+            "record", path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep
+        )
+        self._keeps |= keep
         return Recording(self._call, told)
 
     def stop(self) -> None:
@@ -258,8 +270,12 @@ class Session(SessionOutputs):
         if not self._stopped and os.getpid() == self._owner:
             uninterrupted(self.stop_now)
 
-    def stop_now(self) -> None:
-        """The same in the caller's own thread, for the end of the interpreter, which allows no new ones."""
+    def at_exit(self) -> None:
+        """End in the caller's own thread, since a dying interpreter allows no new ones; kept recordings go on."""
+        self.stop_now(leave=self._keeps)
+
+    def stop_now(self, *, leave: bool = False) -> None:
+        """End in the caller's own thread. leave: the collector ends by itself, when no recording is kept any more."""
         with self._stopping:
             if self._stopped or os.getpid() != self._owner:
                 return
@@ -269,7 +285,10 @@ class Session(SessionOutputs):
                 background().run(self._close(), timeout=3)
             for feed in self.feeds.values():
                 feed.close()
-            self._backend.stop()
+            if leave:
+                self._backend.leave()
+            else:
+                self._backend.stop()
             if self._watching is not None:
                 self._watching.stop()
             self._stopped = True

@@ -200,7 +200,7 @@ def _begin(
         return session
 
     session = uninterrupted(begin, undo=lambda late: late.stop())
-    atexit.register(session.stop_now)
+    atexit.register(session.at_exit)
     shell = None if cells is None else _shell()
     if shell is not None and cells is not None:
         from tes_nb.session.cells import CellWatch  # noqa: PLC0415 - only in a notebook

@@ -1,0 +1,5 @@
+"""`python -m tes_nb` is `tes-nb`."""
+
+from tes_nb.cli import main
+
+main()
