@@ -39,6 +39,7 @@ _STEPS = 5
 """A renewal looks at the clock so many times within the shortest of its times."""
 _MOST_HELD = 10_000
 REFUSED = "closed for a new token: the peer refuses a second connection"
+LOST = "the new connection was lost while the old one was closed"
 
 
 class RenewingReader:
@@ -204,7 +205,7 @@ class RenewingReader:
             return
         if isinstance(event, StateChange):
             self._changed(leg, event)
-        elif leg is self._lead and self._out.gap is None:
+        elif leg is self._first and self._out.gap is None:  # what a second one misses, the first brings
             self._out.tell(event)
 
     def _changed(self, leg: Leg, change: StateChange) -> None:
@@ -287,8 +288,9 @@ class RenewingReader:
         self._lead = second
         await first.reader.stop()
         if self._first is first:  # else it was lost before, and is replaced already
-            self._replace_first(second)
-            self.renewals += 1
+            whole = self._merge.proven  # False = the second was lost while the first was being closed
+            self._replace_first(second, None if whole else _cause(second, LOST))
+            self.renewals += whole
         self._show()
 
     def _take_over(self, lost: StateChange) -> None:
@@ -296,9 +298,8 @@ class RenewingReader:
         first, second = self._first, self._second
         assert second is not None  # who calls has looked
         whole = self._merge.proven or self._was_calm(first, second, lost)
-        gap = first.reader.gap
         self._lead = second
-        self._replace_first(second, None if whole else gap.cause if gap else lost.text)
+        self._replace_first(second, None if whole else _cause(first, lost.text))
         self.renewals += whole
         self._end(first.reader.stop())
         self._show()
@@ -365,6 +366,12 @@ class RenewingReader:
                 token_until_ns=None if expires is None else wall + int((expires - self._clock()) * 1e9),
             )
         )
+
+
+def _cause(leg: Leg, otherwise: str) -> str:
+    """Return why a leg's connection was lost."""
+    gap = leg.reader.gap
+    return otherwise if gap is None else gap.cause
 
 
 def _content(opcode: Opcode, payload: bytes) -> bytes:

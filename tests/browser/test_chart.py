@@ -61,6 +61,16 @@ def one_line(values, *, end=None, step=0.5):
     return Block([0], times, np.array([values], float))
 
 
+def is_live(stage, tries=20):
+    """Whether fresh data make it LIVE; on a slow machine they may be stale before anybody looks, so again."""
+    for _ in range(tries):
+        stage.append(pack(2, [ring()], keyframe=True, series=SERIES))
+        stage.page.wait_for_timeout(50)
+        if stage.text(".tes-state") == "LIVE":
+            return True
+    return False
+
+
 def values(stage):
     return stage.page.locator(".tes-value").all_text_contents()
 
@@ -92,7 +102,7 @@ def test_draws_a_panel_per_unit(stage, request):
     stage.deliver({"type": "state", "state": notes(time.time())})
     stage.settle()
     assert stage.page.locator(".tes-unit").all_text_contents() == ["bytes", "percent", "per second"]
-    assert stage.text(".tes-state") == "LIVE"
+    assert is_live(stage)
     assert len(stage.page.evaluate(DRAWN)) > 2
     stage.picture(f"chart-{request.node.callspec.id}")
     assert stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

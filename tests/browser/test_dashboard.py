@@ -52,6 +52,7 @@ def moves(page: Any, selector: str, seconds: float) -> int:
     return len(seen)
 
 
+@pytest.mark.alone
 def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab: Jupyter) -> None:
     with closing(browser.new_context(viewport={"width": 1300, "height": 1600})) as context:
         page = context.new_page()

@@ -109,6 +109,32 @@ async def test_while_there_is_no_fresh_token_the_old_connection_stays_until_the_
         assert_nothing_lost(sink.ledger(server))
 
 
+@run_async
+async def test_a_gap_begins_with_the_last_message_also_when_the_new_connection_is_lost_while_the_old_one_closes():
+    hasty = dataclasses.replace(QUICK, backoff_first_s=0.1, backoff_cap_s=0.2)
+    async with feeding(speed=None, rate=1000.0, profile=hasty, renew_after_s=SOON_S) as (
+        server,
+        reader,
+        sink,
+    ):
+        first = reader._first
+        stop = first.reader.stop
+
+        async def late_stop():
+            server.post(Fault("reset", which="newest"))
+            await sink.until(lambda _: not reader._lead.is_open)
+            await sink.more(5)  # the old one brings some more
+            await stop()
+
+        first.reader.stop = late_stop
+        await sink.until(lambda _: reader._first is not first)
+        await sink.more(50)
+        ledger = sink.ledger(server)
+        assert_nothing_lost(ledger)
+        assert ledger.in_gaps > 0
+        assert [gap.cause for gap in sink.gaps][:1] == ["connection reset"]
+
+
 @pytest.mark.parametrize("which", ["oldest", "newest", "all"])
 @run_async
 async def test_a_connection_that_is_reset_while_there_are_two(which):
