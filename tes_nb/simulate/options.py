@@ -28,6 +28,8 @@ class Options:
     """Simulated seconds per second; `None` = as fast as possible, bounded by `rate`."""
     rate: float = 10_000.0
     """At most so many data messages a second, at any speed."""
+    reel: int = 0
+    """At full speed, send the first so many messages over and over, with new numbers; 0 = simulate on."""
     seed: int = 1
     """The same seed gives the same matches, goals and prices."""
     matches: int = 8
@@ -61,6 +63,7 @@ class Options:
         self._check("speed", self.speed is None or self.speed > 0, "above 0, or None for as fast as possible")
         for name in ("rate", "token_life_s", "keepalive_s", "send_buffer", "ledger_limit"):
             self._check(name, getattr(self, name) > 0, "above 0")
+        self._check("reel", self.reel >= 0, "0 or a number of messages")
         for name in ("matches", "games"):
             self._check(name, 0 <= getattr(self, name) <= 1000, "between 0 and 1000")
 

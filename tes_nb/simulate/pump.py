@@ -13,6 +13,7 @@ from tes_nb.simulate.hub import Hub
 from tes_nb.simulate.matchday import MatchDay
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.records import Instant
+from tes_nb.simulate.reel import Cut, Reel
 from tes_nb.simulate.words import BASKETBALL_ODDS, BASKETBALL_SCORES, FOOTBALL_ODDS, FOOTBALL_SCORES, Change
 
 STEP_S = 0.02
@@ -38,6 +39,7 @@ class Pump:
         self._simulated_s = 0.0
         self._step_s = FULL_SPEED_STEP_S if options.speed is None else options.speed * STEP_S
         self._pace = Pace(options.rate)
+        self._reel = Reel(options.reel if options.speed is None else 0)
 
     async def run(self) -> None:
         """Send until cancelled. At full speed the day begins with the first subscriber."""
@@ -45,7 +47,7 @@ class Pump:
         if self._options.speed is None:
             await self._hub.first_request.wait()
         before = loop.time()
-        while (next_at := self.day.next_at) is not None:
+        while (next_at := self.day.next_at) is not None and not self._reel.full:
             await asyncio.sleep(self._pause(next_at))
             now = loop.time()
             elapsed, before = now - before, now
@@ -56,6 +58,8 @@ class Pump:
             else:
                 self._simulated_s += self._options.speed * elapsed
             await self._tell(self.day.until(self._simulated_s))
+        if self._reel.full:
+            await self._turn_reel()
 
     def refresh(self) -> None:
         """Send how everything stands, marked with a `refresh` other than 0."""
@@ -85,9 +89,23 @@ class Pump:
         for step in steps(changes, self._step_s):
             for channel, told in step.items():
                 self._publish(channel, told)
-                await self._pace.keep()
-                if self._pace.total % CHECK_EVERY == 0:
-                    await self._wait_for_clients()
+                await self._keep_pace()
+
+    async def _turn_reel(self) -> None:
+        loop = asyncio.get_running_loop()
+        for cut in self._reel.turn():
+            while self._board.peek("only_ok", loop.time()):  # noqa: ASYNC110 - faults end by the clock
+                await asyncio.sleep(LONGEST_SLEEP_S)
+            self._publish_cut(cut)
+            await self._keep_pace()
+
+    def _publish_cut(self, cut: Cut) -> None:
+        self._hub.publish(cut.channel, lambda number: self._composer.encode(cut.text(number)))
+
+    async def _keep_pace(self) -> None:
+        await self._pace.keep()
+        if self._pace.total % CHECK_EVERY == 0:
+            await self._wait_for_clients()
 
     def _publish(self, channel: str, changes: Sequence[Change]) -> None:
         now = asyncio.get_running_loop().time()
@@ -95,6 +113,7 @@ class Pump:
         def build(number: int) -> Frame:
             sister = channel == FOOTBALL_SCORES and self._board.take("sister_form", now) is not None
             text = self._composer.changes(channel, changes, number, self._told(), sister=sister)
+            self._reel.take(channel, text, number)
             return self._composer.encode(text, in_members=self._board.take("gzip_members", now) is not None)
 
         self._hub.publish(channel, build)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 import time
 
@@ -279,6 +280,23 @@ def test_full_speed_starts_with_the_first_reader_and_keeps_to_the_rate():
                 await data(ws, 300)
                 assert time.monotonic() - began > 0.5
             assert server.ledger()["last"] < 1000
+
+    run(go())
+
+
+def test_a_reel_repeats_itself_with_new_numbers_only():
+    size = 40
+
+    async def go():
+        async with stand_in(speed=None, rate=3000, reel=size, compression="text") as server:
+            async with connect(server, await token_of(server)) as ws:
+                await want(ws)
+                texts = await data(ws, 5 * size)
+            numbers = [number_in(text) for text in texts]
+            assert numbers == list(range(numbers[0], numbers[0] + len(texts)))
+            bare = [re.sub(rb"(simulatedNumber\W{1,6})\d+", rb"\1", text) for text in texts]
+            assert len(set(bare[:size])) > size / 2
+            assert bare[-2 * size : -size] == bare[-size:]
 
     run(go())
 
