@@ -155,18 +155,24 @@ def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="A session file.")],
-    folder: Annotated[Path, typer.Argument(help="Where the CSV files go.")],
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
     formulas: Annotated[
         str, typer.Option(help="neutralise, or keep for a faithful round trip.")
     ] = "neutralise",
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write Parquet datasets instead of CSV.")
+    ] = False,
 ) -> None:
-    """Write a recording as one CSV file per table, with a data dictionary."""
+    """Write a recording as one CSV file per table, with a data dictionary, or as Parquet datasets."""
     from tes_nb.session import open as open_session  # noqa: PLC0415
 
     if formulas not in ("neutralise", "keep"):
         raise typer.BadParameter("give 'neutralise' or 'keep'", param_hint="--formulas")
     with open_session(path) as session:
-        print(session.to_csv(folder, formulas="keep" if formulas == "keep" else "neutralise"))
+        if parquet:
+            print(session.to_parquet(folder))
+        else:
+            print(session.to_csv(folder, formulas="keep" if formulas == "keep" else "neutralise"))
 
 
 @app.command()

@@ -25,6 +25,7 @@ from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
 from tes_nb.collector.pages import Shown, page_routes
+from tes_nb.collector.peaks import Peaks
 from tes_nb.collector.pool import WorkerPool
 from tes_nb.collector.recordings import RecordingDesk
 from tes_nb.collector.relay_route import relay_socket
@@ -74,7 +75,7 @@ class Collector:
             on_exit=self._worker_ended,
         )
         self.control = Control()
-        self.recordings = RecordingDesk(self.hub, self._about)
+        self.recordings = RecordingDesk(self.hub, self._about, lambda: Peaks(self.observer))
         self.upstreams = self._upstreams()
         self.watches = Watches(self.hub, self.upstreams)
         self.tables = {"status": RouteTable(), "workers": RouteTable()}

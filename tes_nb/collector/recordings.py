@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tes_nb.collector.hub import Hub
+from tes_nb.collector.peaks import Peaks
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.recorder import Recorder
 from tes_nb.store.recorder_state import RecorderState
 from tes_nb.store.session_place import session_path
 
+LOOK_S = 0.5
+NOTE_EVERY = 10
+"""Peaks that rose are written down after so many looks."""
 About = Callable[[str], tuple[str, str | None]]
 """Source → (its stream's name, the URL it is read from or `None`)."""
 
@@ -28,17 +34,25 @@ class _Running:
     """`None` = all, also those that begin later."""
     keep: bool
     """Whether it goes on when the collector's parent ends."""
+    peaks: Peaks
 
     def wants(self, source: str) -> bool:
         return self.sources is None or source in self.sources
+
+    def note_peaks(self) -> None:
+        """Write down how high things were so far: a killed collector leaves that, too."""
+        if self.peaks.highest:
+            self.recorder.set_fact("peaks", self.peaks.highest)
 
 
 class RecordingDesk:
     """Starts and stops recorders. Messages reach them in the turn of the loop in which they are stamped."""
 
-    def __init__(self, hub: Hub, about: About) -> None:
+    def __init__(self, hub: Hub, about: About, new_peaks: Callable[[], Peaks]) -> None:
         self._hub = hub
         self._about = about
+        self._new_peaks = new_peaks
+        self._watch: asyncio.Task[None] | None = None
         self._running: dict[str, _Running] = {}
         self._named: dict[str, set[str]] = {}
 
@@ -60,7 +74,10 @@ class RecordingDesk:
             raise ValueError("'size_limit' must be a number of bytes.")
         recorder = Recorder(path, size_limit=limit)  # refuses a file that is there or being written
         wanted = None if sources is None else frozenset(sources)
-        self._running[str(path)] = _Running(recorder, wanted, bool(args.get("keep", False)))
+        keep = bool(args.get("keep", False))
+        self._running[str(path)] = _Running(recorder, wanted, keep, self._new_peaks())
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")
         self._named[str(path)] = set()
         if self._take not in self._hub.listeners:
             self._hub.listeners.append(self._take)
@@ -94,10 +111,22 @@ class RecordingDesk:
         if path not in self._running:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
-        recorder = self._running[path].recorder
-        del self._running[path]  # no more messages from here on
+        running = self._running.pop(path)  # no more messages from here on
+        recorder = running.recorder
+        running.peaks.look()
+        running.note_peaks()
         await asyncio.to_thread(recorder.stop)
         return {**_figures(path, recorder), "ended": recorder.text}
+
+    async def _watch_peaks(self) -> None:
+        rose: set[str] = set()
+        for turn in itertools.count(1):
+            await asyncio.sleep(LOOK_S)
+            rose |= {path for path, one in self._running.items() if one.peaks.look()}
+            if turn % NOTE_EVERY == 0:
+                for path in rose & self._running.keys():
+                    self._running[path].note_peaks()
+                rose.clear()
 
     def _only(self) -> str:
         """The path of the recording that runs, where nobody says which."""
@@ -108,6 +137,11 @@ class RecordingDesk:
 
     async def close(self, *, but: Collection[str] = ()) -> None:
         """End all recordings."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None  # what is kept has nobody to look at any more
         for path in [path for path in self._running if path not in but]:
             await self.stop({"path": path})
 

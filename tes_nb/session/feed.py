@@ -373,6 +373,16 @@ class Feed:
 
     export = to_csv
 
+    def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
+        """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
+        from tes_nb.store.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.parquet import write_parquet_file  # noqa: PLC0415
+
+        self._raise_pending()
+        rows = self.store.tables[self._known(table)].snapshot()
+        write_parquet_file(path, rows.table, rows.chunks(CHUNK_ROWS))
+        return Path(path)
+
     def __repr__(self) -> str:
         state = self.state
         return f"<{self.source}: {state} · {self.rows} rows · {self.messages} messages>"

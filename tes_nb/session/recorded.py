@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.told import gaps_frame, marks_frame
+from tes_nb.store.pieces import count_undecoded
 from tes_nb.store.session_file import SessionFile
 from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from tes_nb.store.export import TableExport
     from tes_nb.store.har import HarReport
     from tes_nb.store.session_info import SessionInfo
+
+SHORT = 20_000
+"""So many messages are decoded in about a second."""
 
 
 def _feed_type(stream: str) -> type[RecordedFeed]:
@@ -88,9 +93,22 @@ class RecordedSession(SessionOutputs):
         """What of the file is damaged, a sentence each; () = nothing that was read."""
         return self._file.damage
 
-    def info(self) -> SessionInfo:
-        """Return the session in figures, without reading its messages."""
-        return self._file.info()
+    def info(self, *, decode: bool | None = None) -> SessionInfo:
+        """Return the session in figures: duration, counts, rates, bytes, gaps, undecoded messages, peaks.
+
+        All but the undecoded ones is known without reading messages. decode: count those, too, by decoding the
+        whole recording; `None` = if it is short enough for a moment (20,000 messages).
+        """
+        told = self._file.info()
+        if decode is None:
+            decode = told.messages <= SHORT
+        if not decode or told.undecoded is not None:
+            return told
+        counts = {
+            name: count_undecoded(feed.stream, self._file.messages(name)) for name, feed in self.feeds.items()
+        }
+        sources = {name: replace(each, undecoded=counts.get(name, 0)) for name, each in told.sources.items()}
+        return replace(told, undecoded=sum(counts.values()), sources=sources)
 
     def _exports(self) -> list[TableExport]:
         """Give the whole recording, read in pieces: memory stays flat."""

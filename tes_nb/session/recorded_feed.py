@@ -196,6 +196,15 @@ class RecordedFeed(Feed):
 
     export = to_csv
 
+    def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
+        """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
+        from tes_nb.store.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
+
+        name = self._known(table)
+        rows = pieces(self.stream, name, self._file.messages(self.source))
+        write_parquet_file(path, self.stream.table(name), rows)
+        return Path(path)
+
     def exports(self) -> Iterator[TableExport]:
         """Give the tables with their rows in pieces, decoded once for all: memory stays flat, however long it is."""
         from tes_nb.store.export import TableExport  # noqa: PLC0415

@@ -9,9 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.errors import TesError
+from tes_nb.session.waiting import wait_blocking
 
 if TYPE_CHECKING:
+    from tes_nb.session.feed import Formulas
     from tes_nb.session.recorded import RecordedSession
+    from tes_nb.store.export import FolderExport
+    from tes_nb.store.parquet import ParquetExport
 
 Ask = Callable[..., Any]
 """(operation, **args) → what the collector answers."""
@@ -82,6 +86,32 @@ class Recording:
 
         return open_session(self.path)
 
+    def wait(
+        self, *, messages: int | None = None, seconds: float | None = None, timeout: float | None = None
+    ) -> int:
+        """Wait until so many more messages are safely in the file, or so many seconds; return the messages that came.
+
+        A bar shows how far it is. Raises `SessionError` when the recording ends meanwhile, or `timeout` seconds
+        were not enough.
+        """
+        return wait_blocking(_Filling(self), messages, seconds, timeout, unit="messages")
+
+    # What comes out --------------------------------------------------------------------------------------------
+
+    def to_csv(
+        self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
+    ) -> FolderExport:
+        """Write the whole recording so far, one CSV per table; see `RecordedSession.to_csv`."""
+        with self.open() as recorded:
+            return recorded.to_csv(folder, formulas=formulas, progress=progress)
+
+    export = to_csv
+
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+        """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
+        with self.open() as recorded:
+            return recorded.to_parquet(folder, progress=progress)
+
     def __enter__(self) -> Self:
         return self
 
@@ -102,8 +132,27 @@ class Recording:
         return f"<recording {self.path.name}: {state}, {size}{lost}{kept}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """How far it is, now: display it again for later figures, or `wait()` with a bar."""
         del include, exclude
-        return {
-            "text/plain": repr(self),
-            "text/html": f"<p>{escape(repr(self)[1:-1])}<br>{escape(self.text)}</p>",
-        }
+        rows = "".join(
+            f"<tr><td>{escape(source)}</td><td>{seq:,}</td></tr>" for source, seq in self.committed.items()
+        )
+        table = f"<table><tr><th>source</th><th>safe up to message</th></tr>{rows}</table>" if rows else ""
+        head = f"<p>{escape(repr(self)[1:-1])}<br>{escape(self.text)}</p>"
+        return {"text/plain": repr(self), "text/html": head + table}
+
+
+class _Filling:
+    """A recording as something that can be waited for."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.name = recording.path.name
+
+    @property
+    def rows(self) -> int:
+        return self._recording.messages
+
+    @property
+    def closed(self) -> bool:
+        return self._recording.state == "STOPPED"

@@ -57,6 +57,10 @@ class TableView:
 
     export = to_csv
 
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
+        return self._feed.to_parquet(path, table=self.name)
+
     @property
     def columns(self) -> pd.DataFrame:
         """The columns: name, dtype, unit, doc."""

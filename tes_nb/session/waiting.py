@@ -28,12 +28,18 @@ class Progress:
     """How far a wait has come, and its bar."""
 
     def __init__(
-        self, feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None
+        self,
+        feed: Waitable,
+        rows: int | None,
+        seconds: float | None,
+        timeout: float | None,
+        unit: str = "rows",
     ) -> None:
         if rows is None and seconds is None:
-            raise SessionError("Say what to wait for: rows=… or seconds=….")
+            raise SessionError(f"Say what to wait for: {unit}=… or seconds=….")
         if (rows is not None and rows < 0) or (seconds is not None and seconds < 0):
-            raise SessionError("rows and seconds must not be negative.")
+            raise SessionError(f"{unit} and seconds must not be negative.")
+        self._unit = unit
         self._feed = feed
         self._rows = rows
         self._seconds = seconds
@@ -42,7 +48,7 @@ class Progress:
         self._first = feed.rows
         self._total: float = rows if rows is not None else round(seconds or 0, 1)
         self._bar = tqdm(
-            total=self._total, desc=feed.name, unit="rows" if rows is not None else "s", leave=False
+            total=self._total, desc=feed.name, unit=unit if rows is not None else "s", leave=False
         )
 
     @property
@@ -61,12 +67,12 @@ class Progress:
             return True
         if self._feed.closed:
             raise SessionError(
-                f"The feed '{self._feed.name}' was closed while waiting; {self.gained} rows came."
+                f"'{self._feed.name}' ended while it was waited for; {self.gained} {self._unit} came."
             )
         if self._timeout is not None and elapsed >= self._timeout:
             raise SessionError(
-                f"Only {self.gained} of {self._rows} rows came from '{self._feed.name}' in {self._timeout:g} s; "
-                "look at its state."
+                f"Only {self.gained} of {self._rows} {self._unit} came from '{self._feed.name}' "
+                f"in {self._timeout:g} s; look at its state."
             )
         return False
 
@@ -75,9 +81,11 @@ class Progress:
         self._bar.close()
 
 
-def wait_blocking(feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None) -> int:
-    """Wait in the caller's thread; return the rows that came."""
-    progress = Progress(feed, rows, seconds, timeout)
+def wait_blocking(
+    feed: Waitable, rows: int | None, seconds: float | None, timeout: float | None, *, unit: str = "rows"
+) -> int:
+    """Wait in the caller's thread; return the rows (or whatever `unit` counts) that came."""
+    progress = Progress(feed, rows, seconds, timeout, unit)
     try:
         while not progress.done():
             time.sleep(STEP_S)

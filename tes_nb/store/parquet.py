@@ -27,7 +27,7 @@ import numpy as np
 from tes_nb.errors import ExportError
 from tes_nb.store.export import TableExport, grouped, told
 from tes_nb.store.frames import frame
-from tes_nb.store.staging import explained
+from tes_nb.store.staging import explained, staged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,36 @@ def write_parquet(
     return ParquetExport(folder, dict(written), sum(table.dropped for table in todo))
 
 
+def write_parquet_file(path: str | os.PathLike[str], table: Table, chunks: Iterable[Snapshot]) -> int:
+    """Write one table to one file and return how many rows it has.
+
+    The file appears under its name when it is complete. Raises `ExportError`, also when pyarrow is not installed.
+    """
+    _need_pyarrow()
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+    path, rows = Path(path), 0
+    with staged(path.parent) as staging:
+        file = staging.open(path.name)
+        with explained(path):
+            writer = None
+            for chunk in chunks:
+                piece = frame(chunk, copy=False)
+                if writer is None:
+                    writer = parquet.ParquetWriter(file.binary, _schema(piece, table))
+                writer.write_table(_as_arrow(piece, writer.schema))
+                rows += len(chunk)
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+def _as_arrow(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return pa.Table.from_pandas(rows, schema=schema)
+
+
 def _dataset_name(table: TableExport) -> str:
     return f"stream={quote(table.stream, safe='')}/table={quote(table.table.name, safe='')}"
 
@@ -128,12 +158,10 @@ class _Dataset:
         self.rows += len(chunk)
 
     def _add_day(self, day: str, rows: pd.DataFrame) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-
         if self._schema is None:
             self._schema = _schema(rows, self.table)
         waiting = self._waiting.setdefault(day, [])
-        waiting.append(pa.Table.from_pandas(rows, schema=self._schema))
+        waiting.append(_as_arrow(rows, self._schema))
         if sum(each.num_rows for each in waiting) >= _ROWS:
             self._flush(day)
         for other in [other for other in self._waiting if other != day]:

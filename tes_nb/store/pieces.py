@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tes_nb.model import Kind
 from tes_nb.store.columns import Columns
 from tes_nb.store.tables import StreamStore
 
@@ -49,6 +50,15 @@ def pieces_together(
                 store.tables[name] = _empty(stream, name)
     for name in wanted:
         yield name, store.tables[name].snapshot()
+
+
+def count_undecoded(stream: Stream, messages: Iterable[Message]) -> int:
+    """Decode the messages, keep nothing, and return how many did not decode."""
+    store = StreamStore(stream)
+    store.tables = {one.name: _Unwanted(one) for one in stream.tables}
+    for message in messages:
+        store.receive(message)
+    return store.counts().kinds.get(Kind.UNDECODED, 0)
 
 
 def _empty(stream: Stream, table: str) -> Columns:

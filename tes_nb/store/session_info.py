@@ -62,7 +62,8 @@ class SourceSummary:
     """From the first to the last message, on the monotonic clock."""
     connections: int
     gaps: int
-    undecoded: int
+    undecoded: int | None
+    """Messages that do not decode; `None` = nobody has counted them."""
 
     @property
     def per_second(self) -> float:
@@ -88,9 +89,10 @@ class SessionInfo:
     missing: int
     """Messages that the gaps say are missing, where they know."""
     marks: int
-    undecoded: int
+    undecoded: int | None
+    """Messages that do not decode; `None` = nobody has counted them: `info(decode=True)` does."""
     peaks: Mapping[str, float]
-    """What the collector noted as highest: for example "rss" (bytes), "cpu_percent"."""
+    """What the collector noted as highest: "rss", "children_rss" (bytes), "cpu_percent" (of one core); {} = nothing."""
     ending: str
     """How the recording ended, or that it has not, or that nobody ended it."""
     damage: tuple[str, ...]
@@ -101,9 +103,18 @@ class SessionInfo:
     def __str__(self) -> str:
         size = f"{self.file_bytes / 1e6:,.1f} MB"
         head = f"{self.path.name}: {self.messages:,} messages in {self.duration_s:,.1f} s, {size}"
-        lines = [f"{head}, {self.gaps} gaps, {self.marks} marks, {self.undecoded} undecoded"]
+        undecoded = "undecoded not counted" if self.undecoded is None else f"{self.undecoded} undecoded"
+        lines = [f"{head}, {self.gaps} gaps, {self.marks} marks, {undecoded}"]
+        if self.peaks:
+            lines.append(f"  at most: {', '.join(map(_peak, self.peaks.items()))}")
         for name, each in self.sources.items():
             rate = f"{each.per_second:,.1f}/s, {each.bytes / 1e6:,.1f} MB"
             lines.append(f"  {name}: {each.messages:,} messages, {rate}")
         lines += [f"  {sentence}" for sentence in (self.ending, *self.damage)]
         return "\n".join(lines)
+
+
+def _peak(told: tuple[str, float]) -> str:
+    name, value = told
+    words = name.replace("_", " ")
+    return f"{words} {value / 1e6:,.1f} MB" if name.endswith("rss") else f"{words} {value:,.1f}"

@@ -22,9 +22,15 @@ def summarise(
     gaps = tuple(tables.read_gaps(connection))
     sums = tables.read_sums(connection)
     connections = tables.count_connections(connection)
-    undecoded = _counts(facts.get("undecoded"))
+    undecoded = _counts(facts.get("undecoded")) if "undecoded" in facts else None
     summaries = {
-        name: _source(each, sums.get(each.id), connections.get(each.id, 0), gaps, undecoded.get(name, 0))
+        name: _source(
+            each,
+            sums.get(each.id),
+            connections.get(each.id, 0),
+            gaps,
+            None if undecoded is None else undecoded.get(name, 0),
+        )
         for name, each in sources.items()
     }
     monos = [each.first_mono_ns for each in sums.values()], [each.last_mono_ns for each in sums.values()]
@@ -41,7 +47,7 @@ def summarise(
         gaps=len(gaps),
         missing=sum(each.gap.missing or 0 for each in gaps),
         marks=len(tuple(tables.read_marks(connection))),
-        undecoded=sum(undecoded.values()),
+        undecoded=None if undecoded is None else sum(undecoded.values()),
         peaks=_counts(facts.get("peaks")),
         ending=_ending(facts, owner),
         damage=damage,
@@ -55,7 +61,7 @@ def _source(
     total: tables.Sum | None,
     connections: int,
     gaps: tuple[RecordedGap, ...],
-    undecoded: int,
+    undecoded: int | None,
 ) -> SourceSummary:
     touching = sum(gap.source in (None, source.name) for gap in gaps)
     if total is None:

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tes_nb.errors import ExportError
 
@@ -134,6 +134,11 @@ class StagedFile:
         with explained(self._final):
             self._file.write(data)
         self.size += len(data)
+
+    @property
+    def binary(self) -> BinaryIO:
+        """The file itself, for a library that writes by itself; its errors are the caller's to explain."""
+        return self._file
 
     def finish(self) -> None:
         """Bring everything to the disk and close."""

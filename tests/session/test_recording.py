@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -87,6 +89,73 @@ def test_what_is_no_session_is_a_sentence(tmp_path, content, sentence):
         tes.open(tmp_path / "bad.tes")
     with pytest.raises(SessionError):
         tes.open(tmp_path / "missing.tes")
+
+
+def test_what_is_recorded_comes_out_while_it_goes_on(session, tmp_path):
+    with session.record(tmp_path / "on.tes") as recording:
+        came = recording.wait(messages=4, timeout=20)
+        assert came >= 4
+        written = recording.to_csv(tmp_path / "csv", progress=False)
+        assert (written.folder / "metrics.csv").is_file()
+        assert recording.to_parquet(tmp_path / "parquet", progress=False).rows["stream=metrics/table=metrics"]
+        html = recording._repr_mimebundle_()["text/html"]
+        assert "<td>metrics</td>" in html
+        assert "Recording on.tes." in html
+        assert recording.wait(seconds=0.2) >= 0
+        with pytest.raises(SessionError, match=r"Only \d+ of 100000 messages came from 'on\.tes' in 0.3 s"):
+            recording.wait(messages=100_000, timeout=0.3)
+        with pytest.raises(SessionError, match="messages=… or seconds=…"):
+            recording.wait()
+        assert recording.state == "RECORDING"
+    with pytest.raises(SessionError, match=r"'on\.tes' ended"):
+        recording.wait(messages=1)
+
+
+def test_info_tells_of_peaks_and_counts_what_does_not_decode(session, tmp_path):
+    with session.record(tmp_path / "info.tes") as recording:
+        recording.wait(messages=6, timeout=20)
+    with tes.open(tmp_path / "info.tes") as opened:
+        told = opened.info()
+        assert told.peaks["rss"] > 10e6
+        assert {"rss", "children_rss", "cpu_percent"} == set(told.peaks)
+        assert told.undecoded == 0
+        assert all(each.undecoded == 0 for each in told.sources.values())
+        assert opened.info(decode=False).undecoded is None
+        assert "undecoded not counted" in str(opened.info(decode=False))
+        assert "at most: " in str(told)
+
+
+def test_one_table_goes_to_one_parquet_file(session, tmp_path):
+    live = session.metrics.to_parquet(tmp_path / "live.parquet")
+    frame = session.metrics.frame()
+    back = pd.read_parquet(live)
+    pd.testing.assert_frame_equal(back, frame.iloc[: len(back)], check_categorical=False, check_freq=False)
+    with session.record(tmp_path / "one.tes") as recording:
+        recording.wait(messages=6, timeout=20)
+    with tes.open(tmp_path / "one.tes") as opened:
+        path = opened.workers.summary.to_parquet(tmp_path / "summary.parquet")
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(path), opened.workers.frame("summary"), check_categorical=False
+        )
+        empty = opened.workers.to_parquet(tmp_path / "empty.parquet", table="health")
+        assert list(pd.read_parquet(empty).columns) == list(opened.workers.frame("health").columns)
+
+
+def test_the_command_line_exports_parquet_too(session, tmp_path):
+    with session.record(tmp_path / "cli.tes") as recording:
+        recording.wait(messages=4, timeout=20)
+    told = subprocess.run(
+        [sys.executable, "-m", "tes_nb", "export", tmp_path / "cli.tes", tmp_path / "out", "--parquet"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "stream=metrics/table=metrics" in told.stdout
+    assert len(pd.read_parquet(tmp_path / "out" / "stream=metrics" / "table=metrics"))
+
+
+# The last one: it ends the session of this module
 
 
 def test_a_killed_collector_loses_nothing_that_was_acknowledged(tmp_path):
