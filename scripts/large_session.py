@@ -153,6 +153,7 @@ def compare(folder: Path, path: Path) -> int:
                     print(f"WRONG: {one.stem}: {error}")
                 rows += len(back)
             feed.__dict__.pop("store", None)  # the next one needs the memory
+        wrong += list(frames.pop("marks")["label"]) != list(session.marks["label"])
     print(f"{rows:,} rows came back, {wrong} tables differ")
     return wrong + len(frames)
 

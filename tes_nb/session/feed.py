@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from tes_nb.session.plotting import Bounds, KernelNotes
+    from tes_nb.session.plotting import Bounds
     from tes_nb.session.table_view import TableView
+    from tes_nb.views.annotations import Beside
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
+    from tes_nb.views.notes import Notes
     from tes_nb.views.tables import LiveCards, LiveTable
+    from tes_nb.wire.events import Mark
 
 Formulas = Literal["neutralise", "keep"]
 
@@ -68,7 +71,7 @@ class Feed:
         self._closed = False
         self.url = ""
         """The page that shows the same while the kernel is held; "" = there is none."""
-        self.notes: KernelNotes | None = None
+        self.notes: Notes | None = None
         """Executed cells and held times, for charts; `None` = nobody tells."""
         self.on_origin: Callable[[str], None] | None = None
         """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
@@ -154,7 +157,10 @@ class Feed:
     @property
     def marks(self) -> pd.DataFrame:
         """What was marked: time, label."""
-        return marks_frame(self.store.marks)
+        return marks_frame(self._marks())
+
+    def _marks(self) -> list[Mark]:
+        return self.store.marks
 
     def frame(
         self,
@@ -217,12 +223,18 @@ class Feed:
             return self.frame(name, last=last, gaps=True)
 
         if live:
-            from tes_nb.views.live_figure import live_figure  # noqa: PLC0415 - plotly only when somebody draws
+            from tes_nb.views.live_figure import Drawn, live_figure  # noqa: PLC0415 - plotly only when somebody draws
 
-            return live_figure(frame, self._version, described, columns=columns, title=self.source)
+            chosen = None if columns is None else list(columns)
+            return live_figure(Drawn(frame, self._version, described, chosen, self.source, self._beside))
         from tes_nb.views.figure import table_figure  # noqa: PLC0415
 
-        return table_figure(frame(), described, columns=columns, title=self.source)
+        return table_figure(frame(), described, columns=columns, title=self.source, beside=self._beside())
+
+    def _beside(self) -> Beside:
+        from tes_nb.views.annotations import Beside  # noqa: PLC0415
+
+        return Beside(self._marks(), {} if self.notes is None else self.notes())
 
     def _version(self) -> int | None:
         """A number that rises with what comes; `None` = nothing more can come."""

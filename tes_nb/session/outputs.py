@@ -11,6 +11,7 @@ import pandas as pd
 
 from tes_nb.errors import SessionError
 from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.told import gaps_frame, in_time, marks_frame
 from tes_nb.store.align import align
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tes_nb.store.parquet import ParquetExport
     from tes_nb.views.dashboard import Dashboard, Steering
     from tes_nb.views.inspector import Inspector
+    from tes_nb.wire.events import Gap, Mark
 
 
 class SessionOutputs(ABC):
@@ -59,7 +61,9 @@ class SessionOutputs(ABC):
         """
         from tes_nb.store.export import write_folder  # noqa: PLC0415 - only when somebody exports
 
-        return write_folder(folder, self._exports(), formulas=formulas, progress=progress)
+        return write_folder(
+            folder, [*self._exports(), self._marks_export()], formulas=formulas, progress=progress
+        )
 
     export = to_csv
 
@@ -67,7 +71,31 @@ class SessionOutputs(ABC):
         """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
         from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
 
-        return write_parquet(folder, self._exports(), progress=progress)
+        return write_parquet(folder, [*self._exports(), self._marks_export()], progress=progress)
+
+    @property
+    def marks(self) -> pd.DataFrame:
+        """What was marked: time, label; once, though it stands in every source."""
+        return marks_frame(in_time(self._all_marks()))
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Every hole: source (NA = it touches all), conn, last_seen, lost_at, back_at, cause, missing."""
+        named = self._all_gaps()
+        frame = gaps_frame(gap for _, gap in named)
+        frame.insert(0, "source", pd.Series([source for source, _ in named], dtype="str"))
+        return frame
+
+    def _all_marks(self) -> list[Mark]:
+        return [mark for feed in self.feeds.values() for mark in feed.store.marks]
+
+    def _all_gaps(self) -> list[tuple[str | None, Gap]]:
+        return [(source, gap) for source, feed in self.feeds.items() for gap in feed.store.gaps]
+
+    def _marks_export(self) -> TableExport:
+        from tes_nb.store.marks_table import marks_export  # noqa: PLC0415 - only when somebody exports
+
+        return marks_export(in_time(self._all_marks()))
 
     def _exports(self) -> list[TableExport]:
         from tes_nb.store.export import exports  # noqa: PLC0415

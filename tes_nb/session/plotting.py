@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tes_nb.views.alerts import Limit
     from tes_nb.views.chart import Chart, ChartOptions
 
+KERNEL = "kernel"
+"""The source of what a kernel reports of itself: executed cells, held times, gauges."""
 Bounds = Mapping[str, float | tuple[float | None, float | None]]
 """Column → above which an alert is told, or (below, above)."""
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
-
 from tes_nb.session.feed import Feed
 from tes_nb.session.outputs import SessionOutputs
+from tes_nb.session.plotting import KERNEL, KernelNotes
 from tes_nb.session.recorded_feed import RecordedFeed
-from tes_nb.session.told import gaps_frame, marks_frame
 from tes_nb.store.pieces import count_undecoded
 from tes_nb.store.session_file import SessionFile
 from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
+from tes_nb.wire.events import Gap, Mark
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -50,6 +49,7 @@ class RecordedSession(SessionOutputs):
     ) -> None:
         self._file = file
         self._folder = folder
+        self._kernel_notes: KernelNotes | None = None
         self.import_report = import_report
         """What became of an imported file's messages; `None` = this is a recording."""
         self.path = file.path
@@ -59,8 +59,17 @@ class RecordedSession(SessionOutputs):
             if source.stream in NAMES:
                 make = _feed_type(source.stream)
                 self.feeds[source.name] = make(get(source.stream), source.name, file)
+        if KERNEL in self.feeds:
+            for feed in self.feeds.values():
+                feed.notes = self._notes
         self.running = False
         self.url = str(file.path)
+
+    def _notes(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Executed cells and held times, for figures and charts; read when the first of them is drawn."""
+        if self._kernel_notes is None:
+            self._kernel_notes = KernelNotes(self.feeds[KERNEL].store)
+        return self._kernel_notes()
 
     def __getattr__(self, name: str) -> Feed:
         feeds: Mapping[str, Feed] = self.__dict__.get("feeds", {})
@@ -72,21 +81,11 @@ class RecordedSession(SessionOutputs):
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.feeds]
 
-    @property
-    def gaps(self) -> pd.DataFrame:
-        """Every hole: source (NA = it touches all), conn, last_seen, lost_at, back_at, cause, missing."""
-        frame = gaps_frame([one.gap for one in self._file.gaps])
-        frame.insert(0, "source", pd.Series([one.source for one in self._file.gaps], dtype="str"))
-        return frame
+    def _all_gaps(self) -> list[tuple[str | None, Gap]]:
+        return [(one.source, one.gap) for one in self._file.gaps]
 
-    @property
-    def marks(self) -> pd.DataFrame:
-        """What was marked: time, label; once, though it stands in every source."""
-        from tes_nb.wire.events import Mark  # noqa: PLC0415
-
-        return marks_frame(
-            sorted({Mark(one.label, one.at_ns) for one in self._file.marks}, key=lambda one: one.at_ns)
-        )
+    def _all_marks(self) -> list[Mark]:
+        return [Mark(one.label, one.at_ns) for one in self._file.marks]
 
     @property
     def damage(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from tes_nb.store.tables import StreamStore
 from tes_nb.store.timespec import instant_ns, span_ns
 from tes_nb.views import cards
 from tes_nb.views.tap import MessageTap
+from tes_nb.wire.events import Mark
 
 if TYPE_CHECKING:
     from tes_nb.session.plotting import Bounds
@@ -80,6 +81,10 @@ class RecordedFeed(Feed):
     def look(self) -> FeedState:
         """The state for views: they show what has ended on purpose as CLOSED, with its text."""
         return FeedState("CLOSED", f"recorded in {self._file.path.name}", 0, 0, 0)
+
+    def _marks(self) -> list[Mark]:
+        """From the file's own table: no message is read for them."""
+        return [Mark(one.label, one.at_ns) for one in self._file.marks if one.source == self.source]
 
     def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
         store = StreamStore(self.stream, cap=UNBOUNDED)

@@ -16,7 +16,8 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal_feed import NowGoalMethods
-from tes_nb.session.session import KERNEL, Session
+from tes_nb.session.plotting import KERNEL
+from tes_nb.session.session import Session
 from tes_nb.session.state import FeedState
 from tes_nb.store.timespec import instant_ns
 

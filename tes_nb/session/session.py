@@ -24,7 +24,7 @@ from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter
 from tes_nb.session.outputs import SessionOutputs
-from tes_nb.session.plotting import KernelNotes
+from tes_nb.session.plotting import KERNEL, KernelNotes
 from tes_nb.session.recording import Recording
 from tes_nb.session.secret import Secret
 from tes_nb.session.uninterrupted import uninterrupted
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tes_nb.session.source import Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
-
-KERNEL = "kernel"
 
 
 class Session(SessionOutputs):

@@ -32,6 +32,11 @@ def marks_frame(marks: Iterable[Mark]) -> pd.DataFrame:
     return _timed(frame, ("time",)).astype({"label": "str"})
 
 
+def in_time(marks: Iterable[Mark]) -> list[Mark]:
+    """Return each mark once, by time."""
+    return sorted(set(marks), key=lambda mark: (mark.at_ns, mark.label))
+
+
 def undecoded_frame(undecoded: Iterable[Undecoded]) -> pd.DataFrame:
     """Return a row per message: time, seq, reason, sentence, size in bytes, the first bytes in hex."""
     rows = [
