@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tes_nb.store.frames import frame
+from tes_nb.views import fallback
 from tes_nb.views.append import pack
 from tes_nb.views.notes import Notes, Told, upstream_told
 from tes_nb.views.pushing import Sent
@@ -80,6 +83,11 @@ class ChartContent:
         blocks = self._drawn.blocks(fresh.time, fresh.columns, breaks)
         series = self._drawn.series if len(self._drawn) != self._series_sent else None
         return [self._append(pack(self._sequence, blocks, series=series))]
+
+    def fallback(self) -> str:
+        """Return a picture of the newest rows and their last values."""
+        table = replace(self._rows.table, key=self._drawn.by)
+        return fallback.chart(frame(self._rows, copy=False), table, self._drawn.columns)
 
     def _append(self, append: bytes) -> Sent:
         self._sequence += 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal
 
 from tes_nb.errors import TesError
+from tes_nb.views import fallback
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.pushing import Content, Sent
@@ -58,6 +60,7 @@ class DashboardContent:
         self, tabs: Sequence[Tab], token: Callable[[], str] | None, deaf: Callable[[], bool]
     ) -> None:
         """deaf: whether the kernel cannot hear which tab is shown; then all are told of."""
+        self._titles = [tab.title for tab in tabs]
         self._parts = [(place, part) for place, tab in enumerate(tabs) for part in tab.parts]
         self._token = token
         self._deaf = deaf
@@ -94,6 +97,12 @@ class DashboardContent:
         states = {str(number): self._parts[number][1].content.state() for number in sorted(self._due())}
         changed = {number: state for number, state in states.items() if state}
         return {"parts": changed} if changed else {}
+
+    def fallback(self) -> str:
+        """Return the views of every tab under each other."""
+        return fallback.joined(
+            f"<b>{escape(self._titles[place])}</b>{part.content.fallback()}" for place, part in self._parts
+        )
 
     def _due(self) -> set[int]:
         everywhere = self._deaf()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Kind, Message, Opcode
+from tes_nb.views import fallback
 from tes_nb.views.plain import shortened
 from tes_nb.views.pushing import Sent
 from tes_nb.wire.inflate import inflate
@@ -73,6 +74,14 @@ class InspectorContent:
         if self.sentence != self._said:
             state["sentence"] = self._said = self.sentence
         return state
+
+    def fallback(self) -> str:
+        """Return the newest messages, without their payloads."""
+        newest = [(tap, one) for tap in self._taps.values() for one in tap.since(0)[-fallback.MOST_ROWS :]]
+        newest.sort(key=lambda pair: pair[1].message.t_wall_ns, reverse=True)
+        items = [described(tap, one)[0] for tap, one in newest[: fallback.MOST_ROWS]]
+        names = ("direction", "kind", "size", "outcome", "preview")
+        return fallback.newest_rows(names, [[item[name] for name in names] for item in items])
 
     def find(self, identity: str) -> Message | None:
         """Return the message with this id; `None` = it is no longer kept, or never was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +13,11 @@ import traitlets
 
 from tes_nb.views.bundle import front_end, front_end_module
 from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.fallback import static_view
 from tes_nb.views.presence import Listening, Presence
 from tes_nb.views.pushing import Content, Push
+
+logger = logging.getLogger("tes_nb.views")
 
 
 class LiveView(anywidget.AnyWidget):
@@ -62,6 +66,20 @@ class LiveView(anywidget.AnyWidget):
         if self._push is not None:
             self._push.ended = True
         super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The live view, and for everybody who cannot run it a static one."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None or self._push is None:
+            return bundle
+        data, metadata = bundle
+        title = str(self.spec.get("title", ""))
+        try:
+            told = static_view(self.kind, title, self._push.content.fallback())
+        except Exception:  # a static picture must never keep the live one from being shown
+            logger.exception("The static picture of a view failed")
+            return bundle
+        return {**data, "text/html": told}, metadata
 
     def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
         """Take what a browser says. Runs on the kernel's loop, or on any thread."""

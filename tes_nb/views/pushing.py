@@ -39,6 +39,9 @@ class Content(Protocol):
     def state(self) -> dict[str, Any]:
         """Return what changed beside the data since it was last told, all of it after `everything`."""
 
+    def fallback(self) -> str:
+        """Return the same as small static HTML; called on any thread, changes nothing."""
+
 
 class Push:
     """One view's traffic. `step` runs on the clock's thread, `ask_all` on any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tes_nb.views import fallback
 from tes_nb.views.notes import upstream_told
 from tes_nb.views.plain import plain_rows
 from tes_nb.views.pushing import Sent
@@ -76,6 +77,12 @@ class TableContent:
         """Return what changed of the upstream's state."""
         return self._state.changes()
 
+    def fallback(self) -> str:
+        """Return the first rows."""
+        fresh = TableContent(self._store, self._table)  # this one's place in the rows is the browser's
+        fresh.everything()
+        return fallback.newest_rows(self._table.names, list(fresh._known.values()))
+
     def _take(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take new rows; return those that differ from what was known, and the keys that are gone."""
         self._cursor = fresh.cursor
@@ -143,6 +150,16 @@ class CardsContent:
     def state(self) -> dict[str, Any]:
         """Return what changed of the upstream's state."""
         return self._state.changes()
+
+    def fallback(self) -> str:
+        """Return the newest values, with their units."""
+        newest = self._rows.since(self._rows.total - 1, self._table.names)
+        rows = plain_rows(newest.columns, self._table.names)
+        told = [
+            (one.name, value, one.unit)
+            for one, value in zip(self._table.columns, rows[-1] if rows else (), strict=False)
+        ]
+        return fallback.newest_rows(("value", "now", "unit"), [one for one in told if one[1] is not None])
 
     def _new(self) -> list[list[Any]]:
         fresh = self._rows.since(max(self._cursor, self._rows.total - TREND_ROWS), self._table.names)
