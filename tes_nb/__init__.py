@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TesError,
     )
     from tes_nb.nesting import nest
+    from tes_nb.options import options
     from tes_nb.session import (
         Feed,
         RecordedSession,
@@ -55,6 +56,7 @@ _HOMES = {
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.nesting",
     "open": "tes_nb.session",
+    "options": "tes_nb.options",
     "read_csv": "tes_nb.session",
     "recordings": "tes_nb.session",
     "replay": "tes_nb.session.start",
@@ -84,6 +86,7 @@ __all__ = [
     "attach",
     "nest",
     "open",
+    "options",
     "read_csv",
     "recordings",
     "replay",

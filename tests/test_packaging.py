@@ -34,6 +34,7 @@ PUBLIC = [
     "attach",
     "nest",
     "open",
+    "options",
     "read_csv",
     "recordings",
     "replay",

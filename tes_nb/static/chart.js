@@ -218,6 +218,7 @@ class Chart {
   /** Nothing is drawn while nobody can see it. */
   setVisible(visible) {
     if (visible && !this.visible) this.feed.honest.resume();
+    if (!visible) this.judge(); // the last word stays on the screen: it must not be an old one
     this.visible = visible;
     if (visible) this.requestDraw();
   }

@@ -52,6 +52,7 @@ export class Shell {
 
   setVisible(visible) {
     if (visible && !this.visible) this.honest.resume();
+    if (!visible) this.judge(); // the last word stays on the screen: it must not be an old one
     this.visible = visible;
     this.judge();
   }

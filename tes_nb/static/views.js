@@ -47,7 +47,6 @@ function render({ model, el }) {
     onVisible: (visible) => view.setVisible(visible),
     onIdle: (sentence) => {
       view.shell.honest.pause(sentence);
-      view.shell.judge();
       view.setVisible(false);
     },
   });

@@ -45,7 +45,6 @@ function render({ model, el }) {
     onVisible: (visible) => chart.setVisible(visible),
     onIdle: (sentence) => {
       feed.honest.pause(sentence);
-      chart.judge();
       chart.setVisible(false);
     },
   });

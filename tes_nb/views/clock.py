@@ -10,7 +10,7 @@ import weakref
 from typing import Protocol
 
 DEFAULT_FPS = 4.0
-MAX_FPS = 30.0
+MIN_FPS, MAX_FPS = 0.1, 30.0
 _TRIES = 3
 logger = logging.getLogger("tes_nb.views")
 
@@ -26,7 +26,7 @@ class RepaintClock:
     """Calls `step()` of each view `fps` times a second. Its thread lives while there is a view."""
 
     def __init__(self, fps: float = DEFAULT_FPS) -> None:
-        self._period = 1.0 / fps
+        self._fps = fps
         self._lock = threading.Lock()
         self._views: dict[int, weakref.ref[Stepped]] = {}
         self._failures: dict[int, int] = {}
@@ -37,13 +37,13 @@ class RepaintClock:
     @property
     def fps(self) -> float:
         """Repaints a second, at most. 0.1 to 30."""
-        return 1.0 / self._period
+        return self._fps
 
     @fps.setter
     def fps(self, value: float) -> None:
-        if not 0.1 <= value <= MAX_FPS:
-            raise ValueError(f"Views repaint 0.1 to {MAX_FPS:.0f} times a second, not {value}.")
-        self._period = 1.0 / value
+        if not MIN_FPS <= value <= MAX_FPS:
+            raise ValueError(f"Views repaint {MIN_FPS} to {MAX_FPS:.0f} times a second, not {value}.")
+        self._fps = value
 
     def add(self, view: Stepped) -> None:
         """Step this view from now on, until it ends or nobody holds it."""
@@ -67,7 +67,7 @@ class RepaintClock:
 
     def _run(self) -> None:
         while self._step_all() and os.getpid() == self._owner:
-            self._wake.wait(self._period)
+            self._wake.wait(1.0 / self._fps)
             if self._wake.is_set():
                 self._wake.clear()
                 time.sleep(0.005)  # what woke us has more to say in the same breath

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.conftest import PICTURES
 from tests.browser.test_jupyterlab import IDLE, RUN, SHUT
+from tests.support.browser import until
 from tests.support.jupyter import Jupyter, jupyter_lab
 
 MAKE = """
@@ -96,3 +97,33 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         assert (lab.folder / "token.txt").read_text() not in saved
         page.evaluate(SHUT)
     assert took < 2.0
+
+
+STATIC = {"js": "dashboard.js", "css": "dashboard.css"}
+VIEW = {"title": "one", "columns": [], "period_s": 1.0, "silent": "Restart the kernel."}
+
+
+@pytest.mark.parametrize("kind", ["chart", "table", "cards", "inspector"])
+@pytest.mark.parametrize("stage", [STATIC], indirect=True)
+def test_after_a_quarter_of_an_hour_without_input_it_rests_and_says_so(stage, kind):
+    stage.page.clock.install()
+    spec = {
+        "title": "all",
+        "silent": "Restart the kernel.",
+        "control_port": None,
+        "tabs": [
+            {"title": name, "doc": "", "parts": [{"part": place, "kind": kind, "spec": VIEW}]}
+            for place, name in enumerate(("Overview", "more"))
+        ],
+    }
+    stage.begin(uid="u1", kind="dashboard", spec=spec)
+    shown = "[role=tabpanel]:not([hidden]) .tes-state"
+    stage.page.clock.run_for(16 * 60_000)
+    until(stage.page, "window.sent.some((one) => one.type === 'visible' && one.idle)")
+    assert stage.text(shown) == "PAUSED"
+    assert "15 minutes" in stage.text("[role=tabpanel]:not([hidden]) .tes-detail")
+    stage.page.mouse.move(50, 50)
+    until(stage.page, "window.sent.at(-1).type === 'visible' && window.sent.at(-1).value")
+    stage.deliver({"type": "state", "state": {"parts": {}}})
+    stage.page.clock.run_for(1_000)
+    assert stage.text(shown) != "PAUSED"
