@@ -12,13 +12,14 @@ from tes_nb.collector.app import KERNEL, Collector
 from tes_nb.collector.channel import Channel
 from tes_nb.collector.kernel_ops import KernelDesk
 from tes_nb.collector.options import Options, Replay
+from tes_nb.collector.pages import Shown
 from tes_nb.collector.player import Player
 from tes_nb.collector.replay_channel import ReplayChannel
 from tes_nb.collector.server import Bound
 from tes_nb.errors import CollectorError, SessionError
 from tes_nb.model import Message
 from tes_nb.store.session_file import SessionFile
-from tes_nb.streams import all_streams
+from tes_nb.streams import NAMES, all_streams, get
 
 REFUSED = ("cost", "mark", "scale", "watch", "unwatch", "subscribe", "record", "stop")
 """What makes sense for something live alone."""
@@ -50,6 +51,17 @@ class ReplayCollector(Collector):
             if source is not None and stream.producer is not None:
                 found[source] = ReplayChannel(stream, stream.producer, self.hub)
         return found
+
+    def _shown(self) -> list[Shown]:
+        """What the page shows: the usual streams, and after them every other source of the recording."""
+        usual = super()._shown()
+        known = {one.source for one in usual}
+        others = [
+            Shown(one.name, get(one.stream), made_here=False, origin=one.url)
+            for one in self.file.sources.values()
+            if one.name not in known and one.stream in NAMES
+        ]
+        return [*usual[:-1], *others, usual[-1]]
 
     # What the player hands on --------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def _event(message: Message) -> dict[str, Any] | None:
             end = None if event.back_at_ns is None else event.back_at_ns / 1e9
             return {"type": "gap", "start": event.lost_at_ns / 1e9, "end": end, "label": event.cause}
         case Playback():
-            return {"type": "state", "since": None, **_replaying(event)}
+            return {"type": "state", "since": None, "round": event.round, **_replaying(event)}
         case ClockJump():
             return None
 

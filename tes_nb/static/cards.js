@@ -63,7 +63,7 @@ class Cards {
 
   update(rows, replace = false) {
     if (replace) for (const item of this.items) item.forget();
-    if (!rows.length) return;
+    if (!rows.length) return this.requestPaint();
     for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place]);
     this.shell.honest.tick();
     this.shell.say("");

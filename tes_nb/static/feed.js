@@ -61,6 +61,12 @@ export class ChartFeed {
     this.changed();
   }
 
+  /** Forget all points and gaps. */
+  clear() {
+    this.store.clear();
+    this.setState({ gaps: [] });
+  }
+
   /** Take parts of the state: {upstream, marks, cells, held, alerts, sentence}; what is left out stays. */
   setState(state) {
     if ("upstream" in state) this.honest.setUpstream(state.upstream);

@@ -27,6 +27,8 @@ export class StreamViews {
     this.lastSeq = null;
     this.skipped = 0;
     this.gaps = [];
+    /** How often a replay went back; null = this is none. */
+    this.round = null;
     /** The upstream's state as the collector tells it; null = the collector makes the source itself. */
     this.upstream = null;
     this.upstreamHistory = [];
@@ -102,8 +104,11 @@ export class StreamViews {
   }
 
   event(event) {
-    if (event.type === "state") this.setUpstream(event);
-    else if (event.type === "gap") this.gap(event);
+    if (event.type === "state") {
+      if (event.round !== undefined) this.follow(event.round);
+      this.setUpstream(event);
+    }
+    if (event.type === "gap") this.gap(event);
     else if (event.type === "skipped") this.skipped += event.count;
     this.given.onEvent(event, this);
   }
@@ -114,6 +119,15 @@ export class StreamViews {
     for (const honest of this.honests()) honest.setUpstream(state);
     for (const table of this.tables.values()) table.feed.changed();
     this.given.onState(this);
+  }
+
+  /** A replay that went back tells its rows again: those that are here lie ahead of it. */
+  follow(round) {
+    if (this.round !== null && round !== this.round) {
+      this.gaps = [];
+      for (const table of this.tables.values()) table.clear();
+    }
+    this.round = round;
   }
 
   /** A gap is told when it opens and again when it ends. */

@@ -58,6 +58,16 @@ export class TableFeed {
     }
   }
 
+  /** Forget all rows; the views stay. */
+  clear() {
+    this.keys.clear();
+    this.feed.clear();
+    for (const view of this.views) {
+      if (view.apply) view.apply({ rows: [], gone: [], replace: true });
+      else if (view.update) view.update([], true);
+    }
+  }
+
   /** A table that a source only derives never comes here; its views would stay empty. */
   reveal() {
     this.came = true;

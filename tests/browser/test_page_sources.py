@@ -164,3 +164,22 @@ def timed(one, button, outcome):
       [...document.querySelectorAll('.tes-controls button')].find((one) => one.textContent === button).click();
     })"""
     return one.page.evaluate(script, [button, outcome])
+
+
+def test_a_replay_that_goes_back_takes_the_rows_ahead_of_it_off_the_page(browser, session, tmp_path):
+    feed = session.watch(tes.SIMULATED, speed=200, matches=6)
+    with session.record(tmp_path / "match-day.tes") as recording:
+        feed.wait(rows=60, timeout=30)
+        recording.wait(messages=1, timeout=20)
+    listed = f"document.querySelectorAll('{SHOWN} .tes-space .tes-row').length"
+    with tes.replay(tmp_path / "match-day.tes", paused=True) as replay:
+        replay.seek("100%")
+        with opened(browser, replay.url) as one:
+            one.page.wait_for_selector("role=tab[name='simulated']")
+            one.tab("simulated")
+            until(one.page, f"{listed} >= 5")
+            replay.seek("0%")
+            until(one.page, f"{listed} === 0")
+            until(one.page, f"{STATES}[0] === 'PAUSED'")
+            replay.seek("100%")
+            until(one.page, f"{listed} >= 5")
