@@ -63,8 +63,9 @@ def chart_part(feed: Feed, table: str) -> Part:
 def table_part(feed: Feed, table: str) -> Part:
     """Return a live table."""
     described = feed.stream.table(table)
-    content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed))
-    return Part("table", view_spec(feed, described, feed.url), content)
+    known = feed.known_of(table)
+    content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed), known=known)
+    return Part("table", view_spec(feed, described, feed.url, known), content)
 
 
 def cards_part(feed: Feed, table: str) -> Part:

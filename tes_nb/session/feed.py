@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tes_nb.views.annotations import Beside
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
+    from tes_nb.views.known import Known
     from tes_nb.views.notes import Notes
     from tes_nb.views.tables import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
@@ -281,6 +282,11 @@ class Feed:
         from tes_nb.session.showing import live_table  # noqa: PLC0415
 
         return live_table(self, self._known(name))
+
+    def known_of(self, table: str) -> Known | None:
+        """Columns that a live table shows beside its own, such as names; `None` = there are none."""
+        del table
+        return None
 
     def cards(self, table: str | None = None) -> LiveCards:
         """Return live cards: the newest values of a table with one subject, with small trends; display them."""

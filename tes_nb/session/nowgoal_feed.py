@@ -16,6 +16,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.session.feed import Feed
 from tes_nb.session.loss import LossLedger, Received
+from tes_nb.session.match_names import NAMES, MatchNames
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.source import HINT
 from tes_nb.session.steam_watch import SteamWatch
@@ -26,8 +27,9 @@ from tes_nb.wire.inflate import inflate
 if TYPE_CHECKING:
     from tes_nb.session.state import FeedState
     from tes_nb.session.table_view import TableView
+    from tes_nb.views.known import Known
 
-NAMES = ("home_team", "away_team", "league")
+MATCH = "match_id"
 SIMULATED = "simulated data"
 
 
@@ -39,7 +41,10 @@ class NowGoalMethods(Feed):
     odds: TableView
     ticks: TableView
     raw: TableView
-    _names: pd.DataFrame | None = None
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._names = MatchNames()
 
     @property
     def latest(self) -> Any:
@@ -63,20 +68,18 @@ class NowGoalMethods(Feed):
 
         Names that were set before stay for other matches. Raises `ArgumentError` when a column is missing.
         """
-        missing = [name for name in ("match_id", *NAMES[:2]) if name not in names.columns]
-        if missing:
-            raise ArgumentError(
-                f"Names need the columns match_id, home_team and away_team; the frame lacks {', '.join(missing)}."
-            )
-        told = names.reindex(columns=["match_id", *NAMES]).astype(dict.fromkeys(("match_id", *NAMES), "str"))
-        known = told if self._names is None else pd.concat([self._names.reset_index(), told])
-        self._names = known.drop_duplicates("match_id", keep="last").set_index("match_id")
+        self._names.tell(names)
+
+    def known_of(self, table: str) -> Known | None:
+        """The names, for a live table of matches."""
+        if MATCH not in self.stream.table(table).key:
+            return None
+        return self._names.known(MATCH, self._look_up)
 
     def _named(self, rows: pd.DataFrame, *, place: int | None = None) -> pd.DataFrame:
         """Return the rows with three columns of names, NA where they are not known."""
         self._look_up(set(rows["match_id"].dropna()))
-        names = pd.DataFrame(columns=list(NAMES), dtype="str") if self._names is None else self._names
-        found = names.reindex(rows["match_id"]).set_axis(rows.index)
+        found = self._names.of(rows["match_id"]).set_axis(rows.index)
         at = len(rows.columns) if place is None else place
         result = rows.copy(deep=False)
         for offset, name in enumerate(NAMES):
@@ -166,7 +169,7 @@ class NowGoalFeed(NowGoalMethods):
         self._channels = wanted
 
     def _look_up(self, match_ids: set[str]) -> None:
-        if self.stand_in is None or match_ids <= set(() if self._names is None else self._names.index):
+        if self.stand_in is None or not self._names.lacks(match_ids):
             return
         try:
             self.set_names(pd.DataFrame(self.stand_in.roster()))

@@ -27,7 +27,14 @@ def live_table(feed: Feed, table: str) -> LiveTable:
     """Return the widget. Raises `SessionError` for a table without a key or a front end that was not built."""
     from tes_nb.views.tables import LiveTable  # noqa: PLC0415 - widgets only when somebody looks
 
-    return LiveTable(feed, table, url=feed.url, upstream=lambda: upstream_of(feed), on_origin=feed.on_origin)
+    return LiveTable(
+        feed,
+        table,
+        url=feed.url,
+        upstream=lambda: upstream_of(feed),
+        known=feed.known_of(table),
+        on_origin=feed.on_origin,
+    )
 
 
 def live_cards(feed: Feed, table: str) -> LiveCards:

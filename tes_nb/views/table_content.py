@@ -10,15 +10,23 @@ from tes_nb.views.plain import plain_rows
 from tes_nb.views.pushing import Sent
 
 if TYPE_CHECKING:
-    from tes_nb.model import Table
+    from collections.abc import Sequence
+
+    from tes_nb.model import Column, Table
     from tes_nb.store.columns import Fresh
     from tes_nb.store.tables import StreamStore
     from tes_nb.views.chart_content import Upstream
+    from tes_nb.views.known import Known
 
 READ_ROWS = 200_000
 """Rows that are looked through for the newest of each key."""
 MOST_KEYS = 10_000
 TREND_ROWS = 60
+
+
+def shown_columns(table: Table, known: Known | None) -> Sequence[Column]:
+    """Return the columns that a live table shows."""
+    return table.columns if known is None else known.shown(table)
 
 
 class UpstreamState:
@@ -45,9 +53,19 @@ class UpstreamState:
 class TableContent:
     """The newest row of each key. Where each message lists everybody, who is missing in the newest one is gone."""
 
-    def __init__(self, store: StreamStore, table: Table, *, upstream: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        store: StreamStore,
+        table: Table,
+        *,
+        upstream: Upstream | None = None,
+        known: Known | None = None,
+    ) -> None:
+        """known: more columns, `None` = the table's own are all."""
         self._store = store
         self._table = table
+        self._beside = known
+        self._version = 0
         self._rows = store.tables[table.name]
         self._state = UpstreamState(store, upstream)
         self._cursor = 0
@@ -60,12 +78,14 @@ class TableContent:
         """Return all rows."""
         self._state.forget()
         self._known = {}
+        self._version = 0 if self._beside is None else self._beside.version()
         self._take(self._rows.since(max(0, self._rows.total - READ_ROWS)))
         return [Sent({"type": "rows", "replace": True, "rows": list(self._known.items()), "gone": []})]
 
     def news(self) -> list[Sent]:
         """Return changed rows, and the keys that are gone; nothing when nothing changed."""
-        if self._cursor < self._rows.cleared:
+        renamed = self._beside is not None and self._beside.version() != self._version
+        if self._cursor < self._rows.cleared or renamed:
             return self.everything()
         fresh = self._rows.since(self._cursor)
         changed, gone = self._take(fresh)
@@ -79,9 +99,12 @@ class TableContent:
 
     def fallback(self) -> str:
         """Return the first rows."""
-        fresh = TableContent(self._store, self._table)  # this one's place in the rows is the browser's
+        fresh = TableContent(
+            self._store, self._table, known=self._beside
+        )  # this one's place in the rows is the browser's
         fresh.everything()
-        return fallback.newest_rows(self._table.names, list(fresh._known.values()))
+        names = [one.name for one in shown_columns(self._table, self._beside)]
+        return fallback.newest_rows(names, list(fresh._known.values()))
 
     def _take(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take new rows; return those that differ from what was known, and the keys that are gone."""
@@ -105,7 +128,11 @@ class TableContent:
             columns = {name: cells[last] for name, cells in columns.items()}
         rows = plain_rows(columns, self._table.names)
         places = [self._table.names.index(name) for name in self._table.key]
-        return {" · ".join(str(row[place]) for place in places): row for row in rows}
+        keys = [" · ".join(str(row[place]) for place in places) for row in rows]
+        newest = dict(zip(keys, rows, strict=True))
+        if self._beside is None or not newest:
+            return newest
+        return dict(zip(newest, self._beside.joined(self._table, list(newest.values())), strict=True))
 
     def _emptied(self) -> bool:
         """Whether the newest message listed nobody: then no row of it came."""

@@ -82,6 +82,33 @@ def test_matches_are_the_newest_rows_with_names(ng):
     assert list(matches.columns[:4]) == ["time", "home_team", "away_team", "league"]
 
 
+def test_a_live_table_shows_names_and_follows_them(ng):
+    table = ng.table("scores")
+    try:
+        names = [column["name"] for column in table.spec["columns"]]
+        at = names.index("match_id")
+        assert names[at + 1 : at + 4] == ["home_team", "away_team", "league"]
+        content = table._push.content
+        (first,) = content.everything()
+        shown = dict(first.content["rows"])
+        assert set(ng.scores.frame()["match_id"]) >= set(shown)
+        assert all(row[at + 1].startswith("Simulated") for row in shown.values())
+        one = next(iter(shown))
+        ng.set_names(pd.DataFrame({"match_id": [one], "home_team": ["Ours"], "away_team": ["Theirs"]}))
+        (again,) = content.news()
+        assert again.content["replace"]
+        assert dict(again.content["rows"])[one][at + 1 : at + 4] == ["Ours", "Theirs", None]
+        assert "Ours" in table._repr_mimebundle_()[0]["text/html"]
+    finally:
+        table.close()
+    odds = ng.table("odds")
+    assert "home_team" in [column["name"] for column in odds.spec["columns"]]
+    odds.close()
+    games = ng.table("games")
+    assert "home_team" not in [column["name"] for column in games.spec["columns"]]
+    games.close()
+
+
 def test_names_of_ones_own_win(ng):
     match_id = ng.matches().index[0]
     ng.set_names(pd.DataFrame({"match_id": [match_id], "home_team": ["A"], "away_team": ["B"]}))
