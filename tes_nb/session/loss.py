@@ -105,9 +105,12 @@ class Received:
             self._times.append(message.t_wall_ns)
             self._numbers.append(number)  # the last step: who reads from another thread sees pairs
 
-    def against(self, sent: Mapping[int, int], gaps: Sequence[Gap]) -> LossLedger:
-        """Return the account, up to the message received last. `sent`: number → Unix ns."""
-        count = len(self._numbers)
+    def against(self, sent: Mapping[int, int], gaps: Sequence[Gap], count: int | None = None) -> LossLedger:
+        """Return the account, up to the message received last. `sent`: number → Unix ns.
+
+        count: so many of the received are accounted for, the first; `None` = all of them.
+        """
+        count = len(self._numbers) if count is None else count
         received = list(zip(self._numbers[:count], self._times[:count], strict=True))
         account = reconcile(sent, received, gaps, until=received[-1][0] if received else 0)
         causes = Counter(gap.cause for gap in gaps)

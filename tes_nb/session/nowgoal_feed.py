@@ -196,7 +196,8 @@ class NowGoalFeed(NowGoalMethods):
                 f"The feed '{self.source}' is not simulated, and the real feed keeps no account of what it sent. {HINT}"
             )
         subscriber = self._subscriber or self._usual_subscriber(self.stand_in.ledger())
-        return self._received.against(self.stand_in.sent_at(subscriber), self.store.gaps)
+        received = len(self._received)  # before it is asked what was sent: the feed goes on meanwhile
+        return self._received.against(self.stand_in.sent_at(subscriber), self.store.gaps, received)
 
     @staticmethod
     def _usual_subscriber(account: Mapping[str, Any]) -> str:

@@ -45,10 +45,7 @@ class SessionOutputs(ABC):
         """
         self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)
-        for name in names:
-            if name not in self.feeds:
-                raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
-        return align({name: self.feeds[name].frame(last=last) for name in names}, every=every)
+        return align({name: self._feed(name).frame(last=last) for name in names}, every=every)
 
     def to_csv(
         self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
@@ -135,5 +132,10 @@ class SessionOutputs(ABC):
         from tes_nb.session.showing import live_inspector  # noqa: PLC0415
 
         self._raise_pending()
-        feeds = [feed for name, feed in self.feeds.items() if sources is None or name in sources]
-        return live_inspector(feeds, "messages")
+        names = list(self.feeds) if sources is None else list(sources)
+        return live_inspector([self._feed(name) for name in names], "messages")
+
+    def _feed(self, name: str) -> Feed:
+        if name not in self.feeds:
+            raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
+        return self.feeds[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +105,9 @@ def chart_options(
 def _limit(column: str, bound: float | tuple[float | None, float | None]) -> Limit:
     from tes_nb.views.alerts import Limit  # noqa: PLC0415
 
-    if isinstance(bound, tuple):
-        if len(bound) != 2:
-            raise ArgumentError(f"alert={{'{column}': …}} takes a number, or (below, above).")
-        return Limit(column, below=bound[0], above=bound[1])
-    return Limit(column, above=bound)
+    below, above = bound if isinstance(bound, tuple) and len(bound) == 2 else (None, bound)
+    given = [one for one in (below, above) if one is not None]
+    numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
+    if not given or len(numbers) < len(given) or not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"alert={{'{column}': …}} takes a number, or (below, above), not {bound!r}.")
+    return Limit(column, below=below, above=above)

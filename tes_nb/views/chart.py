@@ -15,6 +15,7 @@ from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.drawn import Drawn
 from tes_nb.views.live import LiveView, silent_sentence, told_period
 from tes_nb.views.notes import Notes
+from tes_nb.views.series import names_of
 
 DRAWN_KINDS = ("gauge", "counter")
 
@@ -106,7 +107,7 @@ def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str])
     able = {name: column for name, column in names.items() if column.kind in DRAWN_KINDS and name not in by}
     if chosen is None:
         return list(able.values())
-    wanted = [chosen] if isinstance(chosen, str) else list(chosen)
+    wanted = names_of(chosen)
     for name in wanted:
         if name not in able:
             raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(able)}.")

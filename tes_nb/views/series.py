@@ -34,12 +34,24 @@ def drawn_columns(frame: pd.DataFrame, table: Table, chosen: Iterable[str] | Non
     if chosen is None:
         usual = [column for column in able if not table.plot or column.name in table.plot]
         return [column for column in usual if column.name in frame and frame[column.name].notna().any()]
-    names = [chosen] if isinstance(chosen, str) else list(chosen)
+    names = names_of(chosen)
     by_name = {column.name: column for column in able}
     for name in names:
         if name not in by_name:
             raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(by_name)}.")
     return [by_name[name] for name in names]
+
+
+def names_of(chosen: object) -> list[str]:
+    """Return the names that were chosen, at least one. Raises `SessionError` for what is no list of names."""
+    if isinstance(chosen, str):
+        return [chosen]
+    names = list(chosen) if isinstance(chosen, Iterable) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise SessionError(
+            f"columns must be a name or a list of names, not {chosen!r}; None draws what is usual."
+        )
+    return names
 
 
 def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[Line]:

@@ -76,6 +76,7 @@ def watched(page: Any) -> tuple[list[str], list[str]]:
     return dialogs, requests
 
 
+@pytest.mark.timeout(150)
 def test_fault_82_two_notebooks_have_two_collectors_and_one_s_end_is_not_the_other_s(browser, lab):
     with opened(browser, lab, "one", SESSION) as one, opened(browser, lab, "two", SESSION) as two:
         for notebook in (one, two):

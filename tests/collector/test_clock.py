@@ -64,7 +64,7 @@ def test_fault_75_jumps_of_the_wall_clock_disturb_nothing_and_are_told_once(wall
     ticks = [one.t_mono_ns / 1e9 for one in messages if one.opcode != Opcode.EVENT]
     steps = [after - before for before, after in itertools.pairwise(ticks)]
     assert min(steps) > 0.0  # ordered by the monotonic clock
-    assert max(steps) < PERIOD_S * 5  # and no timer waited for an hour
+    assert max(steps) < 10  # and no timer waited for an hour
     shown = [json.loads(one.payload)["timestamp"] / 1000 for one in messages if one.opcode != Opcode.EVENT]
     assert max(shown) - min(shown) > 24 * 3600  # the wall clock did jump
 
