@@ -1,5 +1,6 @@
 """The words every room speaks: messages, streams, tables, columns, and what samplers observe."""
 
+from tes_nb.model.batch import Batch, Doubles, Same, Values
 from tes_nb.model.message import Direction, Message, Opcode
 from tes_nb.model.observation import (
     HostFacts,
@@ -25,10 +26,12 @@ from tes_nb.model.table import Column, ColumnKind, Dtype, Table
 
 __all__ = [
     "Answer",
+    "Batch",
     "Column",
     "ColumnKind",
     "Decoded",
     "Direction",
+    "Doubles",
     "Dtype",
     "Endpoint",
     "HostFacts",
@@ -41,10 +44,12 @@ __all__ = [
     "ProcessFacts",
     "Producer",
     "Row",
+    "Same",
     "SocketFacts",
     "Stream",
     "Table",
     "TmuxFacts",
     "TokenSource",
+    "Values",
     "WorkerFacts",
 ]

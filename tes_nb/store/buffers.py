@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.store.cells import STORED, Array, Cells, Encoded, encode, read_only
+from tes_nb.model import Doubles, Same
+from tes_nb.store.cells import STORED, Array, Cells, Encoded, encode, encode_doubles, read_only
 from tes_nb.store.words import Words, width_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tes_nb.model import Dtype
+    from tes_nb.model import Dtype, Values
 
 
 class Buffer:
@@ -27,18 +26,24 @@ class Buffer:
         self._values: Array = np.empty(0, STORED[dtype])
         self._mask: Array | None = np.empty(0, np.bool_) if dtype in {"Int64", "boolean"} else None
         self._words = Words() if dtype in {"str", "category"} else None
+        self._kept: dict[int, Any] | None = {} if dtype == "str" else None
 
-    def encode(self, values: Sequence[Any]) -> Encoded:
-        """Return the cells of a batch of Python values, to be written into this buffer."""
+    def encode(self, values: Values, count: int) -> Encoded:
+        """Return the cells of a batch of `count` Python values, to be written into this buffer."""
+        if isinstance(values, Same):
+            return self.encode((values.value,), 1).repeated(count)
+        if isinstance(values, Doubles):
+            return encode_doubles(self._dtype, values) or self.encode(values.plain(), count)
         return encode(self._dtype, values) if self._words is None else self._words.encode(values)
 
     def write(self, at: int, cells: Encoded) -> None:
         """Put cells at place `at`; there must be room."""
         if self._words is not None:
             self._widen()
-        self._values[at : at + len(cells.values)] = cells.values
+        end = at + len(cells.values)
+        self._values[at:end] = cells.values
         if self._mask is not None:
-            self._mask[at : at + len(cells.values)] = cells.mask
+            self._mask[at:end] = cells.mask
 
     def _widen(self) -> None:
         assert self._words is not None
@@ -61,7 +66,7 @@ class Buffer:
         """Return the cells `low` to `high`, read-only and without copying."""
         mask = None if self._mask is None else read_only(self._mask[low:high])
         words = None if self._words is None else self._words.known
-        return Cells(self._dtype, read_only(self._values[low:high]), mask, words)
+        return Cells(self._dtype, read_only(self._values[low:high]), mask, words, low, self._kept)
 
 
 def _roomy(living: Array, capacity: int) -> Array:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tes_nb.model import Dtype
+    from tes_nb.model import Doubles, Dtype
 
 Array = npt.NDArray[Any]
 
@@ -51,6 +51,10 @@ class Cells:
     mask: Array | None = None
     words: Sequence[str] | None = None
     """Text only. Others may append to it; the places in `values` stay true."""
+    start: int = 0
+    """Where in the memory of its column this piece begins."""
+    kept: dict[int, Any] | None = None
+    """What `text_blocks` has made of that memory so far; it goes with the memory. `None` = it keeps nothing."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -58,7 +62,7 @@ class Cells:
     def slice(self, low: int, high: int) -> Cells:
         """Return the cells `low` to `high`, without copying."""
         mask = None if self.mask is None else self.mask[low:high]
-        return Cells(self.dtype, self.values[low:high], mask, self.words)
+        return Cells(self.dtype, self.values[low:high], mask, self.words, self.start + low, self.kept)
 
     def take(self, order: Array) -> Cells:
         """Return the cells at the places in `order`, copied."""
@@ -88,11 +92,13 @@ class Cells:
     def compact(self) -> tuple[list[str], Array]:
         """Return the words that these cells use, and for each cell its place among them (-1 = absent)."""
         assert self.words is not None, "only text has words"
-        top = int(self.values.max(initial=-1))
+        top = int(self.values.max(initial=-1)) if self.words else -1
         if top < 0:
             return [], self.values
+        if top == 0:
+            return [self.words[0]], self.values
         if int(self.values.min()) == top:
-            return [self.words[top]], np.zeros(len(self), np.int8) if top else self.values
+            return [self.words[top]], np.zeros(len(self), np.int8)
         used = _places_in_use(self.values, top)
         if len(used) == top + 1:
             return list(self.words[: top + 1]), self.values
@@ -150,8 +156,7 @@ def read_only(array: Array) -> Array:
     return view
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """Cells made from a batch of Python values."""
 
     values: Array
@@ -164,6 +169,12 @@ class Encoded:
         mask = None if self.mask is None else self.mask[places]
         unfit = np.flatnonzero(np.isin(places, self.unfit)).tolist() if self.unfit else ()
         return Encoded(self.values[places], mask, tuple(unfit))
+
+    def repeated(self, count: int) -> Encoded:
+        """Return the one cell so many times."""
+        if self.unfit:
+            return self.take(np.zeros(count, np.intp))
+        return Encoded(self.values.repeat(count), None if self.mask is None else self.mask.repeat(count))
 
 
 _FAILURES = (struct.error, TypeError, ValueError, OverflowError)
@@ -178,6 +189,16 @@ def encode(dtype: Dtype, values: Sequence[Any]) -> Encoded:
     except _FAILURES:
         return _encode_one_by_one(dtype, values)
     return Encoded(cells, mask)
+
+
+def encode_doubles(dtype: Dtype, values: Doubles) -> Encoded | None:
+    """Return the cells of packed numbers; `None` = a column of this dtype takes them as any others."""
+    numbers = np.frombuffer(values.data, np.float64)
+    if values.factor is None:
+        return Encoded(numbers, None) if dtype == "float64" else None
+    if dtype in {"int64", "datetime64[ns, UTC]"}:
+        return Encoded(np.rint(numbers).astype(np.int64) * values.factor, None)
+    return None
 
 
 def _encode_one_by_one(dtype: Dtype, values: Sequence[Any]) -> Encoded:

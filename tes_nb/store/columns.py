@@ -1,8 +1,8 @@
 """Growing typed columns for one table: cheap to append to, free to look at.
 
-Rows wait as tuples and become numpy cells in batches, column by column. Cost per row does not depend on how
-many rows there are: memory at least doubles when it runs out, and at the row cap a quarter is spare, so that
-each row is moved at most four times after that.
+Rows wait as their decoder gave them and become numpy cells in batches, column by column. Cost per row does not
+depend on how many rows there are: memory at least doubles when it runs out, and at the row cap a quarter is
+spare, so that each row is moved at most four times after that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.buffers import Buffer
 from tes_nb.store.cells import NAT
 from tes_nb.store.snapshot import Snapshot
+from tes_nb.store.transpose import tail, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tes_nb.model import Dtype, Row, Table
+    from tes_nb.model import Dtype, Row, Table, Values
     from tes_nb.store.cells import Array, Encoded
 
 DEFAULT_CAP = 1_000_000
@@ -37,6 +38,9 @@ _BASE: dict[str, Dtype] = {column.name: column.dtype for column in BASE_COLUMNS}
 
 _Stamp: TypeAlias = "tuple[int, int | None, int, int, str]"
 """What all rows of one message share: time_ns, sent_at_ns, seq, conn, source."""
+
+_Message: TypeAlias = "tuple[_Stamp, Sequence[Row], int]"
+"""The stamp, the rows and their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class _Kept:
     last_time: int = NAT
     unfit: int = 0
     refused: int = 0
-    waiting: list[tuple[_Stamp, Sequence[Row]]] = field(default_factory=list)
+    waiting: list[_Message] = field(default_factory=list)
     """Messages whose rows are not in `buffers` yet."""
 
     @property
@@ -114,11 +118,12 @@ class Columns:
         source: str = "",
     ) -> None:
         """Add the rows of one message, which share its times (Unix ns; `None` = not given) and position."""
-        if not rows:
+        count = len(rows)
+        if not count:
             return
         with self._lock:
-            self._kept.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows))
-            self._waiting_rows += len(rows)
+            self._kept.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows, count))
+            self._waiting_rows += count
             if self._waiting_rows >= _BATCH:
                 self._store_waiting()
 
@@ -212,26 +217,23 @@ class Columns:
     def _store_waiting(self) -> _Kept:
         """Turn waiting rows into cells, and return what is kept then."""
         if self._kept.waiting:
-            stamps, groups = zip(*self._kept.waiting, strict=True)
-            self._kept = self._with_rows(stamps, groups)
+            self._kept = self._with_rows(*zip(*self._kept.waiting, strict=True))
             self._waiting_rows = 0
         return self._kept
 
-    def _with_rows(self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...]) -> _Kept:
+    def _with_rows(
+        self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...], counts: tuple[int, ...]
+    ) -> _Kept:
         """Return what is kept after these messages, each of which gave one group of rows."""
-        rows = list(chain.from_iterable(groups))
-        owners = np.repeat(np.arange(len(stamps)), list(map(len, groups)))
+        owners = np.repeat(np.arange(len(stamps)), counts)
         kept = replace(self._kept, waiting=[])
-        width = len(self.table.columns)
-        columns = _transposed(rows, width)
-        if columns is None:
-            whole = [place for place, row in enumerate(rows) if len(row) == width]
-            kept = replace(kept, refused=kept.refused + len(rows) - len(whole))
-            owners = owners[whole]
-            columns = _transposed([rows[place] for place in whole], width) or []
+        columns, refused = transposed(groups, len(self.table.columns))
+        if refused:
+            kept = replace(kept, refused=kept.refused + len(refused))
+            owners = np.delete(owners, refused)
         if len(owners) > self.cap:
             kept = replace(kept, total=kept.total + len(owners) - self.cap, living=0)
-            owners, columns = owners[-self.cap :], [column[-self.cap :] for column in columns]
+            owners, columns = owners[-self.cap :], [tail(column, self.cap) for column in columns]
         return self._written(self._roomy(kept, len(owners)), stamps, owners, columns) if owners.size else kept
 
     def _roomy(self, kept: _Kept, rows: int) -> _Kept:
@@ -248,12 +250,12 @@ class Columns:
             return _moved(kept, stay, least)
 
     def _written(
-        self, kept: _Kept, stamps: tuple[_Stamp, ...], owners: Array, columns: list[tuple[Any, ...]]
+        self, kept: _Kept, stamps: tuple[_Stamp, ...], owners: Array, columns: Sequence[Values]
     ) -> _Kept:
         """Write rows beyond the end, and return the new end. `owners` has the place of each row's stamp."""
         values = chain(zip(*stamps, strict=True), columns)
         cells = {
-            name: buffer.encode(column)
+            name: buffer.encode(column, len(owners))
             for (name, buffer), column in zip(kept.buffers.items(), values, strict=True)
         }
         cells.update({name: cells[name].take(owners) for name in _BASE})
@@ -275,15 +277,6 @@ class Columns:
         places = np.delete(np.arange(rows), hopeless)
         kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
         return kept, {name: piece.take(places) for name, piece in cells.items()}
-
-
-def _transposed(rows: list[Row], width: int) -> list[tuple[Any, ...]] | None:
-    """Return the rows' values column by column; `None` when a row has another width."""
-    try:
-        columns = list(zip(*rows, strict=True))
-    except ValueError:
-        return None
-    return columns if len(columns) == width else None
 
 
 def _moved(kept: _Kept, stay: int, capacity: int) -> _Kept:

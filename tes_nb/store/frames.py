@@ -12,6 +12,7 @@ from tes_nb.errors import ArgumentError
 from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.cells import NAT, Array, Cells, read_only, renumbered
 from tes_nb.store.snapshot import Snapshot
+from tes_nb.store.text_blocks import text_array
 from tes_nb.store.timespec import Instant, Span, Zone, instant_ns, span_ns, zone
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def _times(ns: Array, tz: dt.tzinfo) -> pd.DatetimeIndex:
 
 
 def _text(cells: Cells) -> Any:
-    words, places = cells.compact()
-    array: Any = pd.array(words, dtype="str").take(places, allow_fill=True)
+    array = text_array(cells)
     array._readonly = True  # noqa: SLF001 - pandas' own mark; without it the frame is writable, but harmless
     return array
 
@@ -158,7 +158,7 @@ def _categorical(cells: Cells) -> pd.Categorical:
     if ranked != words:
         rank = {word: place for place, word in enumerate(ranked)}
         places = renumbered(places, np.array([rank[word] for word in words], np.int32))
-    return pd.Categorical.from_codes(read_only(places), dtype=_categories(tuple(ranked)))
+    return pd.Categorical.from_codes(read_only(places), dtype=_categories(tuple(ranked)), validate=False)
 
 
 @lru_cache(maxsize=1024)

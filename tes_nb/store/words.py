@@ -13,6 +13,7 @@ from tes_nb.store.cells import Array, Encoded, renumbered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_FEW = 128
 _SPARE = 1024
 """So many words may lie unused before the list is cleaned."""
 
@@ -35,7 +36,7 @@ class Words:
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Return the places of a batch of words as int32; what is no text becomes absent and is reported."""
         if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
-            return self.encode(values[:1]).take(np.zeros(len(values), np.intp))
+            return self.encode(values[:1]).repeated(len(values))
         try:
             places = itemgetter(*values, None)(self._places)  # with None there are always several
         except (KeyError, TypeError):
@@ -64,10 +65,16 @@ class Words:
         return place
 
     def cleaned(self, places: Array) -> tuple[Words, Array]:
-        """Return the words that `places` uses and their new places; these ones while few lie unused."""
+        """Return the words that `places` uses and their new places; these ones while few lie unused.
+
+        A few words are sorted: frames want the categories so, and need not renumber each row then.
+        """
         if len(self._list) <= 2 * len(places) + _SPARE:
-            return self, places
-        used = np.unique(places[places >= 0])
+            if len(self._list) >= _FEW or self._list == sorted(self._list):
+                return self, places
+            used = np.array(sorted(range(len(self._list)), key=self._list.__getitem__))
+        else:
+            used = np.unique(places[places >= 0])
         clean = Words()
         clean._list = [self._list[place] for place in used]
         clean._places.update((word, place) for place, word in enumerate(clean._list))

@@ -1,4 +1,4 @@
-"""TES ticks in the whole normal form → rows, at nearly the price of decoding them.
+"""TES ticks in the whole normal form → rows, at little more than the price of decoding them.
 
 An object, or an array of them, that has all fields of the normal form and no others goes this way. The types
 below prove all that `json_guard` checks, but for keys that come twice. Those a count of colons rules out:
@@ -8,17 +8,23 @@ was not met before, too) goes the careful way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from tes_nb.model import Batch, Doubles, Same
 from tes_nb.streams.nowgoal_reading import MAX_RECORDS
 from tes_nb.streams.nowgoal_ticks import LATEST_MS, LEAGUES, NS_PER_MS, TYPES
 
 if TYPE_CHECKING:
-    from tes_nb.model import Row
+    from collections.abc import Sequence
+
+    from tes_nb.model import Values
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
+MainType: TypeAlias = Literal["moneyline", "ml", "spread", "line", "total", "overunder", "ou"]
+PropType: TypeAlias = Literal["player_prop", "prop"]
+"""Together the words of `TYPES`. msgspec gives the same object each time: a look-up need not hash it again."""
 
 
 class _Market(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
@@ -32,19 +38,73 @@ class _Tick(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False
 
     game_id: _Text
     bookmaker_id: _Text
-    odds_type: str
+    odds_type: MainType
     old_value: float
     new_value: float
-    timestamp: Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+    timestamp: Annotated[float, msgspec.Meta(ge=0, le=LATEST_MS)]
     market: _Market
 
 
-class _Prop(_Tick, rename="camel", forbid_unknown_fields=True, gc=False):
+class _Prop(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     """The normal form of a player's prop."""
 
+    game_id: _Text
+    bookmaker_id: _Text
+    odds_type: PropType
+    old_value: float
+    new_value: float
+    timestamp: Annotated[float, msgspec.Meta(ge=0, le=LATEST_MS)]
+    market: _Market
     player_id: _Text
     player_name: _Text
     stat_type: _Text
+
+
+class Ticks(Batch):
+    """Rows of `ticks` as msgspec gives them: columns are made of those of many messages at once."""
+
+    __slots__ = ()
+
+    @classmethod
+    def columns(cls, items: list[Any]) -> Sequence[Values]:
+        """Return the columns of `ticks`."""
+        return (*_common(items), _ABSENT, _ABSENT, _ABSENT)
+
+
+class Props(Batch):
+    """The same with players."""
+
+    __slots__ = ()
+
+    @classmethod
+    def columns(cls, items: list[Any]) -> Sequence[Values]:
+        """Return the columns of `ticks`."""
+        return (
+            *_common(items),
+            [prop.player_id for prop in items],
+            [prop.player_name for prop in items],
+            [prop.stat_type for prop in items],
+        )
+
+
+_ABSENT: Final = Same(None)
+
+
+def _common(ticks: list[Any]) -> Sequence[Values]:
+    markets = [tick.market for tick in ticks]
+    types, leagues = TYPES, LEAGUES.known
+    return (
+        _ABSENT,  # the channel: JSON of this form names none
+        [tick.game_id for tick in ticks],
+        [tick.bookmaker_id for tick in ticks],
+        [types[tick.odds_type] for tick in ticks],
+        Doubles.of([tick.old_value for tick in ticks]),
+        Doubles.of([tick.new_value for tick in ticks]),
+        Doubles.of([tick.timestamp for tick in ticks], NS_PER_MS),
+        [market.home_team for market in markets],
+        [market.away_team for market in markets],
+        [leagues[market.league] for market in markets],
+    )
 
 
 _TICK_KEYS: Final = 10
@@ -53,67 +113,32 @@ _TICK: Final = msgspec.json.Decoder(_Tick)
 _TICKS: Final = msgspec.json.Decoder(list[_Tick])
 _PROP: Final = msgspec.json.Decoder(_Prop)
 _PROPS: Final = msgspec.json.Decoder(list[_Prop])
-_PROP_TYPES: Final = {word: kind for word, kind in TYPES.items() if kind == "player_prop"}
-_MAIN_TYPES: Final = {word: kind for word, kind in TYPES.items() if kind != "player_prop"}
 
 
-def quick_rows(payload: bytes) -> list[Row] | None:
+def quick_rows(payload: bytes) -> Batch | None:
     """Return the rows of `ticks` for JSON in the normal form; `None` = it is not, read it carefully."""
     several = payload.startswith(b"[")
     if not several and not payload.startswith(b"{"):
         return None
     try:
-        return _rows(_TICKS.decode(payload) if several else [_TICK.decode(payload)], payload)
-    except (msgspec.MsgspecError, ValueError, KeyError):
-        pass
+        ticks = _TICKS.decode(payload) if several else [_TICK.decode(payload)]
+    except (msgspec.MsgspecError, ValueError):
+        return _quick_props(payload, several=several)
+    return Ticks(ticks) if _certain(payload, ticks, _TICK_KEYS) else None
+
+
+def _quick_props(payload: bytes, *, several: bool) -> Batch | None:
     try:
-        return _prop_rows(_PROPS.decode(payload) if several else [_PROP.decode(payload)], payload)
-    except (msgspec.MsgspecError, ValueError, KeyError):
+        props = _PROPS.decode(payload) if several else [_PROP.decode(payload)]
+    except (msgspec.MsgspecError, ValueError):
         return None
+    return Props(props) if _certain(payload, props, _PROP_KEYS) else None
 
 
-def _rows(ticks: list[_Tick], payload: bytes) -> list[Row] | None:
-    if payload.count(b":") != _TICK_KEYS * len(ticks) or len(ticks) > MAX_RECORDS:
-        return None
-    types, leagues = _MAIN_TYPES, LEAGUES.known
-    return [
-        (
-            None,
-            tick.game_id,
-            tick.bookmaker_id,
-            types[tick.odds_type],
-            tick.old_value,
-            tick.new_value,
-            tick.timestamp * NS_PER_MS,
-            (market := tick.market).home_team,
-            market.away_team,
-            leagues[market.league],
-            None,
-            None,
-            None,
-        )
-        for tick in ticks
-    ]
-
-
-def _prop_rows(ticks: list[_Prop], payload: bytes) -> list[Row] | None:
-    if payload.count(b":") != _PROP_KEYS * len(ticks) or len(ticks) > MAX_RECORDS:
-        return None
-    return [
-        (
-            None,
-            tick.game_id,
-            tick.bookmaker_id,
-            _PROP_TYPES[tick.odds_type],
-            tick.old_value,
-            tick.new_value,
-            tick.timestamp * NS_PER_MS,
-            tick.market.home_team,
-            tick.market.away_team,
-            LEAGUES.known[tick.market.league],
-            tick.player_id,
-            tick.player_name,
-            tick.stat_type,
-        )
-        for tick in ticks
-    ]
+def _certain(payload: bytes, ticks: list[Any], keys: int) -> bool:
+    """Whether no key comes twice, and all leagues are known: they stay so until the columns are made."""
+    return (
+        payload.count(b":") == keys * len(ticks)
+        and len(ticks) <= MAX_RECORDS
+        and LEAGUES.known.keys() >= {tick.market.league for tick in ticks}
+    )

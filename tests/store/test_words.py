@@ -58,11 +58,11 @@ def test_absent_cells_stay_absent_when_words_are_forgotten():
 
 def test_places_widen_and_pieces_given_out_stay_as_they_were():
     buffer = Buffer("category").moved(0, 0, 100_000)
-    buffer.write(0, buffer.encode(["first"]))
+    buffer.write(0, buffer.encode(["first"], 1))
     given_out = buffer.cells(0, 1)
     assert given_out.values.dtype == np.int8
     many = [f"w{number}" for number in range(40_000)]
-    buffer.write(1, buffer.encode(many))
+    buffer.write(1, buffer.encode(many, len(many)))
     assert buffer.cells(0, 40_001).values.dtype == np.int32
     assert buffer.cells(0, 40_001).numpy().tolist() == ["first", *many]
     assert given_out.numpy().tolist() == ["first"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.streams.nowgoal import STREAM, decode
-from tes_nb.streams.nowgoal_quick import quick_rows
+from tes_nb.streams.nowgoal_quick import MainType, PropType, quick_rows
+from tes_nb.streams.nowgoal_ticks import TYPES
 from tests.support.nowgoal_corpus import PROP, TICK, faults, message, read, rows
 
 NORMAL = {
@@ -242,6 +244,25 @@ def test_the_quick_way_is_taken_by_what_it_is_for():
     for ticks in ([TICK], [TICK] * 30, [PROP] * 3):
         assert quick_rows(json.dumps(ticks).encode()) is not None
     assert quick_rows(json.dumps(TICK).encode()) is not None
+
+
+def test_the_quick_way_knows_the_words_of_the_careful_way():
+    assert {*get_args(MainType), *get_args(PropType)} == set(TYPES)
+    for word in TYPES:
+        tick = (PROP if word in get_args(PropType) else TICK) | {"oddsType": word}
+        assert quick_rows(json.dumps([tick]).encode()) == careful([tick])
+
+
+@pytest.mark.parametrize("moment", [0, 0.5, 1.5, 2.5, 1767225600000.5, 9223372036854, -0.0])
+def test_the_quick_way_rounds_moments_as_the_careful_way_does(moment):
+    tick = TICK | {"timestamp": moment}
+    expected = careful([tick])
+    assert quick_rows(json.dumps(tick).encode()) == expected != []
+
+
+def test_the_quick_way_leaves_moments_that_no_column_holds():
+    for moment in (-1, 9223372036855, 1e300):
+        assert quick_rows(json.dumps(TICK | {"timestamp": moment}).encode()) is None
 
 
 @given(st.lists(TICKS | PROPS, min_size=1, max_size=3), st.data())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tes_nb.model import Column, Table
+from tes_nb.model import Batch, Column, Doubles, Same, Table
 from tes_nb.store.columns import Columns
 
 NOON = 1_767_268_800_000_000_000
@@ -54,6 +54,22 @@ rows = st.tuples(
     st.none() | instants,
 )
 """Rows of `EVERY_DTYPE`."""
+
+
+class Kept(Batch):
+    """Rows of `EVERY_DTYPE`, kept as they are; its numbers and what is the same all along in their cheap forms."""
+
+    __slots__ = ()
+
+    @classmethod
+    def columns(cls, items):
+        return [_cheapest(list(column)) for column in zip(*items, strict=True)] or [Same(None)] * 7
+
+
+def _cheapest(values):
+    if all(value is values[0] for value in values):
+        return Same(values[0])
+    return Doubles.of(values) if all(isinstance(value, float) for value in values) else values
 
 
 def filled(table: Table, rows_in, *, cap: int = 1_000_000, start: int = NOON, step: int = SECOND) -> Columns:
