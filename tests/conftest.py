@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.taking_turns import Turns
 
+ROOT = Path(__file__).resolve().parents[1]
 MISSING = "Skipped under CI, where nothing may be missing: "
 
 
@@ -74,3 +78,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.get_closest_marker("alone") else 0
 
     items.sort(key=rank)
+
+
+@pytest.fixture
+def original() -> Iterator[int]:
+    """The port of a TES of another make, in a process of its own."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.original_tes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert child.stdout is not None
+    assert child.stdin is not None
+    yield int(child.stdout.readline())
+    child.stdin.close()
+    child.wait(10)
+    child.stdout.close()

@@ -75,6 +75,20 @@ def test_an_attached_tes_is_shown_and_its_loss_is_said(browser):
         assert any(cause in detail for cause in ("the collector ends", "connection refused")), detail
 
 
+def test_a_peer_that_does_not_push_is_said_to_be_polled(browser, original):
+    """Status is pushed once and then asked for over HTTP; the others are pushed."""
+    with (
+        tes.attach(f"localhost:{original}", workers=f"localhost:{original}") as session,
+        opened(browser, session.url) as one,
+    ):
+        session.status.wait(rows=4, timeout=40)
+        one.tab("status")
+        until(one.page, f"{STATES}[0] === 'POLLING'")
+        one.page.wait_for_selector(f"{SHOWN} .tes-detail:has-text('over HTTP')")
+        one.tab("metrics")
+        until(one.page, f"{STATES}[0] === 'LIVE'")
+
+
 def test_under_auth_all_the_page_asks_once_and_works(browser):
     with child(auth="all") as collector:
         url = f"http://127.0.0.1:{collector.ports[0]}/"

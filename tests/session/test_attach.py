@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +15,6 @@ import tes_nb as tes
 
 SECONDS = float(os.environ.get("TES_ATTACH_SECONDS", "12"))
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def original() -> Iterator[int]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.original_tes"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert child.stdout is not None
-    assert child.stdin is not None
-    yield int(child.stdout.readline())
-    child.stdin.close()
-    child.wait(10)
-    child.stdout.close()
 
 
 @pytest.mark.timeout(60 + 2 * SECONDS)
