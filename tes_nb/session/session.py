@@ -239,6 +239,7 @@ class Session(SessionOutputs):
     def record(
         self,
         path: str | Path | None = None,
+        streams: Sequence[str] | None = None,
         *,
         sources: Sequence[str] | None = None,
         size_limit: int | None = None,
@@ -247,7 +248,8 @@ class Session(SessionOutputs):
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
         path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
-        name. sources: names of `s.feeds`; `None` = all. size_limit: bytes; `None` = most of what is free.
+        name. streams: what the feeds carry, for example ["metrics", "nowgoal"]; sources: names of `s.feeds`; `None` =
+        all, also those that begin later. size_limit: bytes; `None` = most of what is free.
         keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
         `tes.recordings()` finds it again. `s.stop()` ends it all the same.
         Raises `CollectorError` when the file exists or cannot be written, `SessionError` where `keep` cannot be had.
@@ -256,12 +258,27 @@ class Session(SessionOutputs):
             raise SessionError(
                 'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
             )
-        chosen = None if sources is None else list(sources)
+        chosen = self._chosen(streams, sources)
         told = self._call(
             "record", path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep
         )
         self._keeps |= keep
         return Recording(self._call, told)
+
+    def _chosen(self, streams: Sequence[str] | None, sources: Sequence[str] | None) -> list[str] | None:
+        """Return the sources to record; `None` = all."""
+        if streams is None:
+            return None if sources is None else list(sources)
+        names = [streams] if isinstance(streams, str) else list(streams)
+        carried = {feed.stream.name for feed in self.feeds.values()}
+        for name in names:
+            if name not in carried:
+                raise SessionError(
+                    f"No feed carries a stream '{name}'; there are {', '.join(sorted(carried))}."
+                )
+        return [source for source, feed in self.feeds.items() if feed.stream.name in names] + list(
+            sources or ()
+        )
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""

@@ -73,6 +73,16 @@ def test_a_file_that_is_there_is_not_touched(session, tmp_path):
         session.record(tmp_path / "other.tes", sources=["weather"])
 
 
+def test_streams_choose_the_feeds_that_carry_them(session, tmp_path):
+    with session.record(tmp_path / "streams.tes", ["metrics", "status"]) as recording:
+        recording.wait(messages=6, timeout=20)
+    with tes.open(tmp_path / "streams.tes") as opened:
+        assert set(opened.feeds) == {"metrics", "status"}
+    with pytest.raises(SessionError, match="No feed carries a stream 'weather'; there are kernel, metrics"):
+        session.record(tmp_path / "none.tes", streams=["weather"])
+    assert not (tmp_path / "none.tes").exists()
+
+
 def test_names_go_into_the_session_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TES_SESSION_DIR", str(tmp_path))
     assert session_path("friday") == tmp_path / "friday.tes"
