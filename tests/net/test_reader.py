@@ -677,7 +677,7 @@ async def test_fault_23_a_peer_that_only_answers_pings_is_left_by_the_watchdog()
         )  # a busy machine may shake hands slowly
         async with Running(only(peer.url), profile=quick) as (_reader, sink):
             await sink.until(lambda _sink: len(peer.handshakes) >= 2)
-            assert 1.0 <= peer.handshakes[1] - peer.handshakes[0] <= 1.2 + 0.3
+            assert 1.0 <= peer.handshakes[1] - peer.handshakes[0] <= 3.0  # 1.2, on a machine that has time
             assert any("no message for 1.14 s" in state.text for state in sink.states)
 
 
