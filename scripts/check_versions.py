@@ -37,6 +37,8 @@ TEST_TOOLS = (
 )
 SESSION = """
 import warnings, tes_nb as tes
+# older plotly warns of a trace type of its own that stands in its own templates
+warnings.filterwarnings("ignore", r".scattermapbox. is deprecated", DeprecationWarning)
 with tes.start(ports=(0, 0)) as session:
     session.metrics.wait(rows=3, timeout=30)
     frame = session.metrics.frame()

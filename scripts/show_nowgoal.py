@@ -97,11 +97,11 @@ def _page() -> Iterator[Page]:
 
 
 def _outputs(page: Page, cells: int, seconds: float) -> list[str]:
-    """Wait until the last cell has shown something; return what each one shows."""
+    """Wait until the last cell has run; return what each one shows."""
     places = [page.locator(".jp-Notebook .jp-CodeCell").nth(place) for place in range(cells)]
-    last = places[-1].locator(".jp-OutputArea-output")
+    prompt = places[-1].locator(".jp-InputPrompt").first
     end = time.monotonic() + seconds
-    while not last.count():
+    while not re.fullmatch(r"\[\d+\]:", (prompt.text_content() or "").strip()):
         if time.monotonic() > end:
             break
         time.sleep(1)
