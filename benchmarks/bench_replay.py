@@ -1,7 +1,7 @@
 """R1: how exactly a replay at speed 1 keeps the recorded spacing, where a client of its plain endpoint receives it.
 
 A recording of the metrics stream at 50 messages a second, played once; each message's arrival is compared with its
-recorded time, both counted from the first.
+recorded time; the median delay, which no client can see, is taken off.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run(*, quick: bool) -> Iterable[Result]:
         unit="ms",
         at_most=GOAL_MS,
         packages=("aiohttp", "websockets"),
-        note=f"{count} messages, 20 ms apart; median {statistics.median(late[0]):.2f} ms, worst {max(late[0]):.2f} ms.",
+        note=f"{count} messages, 20 ms apart; worst of all rounds {max(map(max, late)):.2f} ms.",
     )
 
 
