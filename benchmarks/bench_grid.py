@@ -26,7 +26,7 @@ DRIFT_S = float(os.environ.get("TES_P6_DRIFT_S", "0"))
 
 WATCH = """
 import asyncio, sys, time, websockets
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 url, token = sys.argv[1:]
 async def main():
     headers = {"X-TES-Dev-Token": token}

@@ -14,7 +14,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.recorder import Recorder
 from tes_nb.store.session_file import SessionFile
 from tes_nb.store.session_writer import SessionWriter
-from tes_nb.wire.relay import pack
+from tes_nb.wire.record import pack
 
 WALL = 1_767_225_600_000_000_000
 SOURCES = ("status", "workers", "metrics", "nowgoal")

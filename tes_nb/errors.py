@@ -43,7 +43,7 @@ class ConnectionFailed(TesError):
 class AuthenticationError(ConnectionFailed):
     """The peer refused our token, or a token source gave something that is no token.
 
-    `reason` is one of a few fixed words (`tes_nb.wire.token.REASONS`, or "refused"), for states and counting.
+    `reason` is one of a few fixed words (`tes_nb.wire.jwt.REASONS`, or "refused"), for states and counting.
     """
 
     def __init__(self, sentence: str, *, reason: str = "refused") -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import ClockJump, Event, StateChange, encode_event
-from tes_nb.wire.relay import pack, seq_of
+from tes_nb.wire.record import pack, seq_of
 
 CLOCK_JUMP_NS = 1_000_000_000
 

@@ -14,8 +14,8 @@ from tes_nb.collector.rounds import Rounds
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, Playback, StateChange, decode_event, encode_event
-from tes_nb.wire.playback import Schedule
-from tes_nb.wire.relay import pack
+from tes_nb.wire.record import pack
+from tes_nb.wire.schedule import Schedule
 
 if TYPE_CHECKING:
     from tes_nb.store.session_file import SessionFile

@@ -15,7 +15,7 @@ from tes_nb.collector.inbox import messages
 from tes_nb.collector.sockets import Sockets
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, encode_event
-from tes_nb.wire.relay import pack, unpack
+from tes_nb.wire.record import pack, unpack
 
 CAUGHT_UP_BYTES = 256 * 1024
 """A reader with more than this unsent goes on from the log, at its own pace."""

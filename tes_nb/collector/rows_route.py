@@ -23,7 +23,7 @@ from tes_nb.collector.rows import RowReader
 from tes_nb.collector.sockets import Sockets
 from tes_nb.errors import DecodeError
 from tes_nb.model import Stream
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 
 BACK = 1_000
 """Records that a page begins with: the newest that the log still holds."""

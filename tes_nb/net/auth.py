@@ -23,8 +23,8 @@ from tes_nb.net.clock import now
 from tes_nb.net.endpoints import is_loopback
 from tes_nb.net.failures import MOST_REDIRECTS, REDIRECTS, failure_of, redirect
 from tes_nb.net.grant import Grant
+from tes_nb.wire.jwt import MAX_BODY, Token, read_token
 from tes_nb.wire.lifecycle import Failure
-from tes_nb.wire.token import MAX_BODY, Token, read_token
 
 DEADLINE_S = 10.0
 """For all of a fetch: names, TLS, redirects, and a body that drips."""

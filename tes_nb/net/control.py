@@ -18,8 +18,8 @@ from tes_nb.model import Opcode
 from tes_nb.net.local import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
+from tes_nb.wire.lifecycle import ReaderState
 from tes_nb.wire.profile import Profile
-from tes_nb.wire.state import ReaderState
 
 MOST_BYTES = 64 * 1024
 """What a collector takes in one message."""

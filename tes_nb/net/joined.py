@@ -9,8 +9,7 @@ from tes_nb.model import Direction, Kind, Message, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.net.leg import Item
 from tes_nb.net.outlet import Sink
-from tes_nb.wire.events import Event, Gap
-from tes_nb.wire.gaps import GapBook
+from tes_nb.wire.events import Event, Gap, GapBook
 
 
 class Joined:

@@ -14,11 +14,9 @@ from tes_nb.net.clock import now
 from tes_nb.net.guarded import Limits
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
-from tes_nb.wire.backoff import Backoff
-from tes_nb.wire.closecodes import close_verdict, status_verdict
-from tes_nb.wire.lifecycle import Failure
+from tes_nb.wire.lifecycle import Failure, ReaderState, Word
 from tes_nb.wire.profile import Profile
-from tes_nb.wire.state import ReaderState, Word
+from tes_nb.wire.retry import Backoff, close_verdict, status_verdict
 
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - the header's name, not a token
 LOCAL = Profile(

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tes_nb.model import Direction, Kind, Message, Opcode, Stream
-from tes_nb.wire.events import Event, Gap
-from tes_nb.wire.gaps import GapBook
+from tes_nb.wire.events import Event, Gap, GapBook
 
 _REMEMBERED_TEXTS = 8
 

@@ -34,9 +34,8 @@ from tes_nb.net.polling import Poller
 from tes_nb.net.transport import ABNORMAL, Closed, Link
 from tes_nb.wire import lifecycle as life
 from tes_nb.wire.events import Gap, StateChange
-from tes_nb.wire.lifecycle import Failure
+from tes_nb.wire.lifecycle import Failure, ReaderState
 from tes_nb.wire.profile import PROFILE, Profile
-from tes_nb.wire.state import ReaderState
 from tes_nb.wire.supervisor import Supervisor
 
 _SOONEST_S = 0.001

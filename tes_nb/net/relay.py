@@ -14,9 +14,9 @@ from tes_nb.net.local import LOCAL, TOKEN_HEADER, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.events import Gap, Playback, StateChange, decode_event
+from tes_nb.wire.lifecycle import ReaderState
 from tes_nb.wire.profile import Profile
-from tes_nb.wire.relay import unpack
-from tes_nb.wire.state import ReaderState
+from tes_nb.wire.record import unpack
 
 OVERFLOW = "relay overflow"
 """The cause by which a collector says that it dropped records which this reader never got."""

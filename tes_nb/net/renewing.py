@@ -1,7 +1,7 @@
 """A reader whose connections are renewed before their tokens expire, without losing or doubling a message.
 
 Two ordinary readers, called legs, take turns. Most of the time there is one, the first. When its token is about
-to expire a second one gets a fresh token and a connection of its own; `tes_nb.wire.renewal` merges what both
+to expire a second one gets a fresh token and a connection of its own; `tes_nb.wire.merge` merges what both
 bring, and once a message came on both the first is closed and the second takes its place. A first that is lost
 meanwhile is replaced at once; unless it is proven that nothing is missing, a gap is recorded.
 """
@@ -29,9 +29,9 @@ from tes_nb.net.outlet import Sink
 from tes_nb.net.reader import Reader
 from tes_nb.wire.events import Event, StateChange
 from tes_nb.wire.inflate import inflate
+from tes_nb.wire.lifecycle import ReaderState
+from tes_nb.wire.merge import Merge
 from tes_nb.wire.profile import PROFILE, Profile
-from tes_nb.wire.renewal import Merge
-from tes_nb.wire.state import ReaderState
 
 _MERGED = (Kind.DATA, Kind.UNDECODED)
 """Kinds that a peer broadcasts; keepalives and replies belong to one connection."""

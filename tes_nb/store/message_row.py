@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from tes_nb.store.session_schema import MAX_PAYLOAD
-from tes_nb.wire.relay import pack
+from tes_nb.wire.record import pack
 
 if TYPE_CHECKING:
     from tes_nb.model import Message

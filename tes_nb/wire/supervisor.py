@@ -24,10 +24,7 @@ from enum import StrEnum
 from typing import Any
 
 from tes_nb.model import Kind
-from tes_nb.wire import closecodes
-from tes_nb.wire.backoff import Backoff
-from tes_nb.wire.closecodes import Verdict
-from tes_nb.wire.fallback import Fallback
+from tes_nb.wire import retry
 from tes_nb.wire.lifecycle import (
     Abandon,
     Authorize,
@@ -45,19 +42,21 @@ from tes_nb.wire.lifecycle import (
     Opened,
     Poll,
     Polled,
+    ReaderState,
     Received,
     Start,
     Stop,
     Subscribe,
     Tick,
+    Word,
 )
-from tes_nb.wire.liveness import NEVER, Liveness
+from tes_nb.wire.liveness import NEVER, Fallback, Liveness
 from tes_nb.wire.profile import PROFILE, Profile
-from tes_nb.wire.state import ReaderState, Word
+from tes_nb.wire.retry import Backoff, Verdict
 
 _BY_KIND: Mapping[str, Verdict] = {
-    **dict.fromkeys(("refused", "network", "dns", "tls"), closecodes.UNREACHABLE),
-    "auth": closecodes.NOT_ALLOWED,
+    **dict.fromkeys(("refused", "network", "dns", "tls"), retry.UNREACHABLE),
+    "auth": retry.NOT_ALLOWED,
 }
 
 
@@ -125,7 +124,7 @@ class Supervisor:
         self._status: int | None = None
         self._close_code: int | None = None
         self._missing = 0  # handshakes in a row that said "no such thing"
-        self._verdict = closecodes.BACKOFF
+        self._verdict = retry.BACKOFF
         self._fresh_tried = False
         self._in_gap = False
 
@@ -209,15 +208,15 @@ class Supervisor:
         self._out.append(Connect(self._attempt, self._path))
 
     def _not_authorized(self, event: NotAuthorized, now: float) -> None:
-        self._wait(event.sentence, closecodes.NOT_ALLOWED, now)
+        self._wait(event.sentence, retry.NOT_ALLOWED, now)
 
     def _not_opened(self, event: NotOpened, now: float) -> None:
         failure = event.failure
         self._status = failure.status
         if failure.status is not None:
-            verdict = closecodes.status_verdict(failure.status)
+            verdict = retry.status_verdict(failure.status)
         else:
-            verdict = _BY_KIND.get(failure.kind, closecodes.BACKOFF)
+            verdict = _BY_KIND.get(failure.kind, retry.BACKOFF)
         self._wait(failure.sentence, verdict, now, failure.retry_after_s)
 
     # An open connection ----------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ class Supervisor:
         if self._live.dead(now):
             self._close(f"no message for {self._profile.watchdog_s:g} s")
         elif self._paths > 1 and self._live.only_greeted(now):
-            self._close(closecodes.NO_DATA.meaning)
+            self._close(retry.NO_DATA.meaning)
         self._poll(event, now)
 
     def _close(self, reason: str) -> None:
@@ -264,11 +263,11 @@ class Supervisor:
     def _lost(self, event: Lost, now: float) -> None:
         self._note_health(now)
         self._close_code = event.code
-        self._wait(event.sentence, closecodes.close_verdict(event.code), now)
+        self._wait(event.sentence, retry.close_verdict(event.code), now)
 
     def _lost_as_wished(self, event: Lost, now: float) -> None:
         self._close_code = event.code
-        self._wait(self._reason, closecodes.BACKOFF if self._live.has_data else closecodes.NO_DATA, now)
+        self._wait(self._reason, retry.BACKOFF if self._live.has_data else retry.NO_DATA, now)
 
     def _note_health(self, now: float) -> None:
         if self._live.healthy(now):
@@ -282,7 +281,7 @@ class Supervisor:
         self._reason = reason
         self._verdict = verdict
         self._missing = self._missing + 1 if verdict.missing else 0
-        if verdict.missing or verdict is closecodes.NO_DATA:
+        if verdict.missing or verdict is retry.NO_DATA:
             self._path = (self._path + 1) % self._paths
             if self._fallback is not None:
                 self._fallback.hurry()

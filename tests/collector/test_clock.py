@@ -13,7 +13,7 @@ import pytest
 
 from tes_nb.model import Opcode
 from tes_nb.wire.events import ClockJump, decode_event
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 from tests.support.collectors import TOKEN, ask, child, socket, told
 
 HOUR_NS = 3600 * 10**9

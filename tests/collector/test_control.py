@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tes_nb.model import Opcode
 from tes_nb.wire.events import Mark, decode_event
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 from tests.support.collectors import METRICS, TOKEN, collecting, in_loop, open_socket, socket, told
 
 CONTROL = "/ws/control"

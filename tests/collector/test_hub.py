@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tes_nb.collector.hub import Hub, Log
 from tes_nb.model import Direction, Opcode
 from tes_nb.wire.events import ClockJump, Mark, StateChange, decode_event
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 
 HOUR = 3_600_000_000_000
 

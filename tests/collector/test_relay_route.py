@@ -9,7 +9,7 @@ import pytest
 
 from tes_nb.model import Opcode
 from tes_nb.wire.events import Gap, StateChange, decode_event
-from tes_nb.wire.relay import unpack
+from tes_nb.wire.record import unpack
 from tests.support.collectors import TOKEN, ask, collecting, handshake, in_loop, open_socket, socket
 
 FEED = "feed"

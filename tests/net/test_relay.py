@@ -13,7 +13,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.net.local import LOCAL
 from tes_nb.net.relay import RelayReader
 from tes_nb.wire.events import Gap, StateChange, encode_event
-from tes_nb.wire.relay import pack
+from tes_nb.wire.record import pack
 from tests.support.aio import problems, run_async
 from tests.support.collectors import TOKEN, collecting
 

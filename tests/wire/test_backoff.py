@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.wire.backoff import Backoff
+from tes_nb.wire.retry import Backoff
 
 
 def test_delays_double_up_to_the_cap_and_start_anew_after_a_reset():

@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tes_nb.model import Kind
 from tes_nb.wire import lifecycle as life
-from tes_nb.wire.closecodes import CLOSE_CODES
 from tes_nb.wire.lifecycle import (
     Abandon,
     Authorize,
@@ -31,6 +30,7 @@ from tes_nb.wire.lifecycle import (
     Tick,
 )
 from tes_nb.wire.profile import PROFILE
+from tes_nb.wire.retry import CLOSE_CODES
 from tes_nb.wire.supervisor import TRANSITIONS, State, Supervisor
 from tests.support.world import World
 

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tes_nb.wire.renewal import Merge
+from tes_nb.wire.merge import Merge
 
 
 def key(content):

@@ -1,4 +1,4 @@
-from tes_nb.wire.closecodes import BACKOFF, CLOSE_CODES, STATUSES, close_verdict, status_verdict
+from tes_nb.wire.retry import BACKOFF, CLOSE_CODES, STATUSES, close_verdict, status_verdict
 
 
 def test_fault_24_every_close_code_has_a_verdict_and_none_is_final():

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.errors import AuthenticationError
-from tes_nb.wire import token as tokens
-from tes_nb.wire.token import MAX_BODY, REASONS, SHOWN, Token, read_token
+from tes_nb.wire import jwt
+from tes_nb.wire.jwt import MAX_BODY, REASONS, SHOWN, Token, read_token
 
 
 def part(value):

@@ -1,4 +1,4 @@
-from tes_nb.wire.gaps import GapBook
+from tes_nb.wire.events import GapBook
 
 
 def test_a_gap_reaches_from_the_loss_until_data_and_names_the_last_message_before():

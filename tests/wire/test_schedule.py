@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.wire.playback import NS, Schedule
+from tes_nb.wire.schedule import NS, Schedule
 
 FIRST, LAST = 5 * NS, 105 * NS
 
