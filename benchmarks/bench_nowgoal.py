@@ -23,8 +23,8 @@ from benchmarks.harness import Result, figure, interleave, ratio
 from tes_nb.model import Message, Opcode
 from tes_nb.store.columns import Columns
 from tes_nb.store.frames import frame
-from tes_nb.streams.nowgoal import decode
-from tes_nb.streams.nowgoal_tables import TICKS
+from tes_nb.streams.nowgoal.stream import decode
+from tes_nb.streams.nowgoal.tables import TICKS
 
 RECEIVED = 1_578_551_400_000_000_000
 """2020-01-09 06:30 UTC."""

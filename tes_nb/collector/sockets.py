@@ -18,7 +18,7 @@ from tes_nb.collector.first_message import authenticated
 from tes_nb.collector.guard import Guard, Handler
 from tes_nb.collector.inbox import messages
 from tes_nb.collector.options import Limits
-from tes_nb.streams.peer_talk import unknown_answer
+from tes_nb.streams.tes_protocol import unknown_answer
 
 PING_S = 10.0
 """A client that does not answer a ping within half of this is gone."""

@@ -1,6 +1,5 @@
 """The words every room speaks: messages, streams, tables, columns, and what samplers observe."""
 
-from tes_nb.model.batch import Batch, Doubles, Same, Values
 from tes_nb.model.message import Direction, Message, Opcode
 from tes_nb.model.observation import (
     HostFacts,
@@ -22,7 +21,7 @@ from tes_nb.model.stream import (
     Stream,
     TokenSource,
 )
-from tes_nb.model.table import Column, ColumnKind, Dtype, Table
+from tes_nb.model.table import Batch, Column, ColumnKind, Doubles, Dtype, Same, Table, Values
 
 __all__ = [
     "Answer",

@@ -21,7 +21,7 @@ from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.source import HINT
 from tes_nb.session.steam_watch import SteamWatch
 from tes_nb.simulate import ChildServer, Client
-from tes_nb.streams.nowgoal import resolve
+from tes_nb.streams.nowgoal.stream import resolve
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from tes_nb.errors import ArgumentError
 from tes_nb.net.endpoints import is_loopback, without_query
 from tes_nb.streams import get
-from tes_nb.streams.nowgoal import QUERY_ENDPOINT
+from tes_nb.streams.nowgoal.stream import QUERY_ENDPOINT
 
 Auth = Literal["header", "query"]
 

@@ -17,7 +17,7 @@ import msgspec
 
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.peer_talk import ms_to_ns
+from tes_nb.streams.tes_protocol import ms_to_ns
 from tes_nb.wire.json_guard import decode_json
 
 

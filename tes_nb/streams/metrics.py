@@ -32,7 +32,7 @@ from tes_nb.model import (
     Table,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.peer_talk import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
+from tes_nb.streams.tes_protocol import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
 from tes_nb.wire.json_guard import decode_json
 
 

@@ -12,7 +12,7 @@ from tes_nb.simulate import Options
 from tes_nb.simulate.composer import Composer
 from tes_nb.simulate.matchday import MatchDay
 from tes_nb.simulate.records import Instant
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap
 
 COLUMNS = [

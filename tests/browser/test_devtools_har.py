@@ -13,7 +13,7 @@ import tes_nb as tes
 from tes_nb.model import Direction, Kind, Opcode
 from tes_nb.simulate import Options, start_child
 from tes_nb.simulate.tokens import HEADERS
-from tes_nb.streams.nowgoal import resolve
+from tes_nb.streams.nowgoal.stream import resolve
 from tests.support.devtools import DevTools
 
 CHANNELS = ("scores", "odds", "basketball_scores", "tes_ticks_xml")

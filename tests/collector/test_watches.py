@@ -10,7 +10,7 @@ from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
 from tes_nb.net.control import ControlClient
 from tes_nb.simulate import Fault, Options, serve
-from tes_nb.streams.nowgoal import DEFAULT
+from tes_nb.streams.nowgoal.stream import DEFAULT
 from tests.support.collectors import TOKEN, collecting, in_loop
 from tests.support.processes import until
 from tests.support.standin import get_json

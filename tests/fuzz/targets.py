@@ -12,7 +12,7 @@ import msgspec
 
 from tes_nb.errors import AuthenticationError, DecodeError
 from tes_nb.model import Kind, Message, Opcode
-from tes_nb.streams.nowgoal import STREAM, classify, decode
+from tes_nb.streams.nowgoal.stream import STREAM, classify, decode
 from tes_nb.wire import inflate, json_guard, xml_guard
 from tes_nb.wire.jwt import read_token
 

@@ -17,7 +17,7 @@ from tes_nb.net.auth import TokenAuthorizer
 from tes_nb.net.endpoints import Target
 from tes_nb.net.reader import Reader
 from tes_nb.simulate import Fault, Options, serve
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tests.support.aio import run_async
 from tests.support.feeds import FAST, Feed, Sink, feeding, token_source
 from tests.support.standin import get_json, stand_in, token_of

@@ -12,7 +12,7 @@ from tes_nb.session.steam_watch import SteamWatch
 from tes_nb.session.told import gaps_frame
 from tes_nb.store.frames import frame
 from tes_nb.store.tables import StreamStore
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap
 
 SECOND = 10**9

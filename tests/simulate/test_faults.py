@@ -7,7 +7,7 @@ from tes_nb.simulate.chance import chance
 from tes_nb.simulate.faults import Board, check
 from tes_nb.simulate.junk import BUILDERS, SAMPLE, bomb, junk, members
 from tes_nb.simulate.plan import CALM_S, CUTS, MOST_IN_A_BOUT, NUISANCES, REFUSALS, SERVED_S, Plan
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.inflate import inflate
 
 

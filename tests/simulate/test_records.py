@@ -14,7 +14,7 @@ from tes_nb.simulate.pump import steps
 from tes_nb.simulate.records import Instant
 from tes_nb.simulate.teams import Fixture
 from tes_nb.simulate.words import GamePrice, GameScore, Move, Price, Score
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tests.support.standin import inflate
 
 # 2026-03-01 15:30:00 UTC, 1,800 simulated seconds after the day began

@@ -6,7 +6,7 @@ import json
 import random
 
 from tes_nb.store.tables import StreamStore
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tests.support.nowgoal_corpus import CHANNELS, SCORE, TICK, message, scores_xml
 
 UNREADABLE = {"junk": "unknown form", "<c>": "not XML", '{"a":': "not JSON", '{"a":1,"a":2}': "duplicate key"}

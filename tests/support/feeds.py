@@ -14,7 +14,7 @@ from tes_nb.net.auth import TokenAuthorizer
 from tes_nb.net.endpoints import Target
 from tes_nb.net.renewing import RenewingReader
 from tes_nb.simulate import Options, number_in, reconcile, serve
-from tes_nb.streams.nowgoal import STREAM
+from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap, StateChange
 from tes_nb.wire.inflate import inflate
 from tes_nb.wire.profile import PROFILE

@@ -6,7 +6,7 @@ import calendar
 import json
 
 from tes_nb.model import Message, Opcode
-from tes_nb.streams.nowgoal import STREAM, decode
+from tes_nb.streams.nowgoal.stream import STREAM, decode
 from tests.support.deflate import FORMS
 
 SCORE = "1828723^1^1^0^^^0^0^0^0^2020-01-09 06:15:00^2020-01-09 06:16:06^^^^^1^0^1^"

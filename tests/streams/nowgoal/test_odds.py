@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tes_nb.streams.nowgoal import COMPANIES, decode
+from tes_nb.streams.nowgoal.stream import COMPANIES, decode
 from tests.support.nowgoal_corpus import GAME_ODDS, ODDS, SHORT_ODDS, faults, message, odds_xml, read, rows
 
 HANDICAP = {

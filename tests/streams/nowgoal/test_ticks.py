@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.streams.nowgoal import STREAM, decode
-from tes_nb.streams.nowgoal_quick import MainType, PropType, quick_rows
-from tes_nb.streams.nowgoal_ticks import TYPES
+from tes_nb.streams.nowgoal.stream import STREAM, decode
+from tes_nb.streams.nowgoal.ticks import TYPES, MainType, PropType, quick_rows
 from tests.support.nowgoal_corpus import PROP, TICK, faults, message, read, rows
 
 NORMAL = {

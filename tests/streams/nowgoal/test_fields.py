@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.streams.nowgoal_fields import (
+from tes_nb.streams.nowgoal.fields import (
     HONG_KONG,
     INSTANTS,
     INTEGERS,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from tes_nb.streams.nowgoal_tables import STATES
+from tes_nb.streams.nowgoal.tables import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

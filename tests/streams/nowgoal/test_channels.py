@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tes_nb.streams.nowgoal import ALIASES, DEFAULT, STREAM, resolve
-from tes_nb.streams.nowgoal_channels import company_of, family_of, named_in, subscription
+from tes_nb.streams.nowgoal.channels import company_of, family_of, named_in, subscription
+from tes_nb.streams.nowgoal.stream import ALIASES, DEFAULT, STREAM, resolve
 
 
 def test_short_names_and_wire_names_mean_the_same():

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tes_nb.streams.nowgoal_channels import BASKETBALL_SCORES, FOOTBALL_SCORES, family_of
-from tes_nb.streams.nowgoal_fields import UnreadableError, unix_ns
-from tes_nb.streams.nowgoal_records import Context, Form, Readers, read_records
+from tes_nb.streams.nowgoal.channels import BASKETBALL_SCORES, FOOTBALL_SCORES, family_of
+from tes_nb.streams.nowgoal.fields import UnreadableError, unix_ns
+from tes_nb.streams.nowgoal.records import Context, Form, Readers, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tes_nb.model import Row
-    from tes_nb.streams.nowgoal_reading import Reading
+    from tes_nb.streams.nowgoal.records import Reading
 
 FOOTBALL_FIELDS: Final = 19
 FOOTBALL_LEAST: Final = 4

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.model import Kind
-from tes_nb.streams import nowgoal_xml
-from tes_nb.streams.nowgoal import decode
-from tes_nb.streams.nowgoal_reading import Reading
+from tes_nb.streams.nowgoal import envelopes
+from tes_nb.streams.nowgoal.records import Reading
+from tes_nb.streams.nowgoal.stream import decode
 from tests.support.nowgoal_corpus import (
     GAME,
     ODDS,
@@ -29,12 +29,12 @@ RECORDS = st.lists(st.sampled_from([SCORE, SISTER, GAME, ODDS, SHORT_ODDS]) | FI
 def quickly(text):
     """What the quick reading makes of the text; `None` = it leaves the text to the tree."""
     reading = Reading(message(text))
-    return reading.decoded() if nowgoal_xml._read_canonical(text, reading) else None
+    return reading.decoded() if envelopes._read_canonical(text, reading) else None
 
 
 def by_the_tree(text):
     reading = Reading(message(text))
-    nowgoal_xml._read_tree(nowgoal_xml.parse_xml(text), reading)
+    envelopes._read_tree(envelopes.parse_xml(text), reading)
     return reading.decoded()
 
 

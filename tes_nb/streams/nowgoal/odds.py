@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tes_nb.streams.nowgoal_channels import BASKETBALL_ODDS, FOOTBALL_ODDS, company_of, family_of
-from tes_nb.streams.nowgoal_fields import NAN
-from tes_nb.streams.nowgoal_records import Context, Form, Readers, read_records
+from tes_nb.streams.nowgoal.channels import BASKETBALL_ODDS, FOOTBALL_ODDS, company_of, family_of
+from tes_nb.streams.nowgoal.fields import NAN
+from tes_nb.streams.nowgoal.records import Context, Form, Readers, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tes_nb.model import Row
-    from tes_nb.streams.nowgoal_reading import Reading
+    from tes_nb.streams.nowgoal.records import Reading
 
 FOOTBALL_ENDS: Final = (5, 9, 13)
 """Fields after which a football row may stop: after each market."""

@@ -9,9 +9,9 @@ import zlib
 import pytest
 
 from tes_nb.model import Kind, Opcode
-from tes_nb.streams import nowgoal
-from tes_nb.streams.nowgoal import STREAM, classify, decode, subscription
-from tes_nb.streams.nowgoal_reading import MAX_NOTES, MAX_RECORDS
+from tes_nb.streams.nowgoal import stream as nowgoal
+from tes_nb.streams.nowgoal.records import MAX_NOTES, MAX_RECORDS
+from tes_nb.streams.nowgoal.stream import STREAM, classify, decode, subscription
 from tests.support.deflate import FORMS, bomb
 from tests.support.nowgoal_corpus import (
     CHANNELS,

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tes_nb.streams.nowgoal_tables import COMPANIES
+from tes_nb.streams.nowgoal.tables import COMPANIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

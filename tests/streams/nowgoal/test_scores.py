@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tes_nb.streams.nowgoal import STATES
+from tes_nb.streams.nowgoal.stream import STATES
 from tests.support.nowgoal_corpus import (
     GAME,
     RECEIVED,
@@ -169,7 +169,7 @@ def test_unreadable_fields_are_absent_and_the_rest_stays():
 
 
 def scores_rows(text):
-    from tes_nb.streams.nowgoal import decode
+    from tes_nb.streams.nowgoal.stream import decode
     from tests.support.nowgoal_corpus import message, rows
 
     return rows("scores", decode(message(text)))

@@ -21,12 +21,11 @@ from typing import Final
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, TokenSource
-from tes_nb.streams.nowgoal_channels import ALIASES, DEFAULT, resolve, subscription
-from tes_nb.streams.nowgoal_json import read_json
-from tes_nb.streams.nowgoal_quick import quick_rows
-from tes_nb.streams.nowgoal_reading import Reading
-from tes_nb.streams.nowgoal_tables import COMPANIES, STATES, TABLES
-from tes_nb.streams.nowgoal_xml import read_xml
+from tes_nb.streams.nowgoal.channels import ALIASES, DEFAULT, resolve, subscription
+from tes_nb.streams.nowgoal.envelopes import read_json, read_xml
+from tes_nb.streams.nowgoal.records import Reading
+from tes_nb.streams.nowgoal.tables import COMPANIES, STATES, TABLES
+from tes_nb.streams.nowgoal.ticks import quick_rows
 from tes_nb.wire.inflate import inflate, peek
 from tes_nb.wire.xml_guard import text_of
 
