@@ -11,7 +11,7 @@ import websockets
 from benchmarks.harness import Result, ratio
 from benchmarks.workload import TOKEN, collector, line, percentile, python
 from tes_nb.model import Message
-from tes_nb.net.relay import RelayReader
+from tes_nb.net.relay_client import RelayReader
 
 WARM_UP = 20
 
@@ -31,7 +31,7 @@ asyncio.run(main())
 
 CAUSE = """
 import asyncio, random, sys
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 async def main():
     control = ControlClient(sys.argv[1], sys.argv[2])
     await control.start()

@@ -9,12 +9,22 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from tes_nb.errors import BackgroundError, SessionError
 from tes_nb.net.logs import note
+
+# Linux stops CLOCK_MONOTONIC during suspend and has CLOCK_BOOTTIME, which goes on; macOS does not stop it.
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
+
+
+def now() -> float:
+    """Return seconds since some fixed instant; never goes back, whatever happens to the wall clock."""
+    return time.clock_gettime(_CLOCK) if _CLOCK else time.monotonic()
+
 
 T = TypeVar("T")
 _KEPT_ERRORS = 100

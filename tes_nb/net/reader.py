@@ -24,14 +24,13 @@ from tes_nb.errors import ConnectionFailed, SessionError, TesError
 from tes_nb.model import Kind, Opcode, Stream
 from tes_nb.model.message import FLAG_POLLED
 from tes_nb.net import transport
-from tes_nb.net.clock import now
+from tes_nb.net.auth import NO_GRANT, AuthorizeHook
 from tes_nb.net.endpoints import Target
-from tes_nb.net.grant import NO_GRANT, AuthorizeHook
-from tes_nb.net.guarded import LIMITS, Limits
+from tes_nb.net.http import Poller
 from tes_nb.net.logs import note
+from tes_nb.net.loop import now
 from tes_nb.net.outlet import Outlet, Sink
-from tes_nb.net.polling import Poller
-from tes_nb.net.transport import ABNORMAL, Closed, Link
+from tes_nb.net.transport import ABNORMAL, LIMITS, Closed, Limits, Link
 from tes_nb.wire import lifecycle as life
 from tes_nb.wire.events import Gap, StateChange
 from tes_nb.wire.lifecycle import Failure, ReaderState

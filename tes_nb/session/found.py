@@ -7,7 +7,7 @@ from typing import Any
 
 from tes_nb.collector.discovery import Found, running
 from tes_nb.errors import TesError
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 from tes_nb.net.logs import note
 from tes_nb.net.loop import background
 from tes_nb.session.recording import Recording

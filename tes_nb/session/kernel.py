@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
 from tes_nb.streams.kernel import Cell, Gauge, encode

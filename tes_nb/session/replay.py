@@ -22,7 +22,7 @@ from tes_nb.session.state import FeedState
 from tes_nb.store.timespec import instant_ns
 
 if TYPE_CHECKING:
-    from tes_nb.net.relay import RelayReader
+    from tes_nb.net.relay_client import RelayReader
     from tes_nb.session.backend import Backend
     from tes_nb.session.recorded import RecordedSession
 

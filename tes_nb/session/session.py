@@ -17,9 +17,9 @@ import pandas as pd
 from tes_nb.collector.public import page_url
 from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Message, Stream
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
-from tes_nb.net.relay import RelayReader
+from tes_nb.net.relay_client import RelayReader
 from tes_nb.session.backend import Backend
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter

@@ -11,7 +11,7 @@ import pandas as pd
 from tes_nb.analysis.odds_ticks import KEY, ticks_from_odds
 from tes_nb.analysis.steam import DEFAULTS, SteamDetector, SteamSettings
 from tes_nb.model import Message
-from tes_nb.net.clock import now
+from tes_nb.net.loop import now
 from tes_nb.store.frames import frame as frame_of
 from tes_nb.store.tables import StreamStore
 

@@ -8,7 +8,7 @@ import pytest
 
 from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Fault, Options, serve
 from tes_nb.streams.nowgoal.stream import DEFAULT
 from tests.support.collectors import TOKEN, collecting, in_loop

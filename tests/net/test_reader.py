@@ -18,8 +18,8 @@ import pytest
 from tes_nb.errors import AuthenticationError, ConnectionFailed, SessionError
 from tes_nb.model import Direction, Endpoint, Kind
 from tes_nb.model.message import FLAG_POLLED
+from tes_nb.net.auth import Grant
 from tes_nb.net.endpoints import Target, resolve
-from tes_nb.net.grant import Grant
 from tes_nb.net.logs import RECENT
 from tes_nb.net.reader import Reader
 from tes_nb.wire.profile import PROFILE

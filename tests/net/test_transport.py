@@ -15,8 +15,7 @@ import pytest
 
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
-from tes_nb.net.guarded import Limits
-from tes_nb.net.transport import Closed, Link, connect
+from tes_nb.net.transport import Closed, Limits, Link, connect
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.profile import PROFILE
 from tests.support.aio import Together, run_async

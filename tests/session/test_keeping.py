@@ -15,7 +15,7 @@ import tes_nb as tes
 from tes_nb.collector.discovery import running
 from tes_nb.collector.keeping import KEPT_LABEL, LATE_LABEL
 from tes_nb.errors import SessionError
-from tes_nb.net.control import ControlClient
+from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Options, start_child
 from tests.support.collectors import TOKEN, child, in_loop
 from tests.support.kernels import kernel

@@ -15,7 +15,7 @@ import msgspec
 
 from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, ConnectionFailed
 from tes_nb.model import Opcode
-from tes_nb.net.local import LOCAL, LocalConnection
+from tes_nb.net.collector_connection import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.lifecycle import ReaderState

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message, Opcode
-from tes_nb.net.local import LOCAL, TOKEN_HEADER, LocalConnection
+from tes_nb.net.collector_connection import LOCAL, TOKEN_HEADER, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.events import Gap, Playback, StateChange, decode_event

@@ -10,8 +10,8 @@ from websockets.asyncio.server import serve
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.net.local import LOCAL
-from tes_nb.net.relay import RelayReader
+from tes_nb.net.collector_connection import LOCAL
+from tes_nb.net.relay_client import RelayReader
 from tes_nb.wire.events import Gap, StateChange, encode_event
 from tes_nb.wire.record import pack
 from tests.support.aio import problems, run_async

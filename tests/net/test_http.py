@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from tes_nb.net.polling import Poller
+from tes_nb.net.http import Poller
 from tests.support.aio import run_async
 from tests.support.peers import RawPeer, answer
 

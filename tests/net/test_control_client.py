@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError
-from tes_nb.net.control import KEPT_REPORTS, MOST_BYTES, ControlClient
+from tes_nb.net.control_client import KEPT_REPORTS, MOST_BYTES, ControlClient
 from tests.support.aio import run_async
 from tests.support.collectors import TOKEN, collecting
 

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tes_nb.errors import SessionError
 from tes_nb.net import transport
-from tes_nb.net.clock import now
-from tes_nb.net.guarded import Limits
 from tes_nb.net.logs import note
-from tes_nb.net.transport import Closed, Link
+from tes_nb.net.loop import now
+from tes_nb.net.transport import Closed, Limits, Link
 from tes_nb.wire.lifecycle import Failure, ReaderState, Word
 from tes_nb.wire.profile import Profile
 from tes_nb.wire.retry import Backoff, close_verdict, status_verdict
