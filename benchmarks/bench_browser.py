@@ -30,7 +30,7 @@ OURS = (
     COMMON
     + """
 from tes_nb.model import Column, Decoded, Endpoint, Stream, Table
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.chart import Chart, ChartOptions
 table = Table("t", "", tuple(Column(f"c{k}", "float64", "percent", "gauge", "") for k in range(K)))
 class Source:

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.harness import Result, compare, figure, ratio, stopwatch
 from benchmarks.rows import TWELVE, pour, some_rows
-from tes_nb.store.columns import Columns
-from tes_nb.store.frames import frame
+from tes_nb.store.memory.columns import Columns
+from tes_nb.store.memory.frames import frame
 
 PACKAGES = ("numpy", "pandas")
 FEW = 10_000

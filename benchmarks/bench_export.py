@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.harness import Result, compare, ratio
 from benchmarks.rows import TWELVE, pour, some_rows
-from tes_nb.store.columns import Columns
-from tes_nb.store.export import CHUNK_ROWS, write_csv
-from tes_nb.store.frames import frame
+from tes_nb.store.export.export import CHUNK_ROWS, write_csv
+from tes_nb.store.memory.columns import Columns
+from tes_nb.store.memory.frames import frame
 
 PACKAGES = ("numpy", "pandas")
 
@@ -62,8 +62,8 @@ _PROGRAM = """
 import sys
 from benchmarks.harness import peak_memory
 from benchmarks.rows import TWELVE, pour, some_rows
-from tes_nb.store.columns import Columns
-from tes_nb.store.export import write_csv
+from tes_nb.store.memory.columns import Columns
+from tes_nb.store.export.export import write_csv
 
 def pieces(rows, messages):
     for first in range(0, rows, 5000):

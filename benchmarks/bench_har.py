@@ -16,15 +16,15 @@ from random import Random
 import ijson
 
 from benchmarks.harness import Result, compare, figure
-from tes_nb.store.har import read_har
-from tes_nb.store.har_import import import_har
+from tes_nb.store.har.har import read_har
+from tes_nb.store.har.har_import import import_har
 
 PACKAGES = ("ijson", "msgspec")
 PREFIX = "log.entries.item._webSocketMessages.item"
 MEMORY = """
 import sys
 from benchmarks.harness import peak_memory
-from tes_nb.store.har import read_har
+from tes_nb.store.har.har import read_har
 count = sum(1 for _ in read_har(sys.argv[1], lambda url: "metrics"))
 print(peak_memory())
 """

@@ -21,8 +21,8 @@ import pandas as pd
 
 from benchmarks.harness import Result, figure, interleave, ratio
 from tes_nb.model import Message, Opcode
-from tes_nb.store.columns import Columns
-from tes_nb.store.frames import frame
+from tes_nb.store.memory.columns import Columns
+from tes_nb.store.memory.frames import frame
 from tes_nb.streams.nowgoal.stream import decode
 from tes_nb.streams.nowgoal.tables import TICKS
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks.harness import Result, figure, interleave, ratio, stopwatch
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.store.recorder import Recorder
-from tes_nb.store.session_file import SessionFile
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.recorder import Recorder
+from tes_nb.store.session.writer import SessionWriter
 from tes_nb.wire.record import pack
 
 WALL = 1_767_225_600_000_000_000

@@ -18,8 +18,8 @@ import tes_nb as tes
 from benchmarks.harness import Result, figure
 from benchmarks.workload import line, percentile, python
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.store.session_items import SourceInfo
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.schema import SourceInfo
+from tes_nb.store.session.writer import SessionWriter
 
 GOAL_MS = 5.0
 SPACING_NS = 20_000_000

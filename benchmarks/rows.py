@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from tes_nb.model import Column, Row, Table
-from tes_nb.store.columns import Columns
+from tes_nb.store.memory.columns import Columns
 
 START_NS = 1_767_225_600_000_000_000
 PERIOD_NS = 500_000_000

@@ -31,7 +31,7 @@ from tes_nb.session.nowgoal_feed import NowGoalFeed
 from tes_nb.session.recording import Recording
 from tes_nb.simulate import Client, reconcile
 from tes_nb.simulate.ledger import received_in
-from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session.reader import SessionFile
 
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
 WARM_UP_S = 1.0

@@ -25,9 +25,9 @@ from msgspec.structs import replace
 import tes_nb as tes
 from tes_nb.model import Message, Opcode
 from tes_nb.session.recorded_feed import RecordedFeed
-from tes_nb.store.session_file import SessionFile
-from tes_nb.store.session_items import SourceInfo
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.schema import SourceInfo
+from tes_nb.store.session.writer import SessionWriter
 
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
 SPAN_NS = 3600 * 10**9

@@ -111,7 +111,7 @@ def record(
 ) -> None:
     """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it."""
     from tes_nb.session import attach, start  # noqa: PLC0415
-    from tes_nb.store.timespec import span_ns  # noqa: PLC0415
+    from tes_nb.store.memory.timespec import span_ns  # noqa: PLC0415
 
     seconds = span_ns(duration, name="--for") / 1e9 if duration else float("inf")
     with attach(url, workers=workers) if url else start() as session, session.record(path) as recording:
@@ -144,7 +144,7 @@ def recordings(
 @app.command()
 def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None:
     """Read a session file from end to end; exit with 0 = all readable, 3 = some, 1 = none."""
-    from tes_nb.store.session_check import check as check_file  # noqa: PLC0415
+    from tes_nb.store.session.check import check as check_file  # noqa: PLC0415
 
     report = check_file(path)
     for sentence in report.sentences:

@@ -18,7 +18,7 @@ from tes_nb.wire.record import pack
 from tes_nb.wire.schedule import Schedule
 
 if TYPE_CHECKING:
-    from tes_nb.store.session_file import SessionFile
+    from tes_nb.store.session.reader import SessionFile
 
 READ_AHEAD = 512
 """Messages that are read from the file at a time, off the loop."""

@@ -14,9 +14,9 @@ from tes_nb.collector.hub import Hub
 from tes_nb.collector.peaks import Peaks
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
-from tes_nb.store.recorder import Recorder
-from tes_nb.store.recorder_state import RecorderState
-from tes_nb.store.session_place import session_path
+from tes_nb.store.session.recorder import Recorder
+from tes_nb.store.session.recorder_loop import RecorderState
+from tes_nb.store.session.schema import session_path
 
 LOOK_S = 0.5
 NOTE_EVERY = 10

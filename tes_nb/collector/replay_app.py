@@ -18,7 +18,7 @@ from tes_nb.collector.replay_channel import ReplayChannel
 from tes_nb.collector.server import Bound
 from tes_nb.errors import CollectorError, SessionError
 from tes_nb.model import Message
-from tes_nb.store.session_file import SessionFile
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, all_streams, get
 
 REFUSED = ("cost", "mark", "scale", "watch", "unwatch", "subscribe", "record", "stop")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tes_nb.session.recorded import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recording import Recording
     from tes_nb.session.session import Session
-    from tes_nb.store.restore import read_folder as read_csv
+    from tes_nb.store.export.restore import read_folder as read_csv
 
 _HOMES = {
     "Feed": ("tes_nb.session.feed", "Feed"),
@@ -27,7 +27,7 @@ _HOMES = {
     "Session": ("tes_nb.session.session", "Session"),
     "open": ("tes_nb.session.recorded", "open_session"),
     "recordings": ("tes_nb.session.found", "recordings"),
-    "read_csv": ("tes_nb.store.restore", "read_folder"),
+    "read_csv": ("tes_nb.store.export.restore", "read_folder"),
 }
 """Public name → (module, its name there)."""
 

@@ -13,12 +13,12 @@ from tes_nb.session.listeners import Listeners
 from tes_nb.session.state import FeedState
 from tes_nb.session.told import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.waiting import wait_async, wait_blocking
-from tes_nb.store.columns import DEFAULT_CAP
-from tes_nb.store.frames import describe
-from tes_nb.store.frames import frame as frame_of
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.columns import DEFAULT_CAP
+from tes_nb.store.memory.frames import describe
+from tes_nb.store.memory.frames import frame as frame_of
+from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views import cards
-from tes_nb.views.tap import MessageTap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -382,7 +382,7 @@ class Feed:
 
         formulas="neutralise" puts a ' before text that a spreadsheet would run; "keep" writes it as it is.
         """
-        from tes_nb.store.export import CHUNK_ROWS, write_csv  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.export import CHUNK_ROWS, write_csv  # noqa: PLC0415 - only when somebody exports
 
         self._raise_pending()
         rows = self.store.tables[self._known(table)].snapshot()
@@ -393,8 +393,8 @@ class Feed:
 
     def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
         """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
-        from tes_nb.store.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
-        from tes_nb.store.parquet import write_parquet_file  # noqa: PLC0415
+        from tes_nb.store.export.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415
 
         self._raise_pending()
         rows = self.store.tables[self._known(table)].snapshot()

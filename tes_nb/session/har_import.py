@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from tes_nb.model import Stream
 from tes_nb.session.recorded import RecordedSession
-from tes_nb.store.har_import import import_har
-from tes_nb.store.session_file import SessionFile
+from tes_nb.store.har.har_import import import_har
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import all_streams
 
 

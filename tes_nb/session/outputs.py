@@ -12,11 +12,11 @@ import pandas as pd
 from tes_nb.errors import SessionError
 from tes_nb.session.feed import Feed, Formulas
 from tes_nb.session.told import gaps_frame, in_time, marks_frame
-from tes_nb.store.align import align
+from tes_nb.store.memory.align import align
 
 if TYPE_CHECKING:
-    from tes_nb.store.export import FolderExport, TableExport
-    from tes_nb.store.parquet import ParquetExport
+    from tes_nb.store.export.export import FolderExport, TableExport
+    from tes_nb.store.export.parquet import ParquetExport
     from tes_nb.views.dashboard import Dashboard, Steering
     from tes_nb.views.inspector import Inspector
     from tes_nb.wire.events import Gap, Mark
@@ -56,7 +56,7 @@ class SessionOutputs(ABC):
         written whole, with flat memory. formulas="keep" leaves text alone that a spreadsheet would run. Raises
         `ExportError`; nothing half-written is left.
         """
-        from tes_nb.store.export import write_folder  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.export import write_folder  # noqa: PLC0415 - only when somebody exports
 
         return write_folder(
             folder, [*self._exports(), self._marks_export()], formulas=formulas, progress=progress
@@ -66,7 +66,7 @@ class SessionOutputs(ABC):
 
     def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
         """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
-        from tes_nb.store.parquet import write_parquet  # noqa: PLC0415
+        from tes_nb.store.export.parquet import write_parquet  # noqa: PLC0415
 
         return write_parquet(folder, [*self._exports(), self._marks_export()], progress=progress)
 
@@ -90,12 +90,12 @@ class SessionOutputs(ABC):
         return [(source, gap) for source, feed in self.feeds.items() for gap in feed.store.gaps]
 
     def _marks_export(self) -> TableExport:
-        from tes_nb.store.marks_table import marks_export  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.export import marks_export  # noqa: PLC0415 - only when somebody exports
 
         return marks_export(in_time(self._all_marks()))
 
     def _exports(self) -> list[TableExport]:
-        from tes_nb.store.export import exports  # noqa: PLC0415
+        from tes_nb.store.export.export import exports  # noqa: PLC0415
 
         self._raise_pending()
         self._settle()

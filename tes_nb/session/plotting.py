@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tes_nb.errors import ArgumentError
-from tes_nb.store.frames import frame as frame_of
-from tes_nb.store.timespec import span_ns
+from tes_nb.store.memory.frames import frame as frame_of
+from tes_nb.store.memory.timespec import span_ns
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
-    from tes_nb.store.tables import StreamStore
+    from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.alerts import Limit
     from tes_nb.views.chart import Chart, ChartOptions
 

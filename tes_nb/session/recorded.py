@@ -13,8 +13,8 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.plotting import KERNEL, KernelNotes
 from tes_nb.session.recorded_feed import RecordedFeed
-from tes_nb.store.pieces import count_undecoded
-from tes_nb.store.session_file import SessionFile
+from tes_nb.store.memory.tables import count_undecoded
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, get
 from tes_nb.views import cards
 from tes_nb.wire.events import Gap, Mark
@@ -22,9 +22,9 @@ from tes_nb.wire.events import Gap, Mark
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from tes_nb.store.export import TableExport
-    from tes_nb.store.har import HarReport
-    from tes_nb.store.session_info import SessionInfo
+    from tes_nb.store.export.export import TableExport
+    from tes_nb.store.har.har import HarReport
+    from tes_nb.store.session.tables import SessionInfo
 
 SHORT = 20_000
 """So many messages are decoded in about a second."""
@@ -166,7 +166,7 @@ def open_session(
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.
     """
-    from tes_nb.store.session_place import session_path  # noqa: PLC0415
+    from tes_nb.store.session.schema import session_path  # noqa: PLC0415
 
     given = Path(path).expanduser()
     if given.suffix.lower() == ".har":

@@ -13,19 +13,18 @@ from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Kind, Message, Stream
 from tes_nb.session.feed import TAPPED, TAPPED_BYTES, Feed, Formulas
 from tes_nb.session.state import FeedState
-from tes_nb.store.frames import frame as frame_of
-from tes_nb.store.pieces import UNBOUNDED, pieces, pieces_together
-from tes_nb.store.session_file import SessionFile
-from tes_nb.store.tables import StreamStore
-from tes_nb.store.timespec import instant_ns, span_ns
+from tes_nb.store.memory.frames import frame as frame_of
+from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
+from tes_nb.store.memory.timespec import instant_ns, span_ns
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.views import cards
-from tes_nb.views.tap import MessageTap
 from tes_nb.wire.events import Mark
 
 if TYPE_CHECKING:
     from tes_nb.session.plotting import Bounds
-    from tes_nb.store.export import TableExport
-    from tes_nb.store.session_info import SourceSummary
+    from tes_nb.store.export.export import TableExport
+    from tes_nb.store.session.tables import SourceSummary
     from tes_nb.views.chart import Chart
     from tes_nb.wire.events import Gap
 
@@ -192,7 +191,7 @@ class RecordedFeed(Feed):
         self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise"
     ) -> Path:
         """Write all that was recorded of a table (`None` = the main one) to one CSV file, in flat memory."""
-        from tes_nb.store.export import write_csv  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.export import write_csv  # noqa: PLC0415 - only when somebody exports
 
         name = self._known(table)
         rows = pieces(self.stream, name, self._file.messages(self.source))
@@ -203,7 +202,7 @@ class RecordedFeed(Feed):
 
     def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
         """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
-        from tes_nb.store.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
 
         name = self._known(table)
         rows = pieces(self.stream, name, self._file.messages(self.source))
@@ -212,7 +211,7 @@ class RecordedFeed(Feed):
 
     def exports(self) -> Iterator[TableExport]:
         """Give the tables with their rows in pieces, decoded once for all: memory stays flat, however long it is."""
-        from tes_nb.store.export import TableExport  # noqa: PLC0415
+        from tes_nb.store.export.export import TableExport  # noqa: PLC0415
 
         together = pieces_together(self.stream, self._file.messages(self.source))
         for table in self.stream.tables:

@@ -14,8 +14,8 @@ from tes_nb.session.waiting import wait_blocking
 if TYPE_CHECKING:
     from tes_nb.session.feed import Formulas
     from tes_nb.session.recorded import RecordedSession
-    from tes_nb.store.export import FolderExport
-    from tes_nb.store.parquet import ParquetExport
+    from tes_nb.store.export.export import FolderExport
+    from tes_nb.store.export.parquet import ParquetExport
 
 Ask = Callable[..., Any]
 """(operation, **args) → what the collector answers."""

@@ -28,7 +28,7 @@ from tes_nb.session.plotting import KERNEL, KernelNotes
 from tes_nb.session.recording import Recording
 from tes_nb.session.secret import Secret
 from tes_nb.session.uninterrupted import uninterrupted
-from tes_nb.store.session_place import session_path
+from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import Cell
 from tes_nb.views import cards

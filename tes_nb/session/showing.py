@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tes_nb.errors import SessionError
-from tes_nb.store.session_items import SourceInfo
-from tes_nb.store.session_place import session_path
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.schema import SourceInfo, session_path
+from tes_nb.store.session.writer import SessionWriter
 
 if TYPE_CHECKING:
     from tes_nb.model import Message

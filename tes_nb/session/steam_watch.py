@@ -12,11 +12,11 @@ from tes_nb.analysis.odds_ticks import KEY, ticks_from_odds
 from tes_nb.analysis.steam import DEFAULTS, SteamDetector, SteamSettings
 from tes_nb.model import Message
 from tes_nb.net.loop import now
-from tes_nb.store.frames import frame as frame_of
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.frames import frame as frame_of
+from tes_nb.store.memory.tables import StreamStore
 
 if TYPE_CHECKING:
-    from tes_nb.store.columns import Columns
+    from tes_nb.store.memory.columns import Columns
 
 EVERY_S = 0.25
 """New rows are looked at so often at most; what a look costs depends on them alone."""

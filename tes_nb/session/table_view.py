@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.store.frames import describe
-from tes_nb.store.frames import frame as frame_of
+from tes_nb.store.memory.frames import describe
+from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.views import cards
 
 if TYPE_CHECKING:

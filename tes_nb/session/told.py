@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tes_nb.store.tables import Undecoded
+from tes_nb.store.memory.tables import Undecoded
 from tes_nb.wire.events import Gap, Mark
 
 FIRST_BYTES = 32

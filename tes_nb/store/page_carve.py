@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tes_nb.model import Message
-from tes_nb.store.message_row import checksum
-from tes_nb.store.session_schema import MAX_PAYLOAD, MESSAGE_COLUMNS
+from tes_nb.store.session.rows import checksum
+from tes_nb.store.session.schema import MAX_PAYLOAD, MESSAGE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,10 +10,8 @@ import msgspec
 
 from tes_nb.errors import DecodeError, SessionError
 from tes_nb.store.salvage_find import FoundRows, what_is_known
-from tes_nb.store.session_items import Fact, FileGap, Item
-from tes_nb.store.session_log import GapRecord, decode_record
-from tes_nb.store.session_schema import SESSION_SOURCE
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.schema import SESSION_SOURCE, Fact, FileGap, GapRecord, Item, decode_record
+from tes_nb.store.session.writer import SessionWriter
 from tes_nb.wire.events import Gap
 
 if TYPE_CHECKING:

@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tes_nb.errors import DecodeError, SessionError
 from tes_nb.model import Message
 from tes_nb.store.page_carve import Carved, carve
-from tes_nb.store.session_items import SourceInfo
-from tes_nb.store.session_log import FactRecord, SourceRecord, decode_record
-from tes_nb.store.session_open import connect
-from tes_nb.store.session_schema import MAX_LENGTH, PAGE_SIZE, SESSION_SOURCE
-from tes_nb.store.session_writer import wal_path
+from tes_nb.store.session.connect import connect
+from tes_nb.store.session.schema import (
+    MAX_LENGTH,
+    PAGE_SIZE,
+    SESSION_SOURCE,
+    FactRecord,
+    SourceInfo,
+    SourceRecord,
+    decode_record,
+)
+from tes_nb.store.session.writer import wal_path
 from tes_nb.store.wal_frames import frames
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tes_nb.model import Table
-    from tes_nb.store.columns import Columns, Fresh
+    from tes_nb.store.memory.columns import Columns, Fresh
 
 KEPT = 200
 MAX_LINES = 2000

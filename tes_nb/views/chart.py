@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Stream, Table
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.alerts import Alerts, Limit
 from tes_nb.views.chart_content import ChartContent, Upstream
 from tes_nb.views.clock import RepaintClock, clock

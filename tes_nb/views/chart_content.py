@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.store.frames import frame
+from tes_nb.store.memory.frames import frame
 from tes_nb.views import fallback
 from tes_nb.views.append import pack
 from tes_nb.views.notes import Notes, Told, upstream_told
 from tes_nb.views.pushing import Sent
 
 if TYPE_CHECKING:
-    from tes_nb.store.tables import StreamStore
+    from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.alerts import Alerts
     from tes_nb.views.drawn import Drawn
 

@@ -15,7 +15,7 @@ from tes_nb.wire.inflate import inflate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tes_nb.views.tap import MessageTap, Tapped
+    from tes_nb.store.memory.recent import MessageTap, Tapped
 
 FIRST = 500
 """Messages of each source that a new inspector begins with."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from tes_nb.errors import TesError
 from tes_nb.model import Message
+from tes_nb.store.memory.recent import MessageTap
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.inspecting import InspectorContent, inflated
 from tes_nb.views.live import LiveView, silent_sentence, told_period
 from tes_nb.views.pushing import Sent
-from tes_nb.views.tap import MessageTap
 
 MAX_SENT_BYTES = 2**20
 """Of a payload that is asked for, at most so much is sent."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tes_nb.wire.events import Gap, StateChange
 
 if TYPE_CHECKING:
-    from tes_nb.store.tables import StreamStore
+    from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.alerts import Alert
 
 MOST = 300

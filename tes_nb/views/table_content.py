@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tes_nb.model import Column, Table
-    from tes_nb.store.columns import Fresh
-    from tes_nb.store.tables import StreamStore
+    from tes_nb.store.memory.columns import Fresh
+    from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.chart_content import Upstream
     from tes_nb.views.known import Known
 

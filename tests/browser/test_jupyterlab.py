@@ -36,7 +36,7 @@ from tes_nb.model import Message
 from tes_nb.streams import get
 from tes_nb.views.inspector import Inspector
 from tes_nb.views.tables import LiveCards, LiveTable
-from tes_nb.views.tap import MessageTap
+from tes_nb.store.memory.recent import MessageTap
 source, stream = Ticking("workers").start(), get("metrics")
 tap = MessageTap("metrics", stream)
 def feed():

@@ -13,7 +13,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
-from tes_nb.store.session_place import session_path
+from tes_nb.store.session.schema import session_path
 
 
 def test_a_recording_holds_what_was_live(session, tmp_path):

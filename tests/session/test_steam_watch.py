@@ -10,8 +10,8 @@ from tes_nb.analysis.steam import detect_all
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.session.steam_watch import SteamWatch
 from tes_nb.session.told import gaps_frame
-from tes_nb.store.frames import frame
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.frames import frame
+from tes_nb.store.memory.tables import StreamStore
 from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap
 

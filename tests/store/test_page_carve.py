@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tes_nb.model import Message
 from tes_nb.store.page_carve import _encode_varint, _varint, carve
-from tes_nb.store.session_schema import PAGE_SIZE
+from tes_nb.store.session.schema import PAGE_SIZE
 from tests.support.sessions import write_session
 
 numbers = st.integers(-(2**63), 2**63 - 1)

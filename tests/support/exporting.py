@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tes_nb.errors import ExportError
-from tes_nb.store.export import TableExport, write_folder
+from tes_nb.store.export.export import TableExport, write_folder
 from tests.support.rows import NUMBERS, filled, number_rows
 
 LARGE = 30_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from tes_nb.model import Batch, Column, Doubles, Same, Table
-from tes_nb.store.columns import Columns
+from tes_nb.store.memory.columns import Columns
 
 NOON = 1_767_268_800_000_000_000
 """2026-01-01T12:00:00Z in Unix nanoseconds."""

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.store.session_file import SessionFile
-from tes_nb.store.session_writer import SessionWriter
+from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.writer import SessionWriter
 from tes_nb.wire.events import Gap, Mark, StateChange, encode_event
 
 WALL = 1_767_225_600_000_000_000

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from tes_nb.model import Column, Decoded, Endpoint, Kind, Message, Stream, Table
-from tes_nb.store.tables import StreamStore
+from tes_nb.store.memory.tables import StreamStore
 
 COLUMNS = (
     Column("size", "Int64", "bytes", "gauge", "goes up and down"),

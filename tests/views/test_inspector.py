@@ -9,11 +9,11 @@ import pytest
 
 from tes_nb.errors import ExportError
 from tes_nb.model import Direction, Message, Opcode
+from tes_nb.store.memory.recent import MessageTap
 from tes_nb.streams import get
 from tes_nb.views.clock import RepaintClock
 from tes_nb.views.inspecting import FIRST, INLINE_BYTES, InspectorContent
 from tes_nb.views.inspector import Inspector
-from tes_nb.views.tap import MessageTap
 from tes_nb.wire.events import StateChange, encode_event
 from tests.support.hostile import HOSTILE
 from tests.support.observations import observation

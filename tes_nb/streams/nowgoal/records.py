@@ -30,8 +30,6 @@ from tes_nb.streams.nowgoal.fields import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tes_nb.model import Row
-
 
 REASONS: Final = (
     "too few fields",

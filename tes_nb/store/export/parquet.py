@@ -1,0 +1,251 @@
+"""Parquet files of tables: a dataset per stream and table, partitioned by UTC date, in constant memory.
+
+    write_parquet("friday", exports(metrics_store) + exports(workers_store))
+    pd.read_parquet("friday/stream=metrics/table=metrics")
+
+Frames come back with their dtypes, their index `time`, and units and docs in the fields' metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.util
+import os
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+
+from tes_nb.errors import ExportError
+from tes_nb.store.export.export import TableExport, grouped, told
+from tes_nb.store.export.staging import explained, staged
+from tes_nb.store.memory.frames import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa  # type: ignore[import-untyped] # it has no stubs
+    from pyarrow import parquet
+
+    from tes_nb.model import Table
+    from tes_nb.store.export.export import Progress
+    from tes_nb.store.memory.snapshot import Snapshot
+
+_ROWS = 65_536
+"""Rows of a row group, and the most that wait in memory."""
+_DAY_NS = 86_400 * 10**9
+_PREFIX, _SUFFIX = ".tes-", ".part"
+_LEFTOVER_S = 3600.0
+"""A temporary folder that is so old belongs to a process that was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetExport:
+    """What was written."""
+
+    folder: Path
+    rows: dict[str, int]
+    """Dataset folder, relative to `folder` → rows."""
+    dropped: int
+    """Rows that could not be written because memory had dropped them before."""
+
+    def __str__(self) -> str:
+        """Return one sentence for the user."""
+        sets = ", ".join(f"{name} ({rows:,} rows)" for name, rows in self.rows.items()) or "no tables"
+        lost = f" {self.dropped:,} older rows were no longer in memory." if self.dropped else ""
+        return f"Wrote {sets} to '{self.folder}'.{lost}"
+
+    __repr__ = __str__
+
+
+def write_parquet(
+    folder: str | os.PathLike[str], tables: Iterable[TableExport], *, progress: Progress | bool | None = None
+) -> ParquetExport:
+    """Write each table as a dataset `stream=…/table=…/date=YYYY-MM-DD/part-0.parquet` under `folder`.
+
+    A dataset that is there already is replaced as a whole; others stay. All appear together at the end; until
+    then, and when the export fails or is interrupted, the folder is as it was. Raises `ExportError`, also when
+    pyarrow is not installed.
+    """
+    _need_pyarrow()
+    folder = Path(folder)
+    todo = list(tables)
+    sizes = [table.rows for table in todo]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    written: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    with _staged_folder(folder) as temporary, told(progress, total, what="Parquet") as tell:
+        for group in grouped((_dataset_name(table), table) for table in todo):
+            with explained(folder), contextlib.ExitStack() as open_ones:
+                datasets = {
+                    table.table.name: open_ones.enter_context(
+                        contextlib.closing(_Dataset(temporary / name, table.table, part=parts[name]))
+                    )
+                    for name, table in group
+                }
+                for table_name, chunk in group[0][1].pieces():
+                    if table_name in datasets:
+                        datasets[table_name].add(chunk)
+                        tell(written.total() + sum(one.rows for one in datasets.values()))
+            for name, table in group:
+                written[name] += datasets[table.table.name].rows
+                parts[name] += 1
+    return ParquetExport(folder, dict(written), sum(table.dropped for table in todo))
+
+
+def write_parquet_file(path: str | os.PathLike[str], table: Table, chunks: Iterable[Snapshot]) -> int:
+    """Write one table to one file and return how many rows it has.
+
+    The file appears under its name when it is complete. Raises `ExportError`, also when pyarrow is not installed.
+    """
+    _need_pyarrow()
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+    path, rows = Path(path), 0
+    with staged(path.parent) as staging:
+        file = staging.open(path.name)
+        with explained(path):
+            writer = None
+            for chunk in chunks:
+                piece = frame(chunk, copy=False)
+                if writer is None:
+                    writer = parquet.ParquetWriter(file.binary, _schema(piece, table))
+                writer.write_table(_as_arrow(piece, writer.schema))
+                rows += len(chunk)
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+def _as_arrow(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return pa.Table.from_pandas(rows, schema=schema)
+
+
+def _dataset_name(table: TableExport) -> str:
+    return f"stream={quote(table.stream, safe='')}/table={quote(table.table.name, safe='')}"
+
+
+@dataclass(slots=True)
+class _Dataset:
+    """The files of one table while they are written; at most one day is open, except where times jump."""
+
+    folder: Path
+    table: Table
+    part: int = 0
+    """Several sources of one stream share a dataset; the column `source` tells them apart."""
+    rows: int = 0
+    _schema: pa.Schema | None = None
+    _writers: dict[str, parquet.ParquetWriter] = field(default_factory=dict)
+    _waiting: dict[str, list[pa.Table]] = field(default_factory=dict)
+
+    def add(self, chunk: Snapshot) -> None:
+        days = chunk.time // _DAY_NS
+        cuts = np.flatnonzero(np.diff(days)) + 1
+        for low, high in zip([0, *cuts.tolist()], [*cuts.tolist(), len(chunk)], strict=True):
+            if high > low:
+                self._add_day(
+                    str(np.datetime64(int(days[low]), "D")), frame(chunk.slice(low, high), copy=False)
+                )
+        self.rows += len(chunk)
+
+    def _add_day(self, day: str, rows: pd.DataFrame) -> None:
+        if self._schema is None:
+            self._schema = _schema(rows, self.table)
+        waiting = self._waiting.setdefault(day, [])
+        waiting.append(_as_arrow(rows, self._schema))
+        if sum(each.num_rows for each in waiting) >= _ROWS:
+            self._flush(day)
+        for other in [other for other in self._waiting if other != day]:
+            self._flush(other)
+
+    def _flush(self, day: str) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+        rows = pa.concat_tables(self._waiting.pop(day))
+        if day not in self._writers:
+            place = self.folder / f"date={day}"
+            place.mkdir(parents=True, exist_ok=True)
+            self._writers[day] = parquet.ParquetWriter(place / f"part-{self.part}.parquet", self._schema)
+        self._writers[day].write_table(rows)
+
+    def close(self) -> None:
+        try:
+            for day in list(self._waiting):
+                self._flush(day)
+        finally:
+            for writer in self._writers.values():
+                writer.close()
+
+
+def _schema(rows: pd.DataFrame, table: Table) -> pa.Schema:
+    """The schema of pandas, with each column's unit and doc, and wide enough for the words of later chunks."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    plain = pa.Schema.from_pandas(rows)
+    about = {column.name: {"unit": column.unit, "doc": column.doc} for column in table.columns}
+    fields = []
+    for each in plain:
+        kind = pa.dictionary(pa.int32(), pa.string()) if pa.types.is_dictionary(each.type) else each.type
+        fields.append(pa.field(each.name, kind, metadata=about.get(each.name)))
+    return pa.schema(fields, metadata=plain.metadata)
+
+
+@contextlib.contextmanager
+def _staged_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder whose datasets move into `folder` when the block ends well, and vanish otherwise."""
+    temporary = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    try:
+        with explained(folder):
+            if folder.exists() and not folder.is_dir():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            temporary.mkdir(parents=True)
+            _remove_leftovers(folder)
+        yield temporary
+        with explained(folder):
+            _sync(temporary)
+            for dataset in sorted(temporary.glob("stream=*/table=*")):
+                _move(dataset, folder / dataset.relative_to(temporary), temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(dataset: Path, final: Path, temporary: Path) -> None:
+    """Put a dataset in its place; what was there goes with the temporary folder."""
+    final.parent.mkdir(exist_ok=True)
+    if final.exists():
+        final.rename(temporary / f"replaced-{secrets.token_hex(4)}")
+    dataset.rename(final)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.rglob("*.parquet"):
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    oldest = time.time() - _LEFTOVER_S
+    for leftover in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if leftover.is_dir() and leftover.stat().st_mtime < oldest:
+                shutil.rmtree(leftover)
+
+
+def _need_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ExportError(
+            "Parquet needs pyarrow, which is not installed: run 'pip install \"tes-nb[parquet]\"', or export to CSV."
+        )

@@ -1,0 +1,92 @@
+"""Exported CSV files back into frames equal to those they came from.
+
+frames = read_folder("friday")            # {"metrics": DataFrame, …}: dtypes, times, units, text as it was
+pd.read_csv("friday/metrics.csv", **read_csv_options(table))     # the same without the rule for text
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tes_nb.errors import ArgumentError
+from tes_nb.model.table import BASE_COLUMNS
+from tes_nb.store.export import csv_text, datapackage
+from tes_nb.store.memory.cells import Cells
+from tes_nb.store.memory.frames import pandas_array
+
+if TYPE_CHECKING:
+    import os
+
+    from tes_nb.model import Dtype, Table
+    from tes_nb.store.export.datapackage import Resource
+
+_TIME: Dtype = "datetime64[ns, UTC]"
+_EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
+"""Older parsers of pandas may miss the last bit of a number unless they are told not to."""
+
+
+def read_csv_options(table: Table) -> dict[str, Any]:
+    """Return the options with which `pandas.read_csv` restores a file of `table`: index, times, dtypes, NA.
+
+    `read_folder` does more: it undoes `formulas="neutralise"`, gives category columns their dtype (they are read
+    as str here, since pandas takes a category "007" for the number 7), and time columns theirs where there is
+    not a single time to judge by.
+    """
+    dtypes = {column.name: column.dtype for column in (*BASE_COLUMNS, *table.columns)}
+    times = [name for name, dtype in dtypes.items() if dtype == _TIME]
+    return {"index_col": "time", "parse_dates": times, **_options(dtypes)}
+
+
+def _options(dtypes: dict[str, Dtype]) -> dict[str, Any]:
+    read_as = {
+        name: "str" if dtype == "category" else dtype for name, dtype in dtypes.items() if dtype != _TIME
+    }
+    return {"dtype": read_as, "keep_default_na": False, "na_values": [""], **_EXACT}
+
+
+def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
+    """Return a frame for each table that `write_folder` wrote into `folder`, by file name without ".csv".
+
+    The frames equal those that `frame` gave, `.attrs` included. Raises `ArgumentError` for another folder,
+    and where a file is missing or was changed so that it no longer fits `datapackage.json`.
+    """
+    folder = Path(folder)
+    description = datapackage.load(folder)
+    neutralised = description.formulas == "neutralise"
+    return {
+        Path(entry.path).stem: _read(folder / entry.path, entry, neutralised=neutralised)
+        for entry in description.resources
+    }
+
+
+def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
+    dtypes: dict[str, Dtype] = datapackage.dtypes(entry)
+    try:
+        read: pd.DataFrame = pd.read_csv(path, index_col=False, **_options(dtypes))
+        typed = {name: _typed(read[name], dtype, neutralised=neutralised) for name, dtype in dtypes.items()}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ArgumentError(
+            f"'{path}' is not what {datapackage.FILE_NAME} says ({error}): export again."
+        ) from error
+    index = pd.DatetimeIndex(typed.pop("time"), name="time")
+    found = pd.DataFrame(typed, index=index)
+    units = {field.name: field.unit for field in entry.schema.fields if field.unit}
+    found.attrs.update({"stream": entry.stream, "table": entry.table, "units": units})
+    if entry.key:
+        found.attrs["key"] = entry.key
+    return found if index.is_monotonic_increasing else found.sort_index(kind="stable")
+
+
+def _typed(column: pd.Series, dtype: Dtype, *, neutralised: bool) -> Any:
+    """Return the column's cells without an index, for that may repeat."""
+    if dtype == _TIME:
+        return pd.to_datetime(column, utc=True, format="ISO8601").astype(_TIME).array
+    if dtype not in {"str", "category"}:
+        return column.array
+    places, words = pd.factorize(column)
+    texts = [csv_text.restore(word) for word in words] if neutralised else list(words)
+    return pandas_array(Cells(dtype, places, None, texts), dt.UTC).copy()

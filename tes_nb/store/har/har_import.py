@@ -1,0 +1,78 @@
+"""Make a session of a HAR file, so that everything that reads recordings reads it too."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tes_nb.errors import SessionError
+from tes_nb.store.har.har import HarReport, Recognise, read_har
+from tes_nb.store.session.schema import Fact, SourceInfo
+from tes_nb.store.session.writer import SessionWriter, wal_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tes_nb.model import Message
+
+_GROUP = 4096
+
+
+def import_har(
+    path: str | os.PathLike[str], target: str | os.PathLike[str], recognise: Recognise, *, redact: bool = True
+) -> HarReport:
+    """Write the messages of a HAR file into a new session file, and say what became of them.
+
+    `recognise` gives each address the source it belongs to (a stream's name); `redact` as in `read_har`.
+    Raises `SessionError`, and leaves no file behind, when there is nothing to import: the file is no HAR file,
+    has no WebSocket messages, or none of a known stream.
+    """
+    path, target = Path(path), Path(target)
+    report = HarReport()
+    groups = _grouped(read_har(path, recognise, report=report, redact=redact))
+    first = next(groups, None)
+    if first is None:
+        raise _nothing_in(path, report)
+    writer = SessionWriter(target, time=(first[0].t_wall_ns, first[0].t_mono_ns))
+    try:
+        for group in itertools.chain([first], groups):
+            known = [SourceInfo(name, name, url) for name, url in report.urls.items()]
+            writer.append([*known, *group])
+        writer.append(
+            [Fact("imported", {"from": path.name, "sentences": list(report.sentences)}), _end(path, writer)]
+        )
+    except BaseException:
+        writer.close()
+        for leftover in (target, wal_path(target)):
+            leftover.unlink(missing_ok=True)
+        raise
+    writer.close()
+    return report
+
+
+def _grouped(messages: Iterator[Message]) -> Iterator[list[Message]]:
+    while group := list(itertools.islice(messages, _GROUP)):
+        yield group
+
+
+def _end(path: Path, writer: SessionWriter) -> Fact:
+    return Fact("ended", {"text": f"Imported from {path.name}.", "messages": writer.messages})
+
+
+def _nothing_in(path: Path, report: HarReport) -> SessionError:
+    if report.unrecognised:
+        there = ", ".join(itertools.islice(report.unrecognised, 3))
+        return SessionError(
+            f"{path.name} has WebSocket messages, but of no stream known here ({there}): "
+            'say what each carries: tes.open(…, streams={"part of the address": "name of the stream"}).'
+        )
+    if report.bad or report.broken:
+        return SessionError(
+            f"{path.name} has no WebSocket message that can be read: {' '.join(report.sentences)}"
+        )
+    return SessionError(
+        f"{path.name} has no WebSocket messages: open Chrome's DevTools before the page connects, let it run, and "
+        "save with 'Export HAR' from the Network tab."
+    )

@@ -1,0 +1,154 @@
+"""One WebSocket message as a HAR file tells it, checked and converted. The hot loop of reading HAR files."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import ijson  # type: ignore[import-untyped] # it has no stubs
+
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.store.redact import PayloadRedactor
+from tes_nb.store.session.schema import MAX_PAYLOAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Event = tuple[str, Any]
+    """As ijson gives it: what begins, ends or stands there, and its value."""
+
+CONTROL = "control frames and errors, which carry no data"
+_CONTROLS = (-1, 8, 9, 10)
+"""Close, ping, pong; Chrome notes errors as -1."""
+_DIRECTIONS = {"receive": Direction.IN.value, "send": Direction.OUT.value}
+_LATEST_NS = 2**63 - 1
+_READABLE = frozenset({b"{", b"[", b'"', b"<"})
+"""A binary payload that begins so is text after all, and may hold credentials."""
+_GROUP = 256
+_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
+BREAKS = (ijson.JSONError, ValueError, OverflowError, RecursionError)
+"""What ijson raises where a file is no JSON."""
+_FLAWS = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+
+
+class HarMessages:
+    """Converts arrays of `_webSocketMessages` to messages, stamped with what `begin` says."""
+
+    def __init__(self, *, redact: bool) -> None:
+        self.bad: dict[str, int] = {}
+        """Why messages could not be taken → how many."""
+        self.good = 0
+        self._source, self._conn, self._seq = "", 0, 0
+        self._redact = PayloadRedactor() if redact else None
+
+    @property
+    def seen(self) -> int:
+        """Messages so far, good and bad."""
+        return self.good + sum(self.bad.values())
+
+    def begin(self, source: str, conn: int, seq: int) -> None:
+        """Give the next messages this source and connection, and sequence numbers from `seq` + 1 on."""
+        self._source, self._conn, self._seq = source, conn, seq
+
+    def convert(self, events: Iterator[Event]) -> Iterator[list[Message]]:  # noqa: PLR0912 - a hot loop without calls
+        """Yield the good messages up to the end of the array that has just begun, by the hundred.
+
+        Raises what ijson raises (`BREAKS`) where the file breaks off, after the messages before.
+        The loop turns ten times a message, millions of times a second.
+        """
+        fields: dict[str, Any] = {}
+        key, inside, mono = "", False, 0
+        group: list[Message] = []
+        redact, source, conn, seq = self._redact, self._source, self._conn, self._seq
+        try:
+            for event, value in events:
+                if event == "map_key":
+                    key = value
+                elif event == "string" or event == "number":  # noqa: PLR1714 - quicker than a set
+                    fields[key] = value
+                elif event == "end_map":
+                    inside = False
+                    try:
+                        opcode, data = fields["opcode"], fields["data"]
+                        payload = data.encode() if opcode == _TEXT else self._binary(opcode, data)
+                        wall = round(fields["time"] * 1e6) * 1000
+                        direction = _DIRECTIONS[fields["type"]]
+                    except _FLAWS as error:
+                        self._refuse(_reason(fields, error))
+                        continue
+                    if mono <= wall <= _LATEST_NS and len(payload) <= MAX_PAYLOAD:
+                        mono = wall
+                    elif not self._odd_but_good(wall, payload):
+                        continue
+                    if redact is not None and opcode == _TEXT:
+                        payload = redact(payload)
+                    seq += 1
+                    group.append(Message(source, direction, opcode, payload, wall, mono, conn, seq))
+                    if len(group) >= _GROUP:
+                        yield self._hand_over(group)
+                        group = []
+                        source, conn, seq = self._source, self._conn, self._seq
+                elif event == "start_map" and not inside:
+                    inside, fields = True, {}
+                elif event == "end_array":
+                    break
+                elif event.startswith("start"):
+                    skip(events)
+        except BREAKS:
+            yield self._hand_over(group)
+            raise
+        yield self._hand_over(group)
+
+    def _hand_over(self, group: list[Message]) -> list[Message]:
+        self.good += len(group)
+        self._seq += len(group)
+        return group
+
+    def _odd_but_good(self, wall: int, payload: bytes) -> bool:
+        """What is left once a message is not newer than the last one, or not short."""
+        if len(payload) > MAX_PAYLOAD:
+            self._refuse("too long")
+        elif not 0 <= wall <= _LATEST_NS:
+            self._refuse("bad time")
+        else:
+            return True
+        return False
+
+    def _binary(self, opcode: Any, data: str) -> bytes:
+        if opcode != _BINARY:
+            raise KeyError(opcode)
+        payload = b64decode(data, validate=True)
+        return self._redact(payload) if self._redact is not None and payload[:1] in _READABLE else payload
+
+    def _refuse(self, reason: str) -> None:
+        self.bad[reason] = self.bad.get(reason, 0) + 1
+
+
+def _reason(fields: dict[str, Any], error: Exception) -> str:
+    opcode = fields.get("opcode")
+    if opcode in _CONTROLS:
+        return CONTROL
+    if isinstance(error, binascii.Error):
+        return "bad base64"
+    if isinstance(error, UnicodeError):
+        return "text that is no Unicode"
+    if "opcode" in fields and opcode not in (_TEXT, _BINARY):
+        return "unknown opcode"
+    time = fields.get("time", 0)
+    if not isinstance(time, int | float) or not isfinite(time):
+        return "bad time"
+    return "a field is missing or of another type"
+
+
+def skip(events: Iterator[Event]) -> None:
+    """Pass over the value that has just begun, however deep it is."""
+    depth = 1
+    for event, _ in events:
+        if event.startswith("start"):
+            depth += 1
+        elif event.startswith("end"):
+            depth -= 1
+            if depth == 0:
+                return

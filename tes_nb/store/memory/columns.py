@@ -1,0 +1,306 @@
+"""Growing typed columns for one table: cheap to append to, free to look at.
+
+Rows wait as their decoder gave them and become numpy cells in batches, column by column. Cost per row does not
+depend on how many rows there are: memory at least doubles when it runs out, and at the row cap a quarter is
+spare, so that each row is moved at most four times after that.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from tes_nb.model.table import BASE_COLUMNS
+from tes_nb.store.memory.buffers import Buffer, tail, transposed
+from tes_nb.store.memory.cells import NAT
+from tes_nb.store.memory.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tes_nb.model import Dtype, Row, Table, Values
+    from tes_nb.store.memory.cells import Array, Encoded
+
+DEFAULT_CAP = 1_000_000
+_BATCH = 1024
+"""Rows that wait before they become cells; reading turns them into cells at once."""
+
+_BUSY = 65_536
+"""From so many rows on memory grows sixteenfold, not twofold. What is not written to costs addresses alone."""
+
+_BASE: dict[str, Dtype] = {column.name: column.dtype for column in BASE_COLUMNS} | {"time": "int64"}
+"""`time` is never absent, so it is kept as the plain integers it is."""
+
+_Stamp: TypeAlias = "tuple[int, int | None, int, int, str]"
+"""What all rows of one message share: time_ns, sent_at_ns, seq, conn, source."""
+
+_Message: TypeAlias = "tuple[_Stamp, Sequence[Row], int]"
+"""The stamp, the rows and their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What `Columns.since` gives: the rows that came after a cursor."""
+
+    cursor: int
+    """Hand this to the next `since`."""
+    lost: int
+    """Rows that came after the cursor but were dropped before anybody asked."""
+    time: Array
+    """int64, Unix ns, UTC, in the order received."""
+    columns: Mapping[str, Array]
+    """As in `Cells.numpy`, read-only, each as long as `time`."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """All there is of a table, replaced as a whole.
+
+    An interrupt (Ctrl-C in a cell that asks for a frame) can come between any two steps, and must neither
+    lose a row nor leave half of one.
+    """
+
+    buffers: dict[str, Buffer]
+    capacity: int = 0
+    end: int = 0
+    """Place after the last row in memory; what lies beyond is free to be written."""
+    living: int = 0
+    """So many rows before `end` count."""
+    total: int = 0
+    """Rows ever stored."""
+    cleared: int = 0
+    """`total` when the table was last cleared."""
+    disorder: int = 0
+    """Number, from 0, of the newest row that is older than the one before it."""
+    last_time: int = NAT
+    unfit: int = 0
+    refused: int = 0
+    waiting: list[_Message] = field(default_factory=list)
+    """Messages whose rows are not in `buffers` yet."""
+
+    @property
+    def dropped(self) -> int:
+        return self.total - self.living
+
+
+class Columns:
+    """The rows of one table. One thread appends, any thread reads; no reader ever sees half a row."""
+
+    def __init__(self, table: Table, *, stream: str = "", cap: int = DEFAULT_CAP) -> None:
+        """Keep at most `cap` rows, at least 1: beyond it the oldest are dropped, and counted."""
+        if cap < 1:
+            raise ValueError(f"A table must be allowed at least 1 row, not {cap}: give a larger cap.")
+        self.table = table
+        self.stream = stream
+        self.cap = cap
+        dtypes = _dtypes(table)
+        self._required = [name for name, dtype in dtypes.items() if dtype == "int64"]
+        self._lock = threading.Lock()
+        self._waiting_rows = 0
+        self._kept = _Kept({name: Buffer(dtype) for name, dtype in dtypes.items()})
+
+    def append(
+        self,
+        rows: Sequence[Row],
+        *,
+        time_ns: int,
+        sent_at_ns: int | None = None,
+        seq: int = 0,
+        conn: int = 0,
+        source: str = "",
+    ) -> None:
+        """Add the rows of one message, which share its times (Unix ns; `None` = not given) and position."""
+        count = len(rows)
+        if not count:
+            return
+        with self._lock:
+            self._kept.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows, count))
+            self._waiting_rows += count
+            if self._waiting_rows >= _BATCH:
+                self._store_waiting()
+
+    def __len__(self) -> int:
+        """Return how many rows are kept."""
+        return self._settled().living
+
+    @property
+    def received(self) -> int:
+        """Rows that came, with those that wait to become cells: looking at it costs nothing."""
+        with self._lock:
+            return self._kept.total + self._waiting_rows
+
+    @property
+    def total(self) -> int:
+        """How many rows were ever stored: the cursor after the newest row."""
+        return self._settled().total
+
+    @property
+    def cleared(self) -> int:
+        """The cursor at which the table was last cleared: rows before it count no longer. 0 = never."""
+        return self._kept.cleared
+
+    @property
+    def dropped(self) -> int:
+        """How many rows the cap has cost."""
+        kept = self._settled()
+        return kept.dropped - kept.cleared
+
+    def clear(self) -> None:
+        """Forget all rows. Cursors go on: one from before lies before `cleared`, also one that had read all."""
+        with self._lock:
+            kept = self._store_waiting()
+            place = kept.total + 1
+            self._kept = replace(
+                kept, living=0, total=place, cleared=place, last_time=NAT, unfit=0, refused=0
+            )
+
+    @property
+    def unfit(self) -> int:
+        """How many cells had a value of the wrong type or range and were left empty."""
+        return self._settled().unfit
+
+    @property
+    def refused(self) -> int:
+        """How many rows were not stored: too short, too long, or unfit where a value must not be absent."""
+        return self._settled().refused
+
+    def snapshot(self) -> Snapshot:
+        """Return all rows kept, without copying any."""
+        with self._lock:
+            kept = self._store_waiting()
+            low, high = kept.end - kept.living, kept.end
+            cells = {name: buffer.cells(low, high) for name, buffer in kept.buffers.items()}
+        time = cells.pop("time").values
+        ordered = kept.disorder <= kept.dropped
+        return Snapshot(self.stream, self.table, time, cells, ordered=ordered, dropped=kept.dropped)
+
+    def since(self, cursor: int, columns: Iterable[str] | None = None) -> Fresh:
+        """Return the rows after `cursor` (0 = all there are, `total` = none yet).
+
+        `columns` names those wanted, among `sent_at`, `seq`, `conn`, `source` and the table's own; `None` =
+        all. KeyError for another name.
+        A cursor of another table, beyond `total`, gives no rows.
+        """
+        snapshot, cursor = self.snapshot(), max(cursor, 0)
+        oldest, total = snapshot.dropped, snapshot.dropped + len(snapshot)
+        fresh = snapshot.slice(min(max(cursor - oldest, 0), len(snapshot)), len(snapshot))
+        wanted = fresh.cells if columns is None else columns
+        return Fresh(
+            cursor=total,
+            lost=max(oldest - cursor, 0),
+            time=fresh.time,
+            columns={name: fresh.cells[name].numpy() for name in wanted},
+        )
+
+    def cursor_at(self, time_ns: int) -> int:
+        """Return the cursor before the first row received at `time_ns` (Unix ns) or later."""
+        snapshot = self.snapshot()
+        if snapshot.ordered:
+            return snapshot.dropped + int(np.searchsorted(snapshot.time, time_ns))
+        later = np.flatnonzero(snapshot.time >= time_ns)
+        return snapshot.dropped + (int(later[0]) if later.size else len(snapshot))
+
+    def _settled(self) -> _Kept:
+        with self._lock:
+            return self._store_waiting()
+
+    # All that follows is called with the lock held.
+
+    def _store_waiting(self) -> _Kept:
+        """Turn waiting rows into cells, and return what is kept then."""
+        if self._kept.waiting:
+            self._kept = self._with_rows(*zip(*self._kept.waiting, strict=True))
+            self._waiting_rows = 0
+        return self._kept
+
+    def _with_rows(
+        self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...], counts: tuple[int, ...]
+    ) -> _Kept:
+        """Return what is kept after these messages, each of which gave one group of rows."""
+        owners = np.repeat(np.arange(len(stamps)), counts)
+        kept = replace(self._kept, waiting=[])
+        columns, refused = transposed(groups, len(self.table.columns))
+        if refused:
+            kept = replace(kept, refused=kept.refused + len(refused))
+            owners = np.delete(owners, refused)
+        if len(owners) > self.cap:
+            kept = replace(kept, total=kept.total + len(owners) - self.cap, living=0)
+            owners, columns = owners[-self.cap :], [tail(column, self.cap) for column in columns]
+        return self._written(self._roomy(kept, len(owners)), stamps, owners, columns) if owners.size else kept
+
+    def _roomy(self, kept: _Kept, rows: int) -> _Kept:
+        """Return the same with room for so many rows, the oldest left behind where the cap wants it."""
+        if kept.end + rows <= kept.capacity:
+            return kept
+        stay = min(kept.living, self.cap - rows)
+        spare = max(self.cap // 4, _BATCH)
+        least = max(min(2 * (stay + rows), self.cap + spare), _BATCH)
+        wished = least if stay < _BUSY else max(least, min(16 * (stay + rows), self.cap + spare))
+        try:
+            return _moved(kept, stay, wished)
+        except MemoryError:
+            return _moved(kept, stay, least)
+
+    def _written(
+        self, kept: _Kept, stamps: tuple[_Stamp, ...], owners: Array, columns: Sequence[Values]
+    ) -> _Kept:
+        """Write rows beyond the end, and return the new end. `owners` has the place of each row's stamp."""
+        values = chain(zip(*stamps, strict=True), columns)
+        cells = {
+            name: buffer.encode(column, len(owners))
+            for (name, buffer), column in zip(kept.buffers.items(), values, strict=True)
+        }
+        cells.update({name: cells[name].take(owners) for name in _BASE})
+        if any(piece.unfit for piece in cells.values()):
+            kept, cells = self._without_unfit(kept, cells, len(owners))
+        for name, buffer in kept.buffers.items():
+            buffer.write(kept.end, cells[name])
+        times = cells["time"].values
+        end, total = kept.end + len(times), kept.total + len(times)
+        living = min(kept.living + len(times), self.cap)
+        return _with_disorder(replace(kept, end=end, total=total, living=living), times)
+
+    def _without_unfit(
+        self, kept: _Kept, cells: dict[str, Encoded], rows: int
+    ) -> tuple[_Kept, dict[str, Encoded]]:
+        """Count unfit cells, and leave out the rows in which one cannot be absent."""
+        unfit = kept.unfit + sum(len(piece.unfit) for piece in cells.values())
+        hopeless = sorted({place for name in self._required for place in cells[name].unfit})
+        places = np.delete(np.arange(rows), hopeless)
+        kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
+        return kept, {name: piece.take(places) for name, piece in cells.items()}
+
+
+def _moved(kept: _Kept, stay: int, capacity: int) -> _Kept:
+    """Return the newest `stay` rows alone, in new memory for `capacity` rows."""
+    low = kept.end - stay
+    buffers = {name: buffer.moved(low, kept.end, capacity) for name, buffer in kept.buffers.items()}
+    return replace(kept, buffers=buffers, capacity=capacity, end=stay, living=stay)
+
+
+def _with_disorder(kept: _Kept, times: Array) -> _Kept:
+    """Return the same, knowing where in the newest rows, at these times, the wall clock jumped back."""
+    if not times.size:
+        return kept
+    first, disorder = kept.total - len(times), kept.disorder
+    back = np.flatnonzero(times[1:] < times[:-1])
+    if back.size:
+        disorder = first + int(back[-1]) + 1
+    elif times[0] < kept.last_time:
+        disorder = first
+    return replace(kept, disorder=disorder, last_time=int(times[-1]))
+
+
+def _dtypes(table: Table) -> dict[str, Dtype]:
+    names = [*_BASE, *table.names]
+    if len(set(names)) < len(names):
+        twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
+        raise ValueError(f"Table '{table.name}' uses a column name twice: {twice}. Rename one.")
+    return _BASE | {column.name: column.dtype for column in table.columns}

@@ -1,0 +1,172 @@
+"""Records messages into a session file: `put` never waits, a thread of its own commits and acknowledges."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from tes_nb._version import __version__
+from tes_nb.errors import SessionError
+from tes_nb.store.session.lock import WriterLock
+from tes_nb.store.session.queue import MessageQueue
+from tes_nb.store.session.recorder_loop import OnCommit, OnState, RecorderLoop
+from tes_nb.store.session.schema import Fact, SourceInfo
+from tes_nb.store.session.writer import SessionWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from tes_nb.model import Message
+    from tes_nb.store.session.recorder_loop import RecorderState
+    from tes_nb.store.session.writer import Committed
+
+SHARE_OF_FREE = 0.8
+"""Without a size limit of the user's, a recording takes at most this part of what is free when it begins."""
+
+
+class Recorder:
+    """A recording in progress. A context manager; `stop()` is idempotent and runs at exit too.
+
+    Raises `SessionError` when the file exists, is being recorded by another process (named by its pid), or
+    cannot be made. Both callbacks run on the writer's thread: hand over and return.
+
+    `size_limit` is in bytes; `None` = four fifths of what is free on the disk now. `facts` are noted in the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size_limit: int | None = None,
+        facts: Mapping[str, Any] | None = None,
+        on_state: OnState | None = None,
+        on_commit: OnCommit | None = None,
+        queue_messages: int = 200_000,
+        queue_bytes: int = 64 * 2**20,
+    ) -> None:
+        self.path = path
+        self._pid = os.getpid()
+        self._queue = MessageQueue(messages=queue_messages, size=queue_bytes)
+        lock, writer = _open(path)
+        if size_limit is None:
+            size_limit = int(shutil.disk_usage(path.parent).free * SHARE_OF_FREE)
+        self.size_limit = size_limit
+        self._loop = RecorderLoop(
+            self._queue, writer, lock, size_limit, on_state=on_state, on_commit=on_commit
+        )
+        for name, value in {**_facts_of_now(), **(facts or {})}.items():
+            self.set_fact(name, value)
+        self._thread = threading.Thread(
+            target=self._loop.run, name=f"tes_nb recorder {path.name}", daemon=True
+        )
+        self._thread.start()
+        atexit.register(self.stop)
+
+    def put(self, message: Message) -> bool:
+        """Take a message to be recorded. Returns at once; False = it could not be kept, and is counted."""
+        return self._queue.put(message)
+
+    def add_source(self, name: str, *, stream: str, url: str | None = None) -> None:
+        """Say what a source is, before its first message. Credentials are taken out of the URL."""
+        self._queue.put_other(SourceInfo(name, stream, url))
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Note something JSON can say about the recording; a later value of the same name replaces it."""
+        self._queue.put_other(Fact(name, msgspec.Raw(msgspec.json.encode(value))))
+
+    def stop(self, timeout: float = 10.0) -> str:
+        """Write what waits, close the file, and return the sentence that says how it ended.
+
+        Does nothing in a forked child. Raises `SessionError` when the disk does not answer within `timeout`
+        seconds.
+        """
+        if os.getpid() != self._pid:
+            return self.text
+        self._queue.close()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise SessionError(
+                f"The disk has not taken the rest of {self.path.name} within {timeout:g} s: "
+                "it is still being tried; call stop() again."
+            )
+        atexit.unregister(self.stop)
+        return self.text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def committed(self) -> Mapping[str, Committed]:
+        """Per source, how far it is safely in the file: the acknowledgement."""
+        return self._loop.committed
+
+    @property
+    def state(self) -> RecorderState:
+        """What it does now."""
+        return self._loop.status.state
+
+    @property
+    def text(self) -> str:
+        """The sentence that belongs to the state."""
+        return self._loop.status.text
+
+    @property
+    def messages(self) -> int:
+        """Messages safely in the file."""
+        return sum(each.messages for each in self.committed.values())
+
+    @property
+    def lost(self) -> int:
+        """Messages that were put but could not be kept."""
+        return self._queue.lost + self._loop.lost
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were put and are neither in the file nor lost yet."""
+        return self._queue.accepted - self.messages - self._loop.lost
+
+    @property
+    def size(self) -> int:
+        """Bytes of the session file."""
+        return self._loop.size
+
+    def __repr__(self) -> str:
+        lost = f", {self.lost:,} lost" if self.lost else ""
+        return f"<Recorder {self.path.name}: {self.state}, {self.messages:,} messages, {self.size / 1e6:,.1f} MB{lost}>"
+
+
+def _open(path: Path) -> tuple[WriterLock, SessionWriter]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SessionError(
+            f"The folder {path.parent} cannot be made ({error.strerror}): choose one that you may write to."
+        ) from error
+    lock = WriterLock(path)
+    try:
+        return lock, SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _facts_of_now() -> dict[str, Any]:
+    return {
+        "began": {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns()},
+        "recorder": {"pid": os.getpid(), "tes_nb": __version__, "python": platform.python_version()},
+        "host": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+    }

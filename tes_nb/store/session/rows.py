@@ -1,0 +1,147 @@
+"""Read message rows in small bites, each a transaction of its own, so that a reader never holds a recorder back."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from tes_nb.model import Message
+from tes_nb.store.session.schema import MAX_PAYLOAD, message_table
+from tes_nb.wire.record import pack
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+
+def to_row(number: int, source_id: int, message: Message) -> tuple[Any, ...]:
+    """Return the values in the order of `MESSAGE_COLUMNS`. Raises what `writable` tests for."""
+    return (
+        number,
+        source_id,
+        message.conn,
+        message.seq,
+        message.t_wall_ns,
+        message.t_mono_ns,
+        message.direction,
+        message.opcode,
+        message.flags,
+        crc32(pack(message), (number + (source_id << 24)) & 0xFFFFFFFF),
+        message.payload,
+    )
+
+
+def writable(message: Message) -> bool:
+    """Whether a session file can hold the message: numbers in range, bytes of at most `MAX_PAYLOAD`."""
+    try:
+        message.source.encode()
+        record = pack(message)
+    except (struct.error, TypeError, ValueError, AttributeError):
+        return False
+    return len(record) <= MAX_PAYLOAD and message.seq < 2**63
+
+
+def checksum(number: int, source_id: int, message: Message) -> int:
+    """Return what the column `crc` holds: the CRC-32 of the message as the relay carries it.
+
+    It begins with the row's id and source, so that a row which damage moved is not believed either.
+    """
+    return crc32(pack(message), (number + (source_id << 24)) & 0xFFFFFFFF)
+
+
+ROWS = 2048
+BYTES = 4 * 2**20
+"""The most of one bite, whichever comes first."""
+
+_COLUMNS = "id, conn, seq, t_wall_ns, t_mono_ns, direction, opcode, flags, crc, payload"
+Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Which rows of a source."""
+
+    first_id: int = LOWEST
+    last_id: int = HIGHEST
+    start_ns: int = LOWEST
+    """Unix ns, inclusive."""
+    end_ns: int = HIGHEST
+    """Unix ns, exclusive."""
+    conn: int | None = None
+    """`None` = every connection."""
+
+    def where(self) -> tuple[str, tuple[int, ...]]:
+        """Return the condition and its values."""
+        text, values = "id <= ?", [self.last_id]
+        if (self.start_ns, self.end_ns) != (LOWEST, HIGHEST):
+            text += " AND t_wall_ns >= ? AND t_wall_ns < ?"
+            values += [self.start_ns, self.end_ns]
+        if self.conn is not None:
+            text += " AND conn = ?"
+            values.append(self.conn)
+        return text, tuple(values)
+
+
+def bites_by_id(
+    connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want
+) -> Iterator[list[Row]]:
+    """Yield the rows in the order of their ids, which is the order of their arrival."""
+    where, values = want.where()
+    query = (
+        f"SELECT {_COLUMNS} FROM {message_table(source_id)} WHERE id > ? AND {where} "  # noqa: S608 - names are ours
+        f"ORDER BY id LIMIT {ROWS}"
+    )
+    after = max(want.first_id, LOWEST + 1) - 1
+    while True:
+        with guard:
+            rows = _take(connection.execute(query, (after, *values)))
+        if not rows:
+            return
+        yield rows
+        after = rows[-1][0]
+
+
+def bites_by_time(
+    connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want, after: tuple[int, int]
+) -> Iterator[list[Row]]:
+    """Yield the rows in monotonic order where that is not the order of arrival; `after` is (ns, id)."""
+    where, values = want.where()
+    query = (
+        f"SELECT {_COLUMNS} FROM {message_table(source_id)} "  # noqa: S608 - names are ours
+        f"WHERE (t_mono_ns, id) > (?, ?) AND id >= ? AND {where} ORDER BY t_mono_ns, id"
+    )
+    with guard:
+        cursor = connection.execute(query, (*after, want.first_id, *values))
+        rows = _take(cursor, close=False)
+    while rows:
+        yield rows
+        with guard:
+            rows = _take(cursor, close=False)
+
+
+def _take(cursor: sqlite3.Cursor, *, close: bool = True) -> list[Row]:
+    rows: list[Row] = []
+    size = 0
+    for row in cursor:
+        rows.append(row)
+        size += len(row[-1])
+        if size >= BYTES or len(rows) >= ROWS:
+            break
+    if close:
+        cursor.close()
+    return rows
+
+
+def to_message(source: str, source_id: int, row: Row) -> Message | None:
+    """Return the message of a row; `None` = its checksum does not fit: some of its bytes have changed."""
+    number, conn, seq, wall, mono, direction, opcode, flags, crc, payload = row
+    message = Message(source, direction, opcode, payload, wall, mono, conn, seq, flags)
+    try:
+        intact = checksum(number, source_id, message) == crc
+    except Exception:  # noqa: BLE001 - numbers out of range, a payload that is no bytes: damage of any kind
+        intact = False
+    return message if intact else None

@@ -1,0 +1,192 @@
+"""Parquet datasets: every value and dtype comes back, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyarrow import parquet
+
+from tes_nb.errors import ExportError
+from tes_nb.store.export.export import TableExport
+from tes_nb.store.export.parquet import write_parquet
+from tes_nb.store.memory.frames import frame
+from tests.support.child import in_child
+from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, SECOND, filled, number_rows
+
+HOUR = 3600 * SECOND
+
+
+def every(count: int):
+    """Rows of every dtype with every kind of absence, over several days."""
+    words = ["idle", "working", "=1+1", None]
+    rows = [
+        (
+            None if number % 5 == 0 else number / 3,
+            number,
+            None if number % 3 == 0 else 2**60 + number,
+            None if number % 4 == 0 else bool(number % 2),
+            None if number % 7 == 0 else f"name {number} \U0001f600",
+            words[number % 4],
+            None if number % 6 == 0 else NOON + number,
+        )
+        for number in range(count)
+    ]
+    return filled(EVERY_DTYPE, rows, step=HOUR).snapshot()
+
+
+def export(rows, stream="metrics", **more) -> TableExport:
+    return TableExport(rows.table.name, stream, rows.table, rows.chunks(7), len(rows), **more)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder).drop(columns="date").sort_index()
+
+
+def test_every_value_and_dtype_comes_back(tmp_path):
+    rows = every(80)
+    outcome = write_parquet(tmp_path, [export(rows)])
+    back = read(tmp_path / "stream=metrics" / "table=probe")
+    pd.testing.assert_frame_equal(back, frame(rows), check_categorical=False)
+    assert outcome.rows == {"stream=metrics/table=probe": 80}
+    assert str(outcome) == f"Wrote stream=metrics/table=probe (80 rows) to '{tmp_path}'."
+
+
+def test_the_files_are_partitioned_by_stream_table_and_utc_date(tmp_path):
+    write_parquet(tmp_path, [export(every(30)), export(every(5), stream="a/b ü")])
+    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.parquet"))
+    assert files == [
+        "stream=a%2Fb%20%C3%BC/table=probe/date=2026-01-01/part-0.parquet",
+        "stream=metrics/table=probe/date=2026-01-01/part-0.parquet",
+        "stream=metrics/table=probe/date=2026-01-02/part-0.parquet",
+    ]
+    first = pd.read_parquet(tmp_path / files[1])
+    assert set(first.index.strftime("%Y-%m-%d")) == {"2026-01-01"}
+
+
+def test_two_sources_of_one_stream_are_both_there(tmp_path):
+    outcome = write_parquet(tmp_path, [export(every(80)), export(every(30))])
+    assert outcome.rows == {"stream=metrics/table=probe": 110}
+    back = read(tmp_path / "stream=metrics" / "table=probe")
+    both = pd.concat([frame(every(80)), frame(every(30))]).sort_index()
+    assert len(back) == 110
+    pd.testing.assert_index_equal(back.index, both.index)
+
+
+def test_units_and_docs_travel_with_the_columns(tmp_path):
+    write_parquet(tmp_path, [export(every(3))])
+    (file,) = tmp_path.rglob("*.parquet")
+    about = parquet.read_schema(file).field("load").metadata
+    assert (about[b"unit"], about[b"doc"]) == (b"percent", b"A float.")
+    assert pd.read_parquet(file).attrs["units"] == {"load": "percent", "rss": "bytes"}
+
+
+def test_times_that_jump_between_days_lose_nothing(tmp_path):
+    columns = filled(NUMBERS, number_rows(20))
+    days = [filled(NUMBERS, number_rows(10), start=NOON + day * 24 * HOUR).snapshot() for day in (1, 0, 1)]
+    jumping = TableExport("n", "s", NUMBERS, [columns.snapshot(), *days], 50)
+    write_parquet(tmp_path, [jumping])
+    assert len(read(tmp_path / "stream=s" / "table=numbers")) == 50
+
+
+def test_an_empty_table_and_a_dropped_past_are_said(tmp_path):
+    outcome = write_parquet(tmp_path, [export(every(0)), export(every(2), stream="b", dropped=7)])
+    assert outcome.rows == {"stream=metrics/table=probe": 0, "stream=b/table=probe": 2}
+    assert str(outcome).endswith("7 older rows were no longer in memory.")
+
+
+def test_a_dataset_is_replaced_as_a_whole_and_others_stay(tmp_path):
+    write_parquet(tmp_path, [export(every(60)), export(every(4), stream="other")])
+    write_parquet(tmp_path, [export(every(3))])
+    assert len(read(tmp_path / "stream=metrics" / "table=probe")) == 3
+    assert len(read(tmp_path / "stream=other" / "table=probe")) == 4
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["stream=metrics", "stream=other"]
+
+
+def test_an_export_that_is_cancelled_leaves_what_was_there(tmp_path):
+    write_parquet(tmp_path, [export(every(3))])
+
+    def cancel(done: int, total: int | None) -> None:
+        assert total == 80
+        if done > 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_parquet(tmp_path, [export(every(80))], progress=cancel)
+    assert len(read(tmp_path / "stream=metrics" / "table=probe")) == 3
+    assert [each.name for each in tmp_path.iterdir()] == ["stream=metrics"]
+
+
+def test_fault_34_killed_midway_no_partial_file_has_a_final_name(tmp_path):
+    found = in_child(
+        f"""
+        import os, random, signal
+        from pathlib import Path
+        from tes_nb.store.export.parquet import write_parquet
+        from tests.store.export.test_parquet import every, export, read
+        folder, chance, found = Path({str(tmp_path)!r}), random.Random(34), []
+        rows = every(300)
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                while True:
+                    write_parquet(folder, [export(rows)])
+            time.sleep(chance.uniform(0, 0.15))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            place = folder / "stream=metrics" / "table=probe"
+            if place.exists():
+                whole = sum(file.stat().st_size > 0 for file in place.rglob("*.parquet"))
+                found.append([len(list(place.iterdir())), whole])
+        print(json.dumps([found, len(read(place)) if place.exists() else None]))
+        """
+    )
+    days = 14
+    assert all(each == [days, days] for each in found[0])
+    assert found[1] in (300, None)
+
+
+def test_what_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError, match="it is a file, not a folder"):
+        write_parquet(tmp_path / "file", [export(every(3))])
+
+
+def test_without_pyarrow_a_sentence_says_how_to_get_it(tmp_path):
+    said = in_child(
+        f"""
+        import sys
+        from importlib import util
+        found = util.find_spec
+        util.find_spec = lambda name, *rest: None if name == "pyarrow" else found(name, *rest)
+        from tes_nb.errors import ExportError
+        from tes_nb.store.export.parquet import write_parquet
+        try:
+            write_parquet({str(tmp_path)!r}, [])
+        except ExportError as error:
+            print(json.dumps(str(error)))
+        """
+    )
+    assert (
+        said
+        == "Parquet needs pyarrow, which is not installed: run 'pip install \"tes-nb[parquet]\"', or export to CSV."
+    )
+
+
+def test_memory_stays_flat_in_the_number_of_rows(tmp_path):
+    peaks = in_child(
+        f"""
+        from tests.support.rows import NUMBERS, filled, number_rows
+        from tes_nb.store.export.export import TableExport
+        from tes_nb.store.export.parquet import write_parquet
+        piece = filled(NUMBERS, number_rows(4000)).snapshot()
+        peaks = []
+        for many in (30, 30, 150):
+            pieces = (piece for _ in range(many))
+            write_parquet({str(tmp_path)!r}, [TableExport("n", "s", NUMBERS, pieces, None)])
+            peaks.append(peak_memory())
+        print(json.dumps(peaks))
+        """
+    )
+    assert peaks[2] - peaks[1] < 30 * 2**20
