@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from benchmarks.harness import Result, ratio
-from tes_nb.collector.fanout import Client, text_frame
+from tes_nb.collector.produced import Client, text_frame
 
 MESSAGE = b'{"type":"metrics","pad":"' + b"x" * 600 + b'"}'
 

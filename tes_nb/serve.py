@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from tes_nb.collector.app import Collector
 from tes_nb.collector.child import new_collector
+from tes_nb.collector.http.pages import allowed_hosts, page_url, public_origins
 from tes_nb.collector.logs import log_to_stderr
 from tes_nb.collector.options import Options, Replay, default_auth, default_token
-from tes_nb.collector.public import allowed_hosts, page_url, public_origins
 from tes_nb.net.endpoints import default_ports
 
 

@@ -12,36 +12,32 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tes_nb.collector.answers import json_answer
-from tes_nb.collector.channel import Channel
-from tes_nb.collector.control import Control, control_socket
 from tes_nb.collector.discovery import Found, publish
-from tes_nb.collector.grid import run_grid
-from tes_nb.collector.guard import Access, Guard
+from tes_nb.collector.http.control import Control, control_socket
+from tes_nb.collector.http.guard import Access, Guard, json_answer
+from tes_nb.collector.http.pages import Shown, http_half, page_routes
+from tes_nb.collector.http.relay import relay_socket
+from tes_nb.collector.http.routes import RouteTable
+from tes_nb.collector.http.rows import rows_history, rows_socket
+from tes_nb.collector.http.server import Bound, Port, bind_ports
+from tes_nb.collector.http.sockets import Sockets, stream_socket
+from tes_nb.collector.http.workers import WorkerDesk
 from tes_nb.collector.hub import Hub
-from tes_nb.collector.kernel_ops import KernelDesk
+from tes_nb.collector.kernel_source import KernelDesk
 from tes_nb.collector.lifetime import create_time
 from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
-from tes_nb.collector.pages import Shown, page_routes
-from tes_nb.collector.peaks import Peaks
-from tes_nb.collector.pool import WorkerPool
-from tes_nb.collector.recordings import RecordingDesk
-from tes_nb.collector.relay_route import relay_socket
-from tes_nb.collector.routes import RouteTable
-from tes_nb.collector.rows_route import rows_history, rows_socket
-from tes_nb.collector.server import Bound, Port, bind_ports
-from tes_nb.collector.sockets import Sockets, stream_socket
-from tes_nb.collector.stream_routes import http_half
-from tes_nb.collector.watches import Watches
-from tes_nb.collector.worker_routes import WorkerDesk
+from tes_nb.collector.produced import Channel, run_grid
+from tes_nb.collector.recordings import Peaks, RecordingDesk
+from tes_nb.collector.upstreams import Watches
+from tes_nb.collector.workers.pool import WorkerPool
 from tes_nb.errors import CollectorError
 from tes_nb.model import Observation, SocketFacts, Stream
 from tes_nb.streams import all_streams, get
 
 if TYPE_CHECKING:
-    from tes_nb.collector.upstream import UpstreamReader
+    from tes_nb.collector.upstreams import UpstreamReader
 
 KERNEL = "kernel"
 
@@ -99,7 +95,7 @@ class Collector:
     def _upstreams(self) -> dict[str, UpstreamReader]:
         if not self.options.upstreams:
             return {}
-        from tes_nb.collector.upstream import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
+        from tes_nb.collector.upstreams import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
 
         return {one.source: UpstreamReader(one, self.hub) for one in self.options.upstreams}
 

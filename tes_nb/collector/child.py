@@ -10,10 +10,10 @@ from collections.abc import Awaitable
 import msgspec
 
 from tes_nb.collector.app import Collector
-from tes_nb.collector.keeping import keep
 from tes_nb.collector.lifetime import first_of, watch_parent, watch_signals, watch_stdin
 from tes_nb.collector.logs import log_to_stderr, logger
 from tes_nb.collector.options import Options
+from tes_nb.collector.outlive import keep
 from tes_nb.collector.process import Started
 from tes_nb.errors import TesError
 
@@ -60,7 +60,7 @@ def new_collector(options: Options) -> Collector:
     """Return the collector that the options ask for."""
     if options.replay is None:
         return Collector(options)
-    from tes_nb.collector.replay_app import ReplayCollector  # noqa: PLC0415 - few replay, none waits for it
+    from tes_nb.collector.replay.app import ReplayCollector  # noqa: PLC0415 - few replay, none waits for it
 
     return ReplayCollector(options)
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Awaitable
 
-from tes_nb.collector.samplers.portable import default_reader
+from tes_nb.collector.samplers.process_reader import default_reader
 
 CHECK_S = 0.5
 

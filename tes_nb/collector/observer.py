@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal
 
-from tes_nb.collector.samplers import memory_track
+from tes_nb.collector.logs import logger
+from tes_nb.collector.samplers import memory
 from tes_nb.collector.samplers.host import HostSampler
 from tes_nb.collector.samplers.http_window import HttpWindow
-from tes_nb.collector.samplers.memory_ring import Span
-from tes_nb.collector.samplers.memory_track import Cost, MemoryTrack
-from tes_nb.collector.samplers.portable import default_reader
+from tes_nb.collector.samplers.memory import Cost, MemoryTrack, Span
 from tes_nb.collector.samplers.process import ProcessSampler
+from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.shares import ShareSampler
 from tes_nb.collector.samplers.tmux import PERIOD_S as TMUX_PERIOD_S
 from tes_nb.collector.samplers.tmux import TmuxSampler
@@ -30,8 +29,6 @@ HOST_PERIOD_S = 60.0
 _COMPLAIN_EVERY_S = 60.0
 _TMUX_MAY_DELAY_S = 0.3
 """The start waits so long for tmux's first answer, so that the first observation has it."""
-
-logger = logging.getLogger("tes_nb.collector")
 
 
 class Observer:
@@ -125,7 +122,7 @@ class Observer:
         await asyncio.wait({first_answer}, timeout=_TMUX_MAY_DELAY_S)
         self._tasks = [
             first_answer,
-            asyncio.create_task(self._repeat("memory", memory_track.PERIOD_S, self._look_quickly)),
+            asyncio.create_task(self._repeat("memory", memory.PERIOD_S, self._look_quickly)),
             asyncio.create_task(self._repeat("workers", WORKERS_PERIOD_S, self.workers.refresh)),
             asyncio.create_task(self._repeat("shares", SHARES_PERIOD_S, self._refresh_shares)),
             asyncio.create_task(self._repeat("tmux", TMUX_PERIOD_S, self.tmux.refresh)),

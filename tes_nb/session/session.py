@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import pandas as pd
 
-from tes_nb.collector.public import page_url
+from tes_nb.collector.http.pages import page_url
 from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Message, Stream
 from tes_nb.net.control_client import ControlClient

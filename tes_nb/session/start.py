@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tes_nb.collector.http.pages import allowed_hosts, public_origins
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import (
     Options,
@@ -22,7 +23,6 @@ from tes_nb.collector.options import (
     default_token,
 )
 from tes_nb.collector.options import Replay as ReplayOptions
-from tes_nb.collector.public import allowed_hosts, public_origins
 from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend

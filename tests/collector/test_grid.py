@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 
-from tes_nb.collector.grid import run_grid
+from tes_nb.collector.produced import run_grid
 from tests.support.collectors import in_loop
 
 

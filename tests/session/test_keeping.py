@@ -13,7 +13,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.collector.discovery import running
-from tes_nb.collector.keeping import KEPT_LABEL, LATE_LABEL
+from tes_nb.collector.outlive import KEPT_LABEL, LATE_LABEL
 from tes_nb.errors import SessionError
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Options, start_child

@@ -12,9 +12,9 @@ from aiohttp import WSMsgType, web
 
 from tes_nb.collector import child
 from tes_nb.collector.app import Collector
-from tes_nb.collector.channel import Channel
-from tes_nb.collector.guard import Access
-from tes_nb.collector.inbox import messages
+from tes_nb.collector.http.guard import Access
+from tes_nb.collector.http.sockets import messages
+from tes_nb.collector.produced import Channel
 from tes_nb.model import Endpoint, Kind, Producer, Stream
 
 LOUD = "/ws/loud/live"

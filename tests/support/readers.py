@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tes_nb.collector.samplers.reading import MemoryWords, Share, Times
+from tes_nb.collector.samplers.process_reader import MemoryWords, Share, Times
 
 
 def times(born: int = 1, *, cpu_s: float = 0.0, rss: int = 1000, zombie: bool = False) -> Times:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
-from tes_nb.collector.samplers.portable import default_reader
-from tes_nb.collector.samplers.reading import MemoryWords, ProcessReader, Times
+from tes_nb.collector.samplers.process_reader import MemoryWords, ProcessReader, Times, default_reader
 from tes_nb.model import ProcessFacts
 
 

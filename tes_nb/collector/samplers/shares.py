@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tes_nb.collector.samplers.reading import ProcessReader, Share
+from tes_nb.collector.samplers.process_reader import ProcessReader, Share
 
 RENEW_S = 5.0
 """A process is read again after this time, or later when reading costs much."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from tes_nb.collector.logs import logger
 from tes_nb.model import TmuxFacts
 
 PERIOD_S = 2.0
@@ -19,8 +19,6 @@ TIMEOUT_S = 1.5
 _FORMAT = "#{session_attached} #{session_activity} #{session_name}"
 _NO_SERVER = ("no server running", "No such file", "Connection refused", "server exited", "lost server")
 _NAME_MOST = 100
-
-logger = logging.getLogger("tes_nb.collector")
 
 
 class TmuxSession(NamedTuple):

@@ -10,8 +10,13 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tes_nb.collector.samplers.children import LOOKS_A_PASS, ChildFinder, children_of, lists_of_children_exist
-from tes_nb.collector.samplers.pace import Pace
+from tes_nb.collector.samplers.children import (
+    LOOKS_A_PASS,
+    ChildFinder,
+    Pace,
+    children_of,
+    lists_of_children_exist,
+)
 from tests.support.processes import running, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists children per thread")

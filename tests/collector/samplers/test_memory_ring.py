@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tes_nb.collector.samplers.memory_ring import MERGED, Cpu, Level, MemoryRing
+from tes_nb.collector.samplers.memory import MERGED, Cpu, Level, MemoryRing
 
 
 def filled(levels: list[int], *, fine: int = 6000, coarse: int = 8640) -> MemoryRing:

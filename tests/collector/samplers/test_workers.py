@@ -15,8 +15,7 @@ from dataclasses import replace
 
 import pytest
 
-from tes_nb.collector.samplers.worker_id import check_id
-from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, exit_sentence, safe_name
+from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id, exit_sentence, safe_name
 from tes_nb.collector.samplers.workers import KEEP_ENDED_S, WorkerRegistry
 from tes_nb.model import WorkerFacts
 from tests.support.observations import WORKER

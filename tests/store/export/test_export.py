@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.store.memory.test_tables import store
 
 from tes_nb.errors import ArgumentError, ExportError
 from tes_nb.store.export import staging
 from tes_nb.store.export.export import TableExport, exports, write_csv, write_folder
 from tes_nb.store.memory.columns import Columns
 from tes_nb.wire.events import Gap
+from tests.store.memory.test_tables import store
 from tests.support import exporting
 from tests.support.interrupts import broken_off_after
 from tests.support.messages import message

@@ -1,0 +1,138 @@
+"""`/ws/relay/{source}`: the stamped records of one source, from any point that the log still holds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from tes_nb.collector.http.guard import Handler, sentence
+from tes_nb.collector.http.sockets import Sockets, messages
+from tes_nb.collector.hub import Hub, Topic
+from tes_nb.collector.produced import binary_frame
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.wire.events import Gap, encode_event
+from tes_nb.wire.record import pack, unpack
+
+CAUGHT_UP_BYTES = 256 * 1024
+"""A reader with more than this unsent goes on from the log, at its own pace."""
+
+
+class Reader:
+    """One relay connection: pushed to while it keeps up, else pumped from the log."""
+
+    def __init__(
+        self, topic: Topic, socket: web.WebSocketResponse, transport: asyncio.Transport, after: int
+    ) -> None:
+        self._topic = topic
+        self._socket = socket
+        self._transport = transport
+        self._sent = after
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    @property
+    def sent(self) -> int:
+        """The place of the last record that it was sent."""
+        return self._sent
+
+    def skip_to(self, place: int) -> None:
+        """What was appended up to there counts no longer."""
+        self._sent = place
+
+    def appended(self, record: bytes, place: int) -> None:
+        """Send at once when everything before is sent and the socket takes it; else let the pump do it."""
+        behind = self._wake.is_set() or place != self._sent + 1
+        if behind or self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
+            self._wake.set()
+        elif not self._transport.is_closing():
+            self._transport.write(binary_frame(record))
+            self._sent = place
+
+    async def pump(self) -> None:
+        """Bring the reader up to date, whenever it has fallen behind."""
+        if self._topic.greeting is not None:
+            await self._socket.send_bytes(self._topic.greeting)
+        while True:
+            await self._wake.wait()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        log = self._topic.log
+        while self._sent < log.last:
+            if self._sent + 1 < log.first:
+                await self._tell_overflow(log.first - 1 - self._sent)
+                self._sent = max(self._sent, log.first - 1)
+            for place, record in enumerate(log.after(self._sent), start=self._sent + 1):
+                await self._socket.send_bytes(record)  # waits while the socket's buffer is full
+                if self._sent != place - 1:
+                    break  # everything was taken back meanwhile
+                self._sent = place
+        self._wake.clear()
+
+    async def _tell_overflow(self, missing: int) -> None:
+        """The log has dropped records that this reader never got: say so, never be silent."""
+        first = unpack(self._topic.source, self._topic.log.records[0])
+        gap = Gap(
+            conn=first.conn,
+            last_seen_ns=None,
+            lost_at_ns=first.t_wall_ns,
+            back_at_ns=first.t_wall_ns,
+            cause="relay overflow",
+            missing=missing,
+        )
+        if self._topic.state is not None:
+            await self._socket.send_bytes(self._topic.state)
+        await self._socket.send_bytes(
+            pack(
+                Message(
+                    source=self._topic.source,
+                    direction=Direction.IN,
+                    opcode=Opcode.EVENT,
+                    payload=encode_event(gap),
+                    t_wall_ns=first.t_wall_ns,
+                    t_mono_ns=first.t_mono_ns,
+                    conn=first.conn,
+                    seq=first.seq - 1,
+                )
+            )
+        )
+
+
+def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
+    """Return the handler. `?after=N` starts after record N (0 = all there is); without it, with the next record.
+
+    `&round=R` says in which round of a replay that number was received.
+    """
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        source = request.match_info["source"]
+        topic = hub.topics.get(source)
+        if topic is None:
+            names = ", ".join(sorted(hub.topics)) or "none"
+            return sentence(404, f"There is no such source here; there are: {names}.")
+        after, round_ = request.query.get("after"), request.query.get("round", "0")
+        if any(not text.isdecimal() or len(text) > 18 for text in ("0" if after is None else after, round_)):
+            return sentence(400, "'after' and 'round' must be whole numbers.")
+        socket = await sockets.admit(request, heartbeat=False)  # a held kernel answers pings late
+        if isinstance(socket, web.Response) or request.transport is None:
+            return socket
+        # A reader from before a restart asks for a number that is not reached yet: it gets what is new.
+        place = topic.log.last if after is None else topic.place_after(int(after), int(round_))
+        reader = Reader(topic, socket, request.transport, place)
+        topic.readers.add(reader)
+        pump = asyncio.create_task(reader.pump())
+        try:
+            with contextlib.suppress(ConnectionError):
+                async for _ in messages(socket):
+                    pass  # a relay has nothing to answer
+        finally:
+            topic.readers.discard(reader)
+            pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await pump
+            sockets.release(socket)
+        return socket
+
+    return handler

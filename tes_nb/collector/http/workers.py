@@ -1,0 +1,236 @@
+"""What the workers port offers beside its stream: scaling, snapshots, a count."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import math
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psutil
+from aiohttp import web
+
+from tes_nb.collector.http.guard import json_answer, sentence
+from tes_nb.collector.http.sockets import Sockets
+from tes_nb.collector.observer import Observer
+from tes_nb.collector.samplers.process_reader import default_reader
+from tes_nb.collector.samplers.worker_life import check_id, worker_id
+from tes_nb.collector.workers.pool import WorkerPool, parse_count
+from tes_nb.errors import CollectorError
+from tes_nb.model import WorkerFacts
+
+__all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "take_snapshot"]
+
+PERIOD_S = 10.0
+"""One snapshot a worker in this time."""
+_THREADS_MOST = 1000
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The limiter's answer."""
+
+    allowed: bool
+    wait_s: float
+    """Until the next snapshot of this worker is allowed."""
+    headers: dict[str, str]
+    """What the HTTP answer carries, allowed or not."""
+
+
+class SnapshotLimiter:
+    """Allows one snapshot per worker and period. Remembers live workers only, so its memory cannot grow."""
+
+    def __init__(
+        self,
+        *,
+        period_s: float = PERIOD_S,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` gives monotonic seconds and decides; `wall` is only shown."""
+        self._period_s = period_s
+        self._clock = clock
+        self._wall = wall
+        self._last: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def ask(self, worker: str, live: Collection[str]) -> Allowance:
+        """Ask for one snapshot of a worker in `live`. Raises KeyError for any other id: answer 404."""
+        self._forget_all_but(live)
+        if worker not in live:
+            raise KeyError(worker)
+        now = self._clock()
+        left_s = self._last.get(worker, -math.inf) + self._period_s - now
+        if left_s > 0:
+            return self._answer(allowed=False, wait_s=left_s)
+        self._last[worker] = now
+        return self._answer(allowed=True, wait_s=self._period_s)
+
+    def _forget_all_but(self, live: Collection[str]) -> None:
+        if any(worker not in live for worker in self._last):
+            self._last = {worker: at for worker, at in self._last.items() if worker in live}
+
+    def _answer(self, *, allowed: bool, wait_s: float) -> Allowance:
+        headers = {
+            "X-RateLimit-Limit": "1",
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(math.ceil(self._wall() + wait_s)),  # Unix seconds
+        }
+        if not allowed:
+            headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+        return Allowance(allowed, wait_s, headers)
+
+
+def file_name(worker: str, wall_ms: int) -> str:
+    """Return the name for `Content-Disposition`. The id must have passed `check_id`."""
+    return f"worker-{check_id(worker)}-{wall_ms}.json.gz"
+
+
+async def take_snapshot(worker: WorkerFacts) -> bytes | None:
+    """Return the worker's snapshot as gzip-compressed JSON; `None` = its process is gone.
+
+    Reading a big process takes time, so a thread does it. The snapshot never holds arguments, environment,
+    names of open files or contents of memory.
+    """
+    return await asyncio.to_thread(build_snapshot, worker, time.time_ns() // 1_000_000)
+
+
+def build_snapshot(worker: WorkerFacts, wall_ms: int) -> bytes | None:
+    """Do the work of `take_snapshot`."""
+    process: dict[str, Any] | None = None
+    if worker.kind == "process":  # a reported worker's pid may belong to another machine
+        process = _process_state(worker)
+        if process is None:
+            return None
+    content = {
+        "version": _VERSION,
+        "taken_at": datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+        "units": {"memory": "bytes", "times": "s"},
+        "worker": asdict(worker),
+        "process": process,
+    }
+    return gzip.compress(msgspec.json.encode(content), mtime=0)
+
+
+def _process_state(worker: WorkerFacts) -> dict[str, Any] | None:
+    """Return what the system says about the process; `None` when that pid is another process by now."""
+    try:
+        process = psutil.Process(worker.pid)
+        times = default_reader().times(worker.pid)
+        if times is None or times.zombie or worker_id(worker.pid, times.born) != worker.id:
+            return None
+        with process.oneshot():
+            return {name: _unless_refused(read, process) for name, read in _READINGS.items()}
+    except (psutil.NoSuchProcess, OSError):
+        return None
+
+
+def _unless_refused(read: Callable[[psutil.Process], Any], process: psutil.Process) -> Any:
+    """Return the reading; `None` where the system or the platform does not give it."""
+    try:
+        return read(process)
+    except (psutil.AccessDenied, AttributeError, NotImplementedError):
+        return None
+
+
+_READINGS: dict[str, Callable[[psutil.Process], Any]] = {
+    "memory": lambda process: process.memory_full_info()._asdict(),
+    "cpu_times": lambda process: process.cpu_times()._asdict(),
+    "threads": lambda process: [thread._asdict() for thread in process.threads()[:_THREADS_MOST]],
+    "thread_count": lambda process: process.num_threads(),
+    "open_descriptors": lambda process: process.num_fds(),
+    "context_switches": lambda process: process.num_ctx_switches()._asdict(),
+    "io": lambda process: process.io_counters()._asdict(),
+    "nice": lambda process: process.nice(),
+    "status": lambda process: process.status(),
+    "created_at": lambda process: process.create_time(),
+}
+
+
+BODY_TIMEOUT_S = 4.0
+
+
+class WorkerDesk:
+    """Answers about workers."""
+
+    def __init__(self, observer: Observer, pool: WorkerPool, sockets: Sockets) -> None:
+        self._observer = observer
+        self._pool = pool
+        self._sockets = sockets
+        self._limiter = SnapshotLimiter()
+
+    async def status(self, request: web.Request) -> web.Response:
+        """`{"connected": n}`: open WebSocket connections."""
+        del request
+        return json_answer({"connected": self._sockets.foreign})
+
+    async def scale(self, request: web.Request) -> web.Response:
+        """`{"count": n}` → `{"created": n, "terminated": n}`; anything else is 422 and changes nothing."""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+        except TimeoutError:
+            return sentence(408, f"The request's body did not come within {BODY_TIMEOUT_S:.0f} s.")
+        try:
+            count = parse_count(msgspec.json.decode(body), cap=self._pool.cap)
+        except (ValueError, RecursionError) as error:
+            text = (
+                str(error) if not isinstance(error, msgspec.MsgspecError) else "The body is not valid JSON."
+            )
+            return sentence(422, text)
+        try:
+            return json_answer(await self._scaled(count))
+        except CollectorError as error:
+            return sentence(503, str(error))
+
+    async def scale_operation(self, args: dict[str, Any]) -> dict[str, int]:
+        """The same over the control socket."""
+        return await self._scaled(parse_count(args, cap=self._pool.cap))
+
+    async def _scaled(self, count: int) -> dict[str, int]:
+        created, terminated = await self._pool.scale(count)
+        return {"created": created, "terminated": terminated}
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        """gzip-compressed JSON of one worker's memory and state."""
+        try:
+            worker_id = check_id(request.match_info["id"])
+        except ValueError as error:
+            return sentence(400, str(error))
+        live = {
+            worker.id
+            for worker in self._observer.workers.facts()
+            if worker.exit_code is None and worker.status != "terminated"
+        }
+        try:
+            allowance = self._limiter.ask(worker_id, live)
+        except KeyError:
+            return sentence(404, "There is no live worker of that id.")
+        if not allowance.allowed:
+            text = f"A snapshot of this worker was taken a moment ago; the next may be in {allowance.wait_s:.0f} s."
+            return sentence(429, text, allowance.headers)
+        return await self._taken(worker_id, allowance.headers)
+
+    async def _taken(self, worker_id: str, headers: dict[str, str]) -> web.Response:
+        worker = self._observer.workers.find(worker_id)
+        body = None if worker is None else await take_snapshot(worker)
+        if body is None:
+            return sentence(404, "That worker has ended.")
+        name = file_name(worker_id, time.time_ns() // 1_000_000)
+        return web.Response(
+            body=body,
+            content_type="application/gzip",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+                **headers,
+            },
+        )

@@ -1,0 +1,153 @@
+"""One produced stream on its way to clients: built from an observation, sent on the grid and on every change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from websockets.frames import Frame, Opcode
+
+from tes_nb.collector.hub import Hub
+from tes_nb.collector.logs import logger
+from tes_nb.model import Observation, Producer, Stream
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return the unmasked WebSocket text frame around `payload`, made once for all clients."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Return the unmasked WebSocket binary frame around `payload`."""
+    return Frame(Opcode.BINARY, payload).serialize(mask=False)
+
+
+class Client:
+    """One open WebSocket of a foreign client.
+
+    Frames go straight into its transport: one `write` a frame, so they never mix with what aiohttp writes for
+    replies and pings. A client whose unsent bytes exceed `max_buffer` is aborted: it would otherwise eat the
+    memory of all.
+    """
+
+    __slots__ = ("_max_buffer", "_transport", "parts")
+
+    def __init__(self, transport: asyncio.Transport, max_buffer: int) -> None:
+        self._transport = transport
+        self._max_buffer = max_buffer
+        self.parts: tuple[str, ...] = ()
+        """What it subscribed to; () = everything."""
+
+    def write(self, frame: bytes) -> None:
+        """Send the frame, or cut the client off."""
+        transport = self._transport
+        if transport.is_closing():
+            return
+        transport.write(frame)
+        if transport.get_write_buffer_size() > self._max_buffer:
+            logger.warning(
+                "A client does not read: cut off with more than %d bytes unsent.", self._max_buffer
+            )
+            transport.abort()
+
+
+async def run_grid(period_s: float, tick: Callable[[], None]) -> None:
+    """Call `tick` at start + k · period until cancelled.
+
+    Each tick is planned from the start, never from the one before, so lateness does not add up. After a stall
+    of more than a period the missed points are left out: nobody can measure the past. A tick that fails is
+    logged; the next one comes.
+    """
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    count = 0
+    while True:
+        try:
+            tick()
+        except Exception:
+            logger.exception("A message could not be built; the grid goes on")
+        count = max(count + 1, int((loop.time() - start) / period_s))
+        await asyncio.sleep(start + count * period_s - loop.time())
+
+
+COALESCE_S = 0.020
+"""The first of a burst of changes is sent at once, later ones are gathered for so long."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Channel:
+    """Builds the messages of one stream and sends each to the hub and to all clients."""
+
+    def __init__(
+        self, stream: Stream, producer: Producer, hub: Hub, observe: Callable[[], Observation]
+    ) -> None:
+        self.stream = stream
+        self.producer = producer
+        self.clients: set[Client] = set()
+        self._hub = hub
+        self._observe = observe
+        self._sent: object = None
+        self._quiet_until = 0.0
+        self._check: asyncio.Handle | None = None
+
+    def current(self) -> dict[str, Any]:
+        """Return the message as it would be now."""
+        return self.producer.build(self._observe())
+
+    def tick(self) -> None:
+        """Send the message of this grid point."""
+        self._publish(self.current())
+
+    def touch(self) -> None:
+        """Something may have changed: look at once, or at the end of the running burst."""
+        if self.producer.changed is None or self._check is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._quiet_until - loop.time()
+        self._check = loop.call_soon(self._look) if wait <= 0 else loop.call_later(wait, self._look)
+
+    def _look(self) -> None:
+        self._check = None
+        message = self.current()
+        if self.producer.changed is not None and self.producer.changed(message) != self._sent:
+            self._quiet_until = asyncio.get_running_loop().time() + COALESCE_S
+            self._publish(message)
+
+    def _publish(self, message: dict[str, Any]) -> None:
+        if self.producer.changed is not None:
+            self._sent = self.producer.changed(message)
+        payload = _encode(message)
+        self._hub.stamp(self.stream.name, payload)
+        self._fan_out(message, payload)
+
+    def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:
+        frames: dict[tuple[str, ...], bytes] = {(): text_frame(payload)}
+        for client in tuple(self.clients):
+            frame = frames.get(client.parts)
+            if frame is None:
+                frame = frames[client.parts] = text_frame(self.encode(message, client.parts))
+            client.write(frame)
+
+    def encode(self, message: dict[str, Any], parts: tuple[str, ...]) -> bytes:
+        """Return the message, or those parts of it, as JSON."""
+        if parts and self.producer.select is not None:
+            message = self.producer.select(message, parts)
+        return _encode(message)
+
+    def join(self, client: Client) -> None:
+        """Greet a client with the current message, then send it every one."""
+        self.clients.add(client)  # first, so that the greeting counts it
+        client.write(text_frame(self.encode(self.current(), client.parts)))
+
+    def leave(self, client: Client) -> None:
+        """Stop sending to the client."""
+        self.clients.discard(client)
+
+    def close(self) -> None:
+        """Forget a planned look."""
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None

@@ -1,0 +1,238 @@
+"""The collector of a replay: it serves a recording on the paths where its streams are live otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from aiohttp import web
+
+from tes_nb.collector.app import KERNEL, Collector
+from tes_nb.collector.http.pages import Shown
+from tes_nb.collector.http.server import Bound
+from tes_nb.collector.hub import Hub
+from tes_nb.collector.kernel_source import KernelDesk
+from tes_nb.collector.options import Options, Replay
+from tes_nb.collector.produced import Channel, Client, binary_frame, text_frame
+from tes_nb.collector.replay.player import Player
+from tes_nb.errors import CollectorError, SessionError
+from tes_nb.model import Direction, Kind, Message, Observation, Opcode, Producer, Stream
+from tes_nb.model.message import FLAG_DUPLICATE
+from tes_nb.store.session.reader import SessionFile
+from tes_nb.streams import NAMES, all_streams, get
+
+
+def _nothing_observed() -> Observation:
+    raise web.HTTPServiceUnavailable(reason="A replay observes nothing.")
+
+
+class ReplayChannel(Channel):
+    """Sends clients the payloads as they were recorded; only parts that a client chose are made anew."""
+
+    def __init__(self, stream: Stream, producer: Producer, hub: Hub) -> None:
+        super().__init__(stream, producer, hub, _nothing_observed)
+        self._latest: Message | None = None
+        self._owed = False
+
+    def take(self, message: Message, *, skipped: bool) -> None:
+        """Send a message to all clients; skipped: keep it as the newest and send nothing."""
+        data = message.direction == Direction.IN and message.opcode != Opcode.EVENT
+        if not data or message.flags & FLAG_DUPLICATE or self.stream.classify(message) is not Kind.DATA:
+            return
+        self._latest, self._owed = message, skipped
+        if not skipped:
+            self._send(message)
+
+    def settle(self) -> None:
+        """Send what was skipped over last."""
+        if self._owed and self._latest is not None:
+            self._owed = False
+            self._send(self._latest)
+
+    def _send(self, message: Message) -> None:
+        for client in tuple(self.clients):
+            client.write(self._frame(message, client))
+
+    def _frame(self, message: Message, client: Client) -> bytes:
+        if client.parts and self.producer.select is not None:
+            try:
+                return text_frame(self.encode(message.json(), client.parts))
+            except (msgspec.DecodeError, KeyError, TypeError):
+                pass  # a peer's own form, which has no such parts
+        frame = text_frame if message.opcode == Opcode.TEXT else binary_frame
+        return frame(message.payload)
+
+    def current(self) -> dict[str, Any]:
+        """Return the newest message. 503 when none has been played yet, or none that is an object."""
+        newest = None if self._latest is None else _parsed(self._latest)
+        if not isinstance(newest, dict):
+            raise web.HTTPServiceUnavailable(reason="The replay has played no message of this stream yet.")
+        return newest
+
+    def touch(self) -> None:
+        """Nothing changes by itself."""
+
+    def join(self, client: Client) -> None:
+        """Greet a client with the newest message, then send it every one."""
+        self.clients.add(client)
+        if self._latest is not None:
+            client.write(self._frame(self._latest, client))
+
+
+def _parsed(message: Message) -> Any:
+    try:
+        return message.json()
+    except msgspec.DecodeError:
+        return None
+
+
+REFUSED = ("cost", "mark", "scale", "watch", "unwatch", "subscribe", "record", "stop")
+"""What makes sense for something live alone."""
+
+
+class ReplayCollector(Collector):
+    """Plays one session file. What it serves was recorded; it samples and reads nothing."""
+
+    channels: dict[str, Channel]
+
+    def __init__(self, options: Options) -> None:
+        """Raises `SessionError` for what is no session file."""
+        if options.replay is None:
+            raise CollectorError("A replay needs the recording that it plays.")
+        self.replay: Replay = options.replay
+        self.file = SessionFile.open(Path(self.replay.path))
+        self._carried = {one.name: one.stream for one in self.file.sources.values()}
+        super().__init__(options)
+        self.channels = self._recorded_channels()
+        speed = math.inf if self.replay.speed is None else self.replay.speed
+        self.player = Player(self.file, self.hub, self, speed=speed, loop=self.replay.loop)
+        self._playing: asyncio.Task[None] | None = None
+
+    def _recorded_channels(self) -> dict[str, Channel]:
+        """The first source of each stream that listens on TES's ports, by the source's name."""
+        found: dict[str, Channel] = {}
+        for stream in all_streams():
+            source = next((name for name, carried in self._carried.items() if carried == stream.name), None)
+            if source is not None and stream.producer is not None:
+                found[source] = ReplayChannel(stream, stream.producer, self.hub)
+        return found
+
+    def _shown(self) -> list[Shown]:
+        """What the page shows: the usual streams, and after them every other source of the recording."""
+        usual = super()._shown()
+        known = {one.source for one in usual}
+        others = [
+            Shown(one.name, get(one.stream), made_here=False, origin=one.url)
+            for one in self.file.sources.values()
+            if one.name not in known and one.stream in NAMES
+        ]
+        return [*usual[:-1], *others, usual[-1]]
+
+    # What the player hands on --------------------------------------------------------------------------------
+
+    def take(self, message: Message, *, skipped: bool) -> None:
+        """Send a message to the clients of the plain endpoints."""
+        channel = self.channels.get(message.source)
+        if isinstance(channel, ReplayChannel):
+            channel.take(message, skipped=skipped)
+
+    def settle(self) -> None:
+        """The position is reached."""
+        for channel in self.channels.values():
+            if isinstance(channel, ReplayChannel):
+                channel.settle()
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    async def _begin(self, bound: Bound) -> None:
+        await self._serve(bound)
+        self._playing = asyncio.create_task(self.player.run(), name="replay")
+        if self.replay.playing:
+            self.player.resume()
+        self.announce(self.ports)
+
+    async def stop(self) -> None:
+        """End everything; the file is only read, so nothing can be lost."""
+        if self._playing is not None:
+            self._playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._playing
+        await super().stop()
+        self.file.close()
+
+    # Routes --------------------------------------------------------------------------------------------------
+
+    def _fill_tables(self) -> None:
+        super()._fill_tables()
+        self.hub.topic(KERNEL)
+        desk = KernelDesk(self.hub, self.observer, self.guard)
+
+        async def kernel(args: dict[str, Any]) -> None:
+            """Only where a widget's page is may be told; what the kernel does now is no part of a recording."""
+            if "origin" in args:
+                await desk.kernel({"origin": args["origin"]})
+
+        async def refused(args: dict[str, Any]) -> NoReturn:
+            del args
+            raise SessionError(
+                f"This is a replay of {self.file.path.name}: there is nothing to mark, scale, watch or record. "
+                "tes.start() or tes.attach() starts a live session."
+            )
+
+        for name in REFUSED:
+            self.control.register(name, refused)
+        self.control.register("kernel", kernel)
+        self.control.register("replay", self._operate)
+
+    async def _operate(self, args: dict[str, Any]) -> dict[str, Any]:
+        """`do`: "pause", "resume", or nothing; `speed` (0 = as fast as it goes); `seek_ns` (Unix) or `seek_share`."""
+        player = self.player
+        if "speed" in args:
+            speed = _number(args["speed"], "speed")
+            player.set_speed(speed or math.inf)
+        if "seek_ns" in args:
+            player.seek(self._mono_of(int(_number(args["seek_ns"], "seek_ns"))))
+        if "seek_share" in args:
+            first, end = player.schedule.first_ns, player.schedule.end_ns
+            player.seek(first + round(_number(args["seek_share"], "seek_share") * (end - first)))
+        act = {"pause": player.pause, "resume": player.resume, None: _nothing}.get(args.get("do"))
+        if act is None:
+            raise ValueError("'do' must be 'pause' or 'resume'.")
+        act()
+        return self._told()
+
+    def _mono_of(self, wall_ns: int) -> int:
+        """The recorded monotonic time of the first message received then or later; the end when there is none."""
+        message = next(self.file.messages(start_ns=wall_ns), None)
+        return self.player.schedule.end_ns if message is None else message.t_mono_ns
+
+    def _told(self) -> dict[str, Any]:
+        player, schedule = self.player, self.player.schedule
+        length = schedule.end_ns - schedule.first_ns
+        return {
+            "word": player.word,
+            "speed": 0.0 if math.isinf(schedule.speed) else schedule.speed,
+            "at_ns": player.wall_ns,
+            "share": 1.0 if player.ended else (player.position - schedule.first_ns) / length,
+            "settled": player.settled,
+            "loop": player.loop,
+            "sources": {
+                source: {"round": topic.round, "seq": player.newest.get(source, 0)}
+                for source, topic in self.hub.topics.items()
+            },
+            "damage": list(self.file.damage),
+        }
+
+
+def _nothing() -> None:
+    """Only tell."""
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"'{name}' must be a number.")
+    return value

@@ -1,0 +1,287 @@
+"""Upstreams that are asked for while the collector runs. Watches of one endpoint share one connection."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tes_nb.collector.hub import Hub
+from tes_nb.collector.options import Upstream
+from tes_nb.errors import ArgumentError
+from tes_nb.model import Stream, TokenSource
+from tes_nb.net.auth import TokenAuthorizer
+from tes_nb.net.endpoints import Target, resolve
+from tes_nb.net.reader import Reader
+from tes_nb.net.renewing import RenewingReader
+from tes_nb.streams import NAMES, all_streams, get
+from tes_nb.wire.events import Event
+from tes_nb.wire.profile import PROFILE
+
+
+class UpstreamReader:
+    """Reads a peer; every message and every event is stamped in the turn of the loop in which it came."""
+
+    def __init__(self, upstream: Upstream, hub: Hub) -> None:
+        """Make a reader that does nothing yet. Raises `ArgumentError` for what is no address."""
+        self.stream = get(upstream.stream)
+        self._source = upstream.source
+        self._hub = hub
+        source = self.stream.endpoint.token
+        if source is None:
+            self._reader: Reader | RenewingReader = self._open_reader(upstream)
+        else:
+            self._reader = self._token_reader(upstream, source)
+        hub.topic(upstream.source)
+
+    def _open_reader(self, upstream: Upstream) -> Reader:
+        """A peer that wants no token."""
+        target = resolve(self.stream, upstream.url, workers=upstream.workers_url, siblings=all_streams())
+        channels = wire_names(self.stream, upstream.channels)
+        return Reader(self.stream, target, source=self._source, sink=self, channels=channels)
+
+    def _token_reader(self, upstream: Upstream, source: TokenSource) -> RenewingReader:
+        """A peer that wants a fresh token for each connection. It is read at one address and no other."""
+        url = _websocket(upstream.url or self.stream.endpoint.path)
+        source = replace(
+            source,
+            url=_http(upstream.token_url or source.url),
+            auth=upstream.auth or source.auth,
+        )
+        authorizer = TokenAuthorizer(
+            source,
+            fixed=upstream.token,
+            channels=lambda: self._reader.channels,
+            ahead_s=PROFILE.renew_ahead_s,
+        )
+        return RenewingReader(
+            self.stream,
+            Target((url,)),
+            source=self._source,
+            sink=self,
+            authorize=authorizer,
+            channels=wire_names(self.stream, upstream.channels),
+        )
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What is asked for, in the wire's names."""
+        return self._reader.channels or ()
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._reader.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._reader.stop()
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask the peer for these names, now and after each reconnect. Raises ValueError for what is no name."""
+        resolved = wire_names(self.stream, tuple(names))
+        await self._reader.subscribe(resolved or ())
+
+    def received(self, direction: int, opcode: int, payload: bytes, conn: int, flags: int) -> None:
+        """Take a message of either direction."""
+        self._hub.stamp(self._source, payload, opcode=opcode, direction=direction, conn=conn, flags=flags)
+
+    def event(self, event: Event) -> None:
+        """Take a gap or a change of state."""
+        self._hub.event(self._source, event, conn=getattr(event, "conn", 0))
+
+
+def wire_names(stream: Stream, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the wire's names for the user's, those that are usual for none; `None` = leave it to the peer.
+
+    Raises ValueError for what is no name.
+    """
+    return names if stream.resolve_names is None else stream.resolve_names(names or ())
+
+
+def _websocket(url: str) -> str:
+    if urlsplit(url).scheme not in ("ws", "wss") or not urlsplit(url).hostname:
+        raise ArgumentError(f"'{url.partition('?')[0]}' is no WebSocket address: give ws://… or wss://….")
+    return url
+
+
+def _http(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ArgumentError(f"'{url.partition('?')[0]}' is no address of a token source: give https://….")
+    return url
+
+
+MOST_WATCHES = 64
+_SOURCE_CHARACTERS = 64
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of a watch, as they come over the control socket."""
+
+    stream: str
+    source: str | None = None
+    url: str | None = None
+    token_url: str | None = None
+    auth: str | None = None
+    token: str | None = None
+    channels: list[str] | None = None
+    note: str | None = None
+    """What everybody must know who looks at the data; `None` = nothing."""
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"<watch of {self.stream}>"
+
+
+@dataclass(slots=True, repr=False)
+class _Endpoint:
+    """One upstream and who wants what of it."""
+
+    key: tuple[str | None, ...]
+    upstream: Upstream
+    reader: UpstreamReader
+    after: int
+    """The source's last record before."""
+    note: str = ""
+    wants: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Watch → the channels it asked for, in the wire's names."""
+
+    def union(self) -> tuple[str, ...]:
+        """All channels that somebody wants, each once, in the order in which they were first asked for."""
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(self.wants.values())))
+
+
+class Watches:
+    """The control operations `watch`, `unwatch` and `subscribe`."""
+
+    def __init__(self, hub: Hub, upstreams: dict[str, UpstreamReader]) -> None:
+        """`upstreams` (source → reader) are those of the start; readers that are asked for later join them."""
+        self._hub = hub
+        self._upstreams = upstreams
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._ended: set[str] = set()
+        """Sources whose numbers go on when they are watched again."""
+        self._numbers = itertools.count(1)
+
+    def about(self, source: str) -> tuple[str, str | None] | None:
+        """Return a watched source's stream and address, without its query; `None` = it is not watched."""
+        endpoint = self._endpoints.get(source)
+        if endpoint is None:
+            return None
+        address = endpoint.upstream.url or endpoint.reader.stream.endpoint.path
+        return endpoint.upstream.stream, address.partition("?")[0]
+
+    def note(self, source: str) -> str:
+        """Return what must be known about a source's data; "" = nothing."""
+        endpoint = self._endpoints.get(source)
+        return "" if endpoint is None else endpoint.note
+
+    async def watch(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Read an endpoint: `stream`, optional `source`, `url`, `token_url`, `auth`, `token`, `channels`, `note`.
+
+        Answers the number of the watch, the source under which it is relayed, the number of that source's last
+        record before anybody watched this endpoint, and the channels that are asked for now.
+        """
+        asked = _asked(args)
+        key = (asked.stream, asked.url, asked.token_url, asked.auth, asked.token)
+        endpoint = next((one for one in self._endpoints.values() if one.key == key), None)
+        number = next(self._numbers)
+        if endpoint is None:
+            endpoint = await self._begin(asked, key, number)
+        else:
+            await self._share(endpoint, asked, number)
+        return {
+            "watch": number,
+            "source": endpoint.upstream.source,
+            "after": endpoint.after,
+            "channels": list(endpoint.union()),
+        }
+
+    async def _begin(self, asked: _Asked, key: tuple[str | None, ...], number: int) -> _Endpoint:
+
+        if len(self._endpoints) >= MOST_WATCHES:
+            raise ValueError(f"{MOST_WATCHES} endpoints are watched already; end one with unwatch.")
+        source = self._free_name(asked.source or asked.stream)
+        upstream = msgspec.convert(
+            {**msgspec.to_builtins(asked), "source": source, "url": asked.url or ""}, Upstream
+        )
+        reader = UpstreamReader(upstream, self._hub)
+        after = self._hub.topic(source).log.last
+        endpoint = _Endpoint(
+            key, upstream, reader, after, (asked.note or "")[:200], {number: reader.channels}
+        )
+        self._endpoints[source] = endpoint
+        self._upstreams[source] = reader
+        self._ended.discard(source)
+        await reader.start()
+        return endpoint
+
+    async def _share(self, endpoint: _Endpoint, asked: _Asked, number: int) -> None:
+
+        names = None if asked.channels is None else tuple(asked.channels)
+        endpoint.wants[number] = wire_names(endpoint.reader.stream, names) or ()
+        await self._ask(endpoint)
+
+    def _free_name(self, wanted: str) -> str:
+        """Return the name, with a number behind it when another endpoint has it already."""
+        if not wanted.replace("-", "").replace("_", "").replace(".", "").isalnum() or not wanted.isascii():
+            raise ValueError("'source' must be made of letters, digits, '-', '_' and '.'.")
+        if len(wanted) > _SOURCE_CHARACTERS:
+            raise ValueError(f"'source' must have at most {_SOURCE_CHARACTERS} characters.")
+        names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+        return next(name for name in names if name in self._ended or name not in self._hub.topics)
+
+    async def unwatch(self, args: dict[str, Any]) -> dict[str, Any]:
+        """End the watch of that number; the last watch of an endpoint ends its connection."""
+        number = args.get("watch")
+        endpoint = next((one for one in self._endpoints.values() if number in one.wants), None)
+        if endpoint is None or not isinstance(number, int):
+            raise ValueError("There is no such watch; it may have ended already.")
+        source = endpoint.upstream.source
+        del endpoint.wants[number]
+        if endpoint.wants:
+            await self._ask(endpoint)
+            return {"ended": False, "channels": list(endpoint.union())}
+        del self._endpoints[source], self._upstreams[source]
+        await endpoint.reader.stop()
+        self._hub.topic(source).log.clear()
+        self._ended.add(source)
+        return {"ended": True, "channels": []}
+
+    async def subscribe(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Ask the peer of a source for exactly these names, whoever asked for others before."""
+        source, names = args.get("source"), args.get("names")
+        reader = self._upstreams.get(source) if isinstance(source, str) else None
+        if reader is None or not isinstance(source, str):
+            raise ValueError(f"There is no upstream called {source!r} here.")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("'names' must be a list of texts.")
+        await reader.subscribe(names)
+        if source in self._endpoints:
+            wants = self._endpoints[source].wants
+            wants.update(dict.fromkeys(wants, reader.channels))
+        return {"channels": list(reader.channels)}
+
+    async def _ask(self, endpoint: _Endpoint) -> None:
+        """Ask for all that somebody wants, unless that is what was asked for already."""
+        union = endpoint.union()
+        if set(union) != set(endpoint.reader.channels):
+            await endpoint.reader.subscribe(union)
+
+
+def _asked(args: dict[str, Any]) -> _Asked:
+    try:
+        asked = msgspec.convert(args, _Asked)
+    except msgspec.ValidationError:
+        known = ", ".join(_Asked.__struct_fields__)
+        raise ValueError(f"A watch takes {known}: texts, and a list of texts.") from None
+    if asked.stream not in NAMES:
+        raise ValueError(f"There is no stream '{asked.stream}'; there are {', '.join(NAMES)}.")
+    if asked.auth not in (None, "header", "query"):
+        raise ArgumentError(f"auth must be 'header' or 'query', not {asked.auth!r}.")
+    if asked.token is not None and not all("!" <= character <= "~" for character in asked.token):
+        raise ArgumentError("The token has characters that cannot travel in a header; it was not used.")
+    return asked

@@ -1,0 +1,301 @@
+"""The owner's socket: token first, then one answer for each request, whatever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tes_nb.model import Opcode
+from tes_nb.wire.events import Mark, decode_event
+from tes_nb.wire.record import unpack
+from tests.support.collectors import METRICS, TOKEN, collecting, in_loop, open_socket, socket, told
+
+CONTROL = "/ws/control"
+
+
+class Owner:
+    """A control client that has shown the token."""
+
+    def __init__(self, client):
+        self.client = client
+        self._count = 0
+
+    async def ask(self, op, **args):
+        self._count += 1
+        return await self.say({"id": self._count, "op": op, "args": args})
+
+    async def say(self, message):
+        await self.client.send(message if isinstance(message, str | bytes) else json.dumps(message))
+        return await told(self.client)
+
+
+def auth(token=TOKEN):
+    return json.dumps({"type": "auth", "token": token})
+
+
+async def owner_of(client):
+    await client.send(auth())
+    return Owner(client)
+
+
+def control(collector, **given):
+    return socket(collector.ports[0], CONTROL, **given)
+
+
+async def closing(client, patience_s=5.0):
+    """The code and reason with which the server closes."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await asyncio.wait_for(client.recv(), patience_s)
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+@in_loop
+async def test_without_a_token_within_two_seconds_it_closes():
+    async with collecting() as collector, control(collector) as client:
+        began = time.monotonic()
+        code, reason = await closing(client)
+        assert (code, reason) == (1008, "no token within 2 s")
+        assert 1.5 < time.monotonic() - began < 4
+
+
+@in_loop
+async def test_pings_do_not_buy_time(monkeypatch):
+    monkeypatch.setattr("tes_nb.collector.http.sockets.AUTH_TIMEOUT_S", 0.4)
+    async with collecting() as collector, control(collector) as client:
+
+        async def ping():
+            while True:
+                await client.ping()
+                await asyncio.sleep(0.05)
+
+        pings = asyncio.create_task(ping())
+        assert (await closing(client, 2))[0] == 1008
+        pings.cancel()
+        await asyncio.gather(pings, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        auth("wrong"),
+        auth(""),
+        auth(TOKEN[:-1]),
+        auth(TOKEN + "x"),
+        auth("tökèn"),
+        '{"type":"auth","token":"\\ud800"}',
+        json.dumps({"type": "auth", "token": [TOKEN]}),
+        '{"type":"auth"}',
+        json.dumps({"token": TOKEN}),
+        '{"id":1,"op":"scale","args":{"count":3}}',
+        "no json",
+        "[" * 5000,
+        "",
+        b"\x00",
+    ],
+    ids=lambda one: repr(one)[:30],
+)
+@in_loop
+async def test_a_wrong_first_message_closes_and_does_nothing(first):
+    async with collecting() as collector, control(collector) as client:
+        await client.send(first)
+        assert (await closing(client))[0] == 1008
+        assert collector.pool.pids == ()
+
+
+@in_loop
+async def test_requests_are_answered_by_id():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        for request_id in (1, "abc", 2**53, None):
+            answer = await owner.say({"id": request_id, "op": "cost", "args": {}})
+            assert answer["id"] == request_id
+            assert answer["ok"] is True
+        assert set(answer["result"]) >= {"cpu_s", "gb_h", "peak", "children_cpu_s"}
+
+
+@in_loop
+async def test_a_slow_request_does_not_hold_up_the_next():
+    async with collecting() as collector, control(collector) as client:
+
+        async def slowly(args):
+            await asyncio.sleep(0.2)
+            return "slow"
+
+        collector.control.register("slow", slowly)
+        owner = await owner_of(client)
+        await client.send('{"id":1,"op":"slow"}')
+        assert (await owner.say({"id": 2, "op": "cost"}))["id"] == 2
+        assert await told(client) == {"id": 1, "ok": True, "result": "slow"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "no json",
+        "[]",
+        "null",
+        "[" * 5000,
+        '{"id":1,"op":1e999}',
+        '{"id":{},"op":"cost"}',
+        '{"id":1}',
+        '{"id":1,"op":"nothing"}',
+        '{"id":1,"op":["cost"]}',
+        '{"id":1,"op":"cost","args":[]}',
+        '{"id":1,"op":"mark","args":{}}',
+        '{"id":1,"op":"mark","args":{"label":""}}',
+        '{"id":1,"op":"mark","args":{"label":5}}',
+        '{"id":1,"op":"mark","args":{"label":"%s"}}' % ("x" * 201),
+        '{"id":1,"op":"scale","args":{"count":-1}}',
+        '{"id":1,"op":"scale","args":{}}',
+        '{"id":1,"op":"kernel","args":{"exit":{"pid":"1"}}}',
+        '{"id":1,"op":"kernel","args":{"exit":7}}',
+        '{"id":1,"op":"kernel","args":{"origin":"javascript:alert(1)"}}',
+        '{"id":1,"op":"kernel","args":{"origin":"http://a/b"}}',
+        '{"id":1,"op":"kernel","args":{"row":5}}',
+        '{"id":1,"op":"kernel","args":{"row":{},"between":["a","b"]}}',
+        '{"id":1,"op":"kernel","args":{"row":{},"between":[1]}}',
+        '{"id":1,"op":"subscribe","args":{"source":"nothing","names":[]}}',
+        "\ufeff{}",
+        '{"id":1,"op":"\\ud800"}',
+    ],
+    ids=lambda one: one[:50],
+)
+@in_loop
+async def test_what_cannot_be_done_is_a_sentence_and_the_socket_stays(request_):
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        answer = await owner.say(request_)
+        assert answer["ok"] is False
+        assert answer["error"].endswith(".")
+        assert "Traceback" not in answer["error"]
+        assert (await owner.ask("cost"))["ok"] is True
+
+
+@in_loop
+async def test_a_bug_is_told_without_its_details(caplog):
+    async with collecting() as collector, control(collector) as client:
+
+        async def broken(args):
+            raise KeyError("inner detail")
+
+        collector.control.register("broken", broken)
+        answer = await (await owner_of(client)).ask("broken")
+        assert "log says more" in answer["error"]
+        assert "inner" not in answer["error"]
+    assert "inner detail" in caplog.text
+
+
+@in_loop
+async def test_rows_of_the_kernel_go_to_its_relay():
+    row = {"type": "gauge", "name": "loss", "value": 0.25, "unit": "", "timestamp": 1_767_225_600_000}
+    async with (
+        collecting(observed_pid=os.getpid()) as collector,
+        control(collector) as client,
+        socket(collector.ports[0], "/ws/relay/kernel?after=0") as relay,
+    ):
+        owner = await owner_of(client)
+        assert (await owner.ask("kernel", row=row))["result"] == {"seq": 1}
+        message = unpack("kernel", await asyncio.wait_for(relay.recv(), 5))
+        assert message.json() == row
+        # a cell's row gets what was sampled while it ran
+        now = time.monotonic_ns()
+        await owner.ask("kernel", row={"type": "cell", "number": 1}, between=[now - 10**9, now])
+        cell = unpack("kernel", await asyncio.wait_for(relay.recv(), 5)).json()
+        assert cell["rss_mean"] > 2**20
+        assert cell["peak_source"] == "sampled"
+
+
+@in_loop
+async def test_exit_codes_reach_the_registry():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        await owner.ask("scale", count=1)
+        pid = collector.pool.pids[0]
+        assert (await owner.ask("kernel", exit={"pid": pid, "code": 3}))["ok"] is True
+
+
+@in_loop
+async def test_a_mark_lands_in_every_source():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        answer = await owner.ask("mark", label="before the change")
+        for source, topic in collector.hub.topics.items():
+            events = [unpack(source, one) for one in topic.log.records]
+            (mark,) = [decode_event(one.payload) for one in events if one.opcode == Opcode.EVENT]
+            assert mark == Mark(label="before the change", at_ns=answer["result"]["at_ns"])
+
+
+@in_loop
+async def test_a_silent_kernel_was_held(monkeypatch):
+    monkeypatch.setattr("tes_nb.collector.kernel_source.HELD_AFTER_S", 0.2)
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        for pause in (0.05, 0.05, 0.4, 0.05):
+            await owner.ask("kernel", heartbeat=time.monotonic_ns())
+            await asyncio.sleep(pause)
+        await owner.ask("kernel", heartbeat=time.monotonic_ns())
+        (held,) = [unpack("kernel", one).json() for one in collector.hub.topics["kernel"].log.records]
+        assert held["type"] == "held"
+        assert 0.35 < held["seconds"] < 3
+        assert abs(held["start"] / 1e9 + held["seconds"] - time.time()) < 3
+
+
+@in_loop
+async def test_the_kernel_vouches_for_the_origin_of_its_page():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        await owner.ask("kernel", origin="http://localhost:8888")
+        async with socket(collector.ports[0], METRICS, origin="http://localhost:8888") as page:
+            await told(page)
+        for number in range(19):
+            assert (await owner.ask("kernel", origin=f"https://hub-{number}.example"))["ok"]
+        assert (await owner.ask("kernel", origin="https://hub-1.example"))["ok"]  # known already
+        refused = await owner.ask("kernel", origin="https://one-too-many.example")
+        assert "20 origins" in refused["error"]
+
+
+@in_loop
+async def test_a_page_shows_the_token_late_and_is_no_stranger():
+    """A browser cannot send the header. Its socket must neither be counted nor be crowded out by strangers."""
+    async with collecting(limits={"clients": 2}) as collector:
+        strangers = [await open_socket(collector.ports[0], METRICS) for _ in range(2)]
+        async with control(collector) as client, control(collector) as second:
+            owner = await owner_of(client)
+            assert (await owner.ask("cost"))["ok"]
+            await (await owner_of(second)).ask("cost")
+            async with control(collector) as third:  # the places of those that wait are free again
+                assert (await (await owner_of(third)).ask("cost"))["ok"]
+                assert collector.sockets.foreign == 2
+        for _, writer in strangers:
+            writer.close()
+
+
+@in_loop
+async def test_a_client_that_leaves_before_its_answer():
+    async with collecting() as collector:
+        for _ in range(5):
+            client = await control(collector)
+            await client.send(auth())
+            for number in range(20):
+                await client.send(json.dumps({"id": number, "op": "scale", "args": {"count": 0}}))
+            client.transport.abort()
+        async with control(collector) as client:
+            assert (await (await owner_of(client)).ask("cost"))["ok"]
+
+
+@in_loop
+async def test_an_owner_may_say_a_lot():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        row = '{"id":%d,"op":"kernel","args":{"row":{"type":"gauge","name":"x","value":1}}}'
+        began = time.monotonic()
+        for number in range(3000):
+            await owner.client.send(row % number)
+        answers = [await told(client) for _ in range(3000)]
+        assert all(answer["ok"] for answer in answers)
+        assert time.monotonic() - began < 10

@@ -1,0 +1,206 @@
+"""`/ws/rows/…`: what a peer sends, decoded for the page; and what `auth="all"` asks of a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tes_nb.collector.http.rows import BACK, RowReader
+from tes_nb.collector.options import Upstream
+from tes_nb.model import Message, Opcode
+from tes_nb.streams import get
+from tes_nb.wire.events import Gap, Mark, StateChange
+from tests.support.collectors import (
+    METRICS,
+    TOKEN,
+    WORKERS,
+    ask,
+    collecting,
+    handshake,
+    in_loop,
+    socket,
+    told,
+)
+
+KERNEL = "/ws/rows/kernel"
+
+
+def gauge(name, value):
+    return json.dumps({"type": "gauge", "name": name, "value": value, "unit": "B"}).encode()
+
+
+async def items(client, count):
+    found = []
+    while len(found) < count:
+        batch = await told(client)
+        assert batch["type"] == "batch"
+        found += batch["items"]
+    return found
+
+
+@in_loop
+async def test_rows_state_marks_and_gaps_of_a_source():
+    async with collecting() as collector:
+        collector.hub.stamp("kernel", gauge("loss", 0.5))
+        async with socket(collector.ports[0], KERNEL) as client:
+            (first,) = await items(client, 1)
+            assert first["rows"] == {"gauges": [["loss", 0.5, "B"]]}
+            assert (first["kind"], first["outcome"], first["size"]) == ("data", "1 gauges", first["inflated"])
+            assert 0 <= first["age_s"] < 5
+            collector.hub.event("kernel", Mark(label="here", at_ns=2_000_000_000))
+            collector.hub.event(
+                "kernel",
+                Gap(conn=1, last_seen_ns=None, lost_at_ns=1_000_000_000, back_at_ns=None, cause="reset"),
+            )
+            collector.hub.event("kernel", StateChange("WAITING", "WAITING 2 s: refused", 1, 3_000_000_000))
+            mark, gap, state = await items(client, 3)
+            assert mark == {"type": "mark", "t": 2.0, "label": "here"}
+            assert gap == {"type": "gap", "start": 1.0, "end": None, "label": "reset"}
+            assert (state["word"], state["text"], state["since"]) == ("WAITING", "WAITING 2 s: refused", 3.0)
+        async with socket(collector.ports[0], KERNEL) as client:
+            assert (await items(client, 1))[0][
+                "word"
+            ] == "WAITING"  # whoever comes later learns the state first
+
+
+@in_loop
+async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
+    async with collecting() as collector:
+        for n in range(BACK + 50):
+            collector.hub.stamp("kernel", gauge("n", n))
+        async with socket(collector.ports[0], KERNEL) as client:
+            all_of_them = await items(client, BACK)
+            assert [all_of_them[0]["seq"], all_of_them[-1]["seq"]] == [51, BACK + 50]
+        collector.hub.stamp("kernel", gauge("n", -1))
+        async with socket(collector.ports[0], f"{KERNEL}?after={BACK + 50}") as client:
+            assert [one["seq"] for one in await items(client, 1)] == [BACK + 51]
+        async with socket(collector.ports[0], f"{KERNEL}?after=999999") as client:
+            collector.hub.stamp("kernel", gauge("n", -2))
+            assert [one["seq"] for one in await items(client, 1)] == [BACK + 52]
+        assert (await handshake(collector.ports[0], f"{KERNEL}?after=x")).status == 400
+        assert (await handshake(collector.ports[0], "/ws/rows/nobody")).status == 404
+
+
+@in_loop
+async def test_a_page_that_cannot_keep_up_skips_and_says_so():
+    async with collecting() as collector, socket(collector.ports[0], KERNEL) as client:
+        collector.hub.stamp("kernel", gauge("n", 0))
+        await items(client, 1)
+        for n in range(5_000):
+            collector.hub.stamp("kernel", gauge("n", n))
+        skipped = (await items(client, 1))[0]
+        assert skipped == {"type": "skipped", "count": 3_000}
+
+
+@in_loop
+async def test_an_attached_peer_s_streams_are_listed_and_decoded():
+    async with collecting() as peer:
+        upstream = Upstream("metrics", "metrics", f"localhost:{peer.ports[0]}")
+        async with collecting(produce=False, upstreams=(upstream,)) as collector:
+            listed = (await ask(collector.ports[0], "/api/streams")).json()
+            assert [(one["name"], one["form"], one["path"]) for one in listed] == [
+                ("metrics", "rows", "/ws/rows/metrics"),
+                ("kernel", "rows", "/ws/rows/kernel"),
+            ]
+            assert listed[1]["period_s"] is None
+            async with socket(collector.ports[0], "/ws/rows/metrics") as client:
+                names = [column["name"] for column in listed[0]["tables"][0]["columns"]]
+                async with asyncio.timeout(10):
+                    while True:
+                        (one, *_) = [one for one in await items(client, 1) if one["type"] == "message"] or [
+                            None
+                        ]
+                        if one and one["rows"].get("metrics"):
+                            break
+                row = dict(zip(names, one["rows"]["metrics"][0], strict=True))
+                assert row["memory_rss"] > 1_000_000
+
+
+def test_what_json_cannot_carry_is_carried_another_way():
+    reader = RowReader(get("kernel"))
+
+    def of(payload, opcode=Opcode.TEXT):
+        return reader.told(Message("kernel", 0, opcode, payload, 1, time.monotonic_ns(), 0, 1))
+
+    long = of(gauge("x" * 5_000, 1))["rows"]["gauges"][0][0]
+    assert len(long) < 1_100
+    assert long.endswith("(5000 characters)")
+    unreadable = of(b"\xff\x00{")
+    assert unreadable["kind"] == "undecoded"
+    assert json.dumps(unreadable)
+    binary = of(b"\x00\x01\x02", Opcode.BINARY)
+    assert json.dumps(binary)
+    assert of(b"not an event", Opcode.EVENT) is None
+
+
+# auth="all" ----------------------------------------------------------------------------------------------------
+
+
+def own(port):
+    return [("Origin", f"http://127.0.0.1:{port}")]
+
+
+@in_loop
+async def test_under_auth_all_the_shell_is_open_and_reveals_nothing():
+    async with collecting(auth="all") as collector:
+        port = collector.ports[0]
+        page = await ask(port, "/", headers=own(port))
+        assert page.status == 200
+        assert TOKEN.encode() not in page.body
+        assert str(collector.ports[1]).encode() not in page.body
+        assert (await ask(port, "/static/page.js")).status == 200
+        for path in ("/api/streams", "/api/dev/status", "/metrics", "/health"):
+            assert (await ask(port, path, headers=own(port))).status == 401, path
+
+
+@pytest.mark.parametrize(("place", "path"), [(0, METRICS), (1, WORKERS), (0, KERNEL)])
+@in_loop
+async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(place, path):
+    async with collecting(auth="all") as collector:
+        collector.hub.stamp("kernel", gauge("loss", 0.5))
+        port = collector.ports[place]
+        origin = f"http://127.0.0.1:{collector.ports[0]}"
+        async with socket(port, path, origin=origin) as client:
+            await client.send(json.dumps({"type": "auth", "token": TOKEN}))
+            assert await told(client)
+        async with socket(port, path, origin=origin) as client:
+            await client.send(json.dumps({"type": "auth", "token": "wrong"}))
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(client.recv(), 5)
+            assert closed.value.rcvd.code == 1008
+        async with socket(port, path, origin=origin) as client:  # says nothing: gets nothing
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(client.recv(), 5)
+            assert closed.value.rcvd.code == 1008
+        assert (await handshake(port, path)).status == 401  # no browser
+        assert (await handshake(port, path, headers=[("Origin", "http://evil.test")])).status == 403
+
+
+@in_loop
+async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
+    async with collecting() as collector:
+        hub = [("Origin", "https://hub.example")]
+        asked = {"headers": hub, "host": "hub.example"}
+        assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 421
+        async with socket(collector.ports[0], "/ws/control") as client:
+            await client.send(json.dumps({"type": "auth", "token": TOKEN}))
+            await client.send('{"id":1,"op":"kernel","args":{"origin":"https://hub.example"}}')
+            assert (await told(client))["ok"]
+        assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 200
+        assert (await ask(collector.ports[0], "/api/streams", host="other.example")).status == 421
+
+
+@in_loop
+async def test_what_a_page_begins_with():
+    async with collecting() as collector, socket(collector.ports[0], METRICS) as client:
+        for _ in range(3):
+            await told(client)
+        items = (await ask(collector.ports[0], "/api/rows/metrics")).json()["items"]
+        assert len(items) >= 3
+        assert [one["t"] for one in items] == sorted(one["t"] for one in items)
+        assert all(set(one) == {"t", "rows"} and len(one["rows"]["metrics"]) == 1 for one in items)
+        assert (await ask(collector.ports[0], "/api/rows/nobody")).status == 404
