@@ -17,11 +17,19 @@ import numpy as np
 import pandas as pd
 
 from tes_nb.analysis import steam_rules as rules
-from tes_nb.analysis.exact import WindowSums
-from tes_nb.analysis.odds_ticks import Gaps, ticks_from_odds
+from tes_nb.analysis.exact_sums import WindowSums
+from tes_nb.analysis.odds import Gaps, ticks_from_odds
 from tes_nb.analysis.steam_detector import SteamDetector, Verdict
-from tes_nb.analysis.steam_rules import LARGE_SINGLE, MULTI_RAPID, Bools, Floats, Ints
-from tes_nb.analysis.steam_settings import DEFAULTS, Setting, SteamSettings
+from tes_nb.analysis.steam_rules import (
+    DEFAULTS,
+    LARGE_SINGLE,
+    MULTI_RAPID,
+    Bools,
+    Floats,
+    Ints,
+    Setting,
+    SteamSettings,
+)
 from tes_nb.errors import TesError
 
 __all__ = [

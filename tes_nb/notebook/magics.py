@@ -10,7 +10,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from tes_nb.errors import SessionError, TesError
-from tes_nb.notebook.cell import run_cell
+from tes_nb.notebook.observe import run_cell
 from tes_nb.session import Recording, Session, attach, replay, sessions, start, stop
 
 HELP = """%tes                 the session's state

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.notebook.cell import run_cell
 from tes_nb.views import cards
 
 if TYPE_CHECKING:
     from tes_nb.session import Session
+
+
+def run_cell(shell: Any, code: str) -> Any:
+    """Run the code in the user's namespace, top-level `await` included; return IPython's result of it.
+
+    What the code raises is not shown here: `result.raise_error()` raises it where the magic's own cell shows it.
+    """
+    with _quiet(shell):
+        return shell.run_cell(code, store_history=False)
+
+
+@contextmanager
+def _quiet(shell: Any) -> Iterator[None]:
+    """A traceback is shown once, by the cell that has the magic."""
+    shown = shell.showtraceback
+    shell.showtraceback = lambda *_args, **_options: None
+    try:
+        yield
+    finally:
+        shell.showtraceback = shown
+
 
 BYTES = ("rss_peak", "rss_mean", "children_rss_peak")
 SHOWN, DRAWN = "metrics", ("memory_rss", "cpu_percent")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tes_nb.analysis.odds_ticks import KEY, ticks_from_odds
+from tes_nb.analysis.odds import KEY, ticks_from_odds
 from tes_nb.analysis.steam import DEFAULTS, SteamDetector, SteamSettings
 from tes_nb.model import Message
 from tes_nb.net.loop import now

@@ -1,4 +1,4 @@
-"""The child's side of `tes_nb.simulate.child`: `python -m tes_nb.simulate`, options on standard input."""
+"""The child's side of `tes_nb.simulate.process`: `python -m tes_nb.simulate`, options on standard input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from tes_nb.errors import TesError
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.running import serve
+from tes_nb.simulate.process import serve
 
 PARENT_CHECK_S = 0.5
 

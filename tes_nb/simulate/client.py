@@ -11,12 +11,37 @@ import msgspec
 
 from tes_nb.errors import ConnectionFailed, TesError
 from tes_nb.simulate.faults import Fault, parse
-from tes_nb.simulate.running import Addresses
 
 ANSWER_S = 5.0
 
 _open = build_opener(ProxyHandler({})).open
 """Loopback is never asked for through a proxy."""
+
+
+class Addresses:
+    """Where the parts of a stand-in are."""
+
+    def __init__(self, http: str) -> None:
+        """Take `http://host:port` (or https) without a path."""
+        self.http = http
+
+    @property
+    def url(self) -> str:
+        """The WebSocket that takes the token as a bearer header: the default form."""
+        return f"ws{self.http[4:]}/ws"
+
+    @property
+    def stream_url(self) -> str:
+        """The WebSocket that takes channels and token in the query: `?channels=a,b&&token=…`."""
+        return f"ws{self.http[4:]}/stream"
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint, without `?rnum=…`."""
+        return f"{self.http}/ajax/getwebsockettoken"
+
+    def __repr__(self) -> str:
+        return f"<simulated NowGoal at {self.http}>"
 
 
 class Client(Addresses):

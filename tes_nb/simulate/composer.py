@@ -5,15 +5,16 @@ Pure: the time and the number are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from tes_nb.simulate import frames, records
-from tes_nb.simulate.chance import chance
-from tes_nb.simulate.frames import Frame
-from tes_nb.simulate.junk import members
+from tes_nb.simulate import encoding
+from tes_nb.simulate.encoding import NUMBER, Frame, Instant
+from tes_nb.simulate.fault_runner import members
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.records import Instant
-from tes_nb.simulate.words import (
+from tes_nb.simulate.world import (
     FOOTBALL_ODDS,
     FOOTBALL_SCORES,
     TICKS,
@@ -24,7 +25,51 @@ from tes_nb.simulate.words import (
     Move,
     Price,
     Score,
+    chance,
 )
+
+# Simulating a match day and composing its messages takes several times as long as a reader needs for them, so
+# that a feed "as fast as possible" measures the stand-in. A reel leaves the numbering, the compression and the
+# framing; what its messages tell repeats itself, their times included.
+
+_PLACE = "\0"
+"""Stands where the number was, for a moment: no message has it in its text."""
+
+
+class Cut(NamedTuple):
+    """A message without its number."""
+
+    channel: str
+    pieces: tuple[str, ...]
+    """The text around each place where the number stands: an envelope has it twice."""
+
+    def text(self, number: int) -> str:
+        """Return the message with that number."""
+        return str(number).join(self.pieces)
+
+
+class Reel:
+    """Takes the first messages as they are composed; then turns."""
+
+    def __init__(self, size: int) -> None:
+        """`size` is in messages; 0 = it takes none and never turns."""
+        self._size = size
+        self._cuts: list[Cut] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether it can turn."""
+        return len(self._cuts) == self._size > 0
+
+    def take(self, channel: str, text: str, number: int) -> None:
+        """Keep a composed message, if there is room."""
+        if len(self._cuts) < self._size:
+            marked = re.sub(rf"({NUMBER}\W{{1,6}}){number}\b", rf"\g<1>{_PLACE}", text)
+            self._cuts.append(Cut(channel, tuple(marked.split(_PLACE))))
+
+    def turn(self) -> Iterator[Cut]:
+        """Yield its messages, again and again."""
+        return itertools.cycle(self._cuts)
 
 
 class Composer:
@@ -57,14 +102,14 @@ class Composer:
         """Return the text of the message that tells these snapshots; `refresh` is the flag it carries."""
         sister = channel == FOOTBALL_SCORES and (sister or self._options.sister_site)
         lines = [_record(body, told, sister=sister) for body in bodies]
-        xml = frames.document(channel, lines, number, refresh)
-        return frames.wrapped(channel, xml, number, self._shape(channel))
+        xml = encoding.document(channel, lines, number, refresh)
+        return encoding.wrapped(channel, xml, number, self._shape(channel))
 
     def encode(self, text: str, *, in_members: bool = False) -> Frame:
         """Return the message as it travels; `in_members` = as 1,000 gzip members."""
         if in_members:
             return Frame(text=False, payload=members(text.encode()))
-        return frames.encode(text, self._pick(self._options.compression, frames.COMPRESSIONS))
+        return encoding.encode(text, self._pick(self._options.compression, encoding.COMPRESSIONS))
 
     def _ticks(self, moves: Sequence[tuple[float, Move]], number: int, told: Instant) -> str:
         """Ticks carry the time of the wall clock at which they happened, whatever the speed."""
@@ -72,14 +117,14 @@ class Composer:
         lags = [0.0 if speed is None else (told.simulated_s - at) / speed for at, _ in moves]
         bodies = [move for _, move in moves]
         ticks = [
-            records.tick(move, round((told.wall_s - lag) * 1000))
+            encoding.tick(move, round((told.wall_s - lag) * 1000))
             for move, lag in zip(bodies, lags, strict=True)
         ]
-        return frames.ticks_document(ticks, number, self._shape(TICKS), self._rng)
+        return encoding.ticks_document(ticks, number, self._shape(TICKS), self._rng)
 
     def _shape(self, channel: str) -> str:
         """Draw a shape; the odds of another company than 8 need one that names the channel."""
-        shape = self._pick(self._options.shape, frames.SHAPES)
+        shape = self._pick(self._options.shape, encoding.SHAPES)
         bare = shape in {"xml", "json"} and channel.startswith("ch_goal")
         return "envelope" if bare and channel != FOOTBALL_ODDS.format(company=8) else shape
 
@@ -90,12 +135,12 @@ class Composer:
 def _record(body: Body, told: Instant, *, sister: bool) -> str:
     match body:
         case Score():
-            return records.sister_score(body, told) if sister else records.football_score(body, told)
+            return encoding.sister_score(body, told) if sister else encoding.football_score(body, told)
         case Price():
-            return records.football_odds(body)
+            return encoding.football_odds(body)
         case GameScore():
-            return records.basketball_score(body)
+            return encoding.basketball_score(body)
         case GamePrice():
-            return records.basketball_odds(body)
+            return encoding.basketball_odds(body)
         case Move():
             raise AssertionError("ticks are no records")

@@ -12,8 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from random import Random
 
-from tes_nb.simulate.teams import Fixture
-from tes_nb.simulate.words import (
+from tes_nb.simulate.world import (
     FINISHED,
     FIRST_HALF,
     FOOTBALL_ODDS,
@@ -22,6 +21,7 @@ from tes_nb.simulate.words import (
     NOT_STARTED,
     SECOND_HALF,
     Change,
+    Fixture,
     Price,
     Score,
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
-from tes_nb.simulate.frames import NUMBER
+from tes_nb.simulate.encoding import NUMBER
 from tes_nb.wire.events import Gap
 from tes_nb.wire.inflate import inflate
 

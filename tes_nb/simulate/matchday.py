@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from itertools import count
 from operator import attrgetter
 
-from tes_nb.simulate import teams
-from tes_nb.simulate.basketball import Basketball
-from tes_nb.simulate.chance import chance
+from tes_nb.simulate import world
+from tes_nb.simulate.basketball import Basketball, Ticks
 from tes_nb.simulate.football import Football
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.teams import Fixture
-from tes_nb.simulate.ticks import Ticks
-from tes_nb.simulate.words import Body, Change, GamePrice, GameScore, Move, Price, Score
+from tes_nb.simulate.world import Body, Change, Fixture, GamePrice, GameScore, Move, Price, Score, chance
 
 LEAD_IN_S = 95 * 60.0
 """Matches have been starting for so long when the day begins, so that every phase of a match is on show."""
@@ -92,7 +89,7 @@ class MatchDay:
         begin = chance(self._options.seed, "football", slot).uniform(-LEAD_IN_S, 0)
         for index in count(slot, self._options.matches):
             match = Football(
-                teams.football(index),
+                world.football(index),
                 chance(self._options.seed, "football match", index),
                 kickoff=begin,
                 companies=self._options.companies,
@@ -104,7 +101,7 @@ class MatchDay:
         begin = chance(self._options.seed, "basketball", slot).uniform(-LEAD_IN_S, 0)
         for index in count(slot, self._options.games):
             rng = chance(self._options.seed, "basketball game", index)
-            game = Basketball(teams.basketball(index), rng, tip_off=begin)
+            game = Basketball(world.basketball(index), rng, tip_off=begin)
             yield from game.play()
             begin = game.now + 2 * PAUSE_S
 
@@ -112,7 +109,7 @@ class MatchDay:
         begin = 0.0
         for index in count(slot, self._options.games):
             rng = chance(self._options.seed, "ticks", index)
-            ticks = Ticks(teams.basketball(index, teams.FIRST_TICK_GAME), rng, start=begin)
+            ticks = Ticks(world.basketball(index, world.FIRST_TICK_GAME), rng, start=begin)
             yield from ticks.play()
             begin = ticks.now
 
@@ -130,6 +127,6 @@ def _subject(body: Body) -> str:
 
 def _fixture(subject: str) -> Fixture:
     number = int(subject)
-    if number >= teams.FIRST_MATCH:
-        return teams.football(number - teams.FIRST_MATCH)
-    return teams.basketball(number - teams.FIRST_GAME)
+    if number >= world.FIRST_MATCH:
+        return world.football(number - world.FIRST_MATCH)
+    return world.basketball(number - world.FIRST_GAME)

@@ -6,15 +6,13 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 
-from tes_nb.simulate.composer import Composer
+from tes_nb.simulate.composer import Composer, Cut, Reel
+from tes_nb.simulate.connections import Hub
+from tes_nb.simulate.encoding import Frame, Instant
 from tes_nb.simulate.faults import Board
-from tes_nb.simulate.frames import Frame
-from tes_nb.simulate.hub import Hub
 from tes_nb.simulate.matchday import MatchDay
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.records import Instant
-from tes_nb.simulate.reel import Cut, Reel
-from tes_nb.simulate.words import BASKETBALL_ODDS, BASKETBALL_SCORES, FOOTBALL_ODDS, FOOTBALL_SCORES, Change
+from tes_nb.simulate.world import BASKETBALL_ODDS, BASKETBALL_SCORES, FOOTBALL_ODDS, FOOTBALL_SCORES, Change
 
 STEP_S = 0.02
 """Changes within so many seconds of the wall clock travel in one message per channel."""

@@ -3,16 +3,257 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from email.utils import formatdate
+from typing import Any
 
-from aiohttp import web
+import msgspec
+from aiohttp import WSMsgType, web
 
-from tes_nb.simulate.desk import Desk
+from tes_nb.errors import TesError
+from tes_nb.simulate import faults
+from tes_nb.simulate.connections import Connection
 from tes_nb.simulate.options import LOOPBACK
-from tes_nb.simulate.service import CLIENT_MESSAGE_LIMIT, GREETING, LABEL, Service
-from tes_nb.simulate.socket_route import SocketRoute
-from tes_nb.simulate.token_route import TokenRoute
+from tes_nb.simulate.service import (
+    CLIENT_MESSAGE_LIMIT,
+    GREETING,
+    ISSUED_AT,
+    LABEL,
+    Service,
+    missing_header,
+    refusal,
+)
+
+
+class Desk:
+    """Tells what there is and what was sent, and takes orders for faults."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def hello(self, _: web.Request) -> web.Response:
+        """Say what this is."""
+        return web.Response(text=f"This is the {GREETING}.\n")
+
+    async def roster(self, _: web.Request) -> web.Response:
+        """Tell match_id, home_team, away_team and league of every match there has been."""
+        return _json([fixture._asdict() for fixture in self._service.pump.day.roster()])
+
+    async def ledger(self, request: web.Request) -> web.Response:
+        """Tell the whole account, or with `subscriber` or `channels` the numbers from `since` to `until`."""
+        query, sent = request.query, self._service.hub.log
+        try:
+            start, end = int(query.get("since", 1)), int(query.get("until", sent.last))
+        except ValueError:
+            return web.Response(status=422, text="since and until are message numbers.\n")
+        if "subscriber" in query:
+            numbers = sent.expected(query["subscriber"], start, end)
+            return _json({"numbers": numbers, "sent_at_ns": sent.sent_at_ns(numbers)})
+        if "channels" in query:
+            return _json({"numbers": sent.on_channels(query["channels"].split(","), start, end)})
+        return _json(self.account())
+
+    def account(self) -> dict[str, Any]:
+        """Return the first and last number, the subscribers, the connections and the strikes of faults."""
+        hub, now = self._service.hub, asyncio.get_running_loop().time()
+        sent = hub.log
+        return {
+            "simulated": GREETING,
+            "first": sent.first,
+            "last": sent.last,
+            "subscribers": {
+                name: {"since": sent.since(name), "channels": sent.channels(name)}
+                for name in sent.subscribers()
+            },
+            "connections": [*hub.ended, *(one.report(now) for one in hub.connections())],
+            "strikes": dict(self._service.board.strikes),
+        }
+
+    async def list_faults(self, _: web.Request) -> web.Response:
+        """Tell which faults are in force, how often each struck, and which there are."""
+        board = self._service.board
+        active = board.active(asyncio.get_running_loop().time())
+        known = {name: f"{place}: {text}" for name, (place, text) in faults.FAULTS.items()}
+        return _json(
+            {
+                "active": [msgspec.to_builtins(fault) for fault in active],
+                "running": self._service.striker.running(),
+                "strikes": dict(board.strikes),
+                "there_are": known,
+            }
+        )
+
+    async def post_faults(self, request: web.Request) -> web.Response:
+        """Put one fault (a JSON object) or several (an array) in force; 422 says what is wrong with one."""
+        try:
+            body = msgspec.json.decode(await request.read())
+            wanted = [faults.check(item) for item in (body if isinstance(body, list) else [body])]
+        except (TesError, msgspec.DecodeError, RecursionError) as error:
+            return web.Response(status=422, text=f"{error}\n")
+        for fault in wanted:
+            self._service.striker.post(fault)
+        return _json({"posted": [fault.fault for fault in wanted]})
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """End every fault."""
+        await self._service.striker.clear()
+        return _json({"cleared": True})
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+SUBSCRIBER = "X-Simulated-Subscriber"
+"""Header by which a client may name its logical subscriber; so does the query field `subscriber`."""
+
+
+class ChannelRequest(msgspec.Struct, tag=0, tag_field="type"):
+    """`{"type":0,"channels":[…]}`: the whole new list."""
+
+    channels: list[str]
+
+
+class SocketRoute:
+    """Takes connections in, hears what channels they want, and ends them when their token expires."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer a WebSocket handshake and serve the connection until it ends."""
+        service, transport = self._service, request.transport
+        assert isinstance(transport, asyncio.Transport)
+        if service.striker.down:
+            transport.abort()
+            return web.Response(status=503)
+        subscriber = _subscriber(request)
+        refused = self._refused(subscriber)
+        if refused is not None:
+            return refused
+        claims = service.tokens.claims(_presented(request), service.now())
+        if isinstance(claims, str):
+            return web.Response(status=401, text=f"The token is {claims}.\n")
+        socket = web.WebSocketResponse(compress=False, timeout=1.0, max_msg_size=CLIENT_MESSAGE_LIMIT)
+        await socket.prepare(request)
+        connection = Connection(
+            number=service.hub.next_number(),
+            subscriber=subscriber,
+            socket=socket,
+            transport=transport,
+            token_age_s=service.now() - claims[ISSUED_AT],
+            opened_at=asyncio.get_running_loop().time(),
+        )
+        await self._serve(connection, request.query.get("channels"), claims["exp"] - service.now())
+        return socket
+
+    def _refused(self, subscriber: str) -> web.Response | None:
+        """Return the answer of a fault that refuses handshakes; `None` = none is in force."""
+        board, now = self._service.board, asyncio.get_running_loop().time()
+        if fault := board.take("handshake", now):
+            return refusal(fault, 401)
+        if self._service.hub.of(subscriber) and (fault := board.take("refuse_second", now)):
+            return refusal(fault, 409)
+        return None
+
+    async def _serve(self, connection: Connection, channels: str | None, life_s: float) -> None:
+        loop, hub = asyncio.get_running_loop(), self._service.hub
+        if fault := self._service.board.take("accept_then_close", loop.time()):
+            await connection.close(fault.code or 1000, "simulated fault")
+            return
+        hub.add(connection)
+        expiry = loop.create_task(self._expire(connection, life_s))
+        try:
+            if channels is not None:
+                self._ask(connection, [name for name in channels.split(",") if name])
+            await self._listen(connection)
+        finally:
+            expiry.cancel()
+            hub.remove(connection, loop.time())
+
+    async def _expire(self, connection: Connection, life_s: float) -> None:
+        await asyncio.sleep(life_s)
+        await connection.close(self._service.options.close_code_at_expiry, "token expired")
+
+    async def _listen(self, connection: Connection) -> None:
+        async for message in connection.socket:
+            if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                continue
+            try:
+                request = msgspec.json.decode(message.data, type=ChannelRequest)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                connection.unreadable += 1
+            else:
+                self._ask(connection, request.channels)
+
+    def _ask(self, connection: Connection, channels: Sequence[str]) -> None:
+        self._service.hub.ask(connection, channels, asyncio.get_running_loop().time())
+
+
+def _subscriber(request: web.Request) -> str:
+    named = request.headers.get(SUBSCRIBER) or request.query.get("subscriber")
+    return named or f"{request.remote} {request.headers.get('User-Agent', '')}".strip()
+
+
+def _presented(request: web.Request) -> str:
+    """Return the token of the request: bearer header for /ws, query field for /stream; "" = none."""
+    if request.path == "/stream":
+        return request.query.get("token", "")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+HANG_S = 60.0
+DRIP_BYTES_S = 10
+
+
+class TokenRoute:
+    """Answers with a token, or with what a fault puts in its place."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer the request for a token."""
+        service = self._service
+        if "rnum" not in request.query:
+            return web.Response(status=400, text="The query field rnum is missing.\n")
+        missing = missing_header(dict(request.headers)) if service.options.strict_headers else None
+        if missing is not None:
+            return web.Response(status=403, text=f"A token needs the header {missing}\n")
+        fault = service.board.take_any("token", asyncio.get_running_loop().time())
+        name = "" if fault is None else fault.fault
+        if fault is not None and name == "token_status":
+            return refusal(fault, 503)
+        if fault is not None and name == "token_hang":
+            await _hang(request, fault.seconds or HANG_S)
+        body = service.tokens.body(fault, service.now())
+        if name == "token_drip":
+            return await _drip(request, body)
+        return web.Response(text=body, content_type="text/html" if name == "token_html" else "text/plain")
+
+
+async def _hang(request: web.Request, seconds: float) -> None:
+    """Wait so long, or until the client has gone."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    transport = request.transport
+    while loop.time() < end and transport is not None and not transport.is_closing():  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(min(0.05, end - loop.time()))
+
+
+async def _drip(request: web.Request, body: str) -> web.StreamResponse:
+    """Answer at 10 bytes a second."""
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):  # few clients wait that long
+        for letter in body.encode():
+            await response.write(bytes((letter,)))
+            await asyncio.sleep(1 / DRIP_BYTES_S)
+        await response.write_eof()
+    return response
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

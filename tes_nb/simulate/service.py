@@ -2,17 +2,92 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
+from typing import Any
 
+import jwt
 from aiohttp import web
 
+from tes_nb.simulate.connections import Hub
+from tes_nb.simulate.fault_runner import Striker
 from tes_nb.simulate.faults import Board, Fault
-from tes_nb.simulate.hub import Hub
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.pump import Pump
-from tes_nb.simulate.strikes import Striker
-from tes_nb.simulate.tokens import Tokens
+
+# Pure: times are arguments, in Unix seconds of the server's own clock.
+
+ORIGIN = "https://live.nowgoal26.com"
+HEADERS = {"Origin": ORIGIN, "Referer": f"{ORIGIN}/basketball", "Accept": "*/*"}
+"""What the site's own page sends when it asks for a token."""
+
+ISSUED_AT = "simulatedAt"
+"""A claim of our own: when the token was issued, to the fraction of a second."""
+WHOLE_SECONDS_FROM = 10.0
+
+BODIES: dict[str, str] = {
+    "token_dashes": "-" * 5,
+    "token_empty": "",
+    "token_blank": " \r\n\t",
+    "token_html": "<!DOCTYPE html><html><body><h1>Simulated maintenance</h1></body></html>",
+    "token_megabyte": "x" * (1 << 20),
+    "token_json": '{"simulated": true, "message": "no token in here"}',
+    "token_null": "null",
+    "token_garbage": "simulated.garbage.token",
+}
+
+
+class Tokens:
+    """Issues tokens and checks them. The key is the server's secret and never leaves this object."""
+
+    def __init__(self, key: bytes, life_s: float) -> None:
+        """Take a key of at least 32 bytes and the life of a token in seconds."""
+        self._key = key
+        self._life_s = life_s
+        self._issued = 0
+
+    def issue(self, now: float) -> str:
+        """Return a new token that expires `life_s` after `now`."""
+        self._issued += 1
+        # Real tokens have whole seconds; lives that are counted in tenths are for tests.
+        since = float(math.floor(now)) if self._life_s >= WHOLE_SECONDS_FROM else now
+        claims = {"iat": since, "exp": since + self._life_s, "jti": str(self._issued), ISSUED_AT: now}
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def claims(self, token: str, now: float) -> dict[str, Any] | str:
+        """Return the claims of a token that is ours and valid at `now`, else the reason why it is refused."""
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                # The times are judged by the server's own clock, which a test may have moved.
+                options={"verify_exp": False, "verify_iat": False, "require": ["exp", "iat"]},
+            )
+        except jwt.InvalidTokenError:
+            return "not a token of this server"
+        return "expired" if claims["exp"] <= now else claims
+
+    def body(self, fault: Fault | None, now: float) -> str:
+        """Return what the token endpoint answers: a token, or what the fault puts in its place."""
+        if fault is None or fault.fault in {"token_drip", "token_hang"}:
+            return self.issue(now)
+        if fault.fault == "token_expired":
+            return self.issue(now - self._life_s - 60)
+        if fault.fault == "token_two_parts":
+            return self.issue(now).rpartition(".")[0]
+        if fault.fault == "token_dashes" and fault.size:
+            return "-" * fault.size
+        return BODIES.get(fault.fault, "")
+
+
+def missing_header(headers: dict[str, str]) -> str | None:
+    """Return which documented header is absent or different, as "Name: value"; `None` = all are there."""
+    given = {name.lower(): value for name, value in headers.items()}
+    wrong = (f"{name}: {value}" for name, value in HEADERS.items() if given.get(name.lower()) != value)
+    return next(wrong, None)
+
 
 LABEL = "X-Simulated-Data"
 """The header that every answer carries."""

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tes_nb.analysis import odds_ticks
-from tes_nb.analysis.odds_ticks import ticks_from_odds
+from tes_nb.analysis import odds as odds_module
+from tes_nb.analysis.odds import ticks_from_odds
 from tes_nb.errors import TesError
 from tes_nb.model import Message
 from tes_nb.simulate import Options
 from tes_nb.simulate.composer import Composer
+from tes_nb.simulate.encoding import Instant
 from tes_nb.simulate.matchday import MatchDay
-from tes_nb.simulate.records import Instant
 from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap
 
@@ -28,7 +28,7 @@ def at(second):
 
 def odds(*rows, market="over_under", **fields):
     """Rows of (second, over, under), or as the market has it, with a line of 2.5 unless told otherwise."""
-    sides = odds_ticks.MARKET_SIDES[market]
+    sides = odds_module.MARKET_SIDES[market]
     frame = pd.DataFrame([row[1:] for row in rows], columns=list(sides), index=[at(row[0]) for row in rows])
     basis = {"match_id": "1", "company_id": "8", "market": market, "line": 2.5}
     return frame.assign(**(basis | fields)).rename_axis("time")
@@ -47,7 +47,7 @@ THREE = odds((0, 1.9, 1.9), (5, 1.95, 1.9), (9, 1.95, 1.8))
 
 
 def test_examples():
-    assert doctest.testmod(odds_ticks).failed == 0
+    assert doctest.testmod(odds_module).failed == 0
 
 
 def test_each_change_of_a_side_is_a_tick():
@@ -63,10 +63,10 @@ def test_each_change_of_a_side_is_a_tick():
     ("market", "word"), [("1x2", "moneyline"), ("asian_handicap", "spread"), ("over_under", "total")]
 )
 def test_markets_have_the_words_of_tes(market, word):
-    count = len(odds_ticks.MARKET_SIDES[market])
+    count = len(odds_module.MARKET_SIDES[market])
     ticks = ticks_from_odds(odds((0, *[2.0] * count), (1, *[2.1] * count), market=market))
     assert ticks["odds_type"].tolist() == [word] * count
-    assert ticks["side"].tolist() == list(odds_ticks.MARKET_SIDES[market])
+    assert ticks["side"].tolist() == list(odds_module.MARKET_SIDES[market])
 
 
 def test_none_across_a_change_of_the_line():
@@ -183,7 +183,7 @@ def test_a_simulated_match_day_gives_the_moves_one_finds_by_hand():
             before["line"] == row["line"] or (pd.isna(before["line"]) and pd.isna(row["line"]))
         )
         if same_line:
-            pairs = [(side, before[side], row[side]) for side in odds_ticks.SIDES]
+            pairs = [(side, before[side], row[side]) for side in odds_module.SIDES]
             by_hand += [
                 (stamp, row["match_id"], row["market"], side, old, new)
                 for side, old, new in pairs

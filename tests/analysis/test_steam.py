@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tes_nb.analysis import steam, steam_detector, steam_rules, steam_settings
-from tes_nb.analysis.odds_ticks import ticks_from_odds
+from tes_nb.analysis import steam, steam_detector, steam_rules
+from tes_nb.analysis.odds import ticks_from_odds
 from tes_nb.analysis.steam import DEFAULTS, SteamDetector, detect, detect_all
 from tes_nb.errors import TesError
 from tests.support.ticks import frame, plain_steam, random_ticks, tick
@@ -31,7 +31,7 @@ def rules(*ticks, **kwargs):
 
 
 def test_examples():
-    for module in (steam, steam_detector, steam_settings):
+    for module in (steam, steam_detector, steam_rules):
         assert doctest.testmod(module).failed == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 import tes_nb as tes
 from tes_nb.model import Direction, Kind, Opcode
 from tes_nb.simulate import Options, start_child
-from tes_nb.simulate.tokens import HEADERS
+from tes_nb.simulate.service import HEADERS
 from tes_nb.streams.nowgoal.stream import resolve
 from tests.support.devtools import DevTools
 

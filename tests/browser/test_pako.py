@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.simulate import Options, number_in, start_child
-from tes_nb.simulate.tokens import HEADERS
+from tes_nb.simulate.service import HEADERS
 from tes_nb.streams.nowgoal.stream import decode
 from tests.support.browser import served, until
 from tests.support.pako import BROWSER, FORMS, needed

@@ -3,10 +3,19 @@ import pytest
 from tes_nb.errors import DecodeError, TesError
 from tes_nb.model import Kind, Message
 from tes_nb.simulate import FAULTS, Fault, parse_fault
-from tes_nb.simulate.chance import chance
-from tes_nb.simulate.faults import Board, check
-from tes_nb.simulate.junk import BUILDERS, SAMPLE, bomb, junk, members
-from tes_nb.simulate.plan import CALM_S, CUTS, MOST_IN_A_BOUT, NUISANCES, REFUSALS, SERVED_S, Plan
+from tes_nb.simulate.fault_runner import BUILDERS, SAMPLE, bomb, junk, members
+from tes_nb.simulate.faults import (
+    CALM_S,
+    CUTS,
+    MOST_IN_A_BOUT,
+    NUISANCES,
+    REFUSALS,
+    SERVED_S,
+    Board,
+    Plan,
+    check,
+)
+from tes_nb.simulate.world import chance
 from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.inflate import inflate
 

@@ -9,7 +9,7 @@ from tes_nb.model import Message
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.simulate import ledger
 from tes_nb.simulate.ledger import Ledger, number_in, received_in, reconcile
-from tes_nb.simulate.sent import SentLog
+from tes_nb.simulate.sent_log import SentLog
 from tes_nb.wire.events import Gap
 
 

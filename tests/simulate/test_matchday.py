@@ -6,7 +6,7 @@ import pytest
 from tes_nb.simulate import Options, matchday
 from tes_nb.simulate.football import outcome
 from tes_nb.simulate.matchday import MatchDay
-from tes_nb.simulate.words import GameScore, Move, Price, Score
+from tes_nb.simulate.world import GameScore, Move, Price, Score
 
 HOUR = 3600.0
 

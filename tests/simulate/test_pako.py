@@ -8,7 +8,7 @@ import pytest
 
 from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.simulate import number_in
-from tes_nb.simulate.frames import COMPRESSIONS
+from tes_nb.simulate.encoding import COMPRESSIONS
 from tes_nb.streams.nowgoal.stream import decode
 from tests.static.test_front_end import node
 from tests.support.pako import FORMS, NODE, needed

@@ -12,7 +12,7 @@ import websockets
 
 from tes_nb.errors import TesError
 from tes_nb.simulate import GREETING, LABEL, Fault, Options, number_in, reconcile, serve
-from tes_nb.simulate.tokens import HEADERS
+from tes_nb.simulate.service import HEADERS
 from tests.support.standin import (
     ALL,
     ask_token,

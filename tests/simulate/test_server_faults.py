@@ -8,7 +8,7 @@ import pytest
 import websockets
 
 from tes_nb.simulate import FAULTS, Fault, number_in, reconcile
-from tes_nb.simulate.junk import BUILDERS
+from tes_nb.simulate.fault_runner import BUILDERS
 from tests.support.standin import (
     Reader,
     ask_token,

@@ -12,7 +12,7 @@ import aiohttp
 import websockets
 
 from tes_nb.simulate import Options, number_in, serve
-from tes_nb.simulate.tokens import HEADERS
+from tes_nb.simulate.service import HEADERS
 from tes_nb.wire.events import Gap
 
 ALL = ["change_xml", "ch_goal8_xml", "nba_change_xml", "ch_nbaGoal8_xml", "tes_ticks_xml"]

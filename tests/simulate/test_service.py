@@ -6,7 +6,7 @@ import pytest
 
 from tes_nb.errors import TesError
 from tes_nb.simulate import Fault, Options
-from tes_nb.simulate.tokens import BODIES, HEADERS, Tokens, missing_header
+from tes_nb.simulate.service import BODIES, HEADERS, Tokens, missing_header
 
 KEY = b"k" * 32
 NOW = 1_772_379_000.6

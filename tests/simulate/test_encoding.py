@@ -5,15 +5,20 @@ from random import Random
 import pytest
 
 from tes_nb.model import Kind, Message
-from tes_nb.simulate import Options, number_in
-from tes_nb.simulate import records as written
+from tes_nb.simulate import Options, encoding, number_in
 from tes_nb.simulate.composer import Composer
-from tes_nb.simulate.frames import COMPRESSIONS, SHAPES, document, encode, ticks_document, websocket_frame
+from tes_nb.simulate.encoding import (
+    COMPRESSIONS,
+    SHAPES,
+    Instant,
+    document,
+    encode,
+    ticks_document,
+    websocket_frame,
+)
 from tes_nb.simulate.matchday import MatchDay
 from tes_nb.simulate.pump import steps
-from tes_nb.simulate.records import Instant
-from tes_nb.simulate.teams import Fixture
-from tes_nb.simulate.words import GamePrice, GameScore, Move, Price, Score
+from tes_nb.simulate.world import Fixture, GamePrice, GameScore, Move, Price, Score
 from tes_nb.streams.nowgoal.stream import STREAM
 from tests.support.standin import inflate
 
@@ -28,39 +33,39 @@ MOVE = Move(
 
 def test_score_in_the_nowgoal_form():
     expected = "9000001^3^2^1^1^0^0^1^2^3^2026-03-01 14:20:00^2026-03-01 15:20:00^^^^^5^4^1^"
-    assert written.football_score(SCORE, TOLD) == expected
+    assert encoding.football_score(SCORE, TOLD) == expected
 
 
 def test_score_before_the_kick_off_has_fewer_fields():
     early = Score("9000001", 0, 0, 0, None, None, (0, 0), (0, 0), (0, 0), kickoff_at=2400.0, half_at=None)
-    assert written.football_score(early, TOLD) == "9000001^0^0^0^^^0^0^0^0^2026-03-01 15:40:00^"
+    assert encoding.football_score(early, TOLD) == "9000001^0^0^0^^^0^0^0^0^2026-03-01 15:40:00^"
 
 
 def test_score_in_the_sister_site_form():
     # told apart by the ":" in field 8; months count from 0
     expected = "9000001^3^2^1^1^0^0^1^14:20^2026,2,1,15,20,0^Simulated^1^2^3^03-01^^5^4^1"
-    assert written.sister_score(SCORE, TOLD) == expected
+    assert encoding.sister_score(SCORE, TOLD) == expected
 
 
 def test_odds_stop_after_the_markets_that_are_told():
-    whole = written.football_odds(PRICE).split(",")
+    whole = encoding.football_odds(PRICE).split(",")
     assert whole[:5] == ["9000001", whole[1], "-0.5", "0.91", "0.89"]
     assert whole[6:9] == ["1.63", "4.41", "5.28"]
     assert whole[10:13] == ["2.25", "0.83", "0.90"]
     assert len(whole) == 24
     short = Price("9000001", 8, -0.5, (0.91, 0.89), (1.63, 4.41, 5.28), 2.25, (0.83, 0.90), 2)
-    assert written.football_odds(short).split(",") == whole[:9]
+    assert encoding.football_odds(short).split(",") == whole[:9]
 
 
 def test_basketball_records():
     score = GameScore("8000001", 5, 125, ((20, 18), (15, 22), (25, 25), (20, 15), (3, 5)))
-    fields = written.basketball_score(score).split("^")
+    fields = encoding.basketball_score(score).split("^")
     assert fields[:5] == ["8000001", "5", "02:05", "83", "85"]
     assert fields[5:13] == ["20", "18", "15", "22", "25", "25", "20", "15"]
     assert fields[13:16] == ["1", "Simulated", "4"]
     assert fields[16:22] == ["3", "5", "", "", "", ""]
     assert len(fields) == 25
-    assert written.basketball_odds(GamePrice("8000001", -3.5, (0.9, 0.95))) == "8000001,-3.5,0.90,0.95"
+    assert encoding.basketball_odds(GamePrice("8000001", -3.5, (0.9, 0.95))) == "8000001,-3.5,0.90,0.95"
 
 
 def test_refresh_flag_and_number_are_attributes_of_the_root():
@@ -74,7 +79,7 @@ def test_refresh_flag_and_number_are_attributes_of_the_root():
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seed", range(8))
 def test_ticks_in_every_spelling_carry_number_and_values(shape, seed):
-    ticks = [written.tick(MOVE, 1_772_379_000_123)] * (1 + seed % 2)
+    ticks = [encoding.tick(MOVE, 1_772_379_000_123)] * (1 + seed % 2)
     text = ticks_document(ticks, 41, shape, Random(seed))
     assert number_in(text.encode()) == 41
     decoded = STREAM.decode(Message("nowgoal", 0, 1, text.encode(), time.time_ns(), 0, 1, 1))

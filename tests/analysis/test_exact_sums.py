@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.analysis import exact
-from tes_nb.analysis.exact import GrowingSums, WindowSums
+from tes_nb.analysis import exact_sums
+from tes_nb.analysis.exact_sums import GrowingSums, WindowSums
 
 VALUES = st.one_of(
     st.sampled_from([0.0, 0.1, 0.3, 1 / 3, 1.0, 2.0**-20, 1023.9, 1e15, 1e300, 5e-324, 1e-9]),
@@ -41,7 +41,7 @@ def test_long_windows_are_exact(monkeypatch):
     values = np.full(5000, 0.1)
     low, high = np.zeros(1, dtype=np.int64), np.array([5000])
     assert WindowSums(values, 32).of(low, high)[0] == math.fsum(values)
-    monkeypatch.setattr(exact, "_LONGEST", 100)
+    monkeypatch.setattr(exact_sums, "_LONGEST", 100)
     assert WindowSums(values, 32).of(low, high)[0] == math.fsum(values)
 
 
