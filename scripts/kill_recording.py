@@ -27,8 +27,8 @@ from pathlib import Path
 import tes_nb as tes
 from tes_nb.errors import TesError
 from tes_nb.net.loop import background
-from tes_nb.session.nowgoal_feed import NowGoalFeed
-from tes_nb.session.recording import Recording
+from tes_nb.session.nowgoal.feed import NowGoalFeed
+from tes_nb.session.recordings import Recording
 from tes_nb.simulate import Client, reconcile
 from tes_nb.simulate.ledger import received_in
 from tes_nb.store.session.reader import SessionFile

@@ -15,7 +15,7 @@ import psutil
 
 import tes_nb as tes
 from tes_nb.errors import TesError
-from tes_nb.session.nowgoal_feed import NowGoalFeed
+from tes_nb.session.nowgoal.feed import NowGoalFeed
 
 
 def main() -> int:

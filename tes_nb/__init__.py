@@ -25,17 +25,14 @@ if TYPE_CHECKING:
     )
     from tes_nb.nesting import nest
     from tes_nb.options import options
-    from tes_nb.session import (
-        Feed,
-        RecordedSession,
-        Recording,
-        Session,
-        open,  # noqa: A004 - tes.open
-        read_csv,
-        recordings,
-    )
+    from tes_nb.session.feed import Feed
+    from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
+    from tes_nb.session.recorded import RecordedSession
+    from tes_nb.session.recordings import Recording, recordings
+    from tes_nb.session.session import Session
     from tes_nb.session.source import NOWGOAL, SIMULATED
     from tes_nb.session.start import attach, replay, sessions, start, stop
+    from tes_nb.store.export.restore import read_folder as read_csv
 
 _HOMES = {
     "NOWGOAL": "tes_nb.session.source",
@@ -48,24 +45,25 @@ _HOMES = {
     "ExportError": "tes_nb.errors",
     "SessionError": "tes_nb.errors",
     "TesError": "tes_nb.errors",
-    "Feed": "tes_nb.session",
-    "RecordedSession": "tes_nb.session",
-    "Recording": "tes_nb.session",
-    "Session": "tes_nb.session",
-    "attach": "tes_nb.session",
+    "Feed": "tes_nb.session.feed",
+    "RecordedSession": "tes_nb.session.recorded",
+    "Recording": "tes_nb.session.recordings",
+    "Session": "tes_nb.session.session",
+    "attach": "tes_nb.session.start",
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.nesting",
-    "open": "tes_nb.session",
+    "open": "tes_nb.session.open:open_session",
     "options": "tes_nb.options",
-    "read_csv": "tes_nb.session",
-    "recordings": "tes_nb.session",
+    "read_csv": "tes_nb.store.export.restore:read_folder",
+    "recordings": "tes_nb.session.recordings",
     "replay": "tes_nb.session.start",
-    "sessions": "tes_nb.session",
-    "start": "tes_nb.session",
-    "stop": "tes_nb.session",
+    "sessions": "tes_nb.session.start",
+    "start": "tes_nb.session.start",
+    "stop": "tes_nb.session.start",
     "unload_ipython_extension": "tes_nb.notebook",
 }
-"""Public name → the module it lives in; imported when it is first used (PEP 562)."""
+"""Public name → the module it lives in, and its name there where that is another; imported when it is first used
+(PEP 562), so that a collector can start while its session is still being imported."""
 
 __all__ = [
     "NOWGOAL",
@@ -100,7 +98,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'tes_nb' has no attribute '{name}'; it has {', '.join(__all__)}")
-    value = getattr(import_module(home), name)
+    module, _, its_name = home.partition(":")
+    value = getattr(import_module(module), its_name or name)
     globals()[name] = value
     return value
 

@@ -84,7 +84,7 @@ def watch(
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0 = until Ctrl-C.")] = 0.0,
 ) -> None:
     """Print states and rates of a running TES, a line per stream and second."""
-    from tes_nb.session import attach  # noqa: PLC0415
+    from tes_nb.session.start import attach  # noqa: PLC0415
 
     began = time.monotonic()
     with attach(url, workers=workers) as session:
@@ -110,7 +110,7 @@ def record(
     workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
 ) -> None:
     """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it."""
-    from tes_nb.session import attach, start  # noqa: PLC0415
+    from tes_nb.session.start import attach, start  # noqa: PLC0415
     from tes_nb.store.memory.timespec import span_ns  # noqa: PLC0415
 
     seconds = span_ns(duration, name="--for") / 1e9 if duration else float("inf")
@@ -128,7 +128,7 @@ def recordings(
     stop_all: Annotated[bool, typer.Option("--stop-all", help="End them all.")] = False,
 ) -> None:
     """List the recordings that run, also those that outlived their kernel (keep=True), or end them."""
-    from tes_nb.session import recordings as find_recordings  # noqa: PLC0415
+    from tes_nb.session.recordings import recordings as find_recordings  # noqa: PLC0415
 
     found = find_recordings()
     wanted = [one for one in found if stop_all or (stop is not None and one.path == stop.absolute())]
@@ -164,7 +164,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a recording as one CSV file per table, with a data dictionary, or as Parquet datasets."""
-    from tes_nb.session import open as open_session  # noqa: PLC0415
+    from tes_nb.session.open import open_session  # noqa: PLC0415
 
     if formulas not in ("neutralise", "keep"):
         raise typer.BadParameter("give 'neutralise' or 'keep'", param_hint="--formulas")
@@ -255,7 +255,7 @@ def main() -> None:
 
 def _stop_all() -> None:
     """End sessions of commands that did not come to their end; only if any can have been started."""
-    if "tes_nb.session" in sys.modules:
-        from tes_nb.session import stop  # noqa: PLC0415
+    if "tes_nb.session.start" in sys.modules:
+        from tes_nb.session.start import stop  # noqa: PLC0415
 
         stop()

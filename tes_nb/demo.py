@@ -7,7 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from tes_nb.session import Session, start
+from tes_nb.session.session import Session
+from tes_nb.session.start import start
 
 DEFAULT_SECONDS = 15.0
 POOL_SIZE = 2

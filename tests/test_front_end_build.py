@@ -114,13 +114,13 @@ def test_without_node_a_wheel_fails_and_an_editable_install_goes_on(tree: Path, 
 
 def test_a_missing_bundle_is_named_by_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from tes_nb.errors import SessionError
-    from tes_nb.views import bundle
+    from tes_nb.views import live
 
-    monkeypatch.setattr(bundle, "DIST", tmp_path)
-    bundle.front_end.cache_clear()
+    monkeypatch.setattr(live, "DIST", tmp_path)
+    live.front_end.cache_clear()
     with pytest.raises(SessionError, match=r"python hatch_build\.py"):
-        bundle.front_end("widget.js")
-    bundle.front_end.cache_clear()
+        live.front_end("widget.js")
+    live.front_end.cache_clear()
 
 
 def test_every_bundled_module_is_whole():

@@ -11,7 +11,9 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from tes_nb.errors import SessionError, TesError
 from tes_nb.notebook.observe import run_cell
-from tes_nb.session import Recording, Session, attach, replay, sessions, start, stop
+from tes_nb.session.recordings import Recording
+from tes_nb.session.session import Session
+from tes_nb.session.start import attach, replay, sessions, start, stop
 
 HELP = """%tes                 the session's state
 %tes start           start a collector and read its streams

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.views import cards
+from tes_nb.views.html import table_html
 
 if TYPE_CHECKING:
-    from tes_nb.session import Session
+    from tes_nb.session.session import Session
 
 
 def run_cell(shell: Any, code: str) -> Any:
@@ -58,9 +58,9 @@ class Observed:
         return f"<cell {self.cell['number']}: {cost}; messages: {streams}>"
 
     def _html(self) -> str:
-        cost = cards.table_html("What the cell cost", ("figure", "value"), _readable(self.cell))
+        cost = table_html("What the cell cost", ("figure", "value"), _readable(self.cell))
         rows = [(name, row.messages, f"{row.per_second:.1f}") for name, row in self.counts.iterrows()]
-        streams = cards.table_html("Messages meanwhile", ("stream", "messages", "per second"), rows)
+        streams = table_html("Messages meanwhile", ("stream", "messages", "per second"), rows)
         return f'<div style="display:flex;gap:2em;flex-wrap:wrap">{cost}{streams}</div>'
 
     def _ipython_display_(self) -> None:

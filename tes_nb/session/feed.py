@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Kind, Message, Opcode, Stream
+from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.listeners import Listeners
 from tes_nb.session.state import FeedState
-from tes_nb.session.told import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.waiting import wait_async, wait_blocking
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.recent import MessageTap
 from tes_nb.store.memory.tables import StreamStore
-from tes_nb.views import cards
+from tes_nb.views.html import feed_html
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from tes_nb.session.plotting import Bounds
     from tes_nb.session.table_view import TableView
-    from tes_nb.views.annotations import Beside
+    from tes_nb.views.annotations import Beside, Notes
+    from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
-    from tes_nb.views.known import Known
-    from tes_nb.views.notes import Notes
-    from tes_nb.views.tables import LiveCards, LiveTable
+    from tes_nb.views.lookup import Known
+    from tes_nb.views.table import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
 
 Formulas = Literal["neutralise", "keep"]
@@ -224,7 +223,7 @@ class Feed:
             return self.frame(name, last=last, gaps=True)
 
         if live:
-            from tes_nb.views.live_figure import Drawn, live_figure  # noqa: PLC0415 - plotly only when somebody draws
+            from tes_nb.views.figure import Drawn, live_figure  # noqa: PLC0415 - plotly only when somebody draws
 
             chosen = None if columns is None else list(columns)
             return live_figure(Drawn(frame, self._version, described, chosen, self.source, self._beside))
@@ -256,7 +255,7 @@ class Feed:
         that split lines, `None` = the table's key. alert: {column: above} or {column: (below, above)}, drawn as
         lines; `chart.alerts` lists what passed them.
         """
-        from tes_nb.session.plotting import live_chart  # noqa: PLC0415 - widgets only when somebody draws
+        from tes_nb.views.build import live_chart  # noqa: PLC0415 - widgets only when somebody draws
 
         chosen = [columns] if isinstance(columns, str) else columns
         return live_chart(
@@ -279,7 +278,7 @@ class Feed:
 
         name: a table with a key, `None` = the main one. Rows change in place; sort, filter and scroll stay.
         """
-        from tes_nb.session.showing import live_table  # noqa: PLC0415
+        from tes_nb.views.build import live_table  # noqa: PLC0415
 
         return live_table(self, self._known(name))
 
@@ -290,13 +289,13 @@ class Feed:
 
     def cards(self, table: str | None = None) -> LiveCards:
         """Return live cards: the newest values of a table with one subject, with small trends; display them."""
-        from tes_nb.session.showing import live_cards  # noqa: PLC0415
+        from tes_nb.views.build import live_cards  # noqa: PLC0415
 
         return live_cards(self, self._known(table))
 
     def inspector(self) -> Inspector:
         """Return a live list of messages and connections, as DevTools' Messages tab shows them; display it."""
-        from tes_nb.session.showing import live_inspector  # noqa: PLC0415
+        from tes_nb.views.build import live_inspector  # noqa: PLC0415
 
         return live_inspector([self], self.source)
 
@@ -407,4 +406,4 @@ class Feed:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
-        return {"text/plain": repr(self), "text/html": cards.feed_html(self)}
+        return {"text/plain": repr(self), "text/html": feed_html(self)}

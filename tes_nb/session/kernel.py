@@ -4,13 +4,204 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import multiprocessing.process
+import os
+import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
-from tes_nb.session.exits import ExitWatch
 from tes_nb.streams.kernel import Cell, Gauge, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+# Nothing is reaped here: `waitid(WNOWAIT)` looks at a dead child and leaves it to whoever waits for it. A child that
+# somebody else reaps first is found through multiprocessing's own objects, or not at all: then its code stays NA.
+
+
+class ExitWatch:
+    """Tells each child's exit code once."""
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+
+    def new_exits(self) -> Iterator[tuple[int, int]]:
+        """Yield (pid, exit code) of children that ended since the last look; negative = killed by that signal."""
+        for pid, code in (*_unreaped(), *_multiprocessing()):
+            if pid not in self._told:
+                self._told.add(pid)
+                yield pid, code
+        if len(self._told) > 10_000:
+            self._told.clear()
+
+
+def _unreaped() -> Iterator[tuple[int, int]]:
+    """The dead child that the system would give next; the one behind it shows when this one is reaped."""
+    for pid in _children():
+        try:
+            seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except (ChildProcessError, AttributeError):
+            continue
+        if seen is not None:
+            code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
+            yield pid, code
+
+
+def _children() -> list[int]:
+    """The pids of this process's children, dead ones included; empty where the system does not tell cheaply."""
+    found: list[int] = []
+    try:
+        for thread in Path("/proc/self/task").iterdir():
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    except OSError:
+        pass
+    return found
+
+
+def _multiprocessing() -> Iterator[tuple[int, int]]:
+    """Processes of the multiprocessing module that are joined already keep their exit code on their object."""
+    for process in tuple(getattr(multiprocessing.process, "_dangling", ())):
+        popen = getattr(process, "_popen", None)
+        code = getattr(popen, "returncode", None)  # as known; asking `exitcode` could reap
+        if process.pid is not None and code is not None:
+            yield process.pid, code
+
+
+CellDetail = Literal["number", "first_line"]
+FIRST_LINE_CHARACTERS = 200
+
+
+class CellWatch:
+    """Measures from `pre_run_cell` to `post_run_cell`. Keeps the cell's number, and no code unless asked to."""
+
+    def __init__(
+        self, shell: Any, report: Callable[[Cell, int, int], None], detail: CellDetail = "number"
+    ) -> None:
+        self._shell = shell
+        self._report = report
+        self._detail = detail
+        self._began: tuple[int, int, float] | None = None
+        self._exact = False
+        shell.events.register("pre_run_cell", self._before)
+        shell.events.register("post_run_cell", self._after)
+        self._before(None)  # the cell that called start() is measured from here on
+
+    def remove(self) -> None:
+        """Stop measuring."""
+        for event, callback in (("pre_run_cell", self._before), ("post_run_cell", self._after)):
+            try:
+                self._shell.events.unregister(event, callback)
+            except ValueError:
+                continue  # somebody has cleared IPython's callbacks
+
+    def _before(self, info: Any) -> None:
+        del info
+        self._exact = _reset_peak()
+        self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
+
+    def _after(self, result: Any) -> None:
+        if self._began is None:
+            return
+        (wall, mono, cpu), self._began = self._began, None
+        ended = time.monotonic_ns()
+        cell = Cell(
+            number=_number(self._shell, result),
+            start=wall,
+            wall_s=(ended - mono) / 1e9,
+            cpu_s=time.process_time() - cpu,
+            rss_peak=_peak() if self._exact else None,
+            peak_source="VmHWM" if self._exact else None,
+            outcome=_outcome(result),
+            first_line=self._first_line(result),
+        )
+        self._report(cell, mono, ended)
+
+    def _first_line(self, result: Any) -> str | None:
+        code = getattr(getattr(result, "info", None), "raw_cell", None)
+        if self._detail != "first_line" or not isinstance(code, str):
+            return None
+        return code.strip().split("\n", 1)[0][:FIRST_LINE_CHARACTERS]
+
+
+def _number(shell: Any, result: Any) -> int:
+    """The number beside the cell; IPython has counted on already when the event comes, unless a magic ran it."""
+    number = getattr(result, "execution_count", None)
+    if isinstance(number, int):
+        return number
+    counted = getattr(getattr(result, "info", None), "store_history", True)
+    return max(int(shell.execution_count) - (1 if counted else 0), 0)
+
+
+def _outcome(result: Any) -> str:
+    error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
+    if error is None:
+        return "ok"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
+
+
+def _reset_peak() -> bool:
+    """Let the kernel's peak start anew (Linux); False = this system does not do it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak() -> int | None:
+    """The peak since the reset, in bytes."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+# A widget says its page's origin itself, but the kernel hears that only between cells; controls are to answer sooner.
+
+LOOPBACK = ("localhost", "127.0.0.1")
+
+
+def jupyter_origins(parent: int | None = None) -> tuple[str, ...]:
+    """Return the origins of the server that started this kernel; () = none did, or it does not say.
+
+    parent: the process that started this one; `None` = as it is. Looks only where IPython's kernel runs.
+    """
+    if "ipykernel" not in sys.modules:
+        return ()
+    from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415 - ipykernel has imported it
+
+    wanted = os.getppid() if parent is None else parent
+    told = (_told(path) for path in Path(jupyter_runtime_dir()).glob(f"jpserver-{wanted}.json"))
+    return tuple(origin for one in told for origin in _origins(one))
+
+
+def _told(path: Path) -> dict[str, object]:
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _origins(told: dict[str, object]) -> list[str]:
+    """The address in the file, and the other names of this machine with the same port."""
+    place = urlsplit(str(told.get("url", "")))
+    if place.scheme not in ("http", "https") or place.port is None or place.hostname is None:
+        return []
+    hosts = dict.fromkeys([place.hostname, *(LOOPBACK if place.hostname in LOOPBACK else ())])
+    return [f"{place.scheme}://{host}:{place.port}" for host in hosts]
+
 
 HEARTBEAT_S = 0.25
 CONNECTING_S = 0.02

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tes_nb.errors import SessionError
 from tes_nb.session.feed import Feed, Formulas
-from tes_nb.session.told import gaps_frame, in_time, marks_frame
+from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.align import align
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class SessionOutputs(ABC):
 
     def dashboard(self) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""
-        from tes_nb.session.board import dashboard  # noqa: PLC0415
+        from tes_nb.views.build import dashboard  # noqa: PLC0415
 
         self._raise_pending()
         title, url = self._named()
@@ -129,7 +129,7 @@ class SessionOutputs(ABC):
 
     def inspector(self, sources: Sequence[str] | None = None) -> Inspector:
         """Return a live list of messages and connections of these sources (`None` = all); display it."""
-        from tes_nb.session.showing import live_inspector  # noqa: PLC0415
+        from tes_nb.views.build import live_inspector  # noqa: PLC0415
 
         self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)

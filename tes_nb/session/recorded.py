@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.session.feed import Feed
 from tes_nb.session.outputs import SessionOutputs
-from tes_nb.session.plotting import KERNEL, KernelNotes
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, get
-from tes_nb.views import cards
+from tes_nb.views.build import KERNEL, KernelNotes
+from tes_nb.views.html import table_html
 from tes_nb.wire.events import Gap, Mark
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ SHORT = 20_000
 
 def _feed_type(stream: str) -> type[RecordedFeed]:
     """Which kind of feed a stream has; some can do more than others."""
-    from tes_nb.session.nowgoal_feed import RECORDED_FEEDS  # noqa: PLC0415 - steam and the stand-in come with it
+    from tes_nb.session.nowgoal.feed import RECORDED_FEEDS  # noqa: PLC0415 - steam and the stand-in come with it
 
     return RECORDED_FEEDS.get(stream, RecordedFeed)
 
@@ -154,24 +153,5 @@ class RecordedSession(SessionOutputs):
         rows = [
             (n, f"{e.messages:,}", f"{e.per_second:.1f}", str(e.gaps)) for n, e in self.info().sources.items()
         ]
-        html = cards.table_html(escape(self.path.name), ("source", "messages", "per second", "gaps"), rows)
+        html = table_html(escape(self.path.name), ("source", "messages", "per second", "gaps"), rows)
         return {"text/plain": repr(self), "text/html": html}
-
-
-def open_session(
-    path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
-) -> RecordedSession:
-    """Open a session file, also one that is being recorded or is damaged, or a HAR file of Chrome's DevTools.
-
-    streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
-    out. Raises `SessionError`, a sentence with what to do, for what is no session.
-    """
-    from tes_nb.store.session.schema import session_path  # noqa: PLC0415
-
-    given = Path(path).expanduser()
-    if given.suffix.lower() == ".har":
-        from tes_nb.session.har_import import open_har  # noqa: PLC0415 - few open one
-
-        return open_har(given, streams=streams, redact=redact)
-    found = given if given.exists() else session_path(given)
-    return RecordedSession(SessionFile.open(found if found.exists() else given))

@@ -18,13 +18,13 @@ from tes_nb.store.memory.recent import MessageTap
 from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
 from tes_nb.store.memory.timespec import instant_ns, span_ns
 from tes_nb.store.session.reader import SessionFile
-from tes_nb.views import cards
+from tes_nb.views.html import table_html
 from tes_nb.wire.events import Mark
 
 if TYPE_CHECKING:
-    from tes_nb.session.plotting import Bounds
     from tes_nb.store.export.export import TableExport
     from tes_nb.store.session.tables import SourceSummary
+    from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
     from tes_nb.wire.events import Gap
 
@@ -243,7 +243,7 @@ class RecordedFeed(Feed):
             ("gaps", str(told.gaps)),
             ("tables", ", ".join(self.tables)),
         ]
-        html = cards.table_html(f"{self.source}: recorded", ("", ""), rows)
+        html = table_html(f"{self.source}: recorded", ("", ""), rows)
         return {"text/plain": repr(self), "text/html": html}
 
 

@@ -15,11 +15,11 @@ from tqdm.auto import tqdm
 from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal_feed import NowGoalMethods
-from tes_nb.session.plotting import KERNEL
+from tes_nb.session.nowgoal.feed import NowGoalMethods
 from tes_nb.session.session import Session
 from tes_nb.session.state import FeedState
 from tes_nb.store.memory.timespec import instant_ns
+from tes_nb.views.build import KERNEL
 
 if TYPE_CHECKING:
     from tes_nb.net.relay_client import RelayReader

@@ -20,25 +20,33 @@ from tes_nb.model import Message, Stream
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
-from tes_nb.session.backend import Backend
+from tes_nb.session.backend import Backend, uninterrupted
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter
 from tes_nb.session.outputs import SessionOutputs
-from tes_nb.session.plotting import KERNEL, KernelNotes
-from tes_nb.session.recording import Recording
-from tes_nb.session.secret import Secret
-from tes_nb.session.uninterrupted import uninterrupted
+from tes_nb.session.recordings import Recording
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import Cell
-from tes_nb.views import cards
+from tes_nb.views.build import KERNEL, KernelNotes
+from tes_nb.views.html import session_html
 
 if TYPE_CHECKING:
-    from tes_nb.session.cells import CellWatch
-    from tes_nb.session.nowgoal_feed import NowGoalFeed
+    from tes_nb.session.kernel import CellWatch
+    from tes_nb.session.nowgoal.feed import NowGoalFeed
     from tes_nb.session.source import Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
+
+
+class Secret(str):
+    """A text whose `repr` hides it: a cell that ends in it saves nothing. `print()` shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return "<hidden; print() shows it, and leaves it in the cell's output until that is cleared>"
 
 
 class Session(SessionOutputs):
@@ -214,7 +222,7 @@ class Session(SessionOutputs):
 
     def cost(self) -> pd.DataFrame:
         """Return what the kernel and its children cost so far: CPU seconds, GB·h, peak, share of the limit."""
-        from tes_nb.session.cost import cost_frame  # noqa: PLC0415
+        from tes_nb.session.frames import cost_frame  # noqa: PLC0415
 
         self._raise_pending()
         return cost_frame(self._call("cost"))
@@ -365,4 +373,4 @@ class Session(SessionOutputs):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
-        return {"text/plain": repr(self), "text/html": cards.session_html(self, self._head())}
+        return {"text/plain": repr(self), "text/html": session_html(self, self._head())}

@@ -25,14 +25,13 @@ from tes_nb.collector.options import (
 from tes_nb.collector.options import Replay as ReplayOptions
 from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
-from tes_nb.session.backend import Backend, Isolation, start_backend
-from tes_nb.session.jupyter_origins import jupyter_origins
-from tes_nb.session.uninterrupted import uninterrupted
+from tes_nb.session.backend import Backend, Isolation, start_backend, uninterrupted
+from tes_nb.session.kernel import jupyter_origins
 from tes_nb.streams import all_streams, get
 
 if TYPE_CHECKING:
     from tes_nb.model import Stream
-    from tes_nb.session.cells import CellDetail
+    from tes_nb.session.kernel import CellDetail
     from tes_nb.session.replay import Replay
     from tes_nb.session.session import Session
 
@@ -130,7 +129,7 @@ def replay(
     ones. paused=True waits for `resume()`. Raises `SessionError` for what is no session, `CollectorError` when
     the collector cannot start.
     """
-    from tes_nb.session.recorded import open_session  # noqa: PLC0415 - only when somebody replays
+    from tes_nb.session.open import open_session  # noqa: PLC0415 - only when somebody replays
     from tes_nb.session.replay import Replay, speed_of  # noqa: PLC0415
 
     rate = speed_of(speed)
@@ -203,7 +202,7 @@ def _begin(
     atexit.register(session.at_exit)
     shell = None if cells is None else _shell()
     if shell is not None and cells is not None:
-        from tes_nb.session.cells import CellWatch  # noqa: PLC0415 - only in a notebook
+        from tes_nb.session.kernel import CellWatch  # noqa: PLC0415 - only in a notebook
 
         session.watch_cells(CellWatch(shell, session.report_cell, cells))
     return session

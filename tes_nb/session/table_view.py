@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
-from tes_nb.views import cards
+from tes_nb.views.html import table_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tes_nb.session.feed import Feed, Formulas
     from tes_nb.views.chart import Chart
-    from tes_nb.views.tables import LiveCards, LiveTable
+    from tes_nb.views.table import LiveCards, LiveTable
 
 SHOWN_ROWS = 10
 
@@ -84,5 +84,5 @@ class TableView:
         rows = self._feed.store.tables[self.name].snapshot()
         newest = frame_of(rows.slice(max(len(rows) - SHOWN_ROWS, 0), len(rows))).reset_index()
         head = tuple(map(str, newest.columns))
-        html = cards.table_html(escape(repr(self)[1:-1]), head, newest.astype("str").to_numpy().tolist())
+        html = table_html(escape(repr(self)[1:-1]), head, newest.astype("str").to_numpy().tolist())
         return {"text/plain": repr(self), "text/html": html}

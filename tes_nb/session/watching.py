@@ -10,11 +10,11 @@ import msgspec
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Stream
+from tes_nb.session.backend import uninterrupted
 from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal_feed import LIVE_FEEDS, NowGoalFeed, wire_names
-from tes_nb.session.nowgoal_feed import SIMULATED as SIMULATED_DATA
+from tes_nb.session.nowgoal.feed import LIVE_FEEDS, NowGoalFeed, wire_names
+from tes_nb.session.nowgoal.feed import SIMULATED as SIMULATED_DATA
 from tes_nb.session.source import NOWGOAL, Source
-from tes_nb.session.uninterrupted import uninterrupted
 from tes_nb.simulate import ChildServer, Client, Options, start_child
 from tes_nb.simulate.faults import parse
 from tes_nb.streams import NAMES, get

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any, Literal
 
 from tes_nb.errors import TesError
-from tes_nb.views import fallback
 from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.html import joined
 from tes_nb.views.live import LiveView, silent_sentence
-from tes_nb.views.pushing import Content, Sent
+from tes_nb.views.push import Content, Sent
 
 ASKED = ("mark", "scale", "record", "stop")
 """What the controls may ask for."""
@@ -100,7 +100,7 @@ class DashboardContent:
 
     def fallback(self) -> str:
         """Return the views of every tab under each other."""
-        return fallback.joined(
+        return joined(
             f"<b>{escape(self._titles[place])}</b>{part.content.fallback()}" for place, part in self._parts
         )
 

@@ -2,16 +2,169 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tes_nb.errors import TesError
-from tes_nb.model import Message
+from tes_nb.errors import DecodeError, TesError
+from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.store.memory.recent import MessageTap
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.inspecting import InspectorContent, inflated
+from tes_nb.views.html import MOST_ROWS, newest_rows
 from tes_nb.views.live import LiveView, silent_sentence, told_period
-from tes_nb.views.pushing import Sent
+from tes_nb.views.push import Sent
+from tes_nb.views.table import shortened
+from tes_nb.wire.inflate import inflate
+
+if TYPE_CHECKING:
+    from tes_nb.store.memory.recent import Tapped
+
+
+FIRST = 500
+"""Messages of each source that a new inspector begins with."""
+A_STEP = 200
+"""Messages that are told at one step, the newest; an inspector is not to cost more than it shows."""
+INLINE_BYTES = 8 * 1024
+"""Payloads up to this size travel along; larger ones when they are asked for."""
+PREVIEW_CHARS = 300
+HISTORY = 50
+
+
+class InspectorContent:
+    """The messages and connections of some sources."""
+
+    def __init__(self, taps: Sequence[MessageTap]) -> None:
+        self._taps = {tap.name: tap for tap in taps}
+        self._cursors = dict.fromkeys(self._taps, 0)
+        self._connections: list[dict[str, Any]] | None = None
+        self.sentence = ""
+        self._said = ""
+
+    def check(self) -> None:
+        """Nothing to watch for."""
+
+    def everything(self) -> list[Sent]:
+        """Return the newest messages of every source."""
+        self._cursors = dict.fromkeys(self._taps, 0)
+        self._connections, self._said = None, ""
+        return [self._messages(FIRST, replace=True)]
+
+    def news(self) -> list[Sent]:
+        """Return the new messages."""
+        new = self._messages(A_STEP, replace=False)
+        return [new] if new.buffers else []
+
+    def _messages(self, most: int, *, replace: bool) -> Sent:
+        found: list[tuple[MessageTap, Tapped]] = []
+        for name, tap in self._taps.items():
+            new = tap.since(self._cursors[name])
+            if new:
+                self._cursors[name] = new[-1].number
+            found += [(tap, one) for one in new[-most:]]
+        found.sort(key=lambda pair: pair[1].message.t_wall_ns)
+        told = [described(tap, one) for tap, one in found]
+        items = [item for item, _ in told]
+        return Sent(
+            {"type": "messages", "replace": replace, "items": items}, [payload for _, payload in told]
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return the connections, and the sentence, where they changed."""
+        connections = [_connection(tap) for tap in self._taps.values()]
+        state: dict[str, Any] = {}
+        if connections != self._connections:
+            state["connections"] = self._connections = connections
+        if self.sentence != self._said:
+            state["sentence"] = self._said = self.sentence
+        return state
+
+    def fallback(self) -> str:
+        """Return the newest messages, without their payloads."""
+        newest = [(tap, one) for tap in self._taps.values() for one in tap.since(0)[-MOST_ROWS:]]
+        newest.sort(key=lambda pair: pair[1].message.t_wall_ns, reverse=True)
+        items = [described(tap, one)[0] for tap, one in newest[:MOST_ROWS]]
+        names = ("direction", "kind", "size", "outcome", "preview")
+        return newest_rows(names, [[item[name] for name in names] for item in items])
+
+    def find(self, identity: str) -> Message | None:
+        """Return the message with this id; `None` = it is no longer kept, or never was."""
+        name, _, number = identity.rpartition(" ")
+        tap = self._taps.get(name)
+        return None if tap is None or not number.isdecimal() else tap.find(int(number[:18]))
+
+
+def described(tap: MessageTap, tapped: Tapped) -> tuple[dict[str, Any], bytes]:
+    """Return a message as the browser lists it, and its payload inflated if it is to travel along."""
+    message = tapped.message
+    plain = inflated(message)
+    kind, outcome, decode_ms = _decoded(tap, message)
+    told = {
+        "id": f"{tap.name} {tapped.number}",
+        "t": message.t_wall_ns / 1e9,
+        "direction": "in" if message.direction == Direction.IN else "out",
+        "kind": kind,
+        "size": len(message.payload),
+        "inflated": None if plain is None else len(plain),
+        "decode_ms": decode_ms,
+        "outcome": shortened(f"{tap.name}: {outcome}", PREVIEW_CHARS),
+        "undecoded": kind == Kind.UNDECODED,
+        "conn": message.conn,
+        "preview": _preview(message.payload if plain is None else plain),
+    }
+    shown = message.payload if plain is None else plain
+    return told, shown if len(shown) <= INLINE_BYTES else b""
+
+
+def inflated(message: Message) -> bytes | None:
+    """Return the payload as the sender wrote it; `None` where it cannot be inflated."""
+    if message.opcode == Opcode.TEXT:
+        return message.payload
+    try:
+        return inflate(message.payload)
+    except DecodeError:
+        return None
+
+
+def _decoded(tap: MessageTap, message: Message) -> tuple[str, str, float | None]:
+    """Return (kind, what came of it, milliseconds); what we sent is not decoded."""
+    if message.direction == Direction.OUT:
+        return "sent", "sent", None
+    began = time.perf_counter()
+    try:
+        decoded = tap.stream.decode(message)
+    except DecodeError as error:
+        return Kind.UNDECODED, f"{error.reason}: {error}", _ms(began)
+    except Exception as error:  # noqa: BLE001 - a stream's mistake is shown, not raised
+        return Kind.UNDECODED, f"the decoder failed: {error!r}", _ms(began)
+    counts = [f"{len(rows)} {table}" for table, rows in decoded.rows.items() if rows]
+    return decoded.kind, ", ".join([*counts, *decoded.notes]) or decoded.kind, _ms(began)
+
+
+def _ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1e3, 3)
+
+
+def _preview(payload: bytes) -> str:
+    return payload[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS]
+
+
+def _connection(tap: MessageTap) -> dict[str, Any]:
+    states = tap.states
+    if not states:
+        return {"name": tap.name, "state": "OPEN", "text": "made by our own samplers", "history": []}
+    last = states[-1]
+    history = [{"t": one.at_ns / 1e9, "text": one.text[:PREVIEW_CHARS]} for one in states[-HISTORY:]]
+    return {
+        "name": tap.name,
+        "state": last.state,
+        "text": last.text[:PREVIEW_CHARS],
+        "attempts": last.attempts,
+        "reconnects": last.reconnects,
+        "close_code": last.close_code,
+        "since": last.at_ns / 1e9,
+        "history": history,
+    }
+
 
 MAX_SENT_BYTES = 2**20
 """Of a payload that is asked for, at most so much is sent."""

@@ -35,7 +35,7 @@ from tests.support.ticking import Ticking
 from tes_nb.model import Message
 from tes_nb.streams import get
 from tes_nb.views.inspector import Inspector
-from tes_nb.views.tables import LiveCards, LiveTable
+from tes_nb.views.table import LiveCards, LiveTable
 from tes_nb.store.memory.recent import MessageTap
 source, stream = Ticking("workers").start(), get("metrics")
 tap = MessageTap("metrics", stream)

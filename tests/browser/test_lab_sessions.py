@@ -31,7 +31,7 @@ from tes_nb.model import Message
 from tes_nb.streams import get
 from tes_nb.views.chart import Chart, ChartOptions
 from tes_nb.views.inspector import Inspector
-from tes_nb.views.tables import LiveCards, LiveTable
+from tes_nb.views.table import LiveCards, LiveTable
 from tes_nb.store.memory.recent import MessageTap
 source = Ticking(HOSTILE[0])
 for at in range(3):

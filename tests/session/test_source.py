@@ -6,7 +6,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError
-from tes_nb.session.nowgoal_feed import wire_names
+from tes_nb.session.nowgoal.feed import wire_names
 
 SECRET = "eyJhbGciOi.secret.token"
 

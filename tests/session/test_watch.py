@@ -15,7 +15,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, CollectorError, SessionError
-from tes_nb.session.nowgoal_feed import NowGoalFeed, RecordedNowGoalFeed
+from tes_nb.session.nowgoal.feed import NowGoalFeed, RecordedNowGoalFeed
 from tes_nb.simulate import Fault, Options, start_child
 
 

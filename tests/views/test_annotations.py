@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from tes_nb.views.annotations import LABEL_CHARACTERS, Beside, annotate
-from tes_nb.views.notes import MAX_TEXT, MOST
+from tes_nb.views.annotations import LABEL_CHARACTERS, MAX_TEXT, MOST, Beside, annotate
 from tes_nb.wire.events import Mark
 from tests.support.hostile import HOSTILE
 

@@ -12,8 +12,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.memory.recent import MessageTap
 from tes_nb.streams import get
 from tes_nb.views.clock import RepaintClock
-from tes_nb.views.inspecting import FIRST, INLINE_BYTES, InspectorContent
-from tes_nb.views.inspector import Inspector
+from tes_nb.views.inspector import FIRST, INLINE_BYTES, Inspector, InspectorContent
 from tes_nb.wire.events import StateChange, encode_event
 from tests.support.hostile import HOSTILE
 from tests.support.observations import observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tes_nb.views.presence import SILENCE_S, Listening, Presence
+from tes_nb.views.push import SILENCE_S, Listening, Presence
 
 
 class Clock:

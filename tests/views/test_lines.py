@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 from tes_nb.views.figure import table_figure
-from tes_nb.views.series import drawn_columns, lines, rate, thin
+from tes_nb.views.lines import drawn_columns, lines, rate, thin
 
 TABLE = Table(
     "table",

@@ -12,9 +12,7 @@ import pytest
 from tes_nb.errors import SessionError
 from tes_nb.model import Decoded, Direction, Kind, Message
 from tes_nb.views.clock import RepaintClock
-from tes_nb.views.plain import MAX_TEXT, plain_rows
-from tes_nb.views.table_content import CardsContent, TableContent
-from tes_nb.views.tables import LiveCards, LiveTable
+from tes_nb.views.table import MAX_TEXT, CardsContent, LiveCards, LiveTable, TableContent, plain_rows
 from tests.support.ticking import TABLES, Ticking
 
 PARTS = TABLES[1]
@@ -65,7 +63,7 @@ def test_who_is_missing_where_everybody_is_listed_is_gone():
 
 
 def test_elsewhere_nobody_goes_and_the_oldest_make_room(monkeypatch):
-    monkeypatch.setattr("tes_nb.views.table_content.MOST_KEYS", 3)
+    monkeypatch.setattr("tes_nb.views.table.MOST_KEYS", 3)
     source = Ticking()
     one = content(source)
     source.put(part("a"), part("b"), table="parts")

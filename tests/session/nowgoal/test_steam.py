@@ -8,8 +8,8 @@ import pandas as pd
 
 from tes_nb.analysis.steam import detect_all
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.session.steam_watch import SteamWatch
-from tes_nb.session.told import gaps_frame
+from tes_nb.session.frames import gaps_frame
+from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.memory.tables import StreamStore
 from tes_nb.streams.nowgoal.stream import STREAM

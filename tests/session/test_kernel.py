@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tes_nb.session.exits import ExitWatch, _children
+from tes_nb.session.kernel import ExitWatch, _children
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux lists children cheaply"

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.views import fallback
-from tes_nb.views.notes import upstream_told
-from tes_nb.views.plain import plain_rows
-from tes_nb.views.pushing import Sent
+import numpy as np
+
+from tes_nb.errors import SessionError
+from tes_nb.views.annotations import upstream_told
+from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.html import newest_rows
+from tes_nb.views.live import LiveView, silent_sentence, told_period
+from tes_nb.views.push import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
 
     from tes_nb.model import Column, Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.chart_content import Upstream
-    from tes_nb.views.known import Known
+    from tes_nb.views.chart import ChartSource, Upstream
+    from tes_nb.views.lookup import Known
+
+
+MAX_TEXT = 1_000
+"""Characters of a text that travel; a longer one ends in an ellipsis and its length."""
+
+
+def plain_rows(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> list[list[Any]]:
+    """Return the rows, values in the order of `names`. columns: as `Columns.since` gives them."""
+    plain = [_plain_column(columns[name]) for name in names]
+    return [list(row) for row in zip(*plain, strict=True)]
+
+
+def _plain_column(cells: npt.NDArray[Any]) -> list[Any]:
+    if cells.dtype.kind == "M":
+        times: list[Any] = (cells.astype("M8[ns]").astype(np.int64) / 1e9).tolist()
+        return [
+            None if absent else time for time, absent in zip(times, np.isnat(cells).tolist(), strict=True)
+        ]
+    if cells.dtype.kind == "f":
+        return [_plain_float(value) for value in cells.tolist()]
+    if cells.dtype.kind == "O":
+        return [None if value is None else shortened(str(value)) for value in cells.tolist()]
+    others: list[Any] = cells.tolist()
+    return others
+
+
+def _plain_float(value: float) -> float | str | None:
+    """JSON knows no infinities; whole numbers stay as they are, a browser shows 5.0 as 5."""
+    if math.isfinite(value):
+        return value
+    return None if math.isnan(value) else ("∞" if value > 0 else "-∞")
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """Return at most about `most` characters, with the length where some are left out."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def column_specs(columns: Sequence[Any]) -> list[dict[str, str]]:
+    """Return `Column`s as the browser takes them."""
+    return [
+        {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
+        for one in columns
+    ]
+
 
 READ_ROWS = 200_000
 """Rows that are looked through for the newest of each key."""
@@ -104,7 +156,7 @@ class TableContent:
         )  # this one's place in the rows is the browser's
         fresh.everything()
         names = [one.name for one in shown_columns(self._table, self._beside)]
-        return fallback.newest_rows(names, list(fresh._known.values()))
+        return newest_rows(names, list(fresh._known.values()))
 
     def _take(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take new rows; return those that differ from what was known, and the keys that are gone."""
@@ -186,7 +238,7 @@ class CardsContent:
             (one.name, value, one.unit)
             for one, value in zip(self._table.columns, rows[-1] if rows else (), strict=False)
         ]
-        return fallback.newest_rows(("value", "now", "unit"), [one for one in told if one[1] is not None])
+        return newest_rows(("value", "now", "unit"), [one for one in told if one[1] is not None])
 
     def _new(self) -> list[list[Any]]:
         fresh = self._rows.since(max(self._cursor, self._rows.total - TREND_ROWS), self._table.names)
@@ -195,3 +247,66 @@ class CardsContent:
         return [
             [time, row] for time, row in zip(times, plain_rows(fresh.columns, self._table.names), strict=True)
         ]
+
+
+class LiveTable(LiveView):
+    """A table whose rows are updated in place by key; sort, filter, scroll and selection stay."""
+
+    def __init__(
+        self,
+        source: ChartSource,
+        table: str | None = None,
+        *,
+        url: str = "",
+        upstream: Upstream | None = None,
+        known: Known | None = None,
+        on_origin: Callable[[str], None] | None = None,
+        repaint: RepaintClock = clock,
+    ) -> None:
+        """Show `table` of the source; `None` = its main one. Raises `SessionError` for one without a key.
+
+        known: columns beside the table's own; `None` = there are none. url, upstream, on_origin: as in `ChartOptions`.
+        """
+        described = source.stream.table(table or source.stream.main)
+        if not described.key:
+            able = ", ".join(one.name for one in source.stream.tables if one.key) or "none"
+            raise SessionError(
+                f"'{described.name}' has one subject and no rows to update; tables with a key are {able}. "
+                "Show it with cards() or plot()."
+            )
+        content = TableContent(source.store, described, upstream=upstream, known=known)
+        spec = view_spec(source, described, url, known)
+        super().__init__("views", "table", spec, content, on_origin=on_origin, repaint=repaint)
+
+
+class LiveCards(LiveView):
+    """The newest values of a table with one subject, grouped, with small trends."""
+
+    def __init__(
+        self,
+        source: ChartSource,
+        table: str | None = None,
+        *,
+        url: str = "",
+        upstream: Upstream | None = None,
+        on_origin: Callable[[str], None] | None = None,
+        repaint: RepaintClock = clock,
+    ) -> None:
+        """Show `table` of the source; `None` = its main one. Raises `SessionError` for one with a key."""
+        described = source.stream.table(table or source.stream.main)
+        if described.key:
+            raise SessionError(f"'{described.name}' has many subjects; show it with table() or plot().")
+        content = CardsContent(source.store, described, upstream=upstream)
+        spec = view_spec(source, described, url)
+        super().__init__("views", "cards", spec, content, on_origin=on_origin, repaint=repaint)
+
+
+def view_spec(source: ChartSource, table: Table, url: str, known: Known | None = None) -> dict[str, Any]:
+    """What the browser must know of a table from the start."""
+    main = table.name == source.stream.main
+    return {
+        "title": source.name if main else f"{source.name} · {table.name}",
+        "columns": column_specs(shown_columns(table, known)),
+        "period_s": told_period(source.stream.period_s),
+        "silent": silent_sentence(url),
+    }

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tes_nb.views.alerts import Alerts, Limit
-from tes_nb.views.chart_content import ChartContent
+from tes_nb.views.chart import ChartContent
 from tes_nb.views.drawn import Drawn
-from tes_nb.views.presence import Presence
-from tes_nb.views.pushing import HEARTBEAT_S, Push
+from tes_nb.views.push import HEARTBEAT_S, Presence, Push
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.ticking import Ticking
 

@@ -12,9 +12,9 @@ from tes_nb.model import Message
 from tes_nb.store.memory.recent import MessageTap
 from tes_nb.streams import get
 from tes_nb.views.chart import Chart, ChartOptions
-from tes_nb.views.fallback import MOST_LINES, MOST_ROWS
+from tes_nb.views.html import MOST_LINES, MOST_ROWS
 from tes_nb.views.inspector import Inspector
-from tes_nb.views.tables import LiveCards, LiveTable
+from tes_nb.views.table import LiveCards, LiveTable
 from tests.support.hostile import HOSTILE
 from tests.support.ticking import Ticking
 

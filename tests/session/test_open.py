@@ -10,7 +10,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import SessionError
-from tes_nb.session.har_import import recognise
+from tes_nb.session.open import recognise
 from tes_nb.streams import get
 from tests.support.observations import observation
 

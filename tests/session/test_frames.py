@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tes_nb.session.told import gaps_frame, marks_frame, undecoded_frame
+from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.store.memory.tables import Undecoded
 from tes_nb.wire.events import Gap, Mark
 from tests.support.messages import WALL, message

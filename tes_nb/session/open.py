@@ -1,4 +1,4 @@
-"""A HAR file, as Chrome's DevTools save it, opened like a recording."""
+"""What `tes.open` takes: a session file, or a HAR file as Chrome's DevTools save it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ from tes_nb.model import Stream
 from tes_nb.session.recorded import RecordedSession
 from tes_nb.store.har.har_import import import_har
 from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.schema import session_path
 from tes_nb.streams import all_streams
+
+
+def open_session(
+    path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
+) -> RecordedSession:
+    """Open a session file, also one that is being recorded or is damaged, or a HAR file of Chrome's DevTools.
+
+    streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
+    out. Raises `SessionError`, a sentence with what to do, for what is no session.
+    """
+    given = Path(path).expanduser()
+    if given.suffix.lower() == ".har":
+        return open_har(given, streams=streams, redact=redact)
+    found = given if given.exists() else session_path(given)
+    return RecordedSession(SessionFile.open(found if found.exists() else given))
 
 
 def recognise(url: str, given: Mapping[str, str] | None = None) -> str | None:

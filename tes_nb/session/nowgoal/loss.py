@@ -13,9 +13,9 @@ import pandas as pd
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message, Opcode
-from tes_nb.session.told import gaps_frame
+from tes_nb.session.frames import gaps_frame
 from tes_nb.simulate import Ledger, number_in, reconcile
-from tes_nb.views import cards
+from tes_nb.views.html import table_html
 from tes_nb.wire.events import Gap
 from tes_nb.wire.inflate import inflate
 
@@ -81,7 +81,7 @@ class LossLedger:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
         caption = escape(f"Loss ledger, {'balanced' if self.balanced else 'NOT balanced'}")
-        return {"text/plain": repr(self), "text/html": cards.table_html(caption, ("", ""), self._rows())}
+        return {"text/plain": repr(self), "text/html": table_html(caption, ("", ""), self._rows())}
 
 
 class Received:
