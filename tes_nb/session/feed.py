@@ -16,7 +16,7 @@ from tes_nb.session.waiting import wait_async, wait_blocking
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.html import feed_html
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 Formulas = Literal["neutralise", "keep"]
 
-TAPPED = 500
-TAPPED_BYTES = 4 * 2**20
+RECENT = 500
+RECENT_BYTES = 4 * 2**20
 """So many of its newest messages a feed keeps as they came."""
 
 
@@ -61,7 +61,7 @@ class Feed:
         self.source = source
         self.live = live
         self.store = StreamStore(stream, cap=row_cap)
-        self.tap = MessageTap(source, stream, kept=TAPPED, kept_bytes=TAPPED_BYTES)
+        self.recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
         """The newest messages as they came, for inspectors."""
         self._listeners = Listeners()
         self._relay_state = relay_state
@@ -78,9 +78,9 @@ class Feed:
 
     # What comes in -------------------------------------------------------------------------------------------
 
-    def take(self, message: Message) -> None:
-        """Take one message of the relay. Called on the background thread, in the order of the source."""
-        self.tap.take(message)
+    def append(self, message: Message) -> None:
+        """Append one message of the relay. Called on the background thread, in the order of the source."""
+        self.recent.append(message)
         decoded = self.store.receive(message)
         if decoded is not None and decoded.kind is Kind.DATA:
             self._last_data_mono = time.monotonic()

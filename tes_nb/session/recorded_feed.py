@@ -11,10 +11,10 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Kind, Message, Stream
-from tes_nb.session.feed import TAPPED, TAPPED_BYTES, Feed, Formulas
+from tes_nb.session.feed import RECENT, RECENT_BYTES, Feed, Formulas
 from tes_nb.session.state import FeedState
 from tes_nb.store.memory.frames import frame as frame_of
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
 from tes_nb.store.memory.timespec import instant_ns, span_ns
 from tes_nb.store.session.reader import SessionFile
@@ -38,7 +38,7 @@ class RecordedFeed(Feed):
 
     def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:
         super().__init__(stream, source, live=False)
-        del self.store, self.tap  # read from the file on first use, see below
+        del self.store, self.recent  # read from the file on first use, see below
         self._file = file
         self._closed = True
 
@@ -53,17 +53,17 @@ class RecordedFeed(Feed):
         return store
 
     @cached_property
-    def tap(self) -> MessageTap:  # type: ignore[override] # likewise
+    def recent(self) -> RecentMessages:  # type: ignore[override] # likewise
         """The newest messages of the recording."""
-        tap = MessageTap(self.source, self.stream, kept=TAPPED, kept_bytes=TAPPED_BYTES)
+        recent = RecentMessages(self.source, self.stream, limit=RECENT, limit_bytes=RECENT_BYTES)
         for message in self._newest_messages():
-            tap.take(message)
-        return tap
+            recent.append(message)
+        return recent
 
     def _newest_messages(self) -> list[Message]:
-        """At least as many as a tap keeps, where there are so many, without reading all of a long recording."""
+        """At least as many as a live feed keeps, where there are so many, without reading all of a long recording."""
         span, messages, back_ns = self._file.span(self.source), list[Message](), FIRST_LOOK_NS
-        while span is not None and len(messages) < TAPPED:
+        while span is not None and len(messages) < RECENT:
             start = span[1] - back_ns
             messages = list(self._file.messages(self.source, start_ns=start))
             if start <= span[0]:

@@ -95,24 +95,21 @@ class Session(SessionOutputs):
         background().run(self._open(), timeout=10)
 
     def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
-        reader = self._new_reader(source, lambda message: self._take(source, message), after)
-        self._readers[source] = reader
-        self.feeds[source] = make(
+        feed = make(
             stream,
             source,
             relay_state=lambda: self._trouble(reader),
             check=self._raise_pending,
             subscribe=self._subscribe,
         )
+        reader = self._new_reader(source, feed.append, after)
+        self._readers[source], self.feeds[source] = reader, feed
         if not hasattr(type(self), source):  # a feed called "stop" is s.feeds["stop"]
-            setattr(self, source, self.feeds[source])
+            setattr(self, source, feed)
 
     def _surround(self, feed: Feed) -> None:
         """Tell a feed what its views show beside it."""
         feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
-
-    def _take(self, source: str, message: Message) -> None:
-        self.feeds[source].take(message)
 
     async def _open(self) -> None:
         await self._control.start()

@@ -63,7 +63,7 @@ def live_inspector(feeds: Sequence[Feed], title: str) -> Inspector:
         raise SessionError("There is no feed to inspect.")
 
     return Inspector(
-        [feed.tap for feed in feeds],
+        [feed.recent for feed in feeds],
         title=title,
         period_s=max(feed.stream.period_s for feed in feeds),
         url=feeds[0].url,
@@ -223,7 +223,7 @@ def _tab(feed: Feed) -> Tab:
 
 
 def _inspector(feeds: Sequence[Feed], url: str) -> Tab:
-    desk = InspectorDesk(InspectorContent([feed.tap for feed in feeds]), saver(feeds))
+    desk = InspectorDesk(InspectorContent([feed.recent for feed in feeds]), saver(feeds))
     spec = inspector_spec("messages", 1.0, url, can_save=True)
     return Tab("Inspector", "", [Part("inspector", spec, desk.content, desk.asked)])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import DecodeError, TesError
 from tes_nb.model import Direction, Kind, Message, Opcode
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import MOST_ROWS, newest_rows
 from tes_nb.views.live import LiveView, silent_sentence, told_period
@@ -17,7 +17,7 @@ from tes_nb.views.table import shortened
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
-    from tes_nb.store.memory.recent import Tapped
+    from tes_nb.store.memory.recent import RecentMessage
 
 
 FIRST = 500
@@ -33,9 +33,9 @@ HISTORY = 50
 class InspectorContent:
     """The messages and connections of some sources."""
 
-    def __init__(self, taps: Sequence[MessageTap]) -> None:
-        self._taps = {tap.name: tap for tap in taps}
-        self._cursors = dict.fromkeys(self._taps, 0)
+    def __init__(self, sources: Sequence[RecentMessages]) -> None:
+        self._sources = {recent.name: recent for recent in sources}
+        self._cursors = dict.fromkeys(self._sources, 0)
         self._connections: list[dict[str, Any]] | None = None
         self.sentence = ""
         self._said = ""
@@ -45,7 +45,7 @@ class InspectorContent:
 
     def everything(self) -> list[Sent]:
         """Return the newest messages of every source."""
-        self._cursors = dict.fromkeys(self._taps, 0)
+        self._cursors = dict.fromkeys(self._sources, 0)
         self._connections, self._said = None, ""
         return [self._messages(FIRST, replace=True)]
 
@@ -55,14 +55,14 @@ class InspectorContent:
         return [new] if new.buffers else []
 
     def _messages(self, most: int, *, replace: bool) -> Sent:
-        found: list[tuple[MessageTap, Tapped]] = []
-        for name, tap in self._taps.items():
-            new = tap.since(self._cursors[name])
+        found: list[tuple[RecentMessages, RecentMessage]] = []
+        for name, recent in self._sources.items():
+            new = recent.since(self._cursors[name])
             if new:
                 self._cursors[name] = new[-1].number
-            found += [(tap, one) for one in new[-most:]]
+            found += [(recent, one) for one in new[-most:]]
         found.sort(key=lambda pair: pair[1].message.t_wall_ns)
-        told = [described(tap, one) for tap, one in found]
+        told = [described(recent, one) for recent, one in found]
         items = [item for item, _ in told]
         return Sent(
             {"type": "messages", "replace": replace, "items": items}, [payload for _, payload in told]
@@ -70,7 +70,7 @@ class InspectorContent:
 
     def state(self) -> dict[str, Any]:
         """Return the connections, and the sentence, where they changed."""
-        connections = [_connection(tap) for tap in self._taps.values()]
+        connections = [_connection(recent) for recent in self._sources.values()]
         state: dict[str, Any] = {}
         if connections != self._connections:
             state["connections"] = self._connections = connections
@@ -80,33 +80,33 @@ class InspectorContent:
 
     def fallback(self) -> str:
         """Return the newest messages, without their payloads."""
-        newest = [(tap, one) for tap in self._taps.values() for one in tap.since(0)[-MOST_ROWS:]]
+        newest = [(recent, one) for recent in self._sources.values() for one in recent.since(0)[-MOST_ROWS:]]
         newest.sort(key=lambda pair: pair[1].message.t_wall_ns, reverse=True)
-        items = [described(tap, one)[0] for tap, one in newest[:MOST_ROWS]]
+        items = [described(recent, one)[0] for recent, one in newest[:MOST_ROWS]]
         names = ("direction", "kind", "size", "outcome", "preview")
         return newest_rows(names, [[item[name] for name in names] for item in items])
 
     def find(self, identity: str) -> Message | None:
         """Return the message with this id; `None` = it is no longer kept, or never was."""
         name, _, number = identity.rpartition(" ")
-        tap = self._taps.get(name)
-        return None if tap is None or not number.isdecimal() else tap.find(int(number[:18]))
+        recent = self._sources.get(name)
+        return None if recent is None or not number.isdecimal() else recent.find(int(number[:18]))
 
 
-def described(tap: MessageTap, tapped: Tapped) -> tuple[dict[str, Any], bytes]:
+def described(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, Any], bytes]:
     """Return a message as the browser lists it, and its payload inflated if it is to travel along."""
-    message = tapped.message
+    message = entry.message
     plain = inflated(message)
-    kind, outcome, decode_ms = _decoded(tap, message)
+    kind, outcome, decode_ms = _decoded(recent, message)
     told = {
-        "id": f"{tap.name} {tapped.number}",
+        "id": f"{recent.name} {entry.number}",
         "t": message.t_wall_ns / 1e9,
         "direction": "in" if message.direction == Direction.IN else "out",
         "kind": kind,
         "size": len(message.payload),
         "inflated": None if plain is None else len(plain),
         "decode_ms": decode_ms,
-        "outcome": shortened(f"{tap.name}: {outcome}", PREVIEW_CHARS),
+        "outcome": shortened(f"{recent.name}: {outcome}", PREVIEW_CHARS),
         "undecoded": kind == Kind.UNDECODED,
         "conn": message.conn,
         "preview": _preview(message.payload if plain is None else plain),
@@ -125,13 +125,13 @@ def inflated(message: Message) -> bytes | None:
         return None
 
 
-def _decoded(tap: MessageTap, message: Message) -> tuple[str, str, float | None]:
+def _decoded(recent: RecentMessages, message: Message) -> tuple[str, str, float | None]:
     """Return (kind, what came of it, milliseconds); what we sent is not decoded."""
     if message.direction == Direction.OUT:
         return "sent", "sent", None
     began = time.perf_counter()
     try:
-        decoded = tap.stream.decode(message)
+        decoded = recent.stream.decode(message)
     except DecodeError as error:
         return Kind.UNDECODED, f"{error.reason}: {error}", _ms(began)
     except Exception as error:  # noqa: BLE001 - a stream's mistake is shown, not raised
@@ -148,14 +148,14 @@ def _preview(payload: bytes) -> str:
     return payload[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS]
 
 
-def _connection(tap: MessageTap) -> dict[str, Any]:
-    states = tap.states
+def _connection(recent: RecentMessages) -> dict[str, Any]:
+    states = recent.states
     if not states:
-        return {"name": tap.name, "state": "OPEN", "text": "made by our own samplers", "history": []}
+        return {"name": recent.name, "state": "OPEN", "text": "made by our own samplers", "history": []}
     last = states[-1]
     history = [{"t": one.at_ns / 1e9, "text": one.text[:PREVIEW_CHARS]} for one in states[-HISTORY:]]
     return {
-        "name": tap.name,
+        "name": recent.name,
         "state": last.state,
         "text": last.text[:PREVIEW_CHARS],
         "attempts": last.attempts,
@@ -178,7 +178,7 @@ class Inspector(LiveView):
 
     def __init__(
         self,
-        taps: Sequence[MessageTap],
+        sources: Sequence[RecentMessages],
         *,
         title: str = "messages",
         period_s: float = 1.0,
@@ -187,8 +187,8 @@ class Inspector(LiveView):
         on_origin: Callable[[str], None] | None = None,
         repaint: RepaintClock = clock,
     ) -> None:
-        """Show what the taps keep. period_s: the longest normal silence. save: `None` = there is no such button."""
-        self._desk = InspectorDesk(InspectorContent(taps), save)
+        """Show what the sources keep. period_s: the longest normal silence. save: `None` = there is no such button."""
+        self._desk = InspectorDesk(InspectorContent(sources), save)
         spec = inspector_spec(title, period_s, url, can_save=save is not None)
         super().__init__("views", "inspector", spec, self._desk.content, on_origin=on_origin, repaint=repaint)
 

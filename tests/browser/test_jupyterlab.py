@@ -36,18 +36,18 @@ from tes_nb.model import Message
 from tes_nb.streams import get
 from tes_nb.views.inspector import Inspector
 from tes_nb.views.table import LiveCards, LiveTable
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 source, stream = Ticking("workers").start(), get("metrics")
-tap = MessageTap("metrics", stream)
+recent = RecentMessages("metrics", stream)
 def feed():
     for n in range(10**6):
         source.put(*((f"w{k}", n * 1000 + k, 50.0, n) for k in range(30)), table="parts")
         payload = json.dumps(stream.producer.build(observation())).encode()
-        tap.take(Message("metrics", 0, 1, payload, time.time_ns(), 1, 0, n + 1))
+        recent.append(Message("metrics", 0, 1, payload, time.time_ns(), 1, 0, n + 1))
         time.sleep(0.5)
 threading.Thread(target=feed, daemon=True).start()
 from IPython.display import display
-display(LiveTable(source, "parts"), LiveCards(source), Inspector([tap]))
+display(LiveTable(source, "parts"), LiveCards(source), Inspector([recent]))
 """
 IDLE = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
 SHUT = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"

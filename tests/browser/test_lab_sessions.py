@@ -32,15 +32,15 @@ from tes_nb.streams import get
 from tes_nb.views.chart import Chart, ChartOptions
 from tes_nb.views.inspector import Inspector
 from tes_nb.views.table import LiveCards, LiveTable
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 source = Ticking(HOSTILE[0])
 for at in range(3):
     source.put(*((name, at, 50.0, at) for name in HOSTILE), table="parts")
     source.put((1, 2.0, at, HOSTILE[1]))
-tap = MessageTap(HOSTILE[2], get("metrics"))
+recent = RecentMessages(HOSTILE[2], get("metrics"))
 for n, name in enumerate(HOSTILE):
-    tap.take(Message("metrics", 0, 1, name.encode("utf-8", "replace"), time.time_ns(), 1, 0, n + 1))
-display(Chart(source, "parts", ChartOptions()), LiveTable(source, "parts"), LiveCards(source), Inspector([tap]))
+    recent.append(Message("metrics", 0, 1, name.encode("utf-8", "replace"), time.time_ns(), 1, 0, n + 1))
+display(Chart(source, "parts", ChartOptions()), LiveTable(source, "parts"), LiveCards(source), Inspector([recent]))
 """
 RESTART = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
 ACTS = """() => ({

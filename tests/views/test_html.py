@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tes_nb.model import Message
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.streams import get
 from tes_nb.views.chart import Chart, ChartOptions
 from tes_nb.views.html import MOST_LINES, MOST_ROWS
@@ -69,24 +69,24 @@ def test_a_table_leaves_its_first_rows_and_cards_their_values(source):
 
 
 def test_an_inspector_leaves_the_newest_messages():
-    tap = MessageTap("m", get("metrics"))
+    recent = RecentMessages("m", get("metrics"))
     for number in range(50):
-        tap.take(Message("metrics", 0, 1, b'{"n": %d}' % number, time.time_ns(), 1, 0, number + 1))
-    told = html(Inspector([tap]))
+        recent.append(Message("metrics", 0, 1, b'{"n": %d}' % number, time.time_ns(), 1, 0, number + 1))
+    told = html(Inspector([recent]))
     assert "{&quot;n&quot;: 49}" in told
     assert "{&quot;n&quot;: 2}" not in told
 
 
 def test_fault_51_all_of_it_is_text(source):
-    tap = MessageTap(HOSTILE[2], get("metrics"))
+    recent = RecentMessages(HOSTILE[2], get("metrics"))
     for n, name in enumerate(HOSTILE):
         source.put((name, n, 50.0, n), table="parts")
-        tap.take(Message("metrics", 0, 1, name.encode("utf-8", "replace"), time.time_ns(), 1, 0, n + 1))
+        recent.append(Message("metrics", 0, 1, name.encode("utf-8", "replace"), time.time_ns(), 1, 0, n + 1))
     views = (
         Chart(source, "parts", ChartOptions()),
         LiveTable(source, "parts"),
         LiveCards(source),
-        Inspector([tap]),
+        Inspector([recent]),
     )
     allowed = {"figure", "figcaption", "svg", "path", "title", "text", "p", "table", "caption"}
     allowed |= {"thead", "tbody", "tr", "th", "td"}

@@ -9,7 +9,7 @@ import pytest
 
 from tes_nb.errors import ExportError
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.store.memory.recent import MessageTap
+from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.streams import get
 from tes_nb.views.clock import RepaintClock
 from tes_nb.views.inspector import FIRST, INLINE_BYTES, Inspector, InspectorContent
@@ -30,10 +30,10 @@ def state(word, at):
     return message(encode_event(change), opcode=Opcode.EVENT, at=at)
 
 
-def tap(*messages, **given):
-    one = MessageTap("metrics", STREAM, **given)
+def recent(*messages, **given):
+    one = RecentMessages("metrics", STREAM, **given)
     for each in messages:
-        one.take(each)
+        one.append(each)
     return one
 
 
@@ -45,18 +45,18 @@ def items(sent):
 
 
 def test_a_tap_keeps_the_newest_by_number_and_by_size():
-    one = tap(*(message(b"x" * n) for n in range(1, 11)), kept=4)
+    one = recent(*(message(b"x" * n) for n in range(1, 11)), limit=4)
     assert [len(each.message.payload) for each in one.since(0)] == [7, 8, 9, 10]
     assert [each.number for each in one.since(8)] == [9, 10]
     assert one.since(10) == []
     assert one.find(9).payload == b"x" * 9
     assert one.find(1) is None
-    big = tap(message(b"a" * 60), message(b"b" * 60), message(b"c" * 500), kept_bytes=100)
+    big = recent(message(b"a" * 60), message(b"b" * 60), message(b"c" * 500), limit_bytes=100)
     assert [each.message.payload[:1] for each in big.since(0)] == [b"c"]
 
 
 def test_a_message_is_told_with_size_time_and_outcome():
-    listed, (payload,) = items(InspectorContent([tap(message())]).everything())
+    listed, (payload,) = items(InspectorContent([recent(message())]).everything())
     (one,) = listed
     assert (one["id"], one["direction"], one["kind"], one["undecoded"]) == ("metrics 1", "in", "data", False)
     assert (one["size"], one["inflated"], payload) == (len(GOOD), len(GOOD), GOOD)
@@ -67,7 +67,7 @@ def test_a_message_is_told_with_size_time_and_outcome():
 
 def test_what_cannot_be_decoded_says_why_and_sent_ones_are_not_tried():
     content = InspectorContent(
-        [tap(message(b"\xff\x00 nothing"), message(b"{}"), message(b"ping", direction=Direction.OUT))]
+        [recent(message(b"\xff\x00 nothing"), message(b"{}"), message(b"ping", direction=Direction.OUT))]
     )
     first, second, third = items(content.everything())[0]
     assert first["undecoded"]
@@ -79,19 +79,19 @@ def test_what_cannot_be_decoded_says_why_and_sent_ones_are_not_tried():
 def test_compressed_payloads_are_shown_inflated_and_large_ones_on_request():
     text = b"<c>" + b"x" * 2 * INLINE_BYTES + b"</c>"
     small, large = zlib.compress(b"<c/>"), zlib.compress(text)
-    one = tap(message(small, opcode=Opcode.BINARY), message(large, opcode=Opcode.BINARY, at=2.0))
+    one = recent(message(small, opcode=Opcode.BINARY), message(large, opcode=Opcode.BINARY, at=2.0))
     listed, payloads = items(InspectorContent([one]).everything())
     assert [bytes(payload) for payload in payloads] == [b"<c/>", b""]
     assert [(each["size"], each["inflated"]) for each in listed] == [(len(small), 4), (len(large), len(text))]
 
 
 def test_new_messages_of_several_sources_come_in_the_order_of_time():
-    first, second = tap(message(at=1.0), message(at=3.0)), tap(message(at=2.0))
+    first, second = recent(message(at=1.0), message(at=3.0)), recent(message(at=2.0))
     second.name = "other"
     content = InspectorContent([first, second])
     assert [one["id"] for one in items(content.everything())[0]] == ["metrics 1", "other 1", "metrics 2"]
     assert content.news() == []
-    second.take(message(at=9.0))
+    second.append(message(at=9.0))
     assert [one["id"] for one in items(content.news())[0]] == ["other 2"]
     assert content.find("other 2").t_wall_ns == 9 * 10**9
     for nonsense in ("other 99", "nobody 1", "other", "other -1", "other " + "9" * 400, ""):
@@ -99,29 +99,29 @@ def test_new_messages_of_several_sources_come_in_the_order_of_time():
 
 
 def test_a_flood_costs_a_bounded_number_of_decodes():
-    one = tap(*(message(at=float(n)) for n in range(2_000)))
+    one = recent(*(message(at=float(n)) for n in range(2_000)))
     content = InspectorContent([one])
     assert len(items(content.everything())[0]) == FIRST
     for n in range(1_000):
-        one.take(message(at=3_000.0 + n))
+        one.append(message(at=3_000.0 + n))
     assert len(items(content.news())[0]) == 200
     assert content.news() == []
 
 
 def test_connections_with_their_history_when_they_change():
-    one = tap(state("CONNECTING", 1.0), state("OPEN", 2.0))
+    one = recent(state("CONNECTING", 1.0), state("OPEN", 2.0))
     content = InspectorContent([one])
     (connection,) = content.state()["connections"]
     assert (connection["state"], connection["attempts"], connection["close_code"]) == ("OPEN", 2, 1006)
     assert [each["t"] for each in connection["history"]] == [1.0, 2.0]
     assert content.state() == {}
-    one.take(state("WAITING", 3.0))
+    one.append(state("WAITING", 3.0))
     assert content.state()["connections"][0]["text"] == "WAITING because"
 
 
 @pytest.mark.parametrize("text", HOSTILE[::17])
 def test_fault_51_hostile_payloads_stay_as_they_are(text):
-    listed, (payload,) = items(InspectorContent([tap(message(text.encode()))]).everything())
+    listed, (payload,) = items(InspectorContent([recent(message(text.encode()))]).everything())
     assert payload.decode() == text
     assert listed[0]["preview"] == text[:300]
     assert listed[0]["undecoded"]
@@ -136,7 +136,7 @@ def test_the_widget_answers_for_payloads_and_saves_what_is_shown():
         saved.append([each.t_wall_ns for each in messages])
         return "Saved 2 messages."
 
-    one = Inspector([tap(message(at=1.0), message(at=2.0))], save=save, repaint=RepaintClock(fps=0.1))
+    one = Inspector([recent(message(at=1.0), message(at=2.0))], save=save, repaint=RepaintClock(fps=0.1))
     sent = []
     one.send = lambda content, buffers: sent.append((content, buffers))
     one._heard(one, {"type": "payload", "client": "a", "id": "metrics 2"}, [])

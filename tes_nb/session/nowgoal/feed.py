@@ -192,12 +192,12 @@ class NowGoalFeed(NowGoalMethods):
             self.stand_in, self._received = stand_in, Received()
             self._subscriber = parse_qs(urlsplit(address or "").query).get("subscriber", [""])[0]
 
-    def take(self, message: Message) -> None:
-        """Take one message of the relay."""
+    def append(self, message: Message) -> None:
+        """Append one message of the relay."""
         data = message.direction == Direction.IN and message.opcode != Opcode.EVENT
         if self._received is not None and data and not message.flags & FLAG_DUPLICATE:
-            self._received.take(message)
-        super().take(message)
+            self._received.append(message)
+        super().append(message)
 
     @property
     def simulated(self) -> bool:

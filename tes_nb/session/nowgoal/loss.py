@@ -94,7 +94,7 @@ class Received:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def take(self, message: Message) -> None:
+    def append(self, message: Message) -> None:
         """Note the number that a received message carries, if it carries one."""
         try:
             text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)

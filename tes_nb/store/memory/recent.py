@@ -13,48 +13,50 @@ from tes_nb.wire.events import StateChange, decode_event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEPT = 2_000
-KEPT_BYTES = 16 * 2**20
-KEPT_STATES = 200
+LIMIT = 2_000
+LIMIT_BYTES = 16 * 2**20
+LIMIT_STATES = 200
 
 
-class Tapped(NamedTuple):
-    """A message and its number in the tap, counted from 1."""
+class RecentMessage(NamedTuple):
+    """A message and its number among those of its source, counted from 1."""
 
     number: int
     message: Message
 
 
-class MessageTap:
+class RecentMessages:
     """Keeps the newest messages of one source: at most 2,000, and at most 16 MiB of them. Any thread."""
 
-    def __init__(self, name: str, stream: Stream, *, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self, name: str, stream: Stream, *, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES
+    ) -> None:
         """name: the source's."""
         self.name = name
         self.stream = stream
-        self._kept = kept
-        self._kept_bytes = kept_bytes
+        self._limit = limit
+        self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._messages: deque[Tapped] = deque()
-        self._states: deque[StateChange] = deque(maxlen=KEPT_STATES)
+        self._messages: deque[RecentMessage] = deque()
+        self._states: deque[StateChange] = deque(maxlen=LIMIT_STATES)
         self._bytes = 0
         self._count = 0
 
-    def take(self, message: Message) -> None:
+    def append(self, message: Message) -> None:
         """Keep a message; of our own events only changes of state."""
         if message.opcode == Opcode.EVENT:
-            self._take_event(message)
+            self._append_event(message)
             return
         with self._lock:
             self._count += 1
-            self._messages.append(Tapped(self._count, message))
+            self._messages.append(RecentMessage(self._count, message))
             self._bytes += len(message.payload)
-            while len(self._messages) > self._kept or (
-                self._bytes > self._kept_bytes and len(self._messages) > 1
+            while len(self._messages) > self._limit or (
+                self._bytes > self._limit_bytes and len(self._messages) > 1
             ):
                 self._bytes -= len(self._messages.popleft().message.payload)
 
-    def _take_event(self, message: Message) -> None:
+    def _append_event(self, message: Message) -> None:
         try:
             event = decode_event(message.payload)
         except DecodeError:
@@ -63,8 +65,8 @@ class MessageTap:
             with self._lock:
                 self._states.append(event)
 
-    def since(self, number: int) -> list[Tapped]:
-        """Return the kept messages after `number`, oldest first; 0 = all."""
+    def since(self, number: int) -> list[RecentMessage]:
+        """Return the messages after `number` that are still there, oldest first; 0 = all."""
         with self._lock:
             if number >= self._count:
                 return []
