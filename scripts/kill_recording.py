@@ -29,7 +29,7 @@ from tes_nb.errors import TesError
 from tes_nb.net.loop import background
 from tes_nb.session.nowgoal.feed import NowGoalFeed
 from tes_nb.session.recordings import Recording
-from tes_nb.simulate import Client, reconcile
+from tes_nb.simulate import StandInClient, reconcile
 from tes_nb.simulate.ledger import received_in
 from tes_nb.store.session.reader import SessionFile
 
@@ -120,7 +120,7 @@ def watch(session: tes.Session, number: int, options: argparse.Namespace) -> Now
     return feed
 
 
-def stand_in(feed: NowGoalFeed) -> Client:
+def stand_in(feed: NowGoalFeed) -> StandInClient:
     """Return what sends the feed."""
     assert feed.stand_in is not None
     return feed.stand_in

@@ -19,7 +19,7 @@ import pandas as pd
 from tes_nb.analysis import steam_rules as rules
 from tes_nb.analysis.exact_sums import WindowSums
 from tes_nb.analysis.odds import Gaps, ticks_from_odds
-from tes_nb.analysis.steam_detector import SteamDetector, Verdict
+from tes_nb.analysis.steam_detector import SteamDetector, TickVerdict
 from tes_nb.analysis.steam_rules import (
     DEFAULTS,
     LARGE_SINGLE,
@@ -39,7 +39,7 @@ __all__ = [
     "Setting",
     "SteamDetector",
     "SteamSettings",
-    "Verdict",
+    "TickVerdict",
     "detect",
     "detect_all",
 ]

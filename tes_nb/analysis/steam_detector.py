@@ -26,7 +26,7 @@ COMPACT_FROM = 64
 """Forgotten ticks are dropped when there are so many of them and they are the greater part."""
 
 
-class Memory:
+class WindowMemory:
     """What is remembered of one key."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ QUIET_MS = 60_000
 """A key is forgotten when its last tick is so much older than the longest window before the newest tick."""
 
 
-class Verdict(NamedTuple):
+class TickVerdict(NamedTuple):
     """What one tick is."""
 
     velocity: float
@@ -161,18 +161,18 @@ class SteamDetector:
     def __init__(self, settings: SteamSettings = DEFAULTS) -> None:
         self.settings = settings
         self._longest_ns = settings.longest_window_ms * rules.NS_PER_MS
-        self._keys: dict[Hashable, Memory] = {}
+        self._keys: dict[Hashable, WindowMemory] = {}
         self._newest_ns = -math.inf
         self._since_sweep = 0
 
-    def add(self, tick: Mapping[str, Any]) -> Verdict:
+    def add(self, tick: Mapping[str, Any]) -> TickVerdict:
         """Judge one tick: a mapping with the columns that `detect` reads; what is absent is NA."""
         get = tick.get
         velocity = rules.velocity(rules.number(get("old_value")), rules.number(get("new_value")))
         at = rules.unix_ns(get("timestamp"))
         large = LARGE_SINGLE if velocity >= self.settings.large else None
         if at is None or math.isnan(velocity):
-            return Verdict(velocity, math.nan, large)
+            return TickVerdict(velocity, math.nan, large)
         setting = self.settings.of_tick(get("league"), get("odds_type"))
         memory = self._memory(tick, at)
         volume = get("volume")
@@ -181,7 +181,7 @@ class SteamDetector:
         index = rules.index(mean, min(mean_volume / rules.FULL_VOLUME, 1.0), setting.volume_weight)
         rapid = reached >= setting.moves and index >= self.settings.least_index
         memory.forget(self._longest_ns)
-        return Verdict(velocity, index, large or (MULTI_RAPID if rapid else None))
+        return TickVerdict(velocity, index, large or (MULTI_RAPID if rapid else None))
 
     def add_frame(self, ticks: pd.DataFrame) -> pd.DataFrame:
         """Judge the ticks of a frame in its row order; return it with the four columns that `detect` adds."""
@@ -200,17 +200,17 @@ class SteamDetector:
         """Return how many ticks are remembered."""
         return sum(len(memory) for memory in self._keys.values())
 
-    def _memory(self, tick: Mapping[str, Any], at: int) -> Memory:
+    def _memory(self, tick: Mapping[str, Any], at: int) -> WindowMemory:
         self._newest_ns = max(self._newest_ns, at)
         self._since_sweep += 1
         if self._since_sweep >= SWEEP_EVERY:
             self._sweep()
         key = _key(tick)
         if key is None:
-            return Memory()
+            return WindowMemory()
         memory = self._keys.get(key)
         if memory is None:
-            memory = self._keys[key] = Memory()
+            memory = self._keys[key] = WindowMemory()
         return memory
 
     def _sweep(self) -> None:

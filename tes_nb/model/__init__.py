@@ -21,11 +21,10 @@ from tes_nb.model.stream import (
     Stream,
     TokenSource,
 )
-from tes_nb.model.table import Batch, Column, ColumnKind, Doubles, Dtype, Same, Table, Values
+from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, RowBatch, Same, Table, Values
 
 __all__ = [
     "Answer",
-    "Batch",
     "Column",
     "ColumnKind",
     "Decoded",
@@ -43,6 +42,7 @@ __all__ = [
     "ProcessFacts",
     "Producer",
     "Row",
+    "RowBatch",
     "Same",
     "SocketFacts",
     "Stream",

@@ -37,7 +37,7 @@ class Decoded:
 
     kind: Kind
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    """Table name → rows: tuples, or a `Batch` where a message has many and speed counts."""
+    """Table name → rows: tuples, or a `RowBatch` where a message has many and speed counts."""
     sent_at_ns: int | None = None
     """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
     notes: tuple[str, ...] = ()

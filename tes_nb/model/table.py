@@ -38,7 +38,7 @@ Values: TypeAlias = Sequence[Any] | Same | Doubles
 """The values of one column: as they stand in rows, or in a form that is cheaper to store."""
 
 
-class Batch(Sequence[tuple[Any, ...]]):
+class RowBatch(Sequence[tuple[Any, ...]]):
     """The rows of one message. A table turns the `items` of many into columns without making rows of them.
 
     Who looks at it sees a sequence of rows, made anew at each look. A subclass says once what the columns
@@ -76,7 +76,7 @@ class Batch(Sequence[tuple[Any, ...]]):
         return self.rows()[place]
 
     def __eq__(self, other: object) -> bool:
-        return self.rows() == list(other) if isinstance(other, (list, tuple, Batch)) else NotImplemented
+        return self.rows() == list(other) if isinstance(other, (list, tuple, RowBatch)) else NotImplemented
 
     def __repr__(self) -> str:
         return repr(self.rows())

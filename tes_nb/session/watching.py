@@ -15,7 +15,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.feed import LIVE_FEEDS, NowGoalFeed, wire_names
 from tes_nb.session.nowgoal.feed import SIMULATED as SIMULATED_DATA
 from tes_nb.session.source import NOWGOAL, Source
-from tes_nb.simulate import ChildServer, Client, Options, start_child
+from tes_nb.simulate import ChildServer, Options, StandInClient, start_child
 from tes_nb.simulate.faults import parse
 from tes_nb.streams import NAMES, get
 
@@ -45,7 +45,7 @@ class Watching:
         """Read an external feed. Raises `ArgumentError` or `CollectorError` with a sentence."""
         source = _source(what)
         names = None if channels is None else list(_names_of(source, channels))
-        stand_in: Client | None = None
+        stand_in: StandInClient | None = None
         simulated = source.simulated
         if simulated:
             source, stand_in = self._simulated(source, options)
@@ -53,7 +53,7 @@ class Watching:
             _check_known(options, _ENDPOINT)
             source = source.with_endpoint(**options).with_environment()
             if source.is_local:
-                stand_in = Client(_http_of(source.url or ""))
+                stand_in = StandInClient(_http_of(source.url or ""))
         told = self._call(
             "watch",
             stream=source.stream,
@@ -67,7 +67,7 @@ class Watching:
         )
         return self._feed(source, stand_in, told)
 
-    def _feed(self, source: Source, stand_in: Client | None, told: Mapping[str, Any]) -> Feed:
+    def _feed(self, source: Source, stand_in: StandInClient | None, told: Mapping[str, Any]) -> Feed:
         name = told["source"]
         feed = self._feeds.get(name)
         fresh = feed is None or feed.closed

@@ -8,7 +8,7 @@ All data are simulated, and say so: every team is called "Simulated …", every 
 `X-Simulated-Data`, every message the field `simulatedNumber`.
 """
 
-from tes_nb.simulate.client import Addresses, Client
+from tes_nb.simulate.client import Addresses, StandInClient
 from tes_nb.simulate.faults import FAULTS, Fault
 from tes_nb.simulate.faults import parse as parse_fault
 from tes_nb.simulate.ledger import Ledger, number_in, received_in, reconcile
@@ -22,11 +22,11 @@ __all__ = [
     "LABEL",
     "Addresses",
     "ChildServer",
-    "Client",
     "Fault",
     "Ledger",
     "Options",
     "RunningServer",
+    "StandInClient",
     "number_in",
     "parse_fault",
     "received_in",

@@ -27,7 +27,7 @@ PLAYERS = (("007", "Simulated Guard", "points"), ("023", "Simulated Centre", "re
 """Ids with leading zeros: they are text."""
 
 
-class Ticks:
+class TickGame:
     """One game's ticks; `play` yields them in time order."""
 
     def __init__(self, fixture: Fixture, rng: Random, *, start: float) -> None:
@@ -100,7 +100,7 @@ class Basketball:
         self._mood = 0.0
         self._parts: list[list[int]] = []
         self._part_ends = tip_off + QUARTER_S
-        self._told: GamePrice | None = None
+        self._last_price: GamePrice | None = None
 
     def play(self) -> Iterator[Change]:
         """Yield the game from the first price to the final buzzer."""
@@ -149,8 +149,8 @@ class Basketball:
         line = round(-margin - 0.5) + 0.5
         covered = 1 / (1 + math.exp(-0.15 * (margin + line) - self._mood))
         price = GamePrice(self._id, line, (_hong_kong(covered), _hong_kong(1 - covered)))
-        if price != self._told:
-            self._told = price
+        if price != self._last_price:
+            self._last_price = price
             yield Change(self.now, BASKETBALL_ODDS, price)
 
 

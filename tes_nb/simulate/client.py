@@ -44,13 +44,13 @@ class Addresses:
         return f"<simulated NowGoal at {self.http}>"
 
 
-class Client(Addresses):
+class StandInClient(Addresses):
     """A stand-in at a known address (`http://127.0.0.1:port`). All calls block, for at most 5 s."""
 
     def post(self, *faults: Fault | str) -> None:
         """Put faults in force, given as such or in words: `"reset"`, `"random:every=3"`."""
-        wanted = [parse(fault) if isinstance(fault, str) else fault for fault in faults]
-        self._ask("POST", "/faults", msgspec.json.encode(wanted))
+        orders = [parse(fault) if isinstance(fault, str) else fault for fault in faults]
+        self._ask("POST", "/faults", msgspec.json.encode(orders))
 
     def clear_faults(self) -> None:
         """End every fault."""
@@ -68,8 +68,8 @@ class Client(Addresses):
 
     def sent_at(self, subscriber: str) -> dict[int, int]:
         """Return those numbers with the times they were sent at (Unix ns), for `reconcile`."""
-        told = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")
-        return dict(zip(told["numbers"], told["sent_at_ns"], strict=True))
+        reply = self._ask("GET", f"/ledger?{urlencode({'subscriber': subscriber})}")
+        return dict(zip(reply["numbers"], reply["sent_at_ns"], strict=True))
 
     def roster(self) -> list[dict[str, str]]:
         """Return match_id, home_team, away_team and league of every match there has been."""

@@ -29,14 +29,14 @@ from tes_nb.simulate.world import (
 )
 
 # Simulating a match day and composing its messages takes several times as long as a reader needs for them, so
-# that a feed "as fast as possible" measures the stand-in. A reel leaves the numbering, the compression and the
+# that a feed "as fast as possible" measures the stand-in. `MessageLoop` leaves the numbering, the compression and the
 # framing; what its messages tell repeats itself, their times included.
 
 _PLACE = "\0"
 """Stands where the number was, for a moment: no message has it in its text."""
 
 
-class Cut(NamedTuple):
+class Template(NamedTuple):
     """A message without its number."""
 
     channel: str
@@ -48,28 +48,28 @@ class Cut(NamedTuple):
         return str(number).join(self.pieces)
 
 
-class Reel:
-    """Takes the first messages as they are composed; then turns."""
+class MessageLoop:
+    """The first messages as they were composed, over and over (the option `reel`)."""
 
     def __init__(self, size: int) -> None:
-        """`size` is in messages; 0 = it takes none and never turns."""
+        """`size` is in messages; 0 = it takes none and never repeats."""
         self._size = size
-        self._cuts: list[Cut] = []
+        self._templates: list[Template] = []
 
     @property
     def full(self) -> bool:
-        """Whether it can turn."""
-        return len(self._cuts) == self._size > 0
+        """Whether it can repeat them."""
+        return len(self._templates) == self._size > 0
 
-    def take(self, channel: str, text: str, number: int) -> None:
+    def append(self, channel: str, text: str, number: int) -> None:
         """Keep a composed message, if there is room."""
-        if len(self._cuts) < self._size:
+        if len(self._templates) < self._size:
             marked = re.sub(rf"({NUMBER}\W{{1,6}}){number}\b", rf"\g<1>{_PLACE}", text)
-            self._cuts.append(Cut(channel, tuple(marked.split(_PLACE))))
+            self._templates.append(Template(channel, tuple(marked.split(_PLACE))))
 
-    def turn(self) -> Iterator[Cut]:
+    def repeat(self) -> Iterator[Template]:
         """Yield its messages, again and again."""
-        return itertools.cycle(self._cuts)
+        return itertools.cycle(self._templates)
 
 
 class Composer:
@@ -80,28 +80,28 @@ class Composer:
         self._rng = chance(options.seed, "frames")
 
     def changes(
-        self, channel: str, changes: Sequence[Change], number: int, told: Instant, *, sister: bool = False
+        self, channel: str, changes: Sequence[Change], number: int, instant: Instant, *, sister: bool = False
     ) -> str:
         """Return the text of the message that tells these changes; `sister` = in the sister-site form."""
         moves = [(change.at, change.body) for change in changes if isinstance(change.body, Move)]
         if moves:
-            return self._ticks(moves, number, told)
+            return self._ticks(moves, number, instant)
         bodies = [change.body for change in changes]
-        return self.standing(channel, bodies, number, told, sister=sister)
+        return self.standing(channel, bodies, number, instant, sister=sister)
 
     def standing(
         self,
         channel: str,
         bodies: Sequence[Body],
         number: int,
-        told: Instant,
+        instant: Instant,
         *,
         refresh: int = 0,
         sister: bool = False,
     ) -> str:
         """Return the text of the message that tells these snapshots; `refresh` is the flag it carries."""
         sister = channel == FOOTBALL_SCORES and (sister or self._options.sister_site)
-        lines = [_record(body, told, sister=sister) for body in bodies]
+        lines = [_record(body, instant, sister=sister) for body in bodies]
         xml = encoding.document(channel, lines, number, refresh)
         return encoding.wrapped(channel, xml, number, self._shape(channel))
 
@@ -111,13 +111,13 @@ class Composer:
             return Frame(text=False, payload=members(text.encode()))
         return encoding.encode(text, self._pick(self._options.compression, encoding.COMPRESSIONS))
 
-    def _ticks(self, moves: Sequence[tuple[float, Move]], number: int, told: Instant) -> str:
+    def _ticks(self, moves: Sequence[tuple[float, Move]], number: int, instant: Instant) -> str:
         """Ticks carry the time of the wall clock at which they happened, whatever the speed."""
         speed = self._options.speed
-        lags = [0.0 if speed is None else (told.simulated_s - at) / speed for at, _ in moves]
+        lags = [0.0 if speed is None else (instant.simulated_s - at) / speed for at, _ in moves]
         bodies = [move for _, move in moves]
         ticks = [
-            encoding.tick(move, round((told.wall_s - lag) * 1000))
+            encoding.tick(move, round((instant.wall_s - lag) * 1000))
             for move, lag in zip(bodies, lags, strict=True)
         ]
         return encoding.ticks_document(ticks, number, self._shape(TICKS), self._rng)
@@ -132,10 +132,10 @@ class Composer:
         return among[self._rng.randrange(len(among))] if chosen == "mixed" else chosen
 
 
-def _record(body: Body, told: Instant, *, sister: bool) -> str:
+def _record(body: Body, instant: Instant, *, sister: bool) -> str:
     match body:
         case Score():
-            return encoding.sister_score(body, told) if sister else encoding.football_score(body, told)
+            return encoding.sister_score(body, instant) if sister else encoding.football_score(body, instant)
         case Price():
             return encoding.football_odds(body)
         case GameScore():

@@ -109,7 +109,7 @@ class Connection:
 REMEMBERED_CONNECTIONS = 10_000
 
 
-class Hub:
+class Connections:
     """The open connections and what they are sent."""
 
     def __init__(self, ledger_limit: int) -> None:
@@ -134,7 +134,7 @@ class Hub:
     def remove(self, connection: Connection, now: float) -> None:
         """Forget a connection that ended, but for its report."""
         if self._open.pop(connection.number, None) is not None:
-            self.log.left(connection.subscriber, connection.number)
+            self.log.remove_connection(connection.subscriber, connection.number)
             self.ended.append(connection.report(now))
         if not any(one.channels for one in self._open.values()):
             self._served_since = None
@@ -145,7 +145,7 @@ class Hub:
         if self._served_since is None:
             self._served_since = now
         self.first_request.set()
-        self.log.asked(connection.subscriber, connection.number, channels)
+        self.log.set_channels(connection.subscriber, connection.number, channels)
 
     def publish(self, channel: str, build: Callable[[int], Frame]) -> None:
         """Send the message that `build` makes of its number to everyone who asked for the channel."""
@@ -163,7 +163,7 @@ class Hub:
         """Send `ok` to everyone."""
         self._send(self._open.values(), OK)
 
-    def connections(self, which: Which = "all") -> list[Connection]:
+    def select(self, which: Which = "all") -> list[Connection]:
         """Return the open connections, or the oldest or newest of them alone."""
         connections = list(self._open.values())
         return {"all": connections, "oldest": connections[:1], "newest": connections[-1:]}[which]

@@ -46,7 +46,7 @@ def is_score(channel: str) -> bool:
 
 
 def document(channel: str, records: Sequence[str], number: int | None, refresh: int = 0) -> str:
-    """Return NowGoal's XML of these records. A number of `None` leaves it out, as junk does."""
+    """Return NowGoal's XML of these records. A number of `None` leaves it out, as malformed messages do."""
     mark = "" if number is None else f' {NUMBER}="{number}"'
     if is_score(channel):
         inside = "".join(f"<h><![CDATA[{record}]]></h>" for record in records)
@@ -156,13 +156,13 @@ class Instant(NamedTuple):
         return datetime.fromtimestamp(self.wall_s - (self.simulated_s - simulated_s), tz=UTC)
 
 
-def football_score(score: Score, told: Instant) -> str:
+def football_score(score: Score, instant: Instant) -> str:
     """Return the record of `change_xml`; a match that has not started stops after its kick-off."""
-    half_at = None if score.half_at is None else told.wall(score.half_at)
+    half_at = None if score.half_at is None else instant.wall(score.half_at)
     fields = [
         *_score_head(score),
         *_pair(score.yellow),
-        _stamp(told.wall(score.kickoff_at)),
+        _stamp(instant.wall(score.kickoff_at)),
         "" if half_at is None else _stamp(half_at),
     ]
     if half_at is not None:
@@ -170,10 +170,10 @@ def football_score(score: Score, told: Instant) -> str:
     return "^".join(fields)
 
 
-def sister_score(score: Score, told: Instant) -> str:
+def sister_score(score: Score, instant: Instant) -> str:
     """Return the same record in the older sister-site form, whose months count from 0."""
-    kickoff = told.wall(score.kickoff_at)
-    half = "" if score.half_at is None else told.wall(score.half_at)
+    kickoff = instant.wall(score.kickoff_at)
+    half = "" if score.half_at is None else instant.wall(score.half_at)
     if isinstance(half, datetime):
         parts = (half.year, half.month - 1, half.day, half.hour, half.minute, half.second)
         half = ",".join(str(part) for part in parts)
@@ -203,8 +203,8 @@ def football_odds(price: Price) -> str:
         *(str(ODDS_ID["1x2"] + number), *_prices(price.decimal)),
         *(str(ODDS_ID["total"] + number), _line(price.total), *_prices(price.total_hk)),
     ]
-    told = fields[: MARKET_FIELDS[price.markets - 1]]
-    return ",".join(told if price.markets < len(MARKET_FIELDS) else [*told, *FLAGS])
+    quotes = fields[: MARKET_FIELDS[price.markets - 1]]
+    return ",".join(quotes if price.markets < len(MARKET_FIELDS) else [*quotes, *FLAGS])
 
 
 def basketball_score(score: GameScore) -> str:

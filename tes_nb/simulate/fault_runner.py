@@ -1,4 +1,4 @@
-"""Does what faults say to connections and messages; tokens and handshakes ask the board themselves."""
+"""Does what faults say to connections and messages; tokens and handshakes ask `ActiveFaults` themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from tes_nb.simulate.connections import Connection, Hub
+from tes_nb.simulate.connections import Connection, Connections
 from tes_nb.simulate.encoding import Frame, deflate, document
-from tes_nb.simulate.faults import Board, Fault, Plan
+from tes_nb.simulate.faults import ActiveFaults, Fault, Plan
 from tes_nb.simulate.world import chance
 
 SAMPLE = document("change_xml", ["9000000^-10^0^0^^^0^0^0^0^2020-01-09 06:15:00"], None)
@@ -23,7 +23,7 @@ DEPTH = 100_000
 ENTITIES = 6
 
 
-def junk(fault: Fault, rng: Random) -> Frame:
+def malformed_frame(fault: Fault, rng: Random) -> Frame:
     """Return the message that a fault of the place "message" injects."""
     return BUILDERS[fault.fault](fault, rng)
 
@@ -113,21 +113,23 @@ BUILDERS: dict[str, Callable[[Fault, Random], Frame]] = {
 log = logging.getLogger("tes_nb.simulate")
 
 
-class Striker:
+class FaultRunner:
     """Puts faults in force and carries out those that act by themselves, each in a task of its own."""
 
-    def __init__(self, hub: Hub, board: Board, seed: int, refresh: Callable[[], None]) -> None:
+    def __init__(
+        self, connections: Connections, faults: ActiveFaults, seed: int, refresh: Callable[[], None]
+    ) -> None:
         self.down = False
         """Whether a flap holds the service down just now."""
-        self._hub = hub
-        self._board = board
+        self._connections = connections
+        self._faults = faults
         self._seed = seed
         self._refresh = refresh
         self._rng = chance(seed, "junk")
         self._tasks: set[asyncio.Task[None]] = set()
         self._acts: dict[str, Callable[[Fault], Awaitable[None]]] = {
             **dict.fromkeys(BUILDERS, self._inject),
-            **dict.fromkeys(("reset", "close", "refresh"), self._strike),
+            **dict.fromkeys(("reset", "close", "refresh"), self._repeat),
             **dict.fromkeys(("silence", "blackhole"), self._mute),
             "flap": self._flap,
             "random": self._random,
@@ -138,9 +140,9 @@ class Striker:
         log.info("simulated fault: %s", fault.fault)
         act = self._acts.get(fault.fault)
         if act is None:
-            self._board.post(fault, asyncio.get_running_loop().time())
+            self._faults.post(fault, asyncio.get_running_loop().time())
             if fault.fault == "only_ok":
-                self._board.strikes[fault.fault] += 1
+                self._faults.counts[fault.fault] += 1
             return
         for task in self._tasks:
             if task.get_name() == fault.fault:
@@ -151,7 +153,7 @@ class Striker:
 
     async def clear(self) -> None:
         """End every fault. Muted connections are cut, since they would never speak again."""
-        self._board.clear()
+        self._faults.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -164,18 +166,20 @@ class Striker:
     async def _inject(self, fault: Fault) -> None:
         for _ in range(fault.times or 1):
             # Deflating a big bomb takes its time; the feed goes on meanwhile.
-            frame = await asyncio.to_thread(junk, fault, self._rng)
-            self._board.strikes[fault.fault] += 1
-            self._hub.inject(frame)
+            frame = await asyncio.to_thread(malformed_frame, fault, self._rng)
+            self._faults.counts[fault.fault] += 1
+            self._connections.inject(frame)
 
-    async def _strike(self, fault: Fault) -> None:
+    async def _repeat(self, fault: Fault) -> None:
         for turn in range(fault.times or 1):
             await asyncio.sleep(fault.every if turn else 0)
-            self._board.strikes[fault.fault] += 1
+            self._faults.counts[fault.fault] += 1
             if fault.fault == "refresh":
                 self._refresh()
             else:
-                await asyncio.gather(*(self._end(fault, one) for one in self._hub.connections(fault.which)))
+                await asyncio.gather(
+                    *(self._end(fault, one) for one in self._connections.select(fault.which))
+                )
 
     async def _end(self, fault: Fault, connection: Connection) -> None:
         if fault.fault == "reset":
@@ -185,8 +189,8 @@ class Striker:
 
     async def _mute(self, fault: Fault) -> None:
         """Mute the connections there are; with `seconds` they are cut after that time."""
-        struck = self._hub.connections(fault.which)
-        self._board.strikes[fault.fault] += 1
+        struck = self._connections.select(fault.which)
+        self._faults.counts[fault.fault] += 1
         for connection in struck:
             connection.muted = True
             if fault.fault == "blackhole":
@@ -200,10 +204,10 @@ class Striker:
     async def _flap(self, fault: Fault) -> None:
         for _ in range(fault.times) if fault.times else itertools.count():
             await asyncio.sleep(fault.up)
-            self._board.strikes[fault.fault] += 1
+            self._faults.counts[fault.fault] += 1
             self.down = True
             try:
-                for connection in self._hub.connections():
+                for connection in self._connections.select():
                     connection.reset()
                 await asyncio.sleep(fault.down)
             finally:
@@ -214,9 +218,9 @@ class Striker:
         while left is None or left > 0:
             await asyncio.sleep(plan.wait())
             now = loop.time()
-            chosen = plan.next(self._hub.served_s(now), self._board.refuses(now))
+            chosen = plan.next(self._connections.served_s(now), self._faults.refuses(now))
             if chosen is not None:
-                self._board.strikes["random"] += 1
+                self._faults.counts["random"] += 1
                 self.post(chosen)
                 left = None if left is None else left - 1
 

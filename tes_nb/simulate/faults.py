@@ -1,7 +1,7 @@
 """Faults on demand: what each is called, what it may be told, and which are in force.
 
-Pure: the board is told the time. What a fault does is done where it belongs: tokens, handshakes, connections
-(`strikes`), messages (`junk`).
+Pure: the time is an argument. What a fault does is done where it belongs: tokens, handshakes, connections
+and messages in `fault_runner`.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ def check(item: Any) -> Fault:
     return fault
 
 
-class Board:
+class ActiveFaults:
     """The faults in force."""
 
     def __init__(self, faults: Sequence[Fault] = (), now: float = 0.0) -> None:
-        self.strikes: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         """How often each fault struck."""
         self._active: dict[str, tuple[Fault, float, float]] = {}
         for fault in faults:
@@ -148,20 +148,20 @@ class Board:
             return None
         return entry[0]
 
-    def take(self, name: str, now: float) -> Fault | None:
+    def use(self, name: str, now: float) -> Fault | None:
         """Return the fault of that name if it is in force, and count one strike."""
         fault = self.peek(name, now)
         if fault is not None:
             _, left, ends = self._active.pop(name)
-            self.strikes[name] += 1
+            self.counts[name] += 1
             if left > 1:
                 self._active[name] = (fault, left - 1, ends)
         return fault
 
-    def take_any(self, place: Place, now: float) -> Fault | None:
+    def use_any(self, place: Place, now: float) -> Fault | None:
         """Return the first fault in force at that place, and count one strike."""
         names = [name for name in self._active if FAULTS[name][0] == place]
-        return next((fault for name in names if (fault := self.take(name, now))), None)
+        return next((fault for name in names if (fault := self.use(name, now))), None)
 
     def refuses(self, now: float) -> bool:
         """Return whether a fault waits for the next token or handshake."""

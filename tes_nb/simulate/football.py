@@ -36,7 +36,7 @@ GOALS = (1.5, 1.2)
 PER_MATCH = {"yellow": 3.6, "red": 0.2, "corner": 10.0}
 DRIFT_EVERY_S = 6.0
 STEAM_EVERY_S = 900.0
-TOLD_AGAIN_EVERY_S = 20.0
+REPEAT_EVERY_S = 20.0
 """A match in play is told of so often though nothing happened, as on the real feed."""
 MOST_GOALS = 10
 """More goals than that in the time left are as good as impossible."""
@@ -58,7 +58,7 @@ class Football:
         self._tally = {"red": [0, 0], "yellow": [0, 0], "corner": [0, 0]}
         self._strength = [mean * math.exp(rng.gauss(0, 0.25)) for mean in GOALS]
         self._mood = 0.0
-        self._told: dict[int, Price] = {}
+        self._last_prices: dict[int, Price] = {}
 
     def play(self) -> Iterator[Change]:
         """Yield the match from the first prices to the final whistle."""
@@ -96,7 +96,7 @@ class Football:
 
     def _rate(self, kind: str) -> float:
         """Events of that kind per simulated second."""
-        every = {"drift": DRIFT_EVERY_S, "steam": STEAM_EVERY_S, "again": TOLD_AGAIN_EVERY_S}.get(kind)
+        every = {"drift": DRIFT_EVERY_S, "steam": STEAM_EVERY_S, "again": REPEAT_EVERY_S}.get(kind)
         if every is not None:
             return 1 / every
         return (sum(self._strength) if kind == "goal" else PER_MATCH[kind]) / MATCH_S
@@ -144,8 +144,8 @@ class Football:
         to_come = self._to_come()
         for company in self._companies:
             price = self._quote(company, to_come, markets)
-            if price != self._told.get(company):
-                self._told[company] = price
+            if price != self._last_prices.get(company):
+                self._last_prices[company] = price
                 yield Change(self.now, FOOTBALL_ODDS.format(company=company), price)
 
     def _to_come(self) -> tuple[float, float]:

@@ -111,9 +111,9 @@ def reconcile(
     """
     times = sent if isinstance(sent, Mapping) else {}
     expected = sorted(number for number in set(sent) if until is None or number <= until)
-    wanted = set(expected)
-    first_seen = _first_seen(received)
-    arrivals = sorted((number, at) for number, at in first_seen.items() if number in wanted)
+    ours = set(expected)
+    first_receipts = _first_receipts(received)
+    arrivals = sorted((number, at) for number, at in first_receipts.items() if number in ours)
     records = sorted(gaps, key=lambda gap: gap.lost_at_ns)
     lost_at = [gap.lost_at_ns for gap in records]
     overlaps = _overlaps(records)
@@ -125,21 +125,21 @@ def reconcile(
             if _lasted(records[place], times.get(number), slowest)
         ]
         for number in expected
-        if number not in first_seen
+        if number not in first_receipts
     ]
     return Ledger(
         sent=len(expected),
         received=len(received),
         in_gaps=sum(map(bool, claims)),
         unexplained_missing=sum(not places for places in claims),
-        doubled=len(received) - len(first_seen),
-        reordered=_reordered(first_seen),
+        doubled=len(received) - len(first_receipts),
+        reordered=_reordered(first_receipts),
         in_several_gaps=sum(any(overlaps[place] for place in places[1:]) for places in claims),
-        unasked=sum(number not in wanted and (until is None or number <= until) for number in first_seen),
+        unasked=sum(number not in ours and (until is None or number <= until) for number in first_receipts),
     )
 
 
-def _first_seen(received: Sequence[tuple[int, int]]) -> dict[int, int]:
+def _first_receipts(received: Sequence[tuple[int, int]]) -> dict[int, int]:
     """Return number → time of its first receipt, in the order of receipt."""
     first: dict[int, int] = {}
     for number, at in received:
@@ -172,9 +172,9 @@ def _lasted(gap: Gap, sent_at_ns: int | None, slowest_ns: int) -> bool:
     return begun and (gap.back_at_ns is None or sent_at_ns <= gap.back_at_ns)
 
 
-def _reordered(first_seen: dict[int, int]) -> int:
+def _reordered(first_receipts: dict[int, int]) -> int:
     highest = count = 0
-    for number in first_seen:
+    for number in first_receipts:
         count += number < highest
         highest = max(highest, number)
     return count

@@ -11,7 +11,7 @@ from itertools import count
 from operator import attrgetter
 
 from tes_nb.simulate import world
-from tes_nb.simulate.basketball import Basketball, Ticks
+from tes_nb.simulate.basketball import Basketball, TickGame
 from tes_nb.simulate.football import Football
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.world import Body, Change, Fixture, GamePrice, GameScore, Move, Price, Score, chance
@@ -49,7 +49,7 @@ class MatchDay:
 
     def standing(self, channel: str) -> list[Body]:
         """Return the latest snapshot of each match or game told on `channel`, oldest match first."""
-        return [body for (told_on, _), body in self._scores.items() if told_on == channel]
+        return [body for (on_channel, _), body in self._scores.items() if on_channel == channel]
 
     def roster(self) -> list[Fixture]:
         """Return the fixtures of every match and game that was told of so far."""
@@ -109,7 +109,7 @@ class MatchDay:
         begin = 0.0
         for index in count(slot, self._options.games):
             rng = chance(self._options.seed, "ticks", index)
-            ticks = Ticks(world.basketball(index, world.FIRST_TICK_GAME), rng, start=begin)
+            ticks = TickGame(world.basketball(index, world.FIRST_TICK_GAME), rng, start=begin)
             yield from ticks.play()
             begin = ticks.now
 

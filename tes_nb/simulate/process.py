@@ -20,10 +20,10 @@ import msgspec
 from aiohttp import web
 
 from tes_nb.errors import TesError
-from tes_nb.simulate.client import Addresses, Client
+from tes_nb.simulate.client import Addresses, StandInClient
 from tes_nb.simulate.faults import Fault
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.server import Desk, application
+from tes_nb.simulate.server import ControlRoutes, application
 from tes_nb.simulate.service import GREETING, Service
 
 # The parent writes the options as one line of JSON and keeps the pipe open; the child answers with one line,
@@ -33,7 +33,7 @@ START_S = 15.0
 STOP_S = 3.0
 
 
-class ChildServer(Client):
+class ChildServer(StandInClient):
     """A stand-in in a child process; `start_child` makes it, `stop()` or the end of the parent ends it."""
 
     def __init__(self, http: str, process: subprocess.Popen[bytes]) -> None:
@@ -129,29 +129,29 @@ class RunningServer(Addresses):
 
     def post(self, fault: Fault) -> None:
         """Put a fault in force."""
-        self._service.striker.post(fault)
+        self._service.fault_runner.post(fault)
 
     async def clear_faults(self) -> None:
         """End every fault."""
-        await self._service.striker.clear()
+        await self._service.fault_runner.clear()
 
     def ledger(self) -> dict[str, Any]:
         """Return what `GET /ledger` tells."""
-        return Desk(self._service).account()
+        return ControlRoutes(self._service).account()
 
     def sent(self, subscriber: str) -> list[int]:
         """Return the numbers of the messages that were for that logical subscriber."""
-        return self._service.hub.log.expected(subscriber)
+        return self._service.connections.log.expected(subscriber)
 
     def sent_at(self, subscriber: str) -> dict[int, int]:
         """Return those numbers with the times they were sent at (Unix ns), for `reconcile`."""
-        log = self._service.hub.log
+        log = self._service.connections.log
         numbers = log.expected(subscriber)
         return dict(zip(numbers, log.sent_at_ns(numbers), strict=True))
 
     async def stop(self) -> None:
         """Close every connection with the code 1001, and the port. Again is fine."""
-        open_ones = self._service.hub.connections()
+        open_ones = self._service.connections.select()
         await asyncio.gather(*(connection.close(1001, "the stand-in stops") for connection in open_ones))
         await self._runner.cleanup()
 

@@ -21,14 +21,14 @@ class Subscriber:
 
     history: list[tuple[int, frozenset[str]]] = field(default_factory=list)
     """(first number for which they hold, channels), oldest first; () before the first request."""
-    asked: dict[int, frozenset[str]] = field(default_factory=dict)
+    channels_of: dict[int, frozenset[str]] = field(default_factory=dict)
     """Open connection → the channels it asked for."""
 
     def hold(self, number: int) -> None:
         """Note what is in force from `number` on."""
-        if not self.asked:
+        if not self.channels_of:
             return
-        channels = frozenset[str]().union(*self.asked.values())
+        channels = frozenset[str]().union(*self.channels_of.values())
         if not self.history or self.history[-1][1] != channels:
             self.history.append((number, channels))
 
@@ -65,16 +65,16 @@ class SentLog:
         self.last += 1
         return self.last
 
-    def asked(self, subscriber: str, connection: int, channels: Iterable[str]) -> None:
+    def set_channels(self, subscriber: str, connection: int, channels: Iterable[str]) -> None:
         """Note that a connection asked for these channels; they hold from the next message on."""
         entry = self._subscribers.setdefault(subscriber, Subscriber())
-        entry.asked[connection] = frozenset(channels)
+        entry.channels_of[connection] = frozenset(channels)
         entry.hold(self.last + 1)
 
-    def left(self, subscriber: str, connection: int) -> None:
+    def remove_connection(self, subscriber: str, connection: int) -> None:
         """Note that a connection ended."""
         entry = self._subscribers.get(subscriber)
-        if entry is not None and entry.asked.pop(connection, None) is not None:
+        if entry is not None and entry.channels_of.pop(connection, None) is not None:
             entry.hold(self.last + 1)
 
     def subscribers(self) -> list[str]:
@@ -117,7 +117,7 @@ class SentLog:
         return self.last if end is None else min(end, self.last)
 
     def _on(self, channels: frozenset[str], low: int, high: int) -> Iterator[int]:
-        wanted = {self._index[name] for name in channels if name in self._index}
+        codes = {self._index[name] for name in channels if name in self._index}
         for number in range(low, high + 1):
-            if self._channels[number - self.first] in wanted:
+            if self._channels[number - self.first] in codes:
                 yield number

@@ -12,8 +12,8 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from tes_nb.errors import TesError
-from tes_nb.simulate import faults
 from tes_nb.simulate.connections import Connection
+from tes_nb.simulate.faults import FAULTS, check
 from tes_nb.simulate.options import LOOPBACK
 from tes_nb.simulate.service import (
     CLIENT_MESSAGE_LIMIT,
@@ -26,7 +26,7 @@ from tes_nb.simulate.service import (
 )
 
 
-class Desk:
+class ControlRoutes:
     """Tells what there is and what was sent, and takes orders for faults."""
 
     def __init__(self, service: Service) -> None:
@@ -42,7 +42,7 @@ class Desk:
 
     async def ledger(self, request: web.Request) -> web.Response:
         """Tell the whole account, or with `subscriber` or `channels` the numbers from `since` to `until`."""
-        query, sent = request.query, self._service.hub.log
+        query, sent = request.query, self._service.connections.log
         try:
             start, end = int(query.get("since", 1)), int(query.get("until", sent.last))
         except ValueError:
@@ -56,8 +56,8 @@ class Desk:
 
     def account(self) -> dict[str, Any]:
         """Return the first and last number, the subscribers, the connections and the strikes of faults."""
-        hub, now = self._service.hub, asyncio.get_running_loop().time()
-        sent = hub.log
+        connections, now = self._service.connections, asyncio.get_running_loop().time()
+        sent = connections.log
         return {
             "simulated": GREETING,
             "first": sent.first,
@@ -66,21 +66,21 @@ class Desk:
                 name: {"since": sent.since(name), "channels": sent.channels(name)}
                 for name in sent.subscribers()
             },
-            "connections": [*hub.ended, *(one.report(now) for one in hub.connections())],
-            "strikes": dict(self._service.board.strikes),
+            "connections": [*connections.ended, *(one.report(now) for one in connections.select())],
+            "strikes": dict(self._service.faults.counts),
         }
 
     async def list_faults(self, _: web.Request) -> web.Response:
         """Tell which faults are in force, how often each struck, and which there are."""
-        board = self._service.board
-        active = board.active(asyncio.get_running_loop().time())
-        known = {name: f"{place}: {text}" for name, (place, text) in faults.FAULTS.items()}
+        faults = self._service.faults
+        active = faults.active(asyncio.get_running_loop().time())
+        descriptions = {name: f"{place}: {text}" for name, (place, text) in FAULTS.items()}
         return _json(
             {
                 "active": [msgspec.to_builtins(fault) for fault in active],
-                "running": self._service.striker.running(),
-                "strikes": dict(board.strikes),
-                "there_are": known,
+                "running": self._service.fault_runner.running(),
+                "strikes": dict(faults.counts),
+                "there_are": descriptions,
             }
         )
 
@@ -88,16 +88,16 @@ class Desk:
         """Put one fault (a JSON object) or several (an array) in force; 422 says what is wrong with one."""
         try:
             body = msgspec.json.decode(await request.read())
-            wanted = [faults.check(item) for item in (body if isinstance(body, list) else [body])]
+            orders = [check(item) for item in (body if isinstance(body, list) else [body])]
         except (TesError, msgspec.DecodeError, RecursionError) as error:
             return web.Response(status=422, text=f"{error}\n")
-        for fault in wanted:
-            self._service.striker.post(fault)
-        return _json({"posted": [fault.fault for fault in wanted]})
+        for fault in orders:
+            self._service.fault_runner.post(fault)
+        return _json({"posted": [fault.fault for fault in orders]})
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """End every fault."""
-        await self._service.striker.clear()
+        await self._service.fault_runner.clear()
         return _json({"cleared": True})
 
 
@@ -125,7 +125,7 @@ class SocketRoute:
         """Answer a WebSocket handshake and serve the connection until it ends."""
         service, transport = self._service, request.transport
         assert isinstance(transport, asyncio.Transport)
-        if service.striker.down:
+        if service.fault_runner.down:
             transport.abort()
             return web.Response(status=503)
         subscriber = _subscriber(request)
@@ -138,7 +138,7 @@ class SocketRoute:
         socket = web.WebSocketResponse(compress=False, timeout=1.0, max_msg_size=CLIENT_MESSAGE_LIMIT)
         await socket.prepare(request)
         connection = Connection(
-            number=service.hub.next_number(),
+            number=service.connections.next_number(),
             subscriber=subscriber,
             socket=socket,
             transport=transport,
@@ -150,19 +150,19 @@ class SocketRoute:
 
     def _refused(self, subscriber: str) -> web.Response | None:
         """Return the answer of a fault that refuses handshakes; `None` = none is in force."""
-        board, now = self._service.board, asyncio.get_running_loop().time()
-        if fault := board.take("handshake", now):
+        faults, now = self._service.faults, asyncio.get_running_loop().time()
+        if fault := faults.use("handshake", now):
             return refusal(fault, 401)
-        if self._service.hub.of(subscriber) and (fault := board.take("refuse_second", now)):
+        if self._service.connections.of(subscriber) and (fault := faults.use("refuse_second", now)):
             return refusal(fault, 409)
         return None
 
     async def _serve(self, connection: Connection, channels: str | None, life_s: float) -> None:
-        loop, hub = asyncio.get_running_loop(), self._service.hub
-        if fault := self._service.board.take("accept_then_close", loop.time()):
+        loop, connections = asyncio.get_running_loop(), self._service.connections
+        if fault := self._service.faults.use("accept_then_close", loop.time()):
             await connection.close(fault.code or 1000, "simulated fault")
             return
-        hub.add(connection)
+        connections.add(connection)
         expiry = loop.create_task(self._expire(connection, life_s))
         try:
             if channels is not None:
@@ -170,7 +170,7 @@ class SocketRoute:
             await self._listen(connection)
         finally:
             expiry.cancel()
-            hub.remove(connection, loop.time())
+            connections.remove(connection, loop.time())
 
     async def _expire(self, connection: Connection, life_s: float) -> None:
         await asyncio.sleep(life_s)
@@ -188,12 +188,12 @@ class SocketRoute:
                 self._ask(connection, request.channels)
 
     def _ask(self, connection: Connection, channels: Sequence[str]) -> None:
-        self._service.hub.ask(connection, channels, asyncio.get_running_loop().time())
+        self._service.connections.ask(connection, channels, asyncio.get_running_loop().time())
 
 
 def _subscriber(request: web.Request) -> str:
-    named = request.headers.get(SUBSCRIBER) or request.query.get("subscriber")
-    return named or f"{request.remote} {request.headers.get('User-Agent', '')}".strip()
+    name = request.headers.get(SUBSCRIBER) or request.query.get("subscriber")
+    return name or f"{request.remote} {request.headers.get('User-Agent', '')}".strip()
 
 
 def _presented(request: web.Request) -> str:
@@ -222,7 +222,7 @@ class TokenRoute:
         missing = missing_header(dict(request.headers)) if service.options.strict_headers else None
         if missing is not None:
             return web.Response(status=403, text=f"A token needs the header {missing}\n")
-        fault = service.board.take_any("token", asyncio.get_running_loop().time())
+        fault = service.faults.use_any("token", asyncio.get_running_loop().time())
         name = "" if fault is None else fault.fault
         if fault is not None and name == "token_status":
             return refusal(fault, 503)
@@ -261,18 +261,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def application(service: Service) -> web.Application:
     """Return the application that serves these parts."""
     app = web.Application(middlewares=[_loopback_only], client_max_size=CLIENT_MESSAGE_LIMIT)
-    socket, desk = SocketRoute(service), Desk(service)
+    socket, control = SocketRoute(service), ControlRoutes(service)
     app.add_routes(
         [
-            web.get("/", desk.hello),
+            web.get("/", control.hello),
             web.get("/ajax/getwebsockettoken", TokenRoute(service).get),
             web.get("/ws", socket.get),
             web.get("/stream", socket.get),
-            web.get("/roster", desk.roster),
-            web.get("/ledger", desk.ledger),
-            web.get("/faults", desk.list_faults),
-            web.post("/faults", desk.post_faults),
-            web.delete("/faults", desk.clear_faults),
+            web.get("/roster", control.roster),
+            web.get("/ledger", control.ledger),
+            web.get("/faults", control.list_faults),
+            web.post("/faults", control.post_faults),
+            web.delete("/faults", control.clear_faults),
         ]
     )
 
@@ -285,9 +285,9 @@ def application(service: Service) -> web.Application:
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(service.pump.run()), loop.create_task(_keep_alive(service))]
         for fault in service.options.faults:
-            service.striker.post(fault)
+            service.fault_runner.post(fault)
         yield
-        await service.striker.clear()
+        await service.fault_runner.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -300,7 +300,7 @@ def application(service: Service) -> web.Application:
 async def _keep_alive(service: Service) -> None:
     while True:
         await asyncio.sleep(service.options.keepalive_s)
-        service.hub.keep_alive()
+        service.connections.keep_alive()
 
 
 @web.middleware

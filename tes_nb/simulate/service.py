@@ -10,9 +10,9 @@ from typing import Any
 import jwt
 from aiohttp import web
 
-from tes_nb.simulate.connections import Hub
-from tes_nb.simulate.fault_runner import Striker
-from tes_nb.simulate.faults import Board, Fault
+from tes_nb.simulate.connections import Connections
+from tes_nb.simulate.fault_runner import FaultRunner
+from tes_nb.simulate.faults import ActiveFaults, Fault
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.pump import Pump
 
@@ -84,8 +84,8 @@ class Tokens:
 
 def missing_header(headers: dict[str, str]) -> str | None:
     """Return which documented header is absent or different, as "Name: value"; `None` = all are there."""
-    given = {name.lower(): value for name, value in headers.items()}
-    wrong = (f"{name}: {value}" for name, value in HEADERS.items() if given.get(name.lower()) != value)
+    lower = {name.lower(): value for name, value in headers.items()}
+    wrong = (f"{name}: {value}" for name, value in HEADERS.items() if lower.get(name.lower()) != value)
     return next(wrong, None)
 
 
@@ -100,10 +100,10 @@ class Service:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.hub = Hub(options.ledger_limit)
-        self.board = Board()
-        self.pump = Pump(options, self.hub, self.board)
-        self.striker = Striker(self.hub, self.board, options.seed, self.pump.refresh)
+        self.connections = Connections(options.ledger_limit)
+        self.faults = ActiveFaults()
+        self.pump = Pump(options, self.connections, self.faults)
+        self.fault_runner = FaultRunner(self.connections, self.faults, options.seed, self.pump.refresh)
         self.tokens = Tokens(secrets.token_bytes(32), options.token_life_s)
 
     def now(self) -> float:

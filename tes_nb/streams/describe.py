@@ -1,6 +1,6 @@
 """Columns from a typed message: the msgspec model is the only place where a field is described.
 
-class Memory(Struct, rename="camel"):
+class MemoryFigures(Struct, rename="camel"):
     heap_used: Annotated[Int | None, Field("bytes", "anonymous memory in use")] = None
 
 COLUMNS, row_of = describe(Message)      # column "memory_heap_used"; row_of(message) gives the row
@@ -45,10 +45,10 @@ def describe(
     Nested models become `outer_inner` names; `drop` is a leading path that names leave out ("vector"). Fields
     without a `Field` are no columns. A nested model must have defaults, so that a missing part is a row of NA.
     """
-    found = list(_walk(model, ()))
-    columns = tuple(_column(path, hint, field, drop) for path, hint, field in found)
-    getter = attrgetter(*(".".join(path) for path, _, _ in found))
-    if len(found) == 1:
+    fields = list(_walk(model, ()))
+    columns = tuple(_column(path, hint, field, drop) for path, hint, field in fields)
+    getter = attrgetter(*(".".join(path) for path, _, _ in fields))
+    if len(fields) == 1:
         return columns, lambda message: (getter(message),)
     return columns, getter
 
@@ -66,9 +66,9 @@ def _walk(model: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _column(path: tuple[str, ...], hint: Any, field: Field, drop: str) -> Column:
-    shown = path[1:] if path[0] == drop else path
+    names = path[1:] if path[0] == drop else path
     dtype = field.dtype or _DTYPES[_bare_type(hint)]
-    return Column("_".join(shown), dtype, field.unit, field.kind, field.doc)
+    return Column("_".join(names), dtype, field.unit, field.kind, field.doc)
 
 
 def _bare_type(hint: Any) -> type:

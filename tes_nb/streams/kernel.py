@@ -90,8 +90,8 @@ def classify(message: Message) -> Kind:
 
 def encode(report: Gauge | Cell | Held) -> dict[str, Any]:
     """Return the report as it goes over `/ws/control`."""
-    told: dict[str, Any] = msgspec.to_builtins(report)
-    return told
+    body: dict[str, Any] = msgspec.to_builtins(report)
+    return body
 
 
 STREAM = Stream(

@@ -36,18 +36,18 @@ from tes_nb.streams.tes_protocol import classify, client_message, ms_to_ns, talk
 from tes_nb.wire.json_guard import decode_json
 
 
-class Http(msgspec.Struct, rename="camel"):
+class HttpFigures(msgspec.Struct, rename="camel"):
     pending_requests: Annotated[Int | None, Field("", "HTTP requests in flight")] = None
     total_requests: Annotated[Int | None, Field("", "HTTP requests since the start", "counter")] = None
 
 
-class Websockets(msgspec.Struct, rename="camel"):
+class WebsocketFigures(msgspec.Struct, rename="camel"):
     pending_connections: Annotated[Int | None, Field("", "open WebSocket connections")] = None
     total_subscribers: Annotated[Int | None, Field("", "subscriptions over all topics")] = None
     subscribers: dict[str, Int] = msgspec.field(default_factory=dict)
 
 
-class Memory(msgspec.Struct, rename="camel"):
+class MemoryFigures(msgspec.Struct, rename="camel"):
     heap_used: Annotated[Int | None, Field("bytes", "heap in use (Python on Linux: RssAnon)")] = None
     heap_total: Annotated[Int | None, Field("bytes", "heap reserved (Python on Linux: VmData)")] = None
     rss: Annotated[Int | None, Field("bytes", "resident memory of the observed process")] = None
@@ -55,7 +55,7 @@ class Memory(msgspec.Struct, rename="camel"):
     array_buffers: Annotated[Int | None, Field("bytes", "shared memory (RssShmem)")] = None
 
 
-class Cpu(msgspec.Struct):
+class CpuFigures(msgspec.Struct):
     percent: Annotated[
         float | None, Field("percent", "share of one core since the last tick, at most 100")
     ] = None
@@ -64,18 +64,18 @@ class Cpu(msgspec.Struct):
     system_ms: Annotated[float | None, Field("ms", "CPU time in the kernel since the last tick")] = None
 
 
-class Limits(msgspec.Struct):
+class LimitFigures(msgspec.Struct):
     memory: Annotated[Int | None, Field("bytes", "the memory limit that applies")] = None
     cores: Annotated[float | None, Field("cores", "the CPU limit that applies")] = None
 
 
 class Metrics(msgspec.Struct):
     timestamp: Int | None = None
-    http: Http = msgspec.field(default_factory=Http)
-    websockets: Websockets = msgspec.field(default_factory=Websockets)
-    memory: Memory = msgspec.field(default_factory=Memory)
-    cpu: Cpu = msgspec.field(default_factory=Cpu)
-    limits: Limits = msgspec.field(default_factory=Limits)
+    http: HttpFigures = msgspec.field(default_factory=HttpFigures)
+    websockets: WebsocketFigures = msgspec.field(default_factory=WebsocketFigures)
+    memory: MemoryFigures = msgspec.field(default_factory=MemoryFigures)
+    cpu: CpuFigures = msgspec.field(default_factory=CpuFigures)
+    limits: LimitFigures = msgspec.field(default_factory=LimitFigures)
 
 
 _COLUMNS, _row = describe(Metrics)
@@ -127,9 +127,9 @@ def decode(message: Message) -> Decoded:
     )
 
 
-def build(seen: Observation) -> dict[str, Any]:
+def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
-    process, http, sockets = seen.process, seen.http, seen.sockets
+    process, http, sockets = observation.process, observation.http, observation.sockets
     memory = {
         "heapUsed": process.heap_used,
         "heapTotal": process.heap_total,
@@ -139,7 +139,7 @@ def build(seen: Observation) -> dict[str, Any]:
     }
     return {
         "type": "metrics",
-        "timestamp": seen.wall_ms,
+        "timestamp": observation.wall_ms,
         "http": {"pendingRequests": http.pending, "totalRequests": http.total},
         "websockets": {
             "pendingConnections": sockets.connections,
@@ -153,7 +153,7 @@ def build(seen: Observation) -> dict[str, Any]:
             "user_ms": process.cpu_user_ms,
             "system_ms": process.cpu_system_ms,
         },
-        "limits": {"memory": seen.host.memory_limit, "cores": seen.host.cores_limit},
+        "limits": {"memory": observation.host.memory_limit, "cores": observation.host.cores_limit},
     }
 
 

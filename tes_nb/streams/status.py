@@ -113,14 +113,14 @@ class Envelope(Status):
     data: Status | None = None
 
 
-class _Shown(msgspec.Struct):
+class _StatusColumns(msgspec.Struct):
     """What becomes columns."""
 
     vector: Vector
     meta: Meta
 
 
-_COLUMNS, _row = describe(_Shown, drop="vector")
+_COLUMNS, _row = describe(_StatusColumns, drop="vector")
 TABLES = (
     Table(
         "status",
@@ -149,11 +149,11 @@ def decode(message: Message) -> Decoded:
     status = envelope if envelope.data is None else envelope.data
     if status.vector is None and status.memory is None and status.cpu is None and status.meta == Meta():
         raise DecodeError("The message has none of the fields of a status message.", reason="schema")
-    sent = envelope.timestamp if isinstance(envelope.timestamp, int) else status.timestamp
+    timestamp = envelope.timestamp if isinstance(envelope.timestamp, int) else status.timestamp
     return Decoded(
         kind=Kind.DATA,
-        rows={"status": (_row(_Shown(status.vector or _from_flat(status), status.meta)),)},
-        sent_at_ns=_time_ns(sent),
+        rows={"status": (_row(_StatusColumns(status.vector or _from_flat(status), status.meta)),)},
+        sent_at_ns=_time_ns(timestamp),
     )
 
 
@@ -181,28 +181,28 @@ def traffic_mode(error_rate: float) -> str:
     return "degraded" if error_rate >= 0.10 else "normal"
 
 
-def build(seen: Observation) -> dict[str, Any]:
+def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
     return {
         "type": "status",
-        "timestamp": seen.wall_ms,
+        "timestamp": observation.wall_ms,
         "data": {
-            "timestamp": _iso(seen.wall_ms),
+            "timestamp": _iso(observation.wall_ms),
             "vector": {
-                "sessions": _sessions(seen),
-                "directions": _directions(seen.host.primary_region, seen.http),
+                "sessions": _sessions(observation),
+                "directions": _directions(observation.host.primary_region, observation.http),
                 "others": {
-                    "memory": seen.process.heap_used,
-                    "cpu": seen.process.cpu_percent,
-                    "errorRate": seen.http.error_rate,
-                    "uptime": round(seen.process.uptime_s, 3),
+                    "memory": observation.process.heap_used,
+                    "cpu": observation.process.cpu_percent,
+                    "errorRate": observation.http.error_rate,
+                    "uptime": round(observation.process.uptime_s, 3),
                 },
             },
             "meta": {
-                "totalEndpoints": seen.http.total_routes,
-                "telemetryStatus": _telemetry_status(seen),
+                "totalEndpoints": observation.http.total_routes,
+                "telemetryStatus": _telemetry_status(observation),
                 "statusVersion": "2.0",
-                "tmux": seen.tmux.state,
+                "tmux": observation.tmux.state,
             },
         },
     }
@@ -213,13 +213,13 @@ def _iso(wall_ms: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _sessions(seen: Observation) -> dict[str, int]:
+def _sessions(observation: Observation) -> dict[str, int]:
     return {
-        "tmux": seen.tmux.sessions,
-        "activeWorkers": sum(worker.status != "terminated" for worker in seen.workers),
-        "apiSessions": seen.http.pending,
-        "websocketConnections": seen.sockets.connections,
-        "websocketSubscribers": sum(seen.sockets.subscribers.values()),
+        "tmux": observation.tmux.sessions,
+        "activeWorkers": sum(worker.status != "terminated" for worker in observation.workers),
+        "apiSessions": observation.http.pending,
+        "websocketConnections": observation.sockets.connections,
+        "websocketSubscribers": sum(observation.sockets.subscribers.values()),
     }
 
 
@@ -237,10 +237,10 @@ def _directions(region: str, http: HttpFacts) -> dict[str, Any]:
     }
 
 
-def _telemetry_status(seen: Observation) -> str:
-    if seen.workers_port == "silent":
+def _telemetry_status(observation: Observation) -> str:
+    if observation.workers_port == "silent":
         return "offline"
-    return "healthy" if seen.workers else "degraded"
+    return "healthy" if observation.workers else "degraded"
 
 
 def changed(message: dict[str, Any]) -> object:
@@ -263,13 +263,13 @@ def select(message: dict[str, Any], parts: tuple[str, ...]) -> dict[str, Any]:
 def answer(payload: bytes, now_ms: int) -> Answer:
     """Pong, subscribed, or an error; the connection stays open in every case."""
     try:
-        asked = client_message(payload)
+        request = client_message(payload)
     except DecodeError as error:
         return Answer({"type": "error", "message": str(error)})
-    if asked.get("type") == "ping":
+    if request.get("type") == "ping":
         return Answer({"type": "pong", "timestamp": now_ms})
-    if asked.get("type") == "subscribe":
-        return _subscribe(asked.get("metrics"))
+    if request.get("type") == "subscribe":
+        return _subscribe(request.get("metrics"))
     return unknown_answer(payload)
 
 

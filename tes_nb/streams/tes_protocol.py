@@ -22,25 +22,25 @@ _KINDS = {
 }
 
 
-class Envelope(msgspec.Struct):
+class TalkHead(msgspec.Struct):
     """The two fields that tell small talk from data. Everything else is skipped unread."""
 
     type: Any = None
     error: Any = None
 
 
-_envelope = msgspec.json.Decoder(Envelope)
+_head = msgspec.json.Decoder(TalkHead)
 
 
 def small_talk(payload: bytes) -> Kind | None:
     """Return what the message is when it is no data; `None` = it may be data. Never raises."""
     try:
-        envelope = _envelope.decode(payload)
+        head = _head.decode(payload)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return Kind.UNDECODED
-    if isinstance(envelope.type, str) and envelope.type in _KINDS:
-        return _KINDS[envelope.type]
-    if envelope.type is None and isinstance(envelope.error, str):
+    if isinstance(head.type, str) and head.type in _KINDS:
+        return _KINDS[head.type]
+    if head.type is None and isinstance(head.error, str):
         return Kind.ERROR
     return None
 

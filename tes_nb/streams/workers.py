@@ -152,12 +152,12 @@ def decode(message: Message) -> Decoded:
     if talk is not None:
         return talk
     try:
-        told = decode_json(message.payload, _decoder)
+        telemetry = decode_json(message.payload, _decoder)
     except DecodeError as error:
         return _decode_old(message, error)
-    rows = [_row(worker_id, worker) for worker_id, worker in told.workers.items()]
-    summary = [] if told.summary is None else [_summary_row(told.summary)]
-    return Decoded(Kind.DATA, {"workers": rows, "summary": summary}, ms_to_ns(told.timestamp))
+    rows = [_row(worker_id, worker) for worker_id, worker in telemetry.workers.items()]
+    summary = [] if telemetry.summary is None else [_summary_row(telemetry.summary)]
+    return Decoded(Kind.DATA, {"workers": rows, "summary": summary}, ms_to_ns(telemetry.timestamp))
 
 
 def _row(worker_id: str, worker: Worker) -> Row:
@@ -199,22 +199,24 @@ def fold(memory: dict[str, Any], message: Message, decoded: Decoded) -> Mapping[
         for row in rows
         if before.get(row[_ID]) != row[_STATUS]
     ]
-    changes += [(gone, status, None, None) for gone, status in before.items() if gone not in now]
+    changes += [
+        (worker_id, status, None, None) for worker_id, status in before.items() if worker_id not in now
+    ]
     memory["status"] = now
     return {"health": changes}
 
 
-def build(seen: Observation) -> dict[str, Any]:
+def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
     return {
-        "timestamp": seen.wall_ms,
-        "workers": {worker.id: worker_message(worker) for worker in seen.workers},
+        "timestamp": observation.wall_ms,
+        "workers": {worker.id: worker_message(worker) for worker in observation.workers},
         "summary": {
-            "total": len(seen.workers),
-            "idle": _count(seen.workers, "idle"),
-            "working": _count(seen.workers, "working"),
-            "error": _count(seen.workers, "error"),
-            "total_queue_depth": sum(worker.queue_depth for worker in seen.workers),
+            "total": len(observation.workers),
+            "idle": _count(observation.workers, "idle"),
+            "working": _count(observation.workers, "working"),
+            "error": _count(observation.workers, "error"),
+            "total_queue_depth": sum(worker.queue_depth for worker in observation.workers),
         },
     }
 
@@ -231,7 +233,7 @@ def worker_message(worker: WorkerFacts) -> dict[str, Any]:
         "heap_total_mb": _mib(worker.heap_total),
         "external_mb": _mib(worker.external),
     }
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": worker.id,
         "status": worker.status,
         "created_at": worker.created_at_ms,
@@ -249,7 +251,7 @@ def worker_message(worker: WorkerFacts) -> dict[str, Any]:
         "threads": worker.threads,
         "exit_code": worker.exit_code,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _mib(value: int | None) -> float | None:

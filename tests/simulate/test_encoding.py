@@ -23,7 +23,7 @@ from tes_nb.streams.nowgoal.stream import STREAM
 from tests.support.standin import inflate
 
 # 2026-03-01 15:30:00 UTC, 1,800 simulated seconds after the day began
-TOLD = Instant(1_772_379_000.0, 1800.0)
+NOW = Instant(1_772_379_000.0, 1800.0)
 SCORE = Score("9000001", 3, 2, 1, 1, 0, (0, 1), (2, 3), (5, 4), kickoff_at=-2400.0, half_at=1200.0)
 PRICE = Price("9000001", 8, -0.5, (0.91, 0.89), (1.63, 4.41, 5.28), 2.25, (0.83, 0.90), 3)
 MOVE = Move(
@@ -33,18 +33,18 @@ MOVE = Move(
 
 def test_score_in_the_nowgoal_form():
     expected = "9000001^3^2^1^1^0^0^1^2^3^2026-03-01 14:20:00^2026-03-01 15:20:00^^^^^5^4^1^"
-    assert encoding.football_score(SCORE, TOLD) == expected
+    assert encoding.football_score(SCORE, NOW) == expected
 
 
 def test_score_before_the_kick_off_has_fewer_fields():
     early = Score("9000001", 0, 0, 0, None, None, (0, 0), (0, 0), (0, 0), kickoff_at=2400.0, half_at=None)
-    assert encoding.football_score(early, TOLD) == "9000001^0^0^0^^^0^0^0^0^2026-03-01 15:40:00^"
+    assert encoding.football_score(early, NOW) == "9000001^0^0^0^^^0^0^0^0^2026-03-01 15:40:00^"
 
 
 def test_score_in_the_sister_site_form():
     # told apart by the ":" in field 8; months count from 0
     expected = "9000001^3^2^1^1^0^0^1^14:20^2026,2,1,15,20,0^Simulated^1^2^3^03-01^^5^4^1"
-    assert encoding.sister_score(SCORE, TOLD) == expected
+    assert encoding.sister_score(SCORE, NOW) == expected
 
 
 def test_odds_stop_after_the_markets_that_are_told():
@@ -148,5 +148,5 @@ def test_the_minute_is_right_at_any_speed():
 
 def test_envelopes_name_the_channel():
     options = Options(shape="envelope")
-    text = Composer(options).standing("ch_goal8_xml", [PRICE], 5, TOLD)
+    text = Composer(options).standing("ch_goal8_xml", [PRICE], 5, NOW)
     assert json.loads(text)["channel"] == "ch_goal8_xml"

@@ -3,7 +3,7 @@ import pytest
 from tes_nb.errors import DecodeError, TesError
 from tes_nb.model import Kind, Message
 from tes_nb.simulate import FAULTS, Fault, parse_fault
-from tes_nb.simulate.fault_runner import BUILDERS, SAMPLE, bomb, junk, members
+from tes_nb.simulate.fault_runner import BUILDERS, SAMPLE, bomb, malformed_frame, members
 from tes_nb.simulate.faults import (
     CALM_S,
     CUTS,
@@ -11,7 +11,7 @@ from tes_nb.simulate.faults import (
     NUISANCES,
     REFUSALS,
     SERVED_S,
-    Board,
+    ActiveFaults,
     Plan,
     check,
 )
@@ -52,32 +52,32 @@ def test_json_that_is_no_fault_is_refused(item):
 
 
 def test_a_fault_strikes_once_unless_told_otherwise():
-    board = Board([Fault("token_dashes"), Fault("handshake", times=2)], now=0)
-    assert board.take("token_dashes", 1)
-    assert board.take("token_dashes", 1) is None
-    assert [bool(board.take("handshake", 1)) for _ in range(3)] == [True, True, False]
-    assert board.strikes == {"token_dashes": 1, "handshake": 2}
+    faults = ActiveFaults([Fault("token_dashes"), Fault("handshake", times=2)], now=0)
+    assert faults.use("token_dashes", 1)
+    assert faults.use("token_dashes", 1) is None
+    assert [bool(faults.use("handshake", 1)) for _ in range(3)] == [True, True, False]
+    assert faults.counts == {"token_dashes": 1, "handshake": 2}
 
 
 def test_a_state_lasts_until_cleared_or_its_seconds_are_over():
-    board = Board([Fault("refuse_second"), Fault("only_ok", seconds=5)], now=10)
-    assert board.peek("only_ok", 14.9)
-    assert board.peek("only_ok", 15) is None
-    assert all(board.take("refuse_second", at) for at in range(20, 30))
-    board.clear()
-    assert board.active(30) == []
+    faults = ActiveFaults([Fault("refuse_second"), Fault("only_ok", seconds=5)], now=10)
+    assert faults.peek("only_ok", 14.9)
+    assert faults.peek("only_ok", 15) is None
+    assert all(faults.use("refuse_second", at) for at in range(20, 30))
+    faults.clear()
+    assert faults.active(30) == []
 
 
 def test_seconds_let_a_fault_strike_any_number_of_times():
-    board = Board([Fault("token_html", seconds=5)], now=0)
-    assert all(board.take_any("token", at) for at in (0, 1, 4.9))
-    assert board.take_any("token", 5) is None
+    faults = ActiveFaults([Fault("token_html", seconds=5)], now=0)
+    assert all(faults.use_any("token", at) for at in (0, 1, 4.9))
+    assert faults.use_any("token", 5) is None
 
 
 def test_seconds_of_a_hang_are_its_length():
-    board = Board([Fault("token_hang", seconds=5)], now=0)
-    assert board.take("token_hang", 100).seconds == 5
-    assert board.take("token_hang", 100) is None
+    faults = ActiveFaults([Fault("token_hang", seconds=5)], now=0)
+    assert faults.use("token_hang", 100).seconds == 5
+    assert faults.use("token_hang", 100) is None
 
 
 def test_every_place_of_faults_is_known():
@@ -98,7 +98,7 @@ def test_every_place_of_faults_is_known():
 )
 def test_junk_is_what_it_is_called(name, reasons):
     for seed in range(20):
-        frame = junk(Fault(name), chance(seed))
+        frame = malformed_frame(Fault(name), chance(seed))
         with pytest.raises(DecodeError) as caught:
             inflate(frame.payload)
         assert caught.value.reason in reasons
@@ -106,7 +106,7 @@ def test_junk_is_what_it_is_called(name, reasons):
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_no_junk_decodes(name):
-    frame = junk(Fault(name, size=2 << 20 if name == "bomb" else None), chance(1))
+    frame = malformed_frame(Fault(name, size=2 << 20 if name == "bomb" else None), chance(1))
     decoded = STREAM.decode(Message("nowgoal", 0, 1 if frame.text else 2, frame.payload, 0, 0, 1, 1))
     assert decoded.kind is Kind.UNDECODED
     assert len(decoded.notes) == 1

@@ -171,9 +171,9 @@ def test_number_in(text, number):
 def test_the_log_expects_what_was_asked_for_when_it_was_sent():
     log = SentLog(1000)
     log.number("a")
-    log.asked("s", 1, ["a"])
+    log.set_channels("s", 1, ["a"])
     numbers = [log.number(channel) for channel in "abab"]
-    log.asked("s", 1, ["a", "b"])
+    log.set_channels("s", 1, ["a", "b"])
     numbers += [log.number(channel) for channel in "bc"]
     assert log.since("s") == 2
     assert log.expected("s") == [numbers[0], numbers[2], numbers[4]]
@@ -184,30 +184,30 @@ def test_the_log_expects_what_was_asked_for_when_it_was_sent():
 
 def test_what_a_subscriber_misses_without_a_connection_stays_expected():
     log = SentLog(1000)
-    log.asked("s", 1, ["a"])
+    log.set_channels("s", 1, ["a"])
     log.number("a")
-    log.left("s", 1)
+    log.remove_connection("s", 1)
     assert log.number("a") in log.expected("s")
     assert log.channels("s") == ["a"]
 
 
 def test_overlapping_connections_are_one_subscriber():
     log = SentLog(1000)
-    log.asked("s", 1, ["a"])
+    log.set_channels("s", 1, ["a"])
     first = log.number("a")
-    log.asked("s", 2, ["a"])
+    log.set_channels("s", 2, ["a"])
     both = log.number("a")
-    log.left("s", 1)
+    log.remove_connection("s", 1)
     last = log.number("a")
     assert log.expected("s") == [first, both, last]
 
 
 def test_a_new_connection_that_has_not_asked_yet_changes_nothing():
     log = SentLog(1000)
-    log.asked("s", 1, ["a"])
-    log.left("s", 1)
+    log.set_channels("s", 1, ["a"])
+    log.remove_connection("s", 1)
     missed = log.number("a")
-    log.asked("s", 2, [])
+    log.set_channels("s", 2, [])
     assert log.expected("s") == [missed]
     log.number("a")
     assert log.expected("s") == [missed]
@@ -215,7 +215,7 @@ def test_a_new_connection_that_has_not_asked_yet_changes_nothing():
 
 def test_the_log_forgets_beyond_its_limit():
     log = SentLog(100)
-    log.asked("s", 1, ["a"])
+    log.set_channels("s", 1, ["a"])
     for _ in range(1000):
         log.number("a")
     assert log.last == 1000

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tes_nb.errors import ConnectionFailed, TesError
-from tes_nb.simulate import Client, Fault, Options, number_in, start_child
+from tes_nb.simulate import Fault, Options, StandInClient, number_in, start_child
 from tests.support.standin import connect, data, run, token_of, want
 
 
@@ -52,7 +52,7 @@ def test_faults_are_posted_and_cleared(child):
 
 
 def test_a_stand_in_elsewhere_is_asked_by_its_address(child):
-    client = Client(child.http)
+    client = StandInClient(child.http)
     assert client.roster() == child.roster()
     assert client.token_url == child.token_url
     assert client.ledger()["last"] > 0

@@ -24,8 +24,8 @@ LOUD_PERIOD_S = 0.01
 """Pass it as the collector's `period_s`: the loud stream is the fastest one."""
 
 
-def _build(seen) -> dict:
-    return {"type": "loud", "timestamp": seen.wall_ms, "filler": "x" * LOUD_BYTES}
+def _build(observation) -> dict:
+    return {"type": "loud", "timestamp": observation.wall_ms, "filler": "x" * LOUD_BYTES}
 
 
 LOUD_PRODUCER = Producer(build=_build, period_s=LOUD_PERIOD_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tes_nb.model import Batch, Column, Doubles, Same, Table
+from tes_nb.model import Column, Doubles, RowBatch, Same, Table
 from tes_nb.store.memory.columns import Columns
 
 NOON = 1_767_268_800_000_000_000
@@ -56,7 +56,7 @@ rows = st.tuples(
 """Rows of `EVERY_DTYPE`."""
 
 
-class Kept(Batch):
+class Kept(RowBatch):
     """Rows of `EVERY_DTYPE`, kept as they are; its numbers and what is the same all along in their cheap forms."""
 
     __slots__ = ()

@@ -20,7 +20,7 @@ from tes_nb.session.nowgoal.loss import LossLedger, Received
 from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.source import HINT
-from tes_nb.simulate import ChildServer, Client
+from tes_nb.simulate import ChildServer, StandInClient
 from tes_nb.streams.nowgoal.stream import resolve
 from tes_nb.views.lookup import Known
 from tes_nb.wire.inflate import inflate
@@ -168,7 +168,7 @@ class RecordedNowGoalFeed(NowGoalMethods, RecordedFeed):
 class NowGoalFeed(NowGoalMethods):
     """NowGoal, live. `s.watch(…)` makes it; `ng.odds`, `ng.scores`, `ng.ticks` … are its tables."""
 
-    stand_in: Client | None = None
+    stand_in: StandInClient | None = None
     """The stand-in the data come from, for faults and its ledger; `None` = they come from the real feed."""
     watches: tuple[int, ...] = ()
     """The collector's numbers for what was asked for."""
@@ -180,7 +180,7 @@ class NowGoalFeed(NowGoalMethods):
     def opened(
         self,
         told: Mapping[str, Any],
-        stand_in: Client | None,
+        stand_in: StandInClient | None,
         address: str | None,
         ask: Callable[[str, Sequence[str]], Mapping[str, Any]],
     ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.model import Batch, Doubles, Same
+from tes_nb.model import Doubles, RowBatch, Same
 from tes_nb.store.memory.cells import (
     STORED,
     Array,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def transposed(groups: Sequence[Sequence[Row]], width: int) -> tuple[Sequence[Values], Sequence[int]]:
     """Return the values of each column, and the places of the rows that had another number of values."""
     kind = type(groups[0])
-    if issubclass(kind, Batch) and len(set(map(type, groups))) == 1:
+    if issubclass(kind, RowBatch) and len(set(map(type, groups))) == 1:
         return _columns_of(kind, list(chain.from_iterable([group.items for group in groups])), width)  # type: ignore[attr-defined]
     rows = list(chain.from_iterable(groups))
     columns = _zipped(rows, width)
@@ -55,7 +55,7 @@ def _zipped(rows: list[Row], width: int) -> list[tuple[Any, ...]] | None:
     return columns if len(columns) == width else None
 
 
-def _columns_of(kind: type[Batch], items: list[Any], width: int) -> tuple[Sequence[Values], Sequence[int]]:
+def _columns_of(kind: type[RowBatch], items: list[Any], width: int) -> tuple[Sequence[Values], Sequence[int]]:
     try:
         columns = kind.columns(items)
     except MemoryError:

@@ -39,14 +39,14 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
 
     Raises ValueError for what cannot be a channel's name.
     """
-    wanted = [ALIASES.get(name, name) for name in names] or DEFAULT
-    for name in wanted:
+    wire_names = [ALIASES.get(name, name) for name in names] or DEFAULT
+    for name in wire_names:
         if not (isinstance(name, str) and _NAME.fullmatch(name) and name.endswith("_xml")):
             raise ValueError(
                 f"{name!r} is no channel of NowGoal: use {', '.join(ALIASES)}, or a name of the wire that "
                 f"ends in _xml, such as {FOOTBALL_ODDS}."
             )
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(wire_names))
 
 
 def subscription(names: Sequence[str]) -> bytes:
@@ -61,23 +61,23 @@ def family_of(channel: str | None) -> Family | None:
         return "football scores"
     if channel == BASKETBALL_SCORES:
         return "basketball scores"
-    found = _ODDS.fullmatch(channel or "")
-    if found is None:
+    match = _ODDS.fullmatch(channel or "")
+    if match is None:
         return None
-    return "football odds" if found[1] == "goal" else "basketball odds"
+    return "football odds" if match[1] == "goal" else "basketball odds"
 
 
 @lru_cache(maxsize=256)
 def company_of(channel: str) -> tuple[str | None, str | None]:
     """Return the id and the name of the company a channel of odds belongs to; `None` = unknown."""
-    found = _ODDS.fullmatch(channel)
-    return (found[2], COMPANIES.get(found[2])) if found else (None, None)
+    match = _ODDS.fullmatch(channel)
+    return (match[2], COMPANIES.get(match[2])) if match else (None, None)
 
 
-def named_in(envelope: dict[str, Any]) -> str | None:
+def channel_in(envelope: dict[str, Any]) -> str | None:
     """Return the channel that a JSON envelope names, under `channel` or as the value of any key."""
-    named = envelope.get("channel")
-    if isinstance(named, str) and _NAME.fullmatch(named):
-        return named
+    name = envelope.get("channel")
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
     texts = (value for value in envelope.values() if isinstance(value, str))
     return next((text for text in texts if len(text) <= 64 and family_of(text)), None)

@@ -13,8 +13,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from tes_nb.errors import DecodeError, FrameTooLarge
-from tes_nb.streams.nowgoal.channels import named_in
-from tes_nb.streams.nowgoal.fields import shown
+from tes_nb.streams.nowgoal.channels import channel_in
+from tes_nb.streams.nowgoal.fields import quote
 from tes_nb.streams.nowgoal.odds import read_odds
 from tes_nb.streams.nowgoal.records import MAX_RECORDS
 from tes_nb.streams.nowgoal.scores import read_scores
@@ -88,9 +88,9 @@ def _odds_in(body: str) -> list[str] | None:
 
 def _read_tree(roots: list[Element], reading: Reading) -> None:
     """Read any well-formed XML that holds our records, however deep."""
-    found = [(root.attributes.get("refresh"), list(_leaves(root))) for root in roots]
-    _refuse_unknown([leaf for _, leaves in found for leaf in leaves], reading)
-    for refresh, leaves in found:
+    documents = [(root.attributes.get("refresh"), list(_leaves(root))) for root in roots]
+    _refuse_unknown([leaf for _, leaves in documents for leaf in leaves], reading)
+    for refresh, leaves in documents:
         again = None if refresh is None else refresh != "0"
         scores = [leaf.text for leaf in leaves if leaf.tag == "h"]
         odds = [leaf.text for leaf in leaves if leaf.tag == "m"]
@@ -98,7 +98,7 @@ def _read_tree(roots: list[Element], reading: Reading) -> None:
             read_scores(scores, again, reading)
         if odds:
             read_odds(odds, again, reading)
-    ticks = [_tick(leaf) for _, leaves in found for leaf in leaves if leaf.tag == "oddsChange"]
+    ticks = [_tick(leaf) for _, leaves in documents for leaf in leaves if leaf.tag == "oddsChange"]
     if ticks:
         read_ticks(ticks, reading)
 
@@ -107,11 +107,11 @@ def _refuse_unknown(leaves: list[Element], reading: Reading) -> None:
     unknown = [leaf for leaf in leaves if leaf.tag not in _RECORDS]
     if unknown and len(unknown) == len(leaves):
         raise DecodeError(
-            f"The XML has no h, m or oddsChange, but {shown(unknown[0].tag)}. The raw message is kept.",
+            f"The XML has no h, m or oddsChange, but {quote(unknown[0].tag)}. The raw message is kept.",
             reason="unknown form",
         )
     for leaf in unknown:
-        reading.fault("unknown form", f"Nobody has said what the element {shown(leaf.tag)} holds.")
+        reading.fault("unknown form", f"Nobody has said what the element {quote(leaf.tag)} holds.")
 
 
 def _leaves(element: Element) -> Iterator[Element]:
@@ -162,10 +162,10 @@ def _read_array(items: list[Any], reading: Reading) -> None:
 def _read_object(item: Any, reading: Reading) -> None:
     if not isinstance(item, dict):
         raise DecodeError(
-            f"{shown(item)} is no JSON object: ticks and envelopes are. The raw message is kept.",
+            f"{quote(item)} is no JSON object: ticks and envelopes are. The raw message is kept.",
             reason="unknown form",
         )
-    reading.channel = named_in(item)
+    reading.channel = channel_in(item)
     try:
         _read_content(item, reading)
     finally:
@@ -181,10 +181,10 @@ def _read_content(item: dict[str, Any], reading: Reading) -> None:
             read_xml(document, reading)
     elif ticks or is_tick(item):
         for odd in (tick for tick in ticks if not isinstance(tick, dict)):
-            reading.fault("unknown form", f"{shown(odd)} is no tick.")
+            reading.fault("unknown form", f"{quote(odd)} is no tick.")
         read_ticks([tick for tick in ticks or [item] if isinstance(tick, dict)], reading)
     else:
-        keys = ", ".join(shown(key) for key in list(item)[:3])
+        keys = ", ".join(quote(key) for key in list(item)[:3])
         raise DecodeError(
             f"The JSON object is neither a tick nor an envelope with XML; its first keys are: {keys or 'none'}. "
             "The raw message is kept.",

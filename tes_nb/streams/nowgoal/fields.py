@@ -1,6 +1,6 @@
 """One field of a NowGoal record → one value. What is not exactly a number is none: no guess, no zero.
 
-Fields repeat all day (`0`, `1`, `1.20`), so each kind of field has a memory: a text that was met before costs
+Fields repeat all day (`0`, `1`, `1.20`), so each kind of field has a cache: a text that was met before costs
 one look-up. A text that cannot be read is never remembered and raises `UnreadableError`.
 """
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-_REMEMBERED: Final = 20_000
-"""Texts a memory holds at most; a whole match day needs far fewer."""
+_LARGEST: Final = 20_000
+"""Texts a cache holds at most; a whole match day needs far fewer."""
 _LONGEST: Final = 32
 """Characters of the longest text worth reading as a number or time."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
@@ -38,34 +38,34 @@ NAN: Final = float("nan")
 class UnreadableError(Exception):
     """A field does not hold what belongs there."""
 
-    def __init__(self, text: str, *, reason: str = "unreadable field", kept: Any = None) -> None:
+    def __init__(self, text: str, *, reason: str = "unreadable field", partial: Any = None) -> None:
         super().__init__(text)
         self.reason = reason
-        self.kept = kept
+        self.partial = partial
         """What can be read all the same; `None` = nothing."""
 
 
-class Memory(Generic[V]):
+class FieldCache(Generic[V]):
     """Text → value: read once, then remembered. "" is the value of an empty field."""
 
     def __init__(self, what: str, read: Callable[[str], V], *, empty: V, longest: int = _LONGEST) -> None:
         """Take what belongs there in words ("a price"), how it is read, and the value of an empty field."""
         self.what = what
         self.empty = empty
-        self.known: dict[str, V] = {"": empty}
-        """What was read so far. A plain dictionary, for those who read in bulk: KeyError = ask the memory."""
+        self.values: dict[str, V] = {"": empty}
+        """What was read so far. A plain dictionary, for those who read in bulk: KeyError = ask the cache."""
         self._read = read
         self._longest = longest
 
     def __getitem__(self, text: str) -> V:
         """Return the value of `text`. Raises `UnreadableError`."""
-        if text in self.known:
-            return self.known[text]
+        if text in self.values:
+            return self.values[text]
         if len(text) > self._longest:
             raise UnreadableError(text)
         value = self._read(text)
-        if len(self.known) < _REMEMBERED:
-            self.known[text] = value
+        if len(self.values) < _LARGEST:
+            self.values[text] = value
         return value
 
 
@@ -78,7 +78,7 @@ def _integer(text: str) -> int:
 def _state(text: str) -> tuple[int | None, str | None]:
     number = _integer(text)
     if number not in STATES:
-        raise UnreadableError(text, reason="unknown state", kept=(number, None))
+        raise UnreadableError(text, reason="unknown state", partial=(number, None))
     return number, STATES[number]
 
 
@@ -111,10 +111,10 @@ def _flag(text: str) -> bool:
 
 
 def _parts(pattern: re.Pattern[str], text: str) -> list[int]:
-    found = pattern.fullmatch(text)
-    if found is None:
+    match = pattern.fullmatch(text)
+    if match is None:
         raise UnreadableError(text)
-    return [int(part) for part in found.groups()]
+    return [int(part) for part in match.groups()]
 
 
 def unix_ns(year: int, month: int, day: int, *time: int) -> int:
@@ -153,35 +153,37 @@ def _clock(text: str) -> tuple[int, int] | None:
     return hour, minute
 
 
-INTEGERS: Final[Memory[int | None]] = Memory("a whole number", _integer, empty=None)
-FLAGS: Final[Memory[bool | None]] = Memory("a flag", _flag, empty=None)
-STATE: Final[Memory[tuple[int | None, str | None]]] = Memory("a known state", _state, empty=(None, None))
-LINES: Final[Memory[float]] = Memory("a number", _line, empty=NAN)
-PRICES: Final[Memory[float]] = Memory("a price", _price, empty=NAN)
-HONG_KONG: Final[Memory[float]] = Memory("a price", _hong_kong, empty=NAN)
-INSTANTS: Final[Memory[int | None]] = Memory("a time", _instant, empty=None)
-SISTER_INSTANTS: Final[Memory[int | None]] = Memory("a time", _sister_instant, empty=None)
-DATES: Final[Memory[tuple[int, int] | None]] = Memory("a date", _month_and_day, empty=None)
-CLOCKS: Final[Memory[tuple[int, int] | None]] = Memory("a time of day", _clock, empty=None)
+INTEGERS: Final[FieldCache[int | None]] = FieldCache("a whole number", _integer, empty=None)
+FLAGS: Final[FieldCache[bool | None]] = FieldCache("a flag", _flag, empty=None)
+STATE: Final[FieldCache[tuple[int | None, str | None]]] = FieldCache(
+    "a known state", _state, empty=(None, None)
+)
+LINES: Final[FieldCache[float]] = FieldCache("a number", _line, empty=NAN)
+PRICES: Final[FieldCache[float]] = FieldCache("a price", _price, empty=NAN)
+HONG_KONG: Final[FieldCache[float]] = FieldCache("a price", _hong_kong, empty=NAN)
+INSTANTS: Final[FieldCache[int | None]] = FieldCache("a time", _instant, empty=None)
+SISTER_INSTANTS: Final[FieldCache[int | None]] = FieldCache("a time", _sister_instant, empty=None)
+DATES: Final[FieldCache[tuple[int, int] | None]] = FieldCache("a date", _month_and_day, empty=None)
+CLOCKS: Final[FieldCache[tuple[int, int] | None]] = FieldCache("a time of day", _clock, empty=None)
 
 
 class Lenient:
-    """A memory that answers what cannot be read with what can be kept of it, and reports the rest."""
+    """A cache that answers what cannot be read with what can be kept of it, and reports the rest."""
 
-    def __init__(self, memory: Memory[Any], report: Callable[[str, str], object]) -> None:
-        """Take the memory, and what to call with a reason and a half-sentence."""
-        self._memory = memory
+    def __init__(self, cache: FieldCache[Any], report: Callable[[str, str], object]) -> None:
+        """Take the cache, and what to call with a reason and a half-sentence."""
+        self._cache = cache
         self._report = report
 
     def __getitem__(self, text: str) -> Any:
         try:
-            return self._memory[text]
+            return self._cache[text]
         except UnreadableError as error:
-            self._report(error.reason, f"{shown(text)} is not {self._memory.what}")
-            return self._memory.empty if error.kept is None else error.kept
+            self._report(error.reason, f"{quote(text)} is not {self._cache.what}")
+            return self._cache.empty if error.partial is None else error.partial
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """Return something untrusted for a sentence: text quoted, escaped and cut short; containers by their kind."""
     if isinstance(value, str):
         return ascii(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!a}…"

@@ -36,9 +36,9 @@ def read_odds(records: Sequence[str], refresh: bool | None, reading: Reading) ->
     """Read records joined by `,` into `odds`."""
     reading.admit(len(records))
     split = [record.strip().split(",") for record in records]
-    named = reading.channel
-    form = _BASKETBALL if _is_basketball(named, split) else _FOOTBALL
-    channel = reading.channel = named or form.channel
+    envelope_channel = reading.channel
+    form = _BASKETBALL if _is_basketball(envelope_channel, split) else _FOOTBALL
+    channel = reading.channel = envelope_channel or form.channel
     company_id, company = company_of(channel)
     if company_id is not None and company is None:
         reading.fault(
@@ -46,7 +46,7 @@ def read_odds(records: Sequence[str], refresh: bool | None, reading: Reading) ->
         )
     context = Context(channel, reading.message.t_wall_ns, refresh, company_id, company)
     reading.add("odds", read_records(split, form, context, reading))
-    reading.channel = named
+    reading.channel = envelope_channel
 
 
 def _football_rows(split: Sequence[list[str]], context: Context, readers: Readers) -> list[Row]:

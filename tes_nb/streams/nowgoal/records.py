@@ -1,7 +1,7 @@
 """Records → rows, in two tiers: all at once while every field is known, else record by record with faults.
 
 The first tier looks fields up in plain dictionaries. A KeyError means that some field was not met before or
-cannot be read; then each record is tried alone, and those that fail again are read leniently: with a memory
+cannot be read; then each record is tried alone, and those that fail again are read leniently: with a cache
 that learns, and a fault for each field that does not hold what belongs there.
 """
 
@@ -22,9 +22,9 @@ from tes_nb.streams.nowgoal.fields import (
     PRICES,
     SISTER_INSTANTS,
     STATE,
+    FieldCache,
     Lenient,
-    Memory,
-    shown,
+    quote,
 )
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ class Reading:
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Add rows to a table."""
-        known = self._rows.get(table)
-        if known is None:
+        there = self._rows.get(table)
+        if there is None:
             self._rows[table] = list(rows)
         else:
-            known.extend(rows)
+            there.extend(rows)
 
     def fault(self, reason: str, sentence: str) -> None:
         """Note one fault: `reason` counts, `sentence` explains."""
@@ -106,7 +106,7 @@ class Reading:
         return (channel, reason, sentence, len(payload), opcode, payload[:_HEAD].hex())
 
 
-MEMORIES: Final[dict[str, Memory[Any]]] = {
+CACHES: Final[dict[str, FieldCache[Any]]] = {
     "integer": INTEGERS,
     "state": STATE,
     "flag": FLAGS,
@@ -137,7 +137,7 @@ class Readers(NamedTuple):
     clock: Any
 
 
-KNOWN: Final = Readers({}, **{name: memory.known for name, memory in MEMORIES.items()})
+DICTIONARIES: Final = Readers({}, **{name: cache.values for name, cache in CACHES.items()})
 """The first tier."""
 
 
@@ -167,7 +167,7 @@ class Form(NamedTuple):
 def read_records(split: Sequence[list[str]], form: Form, context: Context, reading: Reading) -> list[Row]:
     """Return the rows of records; faults go to `reading`."""
     try:
-        return form.rows(split, context, KNOWN)
+        return form.rows(split, context, DICTIONARIES)
     except KeyError:
         rows: list[Row] = []
         for fields in split:
@@ -177,10 +177,10 @@ def read_records(split: Sequence[list[str]], form: Form, context: Context, readi
 
 def _one(fields: list[str], form: Form, context: Context, reading: Reading) -> list[Row]:
     try:
-        return form.rows((fields,), context, KNOWN)
+        return form.rows((fields,), context, DICTIONARIES)
     except KeyError:
         pass
-    name = f"Record {shown(fields[0])}"
+    name = f"Record {quote(fields[0])}"
 
     def report(reason: str, what: str) -> None:
         reading.fault(reason, f"{name}: {what}.")
@@ -190,5 +190,5 @@ def _one(fields: list[str], form: Form, context: Context, reading: Reading) -> l
         return []
     if not whole[0]:
         report("missing field", "it has no id")
-    lenient = {kind: Lenient(memory, report) for kind, memory in MEMORIES.items()}
+    lenient = {kind: Lenient(cache, report) for kind, cache in CACHES.items()}
     return form.rows((whole,), context, Readers({"": None}, **lenient))

@@ -36,12 +36,12 @@ def read_scores(records: Sequence[str], refresh: bool | None, reading: Reading) 
     """Read records joined by `^` into `scores` or `games`, whichever their channel or shape says."""
     reading.admit(len(records))
     split = [record.strip().split("^") for record in records]
-    named = reading.channel
-    table, form = ("games", _BASKETBALL) if _is_basketball(named, split) else ("scores", _FOOTBALL)
-    channel = reading.channel = named or form.channel
+    envelope_channel = reading.channel
+    table, form = ("games", _BASKETBALL) if _is_basketball(envelope_channel, split) else ("scores", _FOOTBALL)
+    channel = reading.channel = envelope_channel or form.channel
     context = Context(channel, reading.message.t_wall_ns, refresh)
     reading.add(table, read_records(split, form, context, reading))
-    reading.channel = named
+    reading.channel = envelope_channel
 
 
 def _score_rows(split: Sequence[list[str]], context: Context, readers: Readers) -> list[Row]:

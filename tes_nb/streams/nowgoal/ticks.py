@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from tes_nb.model import Batch, Doubles, Same
-from tes_nb.streams.nowgoal.fields import LINES, NAN, Memory, UnreadableError, shown
+from tes_nb.model import Doubles, RowBatch, Same
+from tes_nb.streams.nowgoal.fields import LINES, NAN, FieldCache, UnreadableError, quote
 from tes_nb.streams.nowgoal.records import MAX_RECORDS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _league(text: str) -> str:
     return LEAGUE_NAMES.get(letters, letters)
 
 
-LEAGUES: Final[Memory[str]] = Memory("a league", _league, empty="", longest=200)
+LEAGUES: Final[FieldCache[str]] = FieldCache("a league", _league, empty="", longest=200)
 """Any spelling of a league → its one name; never asked for ""."""
 
 
@@ -98,26 +98,26 @@ def tick_row(fields: Fields, reading: Reading) -> Row | None:
     game = fields.get("gameId", fields.get("id"))
 
     def report(reason: str, what: str) -> None:
-        reading.fault(reason, f"Tick of game {shown(game)}: {what}.")
+        reading.fault(reason, f"Tick of game {quote(game)}: {what}.")
 
-    taker = _Taker(report)
-    market = taker.part(fields, "market", expected=True)
-    player = taker.part(fields, "player", expected=False)
-    kind = taker.take(_type, (fields, "oddsType"), (fields, "type"))
+    reader = _FieldReader(report)
+    market = reader.part(fields, "market", expected=True)
+    player = reader.part(fields, "player", expected=False)
+    kind = reader.value(_type, (fields, "oddsType"), (fields, "type"))
     prop = kind == "player_prop"
     values = (
-        taker.take(_identity, (fields, "gameId"), (fields, "id")),
-        taker.take(_identity, (fields, "bookmakerId"), expected=False),
+        reader.value(_identity, (fields, "gameId"), (fields, "id")),
+        reader.value(_identity, (fields, "bookmakerId"), expected=False),
         kind,
-        taker.take(_number, (fields, "oldValue"), (fields, "old")),
-        taker.take(_number, (fields, "newValue"), (fields, "new")),
-        taker.take(_instant, (fields, "timestamp"), (fields, "time")),
-        taker.take(_identity, (market, "homeTeam"), (market, "home"), expected=bool(market)),
-        taker.take(_identity, (market, "awayTeam"), (market, "away"), expected=bool(market)),
-        taker.take(_league_of, (market, "league"), expected=bool(market)),
-        taker.take(_identity, (fields, "playerId"), (player, "id"), expected=prop),
-        taker.take(_identity, (fields, "playerName"), (player, "name"), expected=prop),
-        taker.take(_identity, (fields, "statType"), (player, "stat"), expected=prop),
+        reader.value(_number, (fields, "oldValue"), (fields, "old")),
+        reader.value(_number, (fields, "newValue"), (fields, "new")),
+        reader.value(_instant, (fields, "timestamp"), (fields, "time")),
+        reader.value(_identity, (market, "homeTeam"), (market, "home"), expected=bool(market)),
+        reader.value(_identity, (market, "awayTeam"), (market, "away"), expected=bool(market)),
+        reader.value(_league_of, (market, "league"), expected=bool(market)),
+        reader.value(_identity, (fields, "playerId"), (player, "id"), expected=prop),
+        reader.value(_identity, (fields, "playerName"), (player, "name"), expected=prop),
+        reader.value(_identity, (fields, "statType"), (player, "stat"), expected=prop),
     )
     if all(value is None for value in values):
         return None
@@ -126,8 +126,8 @@ def tick_row(fields: Fields, reading: Reading) -> Row | None:
     return (reading.channel, game_id, bookmaker or BOOKMAKER, kind, old, new, *rest)
 
 
-class _Taker:
-    """Takes values out of mappings under any of their names, and reports what is missing or unreadable."""
+class _FieldReader:
+    """Reads values out of mappings under any of their names, and reports what is missing or unreadable."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -138,12 +138,12 @@ class _Taker:
         if isinstance(inner, Mapping) and inner:
             return inner
         if inner:
-            self._report("unreadable field", f"{name} is {shown(inner)}")
+            self._report("unreadable field", f"{name} is {quote(inner)}")
         elif expected:
             self._report("missing field", f"it has no {name}")
         return {}
 
-    def take(self, read: Callable[[Any], Any], *places: tuple[Fields, str], expected: bool = True) -> Any:
+    def value(self, read: Callable[[Any], Any], *places: tuple[Fields, str], expected: bool = True) -> Any:
         """Return the value in the first place that has one; `None` = there is none, or it cannot be read."""
         for fields, name in places:
             value = fields.get(name)
@@ -152,7 +152,7 @@ class _Taker:
             try:
                 return read(value)
             except UnreadableError:
-                self._report("unreadable field", f"{name} is {shown(value)}")
+                self._report("unreadable field", f"{name} is {quote(value)}")
                 return None
         if expected:
             self._report("missing field", f"it has no {places[0][1]}")
@@ -241,7 +241,7 @@ class _Prop(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False
     stat_type: _Text
 
 
-class Ticks(Batch):
+class Ticks(RowBatch):
     """Rows of `ticks` as msgspec gives them: columns are made of those of many messages at once."""
 
     __slots__ = ()
@@ -252,7 +252,7 @@ class Ticks(Batch):
         return (*_common(items), _ABSENT, _ABSENT, _ABSENT)
 
 
-class Props(Batch):
+class Props(RowBatch):
     """The same with players."""
 
     __slots__ = ()
@@ -273,7 +273,7 @@ _ABSENT: Final = Same(None)
 
 def _common(ticks: list[Any]) -> Sequence[Values]:
     markets = [tick.market for tick in ticks]
-    types, leagues = TYPES, LEAGUES.known
+    types, leagues = TYPES, LEAGUES.values
     return (
         _ABSENT,  # the channel: JSON of this form names none
         [tick.game_id for tick in ticks],
@@ -296,7 +296,7 @@ _PROP: Final = msgspec.json.Decoder(_Prop)
 _PROPS: Final = msgspec.json.Decoder(list[_Prop])
 
 
-def quick_rows(payload: bytes) -> Batch | None:
+def quick_rows(payload: bytes) -> RowBatch | None:
     """Return the rows of `ticks` for JSON in the normal form; `None` = it is not, read it carefully."""
     several = payload.startswith(b"[")
     if not several and not payload.startswith(b"{"):
@@ -308,7 +308,7 @@ def quick_rows(payload: bytes) -> Batch | None:
     return Ticks(ticks) if _certain(payload, ticks, _TICK_KEYS) else None
 
 
-def _quick_props(payload: bytes, *, several: bool) -> Batch | None:
+def _quick_props(payload: bytes, *, several: bool) -> RowBatch | None:
     try:
         props = _PROPS.decode(payload) if several else [_PROP.decode(payload)]
     except (msgspec.MsgspecError, ValueError):
@@ -321,5 +321,5 @@ def _certain(payload: bytes, ticks: list[Any], keys: int) -> bool:
     return (
         payload.count(b":") == keys * len(ticks)
         and len(ticks) <= MAX_RECORDS
-        and LEAGUES.known.keys() >= {tick.market.league for tick in ticks}
+        and LEAGUES.values.keys() >= {tick.market.league for tick in ticks}
     )

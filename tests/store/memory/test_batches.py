@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tes_nb.model import Batch, Column, Doubles, Same, Table
+from tes_nb.model import Column, Doubles, RowBatch, Same, Table
 from tes_nb.store.memory.columns import Columns
 from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, Kept, number_rows, rows
 
@@ -48,7 +48,7 @@ def test_packed_numbers_are_rounded_and_multiplied_as_python_does_it():
     moments = [0.0, 0.5, 1.5, 2.5, 1_767_225_600_000.5, -0.0, 9_223_372_036_854.0]
     packed = Doubles.of(moments, 1_000_000)
 
-    class Moments(Batch):
+    class Moments(RowBatch):
         @classmethod
         def columns(cls, items):
             return [packed] * 4
@@ -67,7 +67,7 @@ def test_packed_numbers_are_rounded_and_multiplied_as_python_does_it():
     assert (columns.unfit, columns.refused) == (0, 0)
 
 
-class Short(Batch):
+class Short(RowBatch):
     """Its second column is shorter than the first."""
 
     @classmethod
@@ -75,13 +75,13 @@ class Short(Batch):
         return [[float(n) for n in items], items[1:]]
 
 
-class Narrow(Batch):
+class Narrow(RowBatch):
     @classmethod
     def columns(cls, items):
         return [Same(1.0)]
 
 
-class Failing(Batch):
+class Failing(RowBatch):
     @classmethod
     def columns(cls, items):
         raise KeyError(items[0])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tes_nb.streams.nowgoal.channels import company_of, family_of, named_in, subscription
+from tes_nb.streams.nowgoal.channels import channel_in, company_of, family_of, subscription
 from tes_nb.streams.nowgoal.stream import ALIASES, DEFAULT, STREAM, resolve
 
 
@@ -80,4 +80,4 @@ def test_no_name_says_nothing():
     ],
 )
 def test_an_envelope_names_its_channel_in_one_way_or_another(envelope, channel):
-    assert named_in(envelope) == channel
+    assert channel_in(envelope) == channel

@@ -16,10 +16,10 @@ from tes_nb.streams.nowgoal.fields import (
     NAN,
     PRICES,
     STATE,
+    FieldCache,
     Lenient,
-    Memory,
     UnreadableError,
-    shown,
+    quote,
     unix_ns,
 )
 from tests.support.nowgoal_corpus import ns
@@ -27,7 +27,7 @@ from tests.support.nowgoal_corpus import ns
 
 def test_a_text_is_read_once():
     read = []
-    memory = Memory("a word", lambda text: read.append(text) or text.upper(), empty="")
+    memory = FieldCache("a word", lambda text: read.append(text) or text.upper(), empty="")
     assert [memory["a"], memory["a"], memory[""]] == ["A", "A", ""]
     assert read == ["a"]
 
@@ -36,14 +36,14 @@ def test_what_cannot_be_read_is_not_remembered():
     for _ in range(2):
         with pytest.raises(UnreadableError):
             INTEGERS["x"]
-    assert "x" not in INTEGERS.known
+    assert "x" not in INTEGERS.values
 
 
 def test_a_memory_is_bounded_in_number_and_length():
-    memory = Memory("a number", int, empty=None, longest=8)
+    memory = FieldCache("a number", int, empty=None, longest=8)
     for number in range(30_000):
         assert memory[str(number)] == number
-    assert len(memory.known) == 20_000
+    assert len(memory.values) == 20_000
     with pytest.raises(UnreadableError):
         memory["123456789"]
 
@@ -97,8 +97,8 @@ def test_times_are_utc_nanoseconds():
 
 
 def test_untrusted_text_is_shown_quoted_and_short():
-    assert shown("a\n\x1b[31m<b>\u202e") == r"'a\n\x1b[31m<b>\u202e'"
-    assert len(shown("x" * 10**6)) < 50
-    assert shown(7) == "7"
-    assert shown(None) == "None"
-    assert shown([[]] * 10**6) == "a list"
+    assert quote("a\n\x1b[31m<b>\u202e") == r"'a\n\x1b[31m<b>\u202e'"
+    assert len(quote("x" * 10**6)) < 50
+    assert quote(7) == "7"
+    assert quote(None) == "None"
+    assert quote([[]] * 10**6) == "a list"
