@@ -9,7 +9,7 @@ import { handleKey, KEYS_HELP } from "./keys.js";
 import { Panel } from "./panel.js";
 import { readTheme, watchTheme } from "./theme.js";
 import { Tip } from "./tip.js";
-import { Toolbar } from "./toolbar.js";
+import { Toolbar } from "./chart_controls.js";
 
 const JUDGE_MS = 500;
 const MAX_SERIES = 500;

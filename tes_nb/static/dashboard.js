@@ -11,7 +11,7 @@ import { Controls } from "./controls.js";
 import { make } from "./dom.js";
 import { ChartFeed } from "./feed.js";
 import { createInspector } from "./inspector.js";
-import { connect } from "./link.js";
+import { connect } from "./comm.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 import { keepIn, TAKES } from "./taking.js";

@@ -1,10 +1,10 @@
 // What a chart shows, apart from how: points, notes, limits, and whether it is true now. No DOM.
 
-import { AppendError, unpack } from "./append.js";
-import { Honest, periodOf } from "./honest.js";
+import { AppendError, unpack } from "./chart_codec.js";
+import { Honest, periodOf } from "./freshness.js";
 import { Limits } from "./limits.js";
-import { Notes } from "./notes.js";
-import { SeriesStore } from "./ring.js";
+import { Notes } from "./annotations.js";
+import { SeriesStore } from "./chart_data.js";
 
 export class ChartFeed {
   /**

@@ -5,13 +5,13 @@
 
 import { Control } from "./control.js";
 import { Controls } from "./controls.js";
-import { Credentials, FOR_CONTROLS } from "./credentials.js";
+import { Credentials, FOR_CONTROLS } from "./collector_api.js";
 import { button, make, setText } from "./dom.js";
 import { createInspector } from "./inspector.js";
 import { PageNotes } from "./pagenotes.js";
-import { socketUrl } from "./sockets.js";
+import { socketUrl } from "./connection.js";
 import { AGAIN_MS, askSources, firstSources } from "./sources.js";
-import { StreamViews } from "./streamviews.js";
+import { StreamViews } from "./source_view.js";
 import { Tabs } from "./tabs.js";
 import { watchVisible } from "./visible.js";
 

@@ -3,7 +3,7 @@
 const MOST = 200;
 
 export class PageNotes {
-  /** @param {() => import("./streamviews.js").StreamViews[]} views all sources on the page */
+  /** @param {() => import("./source_view.js").StreamViews[]} views all sources on the page */
   constructor(views) {
     this.views = views;
     this.told = { marks: [], cells: [], held: [] };

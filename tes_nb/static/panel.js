@@ -6,7 +6,7 @@ import { MAX_POINTS, view } from "./decimate.js";
 import { make } from "./dom.js";
 import { UNIT_WORDS } from "./format.js";
 import { Legend } from "./legend.js";
-import { paintOver, paintUnder } from "./notes.js";
+import { paintOver, paintUnder } from "./annotations.js";
 import { seriesStyle } from "./theme.js";
 
 const HEIGHT = 170;

@@ -1,8 +1,8 @@
 // What every view has around it: the state's badge, a title, tools, a sentence when something must be said.
 
 import { keepKeys, make, setText } from "./dom.js";
-import { Honest, periodOf } from "./honest.js";
-import { Badge } from "./toolbar.js";
+import { Honest, periodOf } from "./freshness.js";
+import { Badge } from "./chart_controls.js";
 
 const JUDGE_MS = 500;
 

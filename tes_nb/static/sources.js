@@ -1,6 +1,6 @@
 // Which sources the collector has: asked for again and again, since a session may watch another feed at any time.
 
-import { FOR_STREAMS } from "./credentials.js";
+import { FOR_STREAMS } from "./collector_api.js";
 
 const RETRY_MS = 2_000;
 export const AGAIN_MS = 5_000;

@@ -12,7 +12,7 @@
 
 import { createCards } from "./cards.js";
 import { createInspector } from "./inspector.js";
-import { connect } from "./link.js";
+import { connect } from "./comm.js";
 import { createTable } from "./table.js";
 import { keepIn, TAKES } from "./taking.js";
 

@@ -6,7 +6,7 @@
 
 import { createChart } from "./chart.js";
 import { ChartFeed } from "./feed.js";
-import { connect } from "./link.js";
+import { connect } from "./comm.js";
 
 const clock = () => Date.now() / 1000;
 

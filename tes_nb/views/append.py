@@ -1,6 +1,6 @@
 """The binary append: new points of a chart, one message a tick.
 
-The form is described at the top of `static/append.js`, which reads it.
+The form is described at the top of `static/chart_codec.js`, which reads it.
 """
 
 from __future__ import annotations

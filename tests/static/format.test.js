@@ -4,7 +4,7 @@ import { ticks, timeTicks, timeWords, valueRange, valueWords } from "../../tes_n
 import { csvCell, toCsv } from "../../tes_nb/static/exporting.js";
 import { formatDuration, formatValue, shorten } from "../../tes_nb/static/format.js";
 import { Limits } from "../../tes_nb/static/limits.js";
-import { Series } from "../../tes_nb/static/ring.js";
+import { Series } from "../../tes_nb/static/chart_data.js";
 
 test("values with their units", () => {
   const cases = [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Ring, Series, SeriesStore } from "../../tes_nb/static/ring.js";
+import { Ring, Series, SeriesStore } from "../../tes_nb/static/chart_data.js";
 
 const pointsOf = (ring) => {
   const { times, values } = ring.points();

@@ -1,7 +1,7 @@
 // One source on the page: its socket, the feeds of its tables, and the state of the connection behind it.
 
 import { readPlain, readRows } from "./readings.js";
-import { Reconnecting } from "./sockets.js";
+import { Reconnecting } from "./connection.js";
 import { askHistory } from "./sources.js";
 import { TableFeed } from "./tablefeed.js";
 
@@ -15,7 +15,7 @@ export class StreamViews {
    * @param {object} stream as `GET /api/streams` tells it
    * @param {string} url its WebSocket
    * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (views: StreamViews) => void,
-   *   onBegin: (views: StreamViews) => void, onEvent: (event: object, views: StreamViews) => void, credentials: import("./credentials.js").Credentials}} given
+   *   onBegin: (views: StreamViews) => void, onEvent: (event: object, views: StreamViews) => void, credentials: import("./collector_api.js").Credentials}} given
    */
   constructor(stream, url, given) {
     this.stream = stream;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { grouped, mood } from "../../tes_nb/static/cards.js";
-import { backoff, socketUrl } from "../../tes_nb/static/sockets.js";
+import { backoff, socketUrl } from "../../tes_nb/static/connection.js";
 import { sparkPath } from "../../tes_nb/static/spark.js";
 
 const at = (address) => new URL(address);

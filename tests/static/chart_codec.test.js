@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { AppendError, unpack } from "../../tes_nb/static/append.js";
+import { AppendError, unpack } from "../../tes_nb/static/chart_codec.js";
 
 const PYTHON = process.env.TES_PYTHON ?? "python3";
 

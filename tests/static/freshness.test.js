@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Honest } from "../../tes_nb/static/honest.js";
+import { Honest } from "../../tes_nb/static/freshness.js";
 
 function judged({ periodS = 1, silent = "Restart." } = {}) {
   const clock = { now: 1000 };
