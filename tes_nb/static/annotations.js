@@ -1,11 +1,14 @@
-// What is written over the lines: kernel-held bands, gaps, executed cells, marks, limits. Painting on uPlot's canvas.
+// What is written about a chart's times: marks, executed cells, kernel-held bands, gaps, limits, alerts. Painted over and
+// under the lines on uPlot's canvas, said beside the cursor, and listed.
 
-import { formatDuration, shorten } from "./format.js";
+import { make, setText } from "./dom.js";
+import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
 
 const STRIP = 5;
+const MOST_EVENTS = 200;
 
-/** Everything with a time that is not a series, as the kernel or the page tells it. */
-export class Notes {
+/** Everything with a time that is not a series, as the kernel or the page sends it. */
+export class Annotations {
   constructor() {
     this.marks = [];
     this.cells = [];
@@ -13,59 +16,87 @@ export class Notes {
     this.gaps = [];
   }
 
-  /** Take the parts that are told: marks {t, label}, else spans {start, end, label} (end null = still going on). */
-  set(told) {
-    for (const name of ["marks", "cells", "held", "gaps"]) if (Array.isArray(told[name])) this[name] = told[name];
+  /** Replace the parts that are given: marks {t, label}, else spans {start, end, label} (end null = still going on). */
+  set(state) {
+    for (const name of ["marks", "cells", "held", "gaps"]) if (Array.isArray(state[name])) this[name] = state[name];
   }
 
-  /** Return [time, sentence] of everything. */
-  words(now) {
+  /** Return [annotation, sentence] of everything. */
+  sentences(now) {
     return [
-      ...this.marks.map((mark) => [mark, `⚑ ${text(mark, "mark")}`]),
+      ...this.marks.map((mark) => [mark, `⚑ ${labelOf(mark, "mark")}`]),
       ...this.held.map((band) => [band, heldWords(band, now)]),
       ...this.gaps.map((gap) => [gap, gapWords(gap, now)]),
-      ...this.cells.map((cell) => [cell, `▸ ${text(cell, "cell")} · ${lasted(cell, now)}`]),
+      ...this.cells.map((cell) => [cell, `▸ ${labelOf(cell, "cell")} · ${duration(cell, now)}`]),
     ];
   }
 
   /** Return the sentences about what is at `time`, within `near` seconds. */
   at(time, near, now) {
     const here = ({ t, start, end }) => (t ?? start) - near <= time && time <= (t ?? end ?? now) + near;
-    return this.words(now).flatMap(([note, sentence]) => (here(note) ? [sentence] : []));
-  }
-
-  /** Return [time, sentence] of all, newest first: the same for those who cannot hover. */
-  listed(now) {
-    return this.words(now)
-      .map(([note, sentence]) => [note.t ?? note.start, sentence])
-      .sort((a, b) => b[0] - a[0]);
+    return this.sentences(now).flatMap(([annotation, sentence]) => (here(annotation) ? [sentence] : []));
   }
 }
 
-function text(note, fallback) {
-  return shorten(String(note.label ?? fallback), 200);
+function labelOf({ label }, fallback) {
+  return shorten(String(label ?? fallback), 200);
 }
 
-function lasted({ start, end }, now) {
+function duration({ start, end }, now) {
   return formatDuration((end ?? now) - start) + (end == null ? " so far" : "");
 }
 
-export function heldWords(band, now) {
-  return `kernel held ${lasted(band, now)}`;
+function heldWords(band, now) {
+  return `kernel held ${duration(band, now)}`;
 }
 
 function gapWords(gap, now) {
-  return `nothing received ${lasted(gap, now)}: ${text(gap, "gap")}`;
+  return `nothing received ${duration(gap, now)}: ${labelOf(gap, "gap")}`;
+}
+
+/** Thresholds: lines that colour when a series passes them. */
+export class Limits {
+  /** @param {{column: string, label?: string, above?: number, below?: number}[]} list */
+  constructor(list = []) {
+    this.limits = list.flatMap((one) => [
+      ...(Number.isFinite(one.above) ? [{ ...one, value: one.above, sign: 1 }] : []),
+      ...(Number.isFinite(one.below) ? [{ ...one, value: one.below, sign: -1 }] : []),
+    ]);
+  }
+
+  /** Whether the series' newest value lies beyond one of its limits. */
+  isPassed(series) {
+    return this.limits.some((limit) => isBeyond(limit, series));
+  }
+
+  /** Return the limits of these series as {value, passed, words}. */
+  of(members) {
+    return this.limits
+      .filter((limit) => members.some((series) => concerns(limit, series)))
+      .map((limit) => {
+        const passed = members.some((series) => isBeyond(limit, series));
+        const bound = formatValue(limit.value, members[0].unit);
+        return { value: limit.value, passed, words: `${passed ? "⚠ " : ""}${limit.column} ${limit.sign > 0 ? ">" : "<"} ${bound}` };
+      });
+  }
+}
+
+function concerns(limit, series) {
+  return limit.column === series.column && (limit.label == null || limit.label === series.label);
+}
+
+function isBeyond(limit, series) {
+  return concerns(limit, series) && limit.sign * (series.ring.lastValue - limit.value) > 0;
 }
 
 /** Paint what lies under the lines: held bands, gaps, and the strip of executed cells. */
-export function paintUnder(u, notes, theme, now) {
+export function paintUnder(u, annotations, theme, now) {
   const { ctx, bbox } = u;
   ctx.save();
   clip(ctx, bbox);
-  for (const gap of notes.gaps) paintBand(u, gap, theme.quiet, gapWords(gap, now), theme, now);
-  for (const band of notes.held) paintBand(u, band, theme.bad, heldWords(band, now), theme, now);
-  for (const cell of notes.cells) {
+  for (const gap of annotations.gaps) paintBand(u, gap, theme.quiet, gapWords(gap, now), theme, now);
+  for (const band of annotations.held) paintBand(u, band, theme.bad, heldWords(band, now), theme, now);
+  for (const cell of annotations.cells) {
     const [left, right] = span(u, cell.start, cell.end ?? now);
     ctx.globalAlpha = 0.75;
     ctx.fillStyle = theme.accent;
@@ -85,12 +116,12 @@ function paintBand(u, band, colour, words, theme, now) {
 }
 
 /** Paint what lies over the lines: marks, and limits, which colour when they are passed. */
-export function paintOver(u, notes, limits, theme) {
+export function paintOver(u, annotations, limits, theme) {
   const { ctx, bbox } = u;
   ctx.save();
   clip(ctx, bbox);
   ctx.lineWidth = devicePixelRatio;
-  for (const mark of notes.marks) paintMark(ctx, u, mark, theme);
+  for (const mark of annotations.marks) paintMark(ctx, u, mark, theme);
   for (const limit of limits) {
     const y = Math.round(u.valToPos(limit.value, "y", true));
     ctx.strokeStyle = ctx.fillStyle = limit.passed ? theme.bad : theme.warn;
@@ -146,3 +177,59 @@ function writeInside(ctx, words, left, right, y, colour) {
   ctx.fillText(words, left + 4 * devicePixelRatio, y);
 }
 
+/** The small box beside the cursor: time, and what is marked there. */
+export class Tip {
+  constructor() {
+    this.element = make("div", { class: "tes-tip", role: "note", hidden: true });
+  }
+
+  /** Show `words` at `left` pixels within the plot of `panel`; no words = hide. */
+  show(panel, left, time, words) {
+    if (!words.length) return this.hide();
+    const lines = [formatTime(time), ...words.slice(0, 6)];
+    if (words.length > 6) lines.push(`and ${words.length - 6} more`);
+    this.element.replaceChildren(...lines.map((text) => make("div", { text })));
+    this.element.hidden = false;
+    const over = panel.querySelector(".u-over");
+    const offset = (over?.getBoundingClientRect().left ?? 0) - this.element.parentElement.getBoundingClientRect().left;
+    const room = this.element.parentElement.clientWidth - this.element.offsetWidth;
+    this.element.style.left = `${Math.max(0, Math.min(room, offset + left + 12))}px`;
+    this.element.style.top = `${panel.offsetTop + 30}px`;
+  }
+
+  hide() {
+    this.element.hidden = true;
+  }
+}
+
+/** Annotations and alerts as a list that opens: for those who cannot hover, and to read them in order. */
+export class EventList {
+  constructor(chart) {
+    this.chart = chart;
+    this.summary = make("summary");
+    this.list = make("ol");
+    this.element = make("details", { class: "tes-events", hidden: true, on: { toggle: () => this.paint() } }, [
+      this.summary,
+      this.list,
+    ]);
+  }
+
+  paint() {
+    const { alerts, annotations } = this.chart.data;
+    const now = this.chart.newest();
+    const events = [
+      ...alerts.map(({ t, text }) => [t, `⚠ ${shorten(String(text), 200)}`]),
+      ...annotations.sentences(now).map(([annotation, sentence]) => [annotation.t ?? annotation.start, sentence]),
+    ];
+    this.element.hidden = events.length === 0;
+    this.element.classList.toggle("tes-passed", alerts.length > 0);
+    const prefix = alerts.length ? `${count(alerts.length, "alert")} · ` : "";
+    setText(this.summary, prefix + count(events.length, "event"));
+    if (!this.element.open) return;
+    events.sort((a, b) => b[0] - a[0]);
+    const lines = events.slice(0, MOST_EVENTS).map(([time, words]) => `${formatTime(time)}  ${words}`);
+    if (lines.join("\n") === this.text) return;
+    this.text = lines.join("\n");
+    this.list.replaceChildren(...lines.map((text) => make("li", { text })));
+  }
+}

@@ -65,7 +65,7 @@ class Cards {
     if (replace) for (const item of this.items) item.forget();
     if (!rows.length) return this.requestPaint();
     for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place]);
-    this.shell.honest.tick();
+    this.shell.freshness.tick();
     this.shell.say("");
     this.requestPaint();
   }
@@ -75,7 +75,7 @@ class Cards {
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       for (const item of this.items) item.paint();
-      this.shell.judge();
+      this.shell.paintBadge();
     });
   }
 

@@ -1,17 +1,15 @@
 // The chart: a panel per unit with one time axis, used by the notebook's widget and by the collector's page alike.
 
-import { keepKeys, download, make, setText } from "./dom.js";
-import { EventList } from "./eventlist.js";
+import { EventList, Tip } from "./annotations.js";
+import { handleKey, KEYS_HELP, Toolbar } from "./chart_controls.js";
+import { ChartData } from "./chart_data.js";
+import { download, keepKeys, make, setText } from "./dom.js";
 import { toCanvas, toCsv } from "./exporting.js";
-import { ChartFeed } from "./feed.js";
 import { fileName } from "./format.js";
-import { handleKey, KEYS_HELP } from "./keys.js";
 import { Panel } from "./panel.js";
+import { FRESHNESS_MS } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
-import { Tip } from "./tip.js";
-import { Toolbar } from "./chart_controls.js";
 
-const JUDGE_MS = 500;
 const MAX_SERIES = 500;
 const SHORTEST_S = 30;
 /** A picture that takes long to paint is painted seldom: so many times as long, the page is left to others. */
@@ -28,7 +26,7 @@ let charts = 0;
  *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all);
  *   period_s: the longest normal silence; break_s: a silence that breaks a line (null = none does);
  *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more.
- * @param {{feed?: ChartFeed, clock?: () => number}} [given] a feed that others fill, a clock for tests
+ * @param {{data?: ChartData, clock?: () => number}} [given] data that others fill, a clock for tests
  * @returns {Chart} with append(buffer), setState(state), destroy()
  */
 export function createChart(el, spec, given = {}) {
@@ -36,18 +34,17 @@ export function createChart(el, spec, given = {}) {
 }
 
 class Chart {
-  constructor(el, spec, { feed, clock = () => Date.now() / 1000 }) {
+  constructor(el, spec, { data, clock = () => Date.now() / 1000 }) {
     this.clock = clock;
     this.title = String(spec.title ?? "chart");
-    this.feed = feed ?? new ChartFeed(spec, clock);
-    this.notes = this.feed.notes;
+    this.data = data ?? new ChartData(spec, clock);
     this.key = `tes-chart-${++charts}`;
     this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
-    this.only = new Set(spec.drawn ?? []);
+    this.columns = new Set(spec.drawn ?? []);
     this.zoom = null;
-    this.heldAt = null;
+    this.pausedAt = null;
     this.hidden = new Set();
-    this.met = new Set();
+    this.presetKeys = new Set();
     this.panels = [];
     this.structure = -1;
     this.visible = true;
@@ -56,14 +53,14 @@ class Chart {
     this.restTimer = null;
     this.axisWidth = 48;
     this.build(el);
-    this.undo = [watchTheme(() => this.themeChanged()), this.watchSize()];
+    this.cleanups = [watchTheme(() => this.onThemeChange()), this.watchSize()];
     const listener = () => this.requestDraw();
-    this.feed.listeners.add(listener);
-    this.undo.push(() => this.feed.listeners.delete(listener));
-    const timer = setInterval(() => this.judge(), JUDGE_MS);
-    this.undo.push(() => clearInterval(timer));
+    this.data.listeners.add(listener);
+    this.cleanups.push(() => this.data.listeners.delete(listener));
+    const timer = setInterval(() => this.paintBadge(), FRESHNESS_MS);
+    this.cleanups.push(() => clearInterval(timer));
     this.requestDraw();
-    this.judge();
+    this.paintBadge();
   }
 
   build(el) {
@@ -98,11 +95,11 @@ class Chart {
   // What comes in ---------------------------------------------------------------------------------------------
 
   append(buffer) {
-    this.feed.append(buffer);
+    this.data.append(buffer);
   }
 
   setState(state) {
-    this.feed.setState(state);
+    this.data.setState(state);
   }
 
   // What panels and tools ask -----------------------------------------------------------------------------------
@@ -118,21 +115,21 @@ class Chart {
 
   /** The newest time that came, or now before there was any. */
   newest() {
-    const newest = this.feed.store.newest;
+    const newest = this.data.store.newest;
     return Number.isFinite(newest) ? newest : this.clock();
   }
 
-  /** [from, to] in Unix seconds: the zoom, else the window up to the newest point, or to where it was held. */
+  /** [from, to] in Unix seconds: the zoom, else the window up to the newest point, or to where it was paused. */
   range() {
     if (this.zoom) return this.zoom;
-    const to = this.heldAt ?? this.newest();
+    const to = this.pausedAt ?? this.newest();
     const reach = Math.max(to - this.earliest(to), Math.min(SHORTEST_S, this.windowS));
     return [to - Math.min(this.windowS, reach), to];
   }
 
   /** The first time there is; a window that is not full yet begins there. */
   earliest(to) {
-    const firsts = this.feed.store.series.map(({ ring }) => (ring.length ? ring.times[ring.start] : Infinity));
+    const firsts = this.data.store.series.map(({ ring }) => (ring.length ? ring.times[ring.start] : Infinity));
     const first = firsts.reduce((a, b) => Math.min(a, b), Infinity);
     return Number.isFinite(first) && first < to ? first : to;
   }
@@ -151,15 +148,15 @@ class Chart {
   }
 
   isPassed(series) {
-    return this.feed.limits.isPassed(series);
+    return this.data.limits.isPassed(series);
   }
 
   limitsOf(members) {
-    return this.feed.limits.of(members);
+    return this.data.limits.of(members);
   }
 
   isPaused() {
-    return this.heldAt !== null;
+    return this.pausedAt !== null;
   }
 
   // What the reader does ----------------------------------------------------------------------------------------
@@ -170,17 +167,17 @@ class Chart {
   }
 
   setPaused(paused) {
-    this.heldAt = paused ? this.newest() : null;
-    this.rangeChanged();
+    this.pausedAt = paused ? this.newest() : null;
+    this.onRangeChange();
   }
 
   /** Show [from, to]; null = the window again. */
   zoomTo(range) {
     this.zoom = range && range[1] > range[0] ? [range[0], range[1]] : null;
-    this.rangeChanged();
+    this.onRangeChange();
   }
 
-  rangeChanged() {
+  onRangeChange() {
     this.toolbar.paint({ paused: this.isPaused(), zoomed: this.zoom !== null });
     this.requestDraw();
   }
@@ -188,13 +185,13 @@ class Chart {
   /** Show or hide a series; alone = show no other, or all again. */
   toggle(key, alone) {
     if (alone) {
-      const others = this.feed.store.series.filter((series) => series.key !== key).map((series) => series.key);
+      const others = this.data.store.series.filter((series) => series.key !== key).map((series) => series.key);
       const isAlone = !this.hidden.has(key) && others.every((other) => this.hidden.has(other));
       this.hidden = new Set(isAlone ? [] : others);
     } else if (!this.hidden.delete(key)) {
       this.hidden.add(key);
     }
-    for (const panel of this.panels) panel.toggled();
+    for (const panel of this.panels) panel.updateVisibility();
     this.requestDraw();
   }
 
@@ -205,8 +202,8 @@ class Chart {
   }
 
   csv() {
-    const shown = this.drawnSeries().filter(({ key }) => !this.isHidden(key));
-    return toCsv(shown, ...this.range());
+    const visible = this.seriesToDraw().filter(({ key }) => !this.isHidden(key));
+    return toCsv(visible, ...this.range());
   }
 
   saveCsv() {
@@ -217,8 +214,8 @@ class Chart {
 
   /** Nothing is drawn while nobody can see it. */
   setVisible(visible) {
-    if (visible && !this.visible) this.feed.honest.resume();
-    if (!visible) this.judge(); // the last word stays on the screen: it must not be an old one
+    if (visible && !this.visible) this.data.freshness.resume();
+    if (!visible) this.paintBadge(); // the last word stays on the screen: it must not be an old one
     this.visible = visible;
     if (visible) this.requestDraw();
   }
@@ -227,47 +224,47 @@ class Chart {
     if (this.frame || !this.visible) return;
     const wait = this.restUntil - performance.now();
     if (wait > 0) {
-      this.restTimer ??= setTimeout(() => this.rested(), wait);
+      this.restTimer ??= setTimeout(() => this.endRest(), wait);
       this.root.dataset.resting = "";
       return;
     }
     this.frame = requestAnimationFrame((began) => {
       this.frame = 0;
       this.draw();
-      requestAnimationFrame((painted) => this.painted(painted - began));
+      requestAnimationFrame((painted) => this.restAfter(painted - began));
     });
   }
 
-  painted(took) {
+  restAfter(took) {
     if (took > SLOW_MS) this.restUntil = performance.now() + RESTS * took;
   }
 
-  rested() {
+  endRest() {
     this.restTimer = null;
     delete this.root.dataset.resting;
     this.requestDraw();
   }
 
   draw() {
-    const { store, sentence } = this.feed;
+    const { store, sentence } = this.data;
     if (this.structure !== store.structure) this.restructure();
     for (const panel of this.panels) panel.draw();
     this.showSentence(sentence || this.emptySentence());
     this.events.paint();
-    this.judge();
+    this.paintBadge();
   }
 
-  drawnSeries() {
-    return this.wanted().slice(0, MAX_SERIES);
+  seriesToDraw() {
+    return this.chosenSeries().slice(0, MAX_SERIES);
   }
 
-  wanted() {
-    const { series } = this.feed.store;
-    return this.only.size ? series.filter(({ column }) => this.only.has(column)) : series;
+  chosenSeries() {
+    const { series } = this.data.store;
+    return this.columns.size ? series.filter(({ column }) => this.columns.has(column)) : series;
   }
 
   emptySentence() {
-    const series = this.wanted();
+    const series = this.chosenSeries();
     if (series.length > MAX_SERIES) return `${series.length} series came; the first ${MAX_SERIES} are drawn.`;
     if (series.some(({ ring }) => ring.length)) return "";
     return series.length ? "No data yet." : "No data yet: nothing to draw has come.";
@@ -280,17 +277,17 @@ class Chart {
 
   /** Series came or went: a panel per unit, in the order in which units appear. */
   restructure() {
-    this.structure = this.feed.store.structure;
+    this.structure = this.data.store.structure;
     const byUnit = new Map();
-    for (const series of this.drawnSeries()) {
+    for (const series of this.seriesToDraw()) {
       if (!byUnit.has(series.unit)) byUnit.set(series.unit, []);
       const members = byUnit.get(series.unit);
       members.push({ series, index: members.length });
       this.hideBound(series);
     }
-    const known = new Map(this.panels.map((panel) => [panel.unit, panel]));
-    for (const [unit, panel] of known) if (!byUnit.has(unit)) panel.destroy();
-    this.panels = Array.from(byUnit, ([unit]) => known.get(unit) ?? new Panel(this, unit));
+    const present = new Map(this.panels.map((panel) => [panel.unit, panel]));
+    for (const [unit, panel] of present) if (!byUnit.has(unit)) panel.destroy();
+    this.panels = Array.from(byUnit, ([unit]) => present.get(unit) ?? new Panel(this, unit));
     this.stack.replaceChildren(...this.panels.map(({ element }) => element));
     for (const panel of this.panels) panel.setSeries(byUnit.get(panel.unit));
     for (const panel of this.panels) panel.resize();
@@ -298,40 +295,40 @@ class Chart {
 
   /** A bound beside what it bounds would press every line flat: it is there, but not shown at first. */
   hideBound({ key, column }) {
-    if (this.met.has(key)) return;
-    this.met.add(key);
+    if (this.presetKeys.has(key)) return;
+    this.presetKeys.add(key);
     if (BOUND.test(column)) this.hidden.add(key);
   }
 
-  themeChanged() {
+  onThemeChange() {
     this.colours = null;
     for (const panel of this.panels) panel.rebuild();
     this.requestDraw();
   }
 
   /** The cursor of a panel moved: say what is marked there. */
-  pointed(panel, cursor) {
-    if (panel !== this.active(panel)) return;
+  onCursor(panel, cursor) {
+    if (panel !== this.active()) return;
     const place = panel.plot.posToVal(cursor.left, "x");
     const [from, to] = this.range();
-    const words = cursor.left < 0 ? [] : this.notes.at(place, ((to - from) / this.width()) * 6, this.newest());
+    const words = cursor.left < 0 ? [] : this.data.annotations.at(place, ((to - from) / this.width()) * 6, this.newest());
     this.tip.show(panel.element, cursor.left, place, words);
   }
 
   /** The panel whose cursor the reader moves: the others follow it. */
-  active(asking) {
-    return this.panels.find((panel) => panel.stage.matches(":hover")) ?? this.panels[0] ?? asking;
+  active() {
+    return this.panels.find((panel) => panel.stage.matches(":hover")) ?? this.panels[0];
   }
 
-  judge() {
+  paintBadge() {
     if (!this.visible) return;
-    this.toolbar.badge.paint(this.feed.honest.judge(), this.clock());
+    this.toolbar.badge.paint(this.data.freshness.status(), this.clock());
   }
 
   destroy() {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.restTimer);
-    for (const undo of this.undo) undo();
+    for (const cleanup of this.cleanups) cleanup();
     for (const panel of this.panels) panel.destroy();
     this.root.remove();
   }

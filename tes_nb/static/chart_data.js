@@ -1,4 +1,8 @@
-// What a chart remembers: one growing ring of (time, value) per series. No DOM, no clock.
+// The data of a chart: a growing ring of (time, value) per series, annotations, limits, freshness. No DOM.
+
+import { Annotations, Limits } from "./annotations.js";
+import { AppendError, unpack } from "./chart_codec.js";
+import { Freshness, periodOf } from "./freshness.js";
 
 const FIRST_ROOM = 256;
 const MAX_CELLS = 4_000_000;
@@ -70,12 +74,12 @@ export class Ring {
 
 /** One line: who it is, and its points. A counter's points are its growth per second. */
 export class Series {
-  constructor(told, capacity) {
-    this.key = String(told.key);
-    this.column = String(told.column ?? told.key);
-    this.label = told.label == null ? "" : String(told.label);
-    this.kind = told.kind ?? "gauge";
-    this.unit = this.kind === "counter" ? `${told.unit || ""}/s` : String(told.unit ?? "");
+  constructor(description, capacity) {
+    this.key = String(description.key);
+    this.column = String(description.column ?? description.key);
+    this.label = description.label == null ? "" : String(description.label);
+    this.kind = description.kind ?? "gauge";
+    this.unit = this.kind === "counter" ? `${description.unit || ""}/s` : String(description.unit ?? "");
     this.ring = new Ring(capacity);
     this.before = null;
   }
@@ -103,67 +107,139 @@ export class Series {
   }
 }
 
-/** All series of a chart. `structure` changes when series come or go, `version` with every change. */
+/** All series of a chart. `structure` changes when series come or go. */
 export class SeriesStore {
-  constructor({ breakAfter = null, maxRows = MAX_ROWS } = {}) {
+  constructor({ breakAfter = null } = {}) {
     this.breakAfter = breakAfter;
-    this.maxRows = maxRows;
     this.series = [];
     this.structure = 0;
-    this.version = 0;
     this.newest = -Infinity;
     this.byKey = new Map();
   }
 
-  /** Say which series there are, in the order in which they are drawn; known ones keep their points. */
+  /** Say which series there are, in the order in which they are drawn; present ones keep their points. */
   define(list) {
-    const rows = Math.max(MIN_ROWS, Math.min(this.maxRows, Math.floor(MAX_CELLS / Math.max(1, list.length))));
-    this.series = list.map((told) => {
-      const known = this.byKey.get(String(told.key));
-      if (!known || known.kind !== (told.kind ?? "gauge")) return new Series(told, rows);
-      known.ring.limit(rows);
-      return known;
+    const rows = Math.max(MIN_ROWS, Math.min(MAX_ROWS, Math.floor(MAX_CELLS / Math.max(1, list.length))));
+    this.series = list.map((description) => {
+      const present = this.byKey.get(String(description.key));
+      if (!present || present.kind !== (description.kind ?? "gauge")) return new Series(description, rows);
+      present.ring.limit(rows);
+      return present;
     });
     this.byKey = new Map(this.series.map((series) => [series.key, series]));
     this.structure += 1;
-    this.version += 1;
   }
 
-  /** Forget all points; the series stay known. */
+  /** Forget all points; the series stay. */
   clear() {
     for (const series of this.series) {
       series.ring = new Ring(series.ring.capacity);
       series.before = null;
     }
     this.newest = -Infinity;
-    this.version += 1;
   }
 
-  /** Take what `unpack` read. */
-  take(append) {
+  /** Apply what `unpack` read. */
+  apply(append) {
     if (append.keyframe) this.clear();
     if (append.series) this.define(append.series);
-    for (const block of append.blocks) this.takeBlock(block);
+    for (const block of append.blocks) this.applyBlock(block);
   }
 
-  takeBlock({ series, times, values }) {
+  applyBlock({ series, times, values }) {
     for (let place = 0; place < series.length; place++) {
       const one = this.series[series[place]];
       if (!one) continue;
       for (let row = 0; row < times.length; row++) one.push(times[row], values[place][row], this.breakAfter);
     }
-    this.advanced(times);
+    this.advance(times);
   }
 
   /** Add one row: the values of some series at one time. */
   pushRow(time, valuesByKey) {
     for (const [key, value] of valuesByKey) this.byKey.get(key)?.push(time, value, this.breakAfter);
-    this.advanced([time]);
+    this.advance([time]);
   }
 
   /** The newest point is the last that came, also after the clock was set back. */
-  advanced(times) {
+  advance(times) {
     if (times.length) this.newest = times[times.length - 1];
-    this.version += 1;
+  }
+}
+
+/** What a chart shows, apart from how; several charts may show the same. */
+export class ChartData {
+  /**
+   * @param {object} spec {title, window_s, period_s, break_s, limits, silent}; see `createChart`
+   * @param {() => number} clock Unix seconds
+   */
+  constructor(spec, clock) {
+    this.store = new SeriesStore({ breakAfter: spec.break_s ?? null });
+    this.annotations = new Annotations();
+    this.limits = new Limits(spec.limits);
+    this.freshness = new Freshness({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
+    this.alerts = [];
+    this.sentence = "";
+    this.sequence = null;
+    this.listeners = new Set();
+    /** Called when an append was missed and all must be asked for again. */
+    this.onHole = () => {};
+  }
+
+  /** Apply one binary append. What cannot be read is said in the view; after a hole the next keyframe heals it. */
+  append(buffer) {
+    let append;
+    try {
+      append = unpack(buffer);
+    } catch (error) {
+      if (!(error instanceof AppendError || error instanceof SyntaxError)) throw error;
+      this.sentence = error instanceof AppendError ? error.message : "An append of the kernel could not be read.";
+      this.notify();
+      return;
+    }
+    if (!append.keyframe && append.sequence !== this.sequence + 1) {
+      this.sequence = null;
+      this.onHole();
+      return;
+    }
+    this.sequence = append.sequence;
+    this.sentence = "";
+    this.store.apply(append);
+    if (append.blocks.some(({ times }) => times.length)) this.freshness.tick();
+    else this.freshness.heartbeat();
+    this.notify();
+  }
+
+  /** Say which series there are: the way of a page that makes its rows itself. */
+  define(list) {
+    this.store.define(list);
+    this.notify();
+  }
+
+  /** Add one row: Map of series key → value. */
+  pushRow(time, valuesByKey) {
+    this.store.pushRow(time, valuesByKey);
+    this.freshness.tick();
+    this.notify();
+  }
+
+  /** Forget all points and gaps. */
+  clear() {
+    this.store.clear();
+    this.setState({ gaps: [] });
+  }
+
+  /** Apply parts of the state: {upstream, marks, cells, held, alerts, sentence}; what is left out stays. */
+  setState(state) {
+    if ("upstream" in state) this.freshness.setUpstream(state.upstream);
+    if (Array.isArray(state.alerts)) this.alerts = state.alerts;
+    if (typeof state.sentence === "string") this.sentence = state.sentence;
+    this.annotations.set(state);
+    this.freshness.heartbeat();
+    this.notify();
+  }
+
+  notify() {
+    for (const listener of this.listeners) listener();
   }
 }

@@ -7,9 +7,9 @@
 
 import { createCards } from "./cards.js";
 import { createChart } from "./chart.js";
+import { ChartData } from "./chart_data.js";
 import { Controls } from "./controls.js";
 import { make } from "./dom.js";
-import { ChartFeed } from "./feed.js";
 import { createInspector } from "./inspector.js";
 import { connect } from "./comm.js";
 import { createTable } from "./table.js";
@@ -26,7 +26,7 @@ class Part {
     this.number = part;
     this.kind = kind;
     this.spec = spec;
-    this.chart = kind === "chart" ? new ChartFeed(spec, clock) : null;
+    this.chart = kind === "chart" ? new ChartData(spec, clock) : null;
     this.kept = [];
     this.state = {};
     this.views = new Set();
@@ -49,7 +49,7 @@ class Part {
 
   /** Put a view of this part into `el`. */
   show(el, ask) {
-    if (this.chart) return createChart(el, this.spec, { feed: this.chart, clock });
+    if (this.chart) return createChart(el, this.spec, { data: this.chart, clock });
     const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }) });
     for (const [content, buffers] of this.kept) TAKES[content.type]?.(view, content, buffers);
     view.setState(this.state);
@@ -62,8 +62,8 @@ class Part {
     view.destroy();
   }
 
-  honests() {
-    return this.chart ? [this.chart.honest] : Array.from(this.views, (view) => view.shell.honest);
+  freshnesses() {
+    return this.chart ? [this.chart.freshness] : Array.from(this.views, (view) => view.shell.freshness);
   }
 }
 
@@ -89,11 +89,11 @@ class Board {
   }
 
   lost(why, whatToDo) {
-    for (const part of this.parts.values()) for (const honest of part.honests()) honest.lost(why, whatToDo);
+    for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.setOutage(why, whatToDo);
   }
 
   pause(sentence) {
-    for (const part of this.parts.values()) for (const honest of part.honests()) honest.pause(sentence);
+    for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.suspend(sentence);
   }
 }
 

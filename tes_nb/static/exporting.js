@@ -15,21 +15,21 @@ export function csvCell(value) {
 /**
  * Return CSV of the series' own points (never thinned) from `from` to `to`: ISO time, then a column per series.
  *
- * @param {{name: string, unit: string, ring: {points: Function}}[]} shown
+ * @param {{name: string, unit: string, ring: {points: Function}}[]} lines
  */
-export function toCsv(shown, from, to) {
+export function toCsv(lines, from, to) {
   const rows = new Map();
-  shown.forEach((series, place) => {
+  lines.forEach((series, place) => {
     const { times, values } = series.ring.points();
     for (let at = lowerBound(times, from); at < times.length && times[at] <= to; at++) {
       if (Number.isNaN(values[at])) continue;
-      if (!rows.has(times[at])) rows.set(times[at], new Array(shown.length).fill(""));
+      if (!rows.has(times[at])) rows.set(times[at], new Array(lines.length).fill(""));
       rows.get(times[at])[place] = values[at];
     }
   });
-  const head = ["time", ...shown.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
-  const lines = Array.from(rows.keys()).sort((a, b) => a - b);
-  const body = lines.map((time) => [new Date(time * 1000).toISOString(), ...rows.get(time)]);
+  const head = ["time", ...lines.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
+  const times = Array.from(rows.keys()).sort((a, b) => a - b);
+  const body = times.map((time) => [new Date(time * 1000).toISOString(), ...rows.get(time)]);
   return [head, ...body].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
 
@@ -38,8 +38,8 @@ export function toCanvas({ title, state, panels, theme, isHidden }) {
   const ratio = devicePixelRatio || 1;
   const pictures = panels.filter((panel) => panel.plot);
   const width = Math.max(300, ...pictures.map((panel) => panel.plot.width));
-  const shown = (panel) => panel.series.filter(({ series }) => !isHidden(series.key)).slice(0, 24);
-  const heights = pictures.map((panel) => 22 + panel.plot.height + Math.ceil(shown(panel).length / 3) * LEGEND_LINE + 8);
+  const visible = (panel) => panel.series.filter(({ series }) => !isHidden(series.key)).slice(0, 24);
+  const heights = pictures.map((panel) => 22 + panel.plot.height + Math.ceil(visible(panel).length / 3) * LEGEND_LINE + 8);
   const canvas = document.createElement("canvas");
   canvas.width = width * ratio;
   canvas.height = (30 + heights.reduce((sum, height) => sum + height, 0)) * ratio;
@@ -52,7 +52,7 @@ export function toCanvas({ title, state, panels, theme, isHidden }) {
   pictures.forEach((panel, place) => {
     write(ctx, panel.words, 8, top + 14, theme.quiet);
     ctx.drawImage(panel.plot.ctx.canvas, 0, top + 22, panel.plot.width, panel.plot.height);
-    writeLegend(ctx, panel, shown(panel), top + 22 + panel.plot.height, width, theme);
+    writeLegend(ctx, panel, visible(panel), top + 22 + panel.plot.height, width, theme);
     top += heights[place];
   });
   return canvas;

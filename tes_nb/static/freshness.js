@@ -11,9 +11,9 @@
 
 export const STALE_PERIODS = 3;
 export const SILENT_S = 10;
-const WORDS_THAT_SPEAK = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST", PAUSED: "PAUSED", ENDED: "CLOSED" };
+const UPSTREAM_WORDS = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST", PAUSED: "PAUSED", ENDED: "CLOSED" };
 
-export class Honest {
+export class Freshness {
   /**
    * @param {{periodS: number, clock: () => number, silent?: string}} options
    *   periodS: the longest silence that is normal; silent: what to say when nothing at all came for 10 s.
@@ -24,23 +24,23 @@ export class Honest {
     this.silent = silent;
     this.began = clock();
     this.lastTick = null;
-    this.lastWord = this.began;
+    this.lastContact = this.began;
     this.upstream = null;
-    this.gone = null;
-    this.paused = null;
+    this.outage = null;
+    this.pause = null;
   }
 
-  /** New data came; age: so many seconds ago, where it was kept meanwhile. */
+  /** New data came; age: so many seconds ago, where it was stored meanwhile. */
   tick(age = 0) {
-    this.lastWord = this.clock();
-    this.lastTick = this.lastWord - age;
-    this.gone = this.paused = null;
+    this.lastContact = this.clock();
+    this.lastTick = this.lastContact - age;
+    this.outage = this.pause = null;
   }
 
   /** The other side said something, not necessarily data. */
-  heard() {
-    this.lastWord = this.clock();
-    this.gone = null;
+  heartbeat() {
+    this.lastContact = this.clock();
+    this.outage = null;
   }
 
   /** The upstream's own state: {word, text, since?}; null = nothing is known. */
@@ -49,32 +49,32 @@ export class Honest {
   }
 
   /** Kernel or collector is gone: why, and what to do. */
-  lost(why, whatToDo) {
-    if (this.gone === null) this.gone = { since: this.clock(), why, whatToDo };
+  setOutage(why, whatToDo) {
+    if (this.outage === null) this.outage = { since: this.clock(), why, whatToDo };
   }
 
   /** Nothing is sent any more, on purpose; the sentence says why. */
-  pause(sentence) {
-    this.paused = { since: this.clock(), sentence };
+  suspend(sentence) {
+    this.pause = { since: this.clock(), sentence };
   }
 
   /** The view is looked at again: silence counts from now. */
   resume() {
-    this.paused = null;
-    this.began = this.lastWord = this.clock();
+    this.pause = null;
+    this.began = this.lastContact = this.clock();
     if (this.lastTick !== null) this.lastTick = this.began;
   }
 
   /** @returns {{word: string, since: number | null, text: string}} */
-  judge() {
+  status() {
     const now = this.clock();
-    if (this.paused) return { word: "PAUSED", since: this.paused.since, text: this.paused.sentence };
-    if (this.gone) return lost(this.gone.since, this.gone.why, this.gone.whatToDo);
+    if (this.pause) return { word: "PAUSED", since: this.pause.since, text: this.pause.sentence };
+    if (this.outage) return lost(this.outage.since, this.outage.why, this.outage.whatToDo);
     if (this.upstream?.word === "CLOSED") return { word: "CLOSED", since: null, text: this.upstream.text };
-    if (now - this.lastWord > Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
-      return this.silent ? lost(this.lastWord, "nothing was heard", this.silent) : this.stale(now);
+    if (now - this.lastContact > Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
+      return this.silent ? lost(this.lastContact, "nothing was heard", this.silent) : this.stale(now);
     }
-    if (this.upstream && !["OPEN", "POLLING"].includes(this.upstream.word)) return this.away();
+    if (this.upstream && !["OPEN", "POLLING"].includes(this.upstream.word)) return this.ofUpstream();
     return this.ofTicks(now);
   }
 
@@ -96,8 +96,8 @@ export class Honest {
     return { word: "STALE", since, text: `${what} for ${Math.floor(now - since)} s` };
   }
 
-  away() {
-    const word = WORDS_THAT_SPEAK[this.upstream.word] ?? "STALE";
+  ofUpstream() {
+    const word = UPSTREAM_WORDS[this.upstream.word] ?? "STALE";
     return { word, since: this.upstream.since ?? this.lastTick, text: this.upstream.text ?? this.upstream.word };
   }
 }

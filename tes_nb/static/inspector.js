@@ -95,7 +95,7 @@ class Inspector {
   add(messages, payloads = [], replace = false) {
     if (replace) this.log.clear();
     this.log.add(messages, payloads);
-    this.shell.honest.tick();
+    this.shell.freshness.tick();
     this.requestPaint();
   }
 
@@ -154,7 +154,7 @@ class Inspector {
     while (this.slots.length < last - first) this.slots.push(this.slot());
     for (const slot of this.slots.splice(last - first)) slot.element.remove();
     for (let at = first; at < last; at++) this.paintRow(this.slots[at - first], shown[at], at);
-    this.shell.judge();
+    this.shell.paintBadge();
   }
 
   paintConnections() {

@@ -36,6 +36,6 @@ export class PageNotes {
 
   add(name, note) {
     this.told[name] = [...this.told[name], note].slice(-MOST);
-    for (const views of this.views()) for (const { feed } of views.tables.values()) feed.setState({ [name]: this.told[name] });
+    for (const views of this.views()) for (const { chartData } of views.tables.values()) chartData.setState({ [name]: this.told[name] });
   }
 }

@@ -1,12 +1,12 @@
 // One uPlot picture: all series of one unit, its legend, and what is painted over them.
 
 import uPlot from "uplot";
+import { paintOver, paintUnder } from "./annotations.js";
 import { roundStep, ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
+import { Legend } from "./chart_controls.js";
 import { MAX_POINTS, view } from "./decimate.js";
 import { make } from "./dom.js";
 import { UNIT_WORDS } from "./format.js";
-import { Legend } from "./legend.js";
-import { paintOver, paintUnder } from "./annotations.js";
 import { seriesStyle } from "./theme.js";
 
 const HEIGHT = 170;
@@ -19,7 +19,7 @@ const TIME_SPACE = 84;
 const POINT_SPACE = 14;
 
 export class Panel {
-  /** @param {object} chart what the panel asks: see `createChart` */
+  /** @param {object} chart the chart it belongs to */
   constructor(chart, unit) {
     this.chart = chart;
     this.unit = unit;
@@ -49,24 +49,24 @@ export class Panel {
   rebuild() {
     this.plot?.destroy();
     const theme = this.chart.theme();
-    const drawn = this.series.map(({ series, index }) => {
+    const lines = this.series.map(({ series, index }) => {
       const style = seriesStyle(theme, index);
       const points = { size: 5, width: 1, fill: style.stroke, show: fewPoints, filter: isolated };
       return { label: series.name, ...style, show: !this.chart.isHidden(series.key), points };
     });
-    this.plot = new uPlot(this.options(theme, drawn), [[], ...drawn.map(() => [])], this.stage);
+    this.plot = new uPlot(this.options(theme, lines), [[], ...lines.map(() => [])], this.stage);
     this.data = [[]];
     this.legend.paint(theme);
   }
 
-  options(theme, drawn) {
+  options(theme, lines) {
     const axis = { stroke: theme.quiet, grid: { stroke: theme.line, width: 1 }, ticks: { stroke: theme.line, width: 1 } };
     const font = "11px system-ui, sans-serif";
     return {
       width: this.width(),
       height: HEIGHT,
       padding: [8, 12, 0, 0],
-      series: [{}, ...drawn],
+      series: [{}, ...lines],
       scales: {
         x: { time: true, range: () => this.chart.range() },
         y: { range: (_, low, high) => valueRange(low, high, this.limits().map(({ value }) => value)) },
@@ -91,10 +91,10 @@ export class Panel {
       cursor: { sync: { key: this.chart.key, setSeries: false }, drag: { x: true, y: false, setScale: false } },
       legend: { show: false },
       hooks: {
-        drawClear: [(u) => paintUnder(u, this.chart.notes, this.chart.theme(), this.chart.newest())],
-        draw: [(u) => paintOver(u, this.chart.notes, this.limits(), this.chart.theme())],
-        setCursor: [() => this.cursorMoved()],
-        setSelect: [(u) => this.selected(u)],
+        drawClear: [(u) => paintUnder(u, this.chart.data.annotations, this.chart.theme(), this.chart.newest())],
+        draw: [(u) => paintOver(u, this.chart.data.annotations, this.limits(), this.chart.theme())],
+        setCursor: [() => this.onCursorMove()],
+        setSelect: [(u) => this.onSelect(u)],
       },
     };
   }
@@ -116,9 +116,9 @@ export class Panel {
   /** Draw what the chart's range shows now. */
   draw() {
     const [from, to] = this.chart.range();
-    const shown = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
-    const most = Math.max(FEWEST_POINTS, Math.min(MAX_POINTS, Math.floor(PANEL_POINTS / shown.length)));
-    const { x, ys } = view(shown.map(({ series }) => series.ring.points()), from, to, most);
+    const visible = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
+    const most = Math.max(FEWEST_POINTS, Math.min(MAX_POINTS, Math.floor(PANEL_POINTS / visible.length)));
+    const { x, ys } = view(visible.map(({ series }) => series.ring.points()), from, to, most);
     const blank = new Array(x.length);
     let next = 0;
     const column = ({ series }) => (this.chart.isHidden(series.key) ? blank : ys[next++]);
@@ -127,18 +127,18 @@ export class Panel {
     this.legend.paintValues(this.cursorValues());
   }
 
-  /** Show or hide a line. */
-  toggled() {
+  /** Show the lines that are not hidden. */
+  updateVisibility() {
     this.series.forEach(({ series }, place) => {
       this.plot.setSeries(place + 1, { show: !this.chart.isHidden(series.key) });
     });
     this.legend.paint(this.chart.theme());
   }
 
-  cursorMoved() {
+  onCursorMove() {
     if (!this.plot) return;
     this.legend.paintValues(this.cursorValues());
-    this.chart.pointed(this, this.plot.cursor);
+    this.chart.onCursor(this, this.plot.cursor);
   }
 
   /** The values under the cursor, or null where there is no cursor: then the newest ones are shown. */
@@ -148,7 +148,7 @@ export class Panel {
     return this.data.slice(1).map((column) => valueAt(column, place));
   }
 
-  selected(u) {
+  onSelect(u) {
     if (u.select.width < 4) return;
     const edge = (left) => u.posToVal(left, "x");
     this.chart.zoomTo([edge(u.select.left), edge(u.select.left + u.select.width)]);

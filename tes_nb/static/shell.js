@@ -1,10 +1,28 @@
-// What every view has around it: the state's badge, a title, tools, a sentence when something must be said.
+// What every view has around it: a badge for its freshness, a title, tools, a sentence when something must be said.
 
 import { keepKeys, make, setText } from "./dom.js";
-import { Honest, periodOf } from "./freshness.js";
-import { Badge } from "./chart_controls.js";
+import { formatTime } from "./format.js";
+import { Freshness, periodOf } from "./freshness.js";
 
-const JUDGE_MS = 500;
+/** How often a view asks itself whether what it shows is still true. */
+export const FRESHNESS_MS = 500;
+
+/** The badge that says whether the view is true now. The word is announced, the running seconds are not. */
+export class Badge {
+  constructor() {
+    this.word = make("span", { class: "tes-state", role: "status" });
+    this.detail = make("span", { class: "tes-detail" });
+    this.element = make("span", { class: "tes-badge" }, [this.word, this.detail]);
+  }
+
+  /** @param {{word: string, since: number | null, text: string}} status */
+  paint({ word, since, text }, now) {
+    setText(this.word, word);
+    this.word.dataset.word = word;
+    const from = since === null || since === undefined || word === "WAITING" ? "" : `since ${formatTime(since, now)}`;
+    setText(this.detail, [from, text].filter(Boolean).join(": "));
+  }
+}
 
 export class Shell {
   /**
@@ -15,7 +33,7 @@ export class Shell {
   constructor(el, spec, { kind, clock = () => Date.now() / 1000 }) {
     this.clock = clock;
     this.title = String(spec.title ?? kind);
-    this.honest = new Honest({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
+    this.freshness = new Freshness({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
     this.badge = new Badge();
     this.tools = make("span", { class: "tes-tools" });
     this.sentence = make("p", { class: "tes-sentence", hidden: true });
@@ -29,16 +47,16 @@ export class Shell {
     keepKeys(this.root);
     el.append(this.root);
     this.visible = true;
-    this.timer = setInterval(() => this.judge(), JUDGE_MS);
-    this.judge();
+    this.timer = setInterval(() => this.paintBadge(), FRESHNESS_MS);
+    this.paintBadge();
   }
 
-  /** Take {upstream, sentence}; what is left out stays. */
+  /** Apply {upstream, sentence}; what is left out stays. */
   setState(state) {
-    if ("upstream" in state) this.honest.setUpstream(state.upstream);
+    if ("upstream" in state) this.freshness.setUpstream(state.upstream);
     if (typeof state.sentence === "string") this.say(state.sentence);
-    this.honest.heard();
-    this.judge();
+    this.freshness.heartbeat();
+    this.paintBadge();
   }
 
   say(sentence) {
@@ -46,15 +64,15 @@ export class Shell {
     setText(this.sentence, sentence);
   }
 
-  judge() {
-    if (this.visible) this.badge.paint(this.honest.judge(), this.clock());
+  paintBadge() {
+    if (this.visible) this.badge.paint(this.freshness.status(), this.clock());
   }
 
   setVisible(visible) {
-    if (visible && !this.visible) this.honest.resume();
-    if (!visible) this.judge(); // the last word stays on the screen: it must not be an old one
+    if (visible && !this.visible) this.freshness.resume();
+    if (!visible) this.paintBadge(); // the last word stays on the screen: it must not be an old one
     this.visible = visible;
-    this.judge();
+    this.paintBadge();
   }
 
   destroy() {

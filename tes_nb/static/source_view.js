@@ -41,7 +41,7 @@ export class StreamViews {
   async begin() {
     if (this.stream.form === "plain") {
       for (const { rows, t } of await askHistory(this.stream.name, this.given.credentials)) this.fill(rows, t);
-      for (const honest of this.honests()) honest.lastTick = null;
+      for (const freshness of this.freshnesses()) freshness.lastTick = null;
     }
     if (!this.stopped) this.connect();
   }
@@ -66,7 +66,7 @@ export class StreamViews {
   rest(sentence) {
     this.stopped = true;
     this.socket.close();
-    for (const honest of this.honests()) honest.pause(sentence);
+    for (const freshness of this.freshnesses()) freshness.suspend(sentence);
   }
 
   /** The source is gone from the collector: what came stays, and says that no more comes. */
@@ -97,9 +97,9 @@ export class StreamViews {
 
   /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */
   judge(newest) {
-    for (const honest of this.honests()) {
-      if (newest) honest.tick(newest.age);
-      else honest.heard();
+    for (const freshness of this.freshnesses()) {
+      if (newest) freshness.tick(newest.age);
+      else freshness.heartbeat();
     }
   }
 
@@ -116,8 +116,8 @@ export class StreamViews {
   setUpstream(state) {
     this.upstream = state;
     this.upstreamHistory = [...this.upstreamHistory.slice(1 - HISTORY), { t: state.since ?? Date.now() / 1000, text: state.text }];
-    for (const honest of this.honests()) honest.setUpstream(state);
-    for (const table of this.tables.values()) table.feed.changed();
+    for (const freshness of this.freshnesses()) freshness.setUpstream(state);
+    for (const table of this.tables.values()) table.chartData.notify();
     this.given.onState(this);
   }
 
@@ -133,19 +133,19 @@ export class StreamViews {
   /** A gap is told when it opens and again when it ends. */
   gap(told) {
     this.gaps = [...this.gaps.filter(({ start }) => start !== told.start), told].slice(-MOST_NOTES);
-    for (const table of this.tables.values()) table.feed.setState({ gaps: this.gaps });
+    for (const table of this.tables.values()) table.chartData.setState({ gaps: this.gaps });
   }
 
-  honests() {
-    return Array.from(this.tables.values()).flatMap((table) => table.honests());
+  freshnesses() {
+    return Array.from(this.tables.values()).flatMap((table) => table.freshnesses());
   }
 
   turned() {
-    for (const honest of this.honests()) {
-      if (this.socket.state === "OPEN") honest.heard();
-      else honest.lost("the collector does not answer", GONE);
+    for (const freshness of this.freshnesses()) {
+      if (this.socket.state === "OPEN") freshness.heartbeat();
+      else freshness.setOutage("the collector does not answer", GONE);
     }
-    for (const table of this.tables.values()) table.feed.changed();
+    for (const table of this.tables.values()) table.chartData.notify();
     this.given.onState(this);
   }
 

@@ -76,7 +76,7 @@ class Table {
 
   apply(change) {
     this.rows.apply(change);
-    this.shell.honest.tick();
+    this.shell.freshness.tick();
     this.requestPaint();
   }
 
@@ -112,7 +112,7 @@ class Table {
     const last = Math.min(shown.length, first + Math.ceil(this.scroller.clientHeight / ROW_PX) + 2 * OVERSCAN);
     this.fitSlots(last - first);
     for (let at = first; at < last; at++) this.paintRow(this.slots[at - first], shown[at], at);
-    this.shell.judge();
+    this.shell.paintBadge();
   }
 
   sortWord(place) {

@@ -2,8 +2,8 @@
 
 import { createCards } from "./cards.js";
 import { createChart } from "./chart.js";
+import { ChartData } from "./chart_data.js";
 import { make } from "./dom.js";
-import { ChartFeed } from "./feed.js";
 import { createTable } from "./table.js";
 
 const DRAWN = new Set(["gauge", "counter"]);
@@ -31,7 +31,7 @@ export class TableFeed {
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
       window_s: DEFAULT_WINDOW_S,
     };
-    this.feed = new ChartFeed(this.spec, () => Date.now() / 1000);
+    this.chartData = new ChartData(this.spec, () => Date.now() / 1000);
     this.known = new Map();
     this.ignored = new Set();
     this.keys = new Set();
@@ -61,7 +61,7 @@ export class TableFeed {
   /** Forget all rows; the views stay. */
   clear() {
     this.keys.clear();
-    this.feed.clear();
+    this.chartData.clear();
     for (const view of this.views) {
       if (view.apply) view.apply({ rows: [], gone: [], replace: true });
       else if (view.update) view.update([], true);
@@ -103,8 +103,8 @@ export class TableFeed {
         if (this.known.has(key)) values.set(key, row[place]);
       }
     }
-    if (grown) this.feed.define(Array.from(this.known.values()));
-    if (values.size) this.feed.pushRow(time, values);
+    if (grown) this.chartData.define(Array.from(this.known.values()));
+    if (values.size) this.chartData.pushRow(time, values);
   }
 
   admit(key, label, column) {
@@ -113,7 +113,7 @@ export class TableFeed {
       return true;
     }
     if (this.ignored.size < MOST_KEYS) this.ignored.add(key);
-    this.feed.setState({ sentence: `${this.ignored.size} more lines are not drawn; the table shows all.` });
+    this.chartData.setState({ sentence: `${this.ignored.size} more lines are not drawn; the table shows all.` });
     return false;
   }
 
@@ -127,12 +127,12 @@ export class TableFeed {
     const place = make("div", { class: "tes-view", hidden: !this.came });
     this.places.push(place);
     el.append(place);
-    const view = { chart: createChart, table: createTable, cards: createCards }[kind](place, { ...this.spec, drawn: columns }, { feed: this.feed });
+    const view = { chart: createChart, table: createTable, cards: createCards }[kind](place, { ...this.spec, drawn: columns }, { data: this.chartData });
     this.views.push(view);
     return view;
   }
 
-  honests() {
-    return [this.feed.honest, ...this.views.flatMap((view) => (view.shell ? [view.shell.honest] : []))];
+  freshnesses() {
+    return [this.chartData.freshness, ...this.views.flatMap((view) => (view.shell ? [view.shell.freshness] : []))];
   }
 }

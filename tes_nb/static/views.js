@@ -35,24 +35,24 @@ function initialize({ model }) {
 function render({ model, el }) {
   let link = null;
   const view = KINDS[model.get("kind")](el, model.get("spec"), { ask: (message) => link?.send(message) });
-  const take = (content, buffers) => TAKES[content?.type]?.(view, content, buffers ?? []);
-  const dead = () => {
-    view.shell.honest.lost("the kernel was restarted or has ended", "Run the cell again");
-    view.shell.judge();
+  const onMessage = (content, buffers) => TAKES[content?.type]?.(view, content, buffers ?? []);
+  const onEnd = () => {
+    view.shell.freshness.setOutage("the kernel was restarted or has ended", "Run the cell again");
+    view.shell.paintBadge();
   };
-  for (const [content, buffers] of backlogs.get(model.get("uid")) ?? []) take(content, buffers);
-  model.on("msg:custom", take);
-  model.on("comm_live_update", dead);
+  for (const [content, buffers] of backlogs.get(model.get("uid")) ?? []) onMessage(content, buffers);
+  model.on("msg:custom", onMessage);
+  model.on("comm_live_update", onEnd);
   link = connect(model, el, {
     onVisible: (visible) => view.setVisible(visible),
     onIdle: (sentence) => {
-      view.shell.honest.pause(sentence);
+      view.shell.freshness.suspend(sentence);
       view.setVisible(false);
     },
   });
   return () => {
-    model.off("msg:custom", take);
-    model.off("comm_live_update", dead);
+    model.off("msg:custom", onMessage);
+    model.off("comm_live_update", onEnd);
     link.close();
     view.destroy();
   };

@@ -5,50 +5,50 @@
 //                 {type: "keyframe", client} after a hole; {type: "bye", client}
 
 import { createChart } from "./chart.js";
-import { ChartFeed } from "./feed.js";
+import { ChartData } from "./chart_data.js";
 import { connect } from "./comm.js";
 
 const clock = () => Date.now() / 1000;
 
-/** One feed per widget: what came before its first view was there, and for all its views. */
-const feeds = new Map();
+/** One set of data per widget: what came before its first view was there, and for all its views. */
+const dataByUid = new Map();
 
-function feedOf(model) {
+function dataOf(model) {
   const uid = model.get("uid");
-  if (!feeds.has(uid)) feeds.set(uid, new ChartFeed(model.get("spec"), clock));
-  return feeds.get(uid);
+  if (!dataByUid.has(uid)) dataByUid.set(uid, new ChartData(model.get("spec"), clock));
+  return dataByUid.get(uid);
 }
 
 function initialize({ model }) {
-  const feed = feedOf(model);
-  const take = (content, buffers) => {
-    if (content?.type === "append" && buffers?.length) feed.append(buffers[0]);
-    else if (content?.type === "state") feed.setState(content.state ?? {});
+  const data = dataOf(model);
+  const onMessage = (content, buffers) => {
+    if (content?.type === "append" && buffers?.length) data.append(buffers[0]);
+    else if (content?.type === "state") data.setState(content.state ?? {});
   };
-  const dead = () => {
-    feed.honest.lost("the kernel was restarted or has ended", "Run the cell again");
-    feed.changed();
+  const onEnd = () => {
+    data.freshness.setOutage("the kernel was restarted or has ended", "Run the cell again");
+    data.notify();
   };
-  model.on("msg:custom", take);
-  model.on("comm_live_update", dead);
+  model.on("msg:custom", onMessage);
+  model.on("comm_live_update", onEnd);
   return () => {
-    model.off("msg:custom", take);
-    model.off("comm_live_update", dead);
-    feeds.delete(model.get("uid"));
+    model.off("msg:custom", onMessage);
+    model.off("comm_live_update", onEnd);
+    dataByUid.delete(model.get("uid"));
   };
 }
 
 function render({ model, el }) {
-  const feed = feedOf(model);
-  const chart = createChart(el, model.get("spec"), { feed, clock });
+  const data = dataOf(model);
+  const chart = createChart(el, model.get("spec"), { data, clock });
   const link = connect(model, el, {
     onVisible: (visible) => chart.setVisible(visible),
     onIdle: (sentence) => {
-      feed.honest.pause(sentence);
+      data.freshness.suspend(sentence);
       chart.setVisible(false);
     },
   });
-  feed.onHole = () => link.send({ type: "keyframe" });
+  data.onHole = () => link.send({ type: "keyframe" });
   return () => {
     link.close();
     chart.destroy();

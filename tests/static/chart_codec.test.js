@@ -18,14 +18,14 @@ test("reads what Python packs", () => {
               Block([3], np.array([9.0]), np.array([[8.0]]))],
           keyframe=True, series=[{"key": "k", "label": "Łódź <b>", "column": "c", "unit": "", "kind": "gauge"}])`,
   );
-  const told = unpack(buffer);
-  assert.equal(told.keyframe, true);
-  assert.equal(told.sequence, 7);
-  assert.deepEqual(told.series, [{ key: "k", label: "Łódź <b>", column: "c", unit: "", kind: "gauge" }]);
-  assert.deepEqual(Array.from(told.blocks[0].series), [0, 2, 1]);
-  assert.deepEqual(Array.from(told.blocks[0].times), [1.5, 2.5]);
-  assert.deepEqual(told.blocks[0].values.map((column) => Array.from(column)), [[1, NaN], [-3, 4e300], [Infinity, 6]]);
-  assert.deepEqual(Array.from(told.blocks[1].values[0]), [8]);
+  const append = unpack(buffer);
+  assert.equal(append.keyframe, true);
+  assert.equal(append.sequence, 7);
+  assert.deepEqual(append.series, [{ key: "k", label: "Łódź <b>", column: "c", unit: "", kind: "gauge" }]);
+  assert.deepEqual(Array.from(append.blocks[0].series), [0, 2, 1]);
+  assert.deepEqual(Array.from(append.blocks[0].times), [1.5, 2.5]);
+  assert.deepEqual(append.blocks[0].values.map((column) => Array.from(column)), [[1, NaN], [-3, 4e300], [Infinity, 6]]);
+  assert.deepEqual(Array.from(append.blocks[1].values[0]), [8]);
 });
 
 test("reads an empty append, and one inside a larger buffer", () => {
@@ -34,8 +34,8 @@ test("reads an empty append, and one inside a larger buffer", () => {
   const one = new Uint8Array(packed("pack(1, [Block([0], np.array([1.0]), np.array([[2.0]]))])"));
   const larger = new Uint8Array(one.length + 5);
   larger.set(one, 5);
-  const told = unpack(new DataView(larger.buffer, 5, one.length));
-  assert.deepEqual(Array.from(told.blocks[0].values[0]), [2]);
+  const append = unpack(new DataView(larger.buffer, 5, one.length));
+  assert.deepEqual(Array.from(append.blocks[0].values[0]), [2]);
 });
 
 test("every cut of an append is refused, none misread", () => {

@@ -55,10 +55,10 @@ test("series come and go; those that stay keep their points", () => {
 test("a keyframe replaces all points", () => {
   const store = new SeriesStore();
   const block = (time) => ({ series: [0, 9], times: Float64Array.of(time), values: [Float64Array.of(time), Float64Array.of(0)] });
-  store.take({ keyframe: true, series: [{ key: "a" }], blocks: [block(1), block(2)] });
-  store.take({ keyframe: false, series: null, blocks: [block(3)] });
+  store.apply({ keyframe: true, series: [{ key: "a" }], blocks: [block(1), block(2)] });
+  store.apply({ keyframe: false, series: null, blocks: [block(3)] });
   assert.equal(store.series[0].ring.length, 3);
-  store.take({ keyframe: true, series: [{ key: "a" }], blocks: [block(4)] });
+  store.apply({ keyframe: true, series: [{ key: "a" }], blocks: [block(4)] });
   assert.deepEqual(pointsOf(store.series[0].ring), [[4], [4]]);
   assert.equal(store.newest, 4);
 });

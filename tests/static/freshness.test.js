@@ -1,93 +1,93 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Honest } from "../../tes_nb/static/freshness.js";
+import { Freshness } from "../../tes_nb/static/freshness.js";
 
-function judged({ periodS = 1, silent = "Restart." } = {}) {
+function watched({ periodS = 1, silent = "Restart." } = {}) {
   const clock = { now: 1000 };
-  const honest = new Honest({ periodS, clock: () => clock.now, silent });
+  const freshness = new Freshness({ periodS, clock: () => clock.now, silent });
   const after = (seconds, say = () => {}) => {
     clock.now += seconds;
     say();
-    return honest.judge();
+    return freshness.status();
   };
-  return { honest, after };
+  return { freshness, after };
 }
 
 test("LIVE while ticks come, STALE after three periods, since the last tick", () => {
-  const { honest, after } = judged();
+  const { freshness, after } = watched();
   assert.equal(after(0).word, "WAITING");
-  assert.deepEqual(after(1, () => honest.tick()), { word: "LIVE", since: null, text: "" });
+  assert.deepEqual(after(1, () => freshness.tick()), { word: "LIVE", since: null, text: "" });
   assert.equal(after(3).word, "LIVE");
   assert.deepEqual(after(0.5), { word: "STALE", since: 1001, text: "nothing came for 3 s" });
-  assert.equal(after(1, () => honest.tick()).word, "LIVE");
+  assert.equal(after(1, () => freshness.tick()).word, "LIVE");
 });
 
 test("the period is the stream's own", () => {
-  const { honest, after } = judged({ periodS: 0.5 });
-  after(0, () => honest.tick());
+  const { freshness, after } = watched({ periodS: 0.5 });
+  after(0, () => freshness.tick());
   assert.equal(after(1.5).word, "LIVE");
   assert.equal(after(0.1).word, "STALE");
-  const slow = judged({ periodS: 60 });
-  slow.after(0, () => slow.honest.tick());
+  const slow = watched({ periodS: 60 });
+  slow.after(0, () => slow.freshness.tick());
   assert.equal(slow.after(179).word, "LIVE");
 });
 
 test("LOST when nothing at all is heard, with what to do; heard again, it is not", () => {
-  const { honest, after } = judged({ silent: "Restart the kernel." });
-  after(0, () => honest.tick());
+  const { freshness, after } = watched({ silent: "Restart the kernel." });
+  after(0, () => freshness.tick());
   assert.equal(after(9).word, "STALE");
   const lost = after(2);
   assert.deepEqual([lost.word, lost.since], ["LOST", 1000]);
   assert.match(lost.text, /Restart the kernel/);
-  assert.equal(after(1, () => honest.heard()).word, "STALE");
-  assert.equal(after(1, () => honest.tick()).word, "LIVE");
+  assert.equal(after(1, () => freshness.heartbeat()).word, "STALE");
+  assert.equal(after(1, () => freshness.tick()).word, "LIVE");
 });
 
 test("a kernel that sends heartbeats is there, though its stream is silent", () => {
-  const { honest, after } = judged();
-  after(0, () => honest.tick());
-  for (let round = 0; round < 20; round++) assert.notEqual(after(3, () => honest.heard()).word, "LOST");
-  assert.equal(honest.judge().word, "STALE");
+  const { freshness, after } = watched();
+  after(0, () => freshness.tick());
+  for (let round = 0; round < 20; round++) assert.notEqual(after(3, () => freshness.heartbeat()).word, "LOST");
+  assert.equal(freshness.status().word, "STALE");
 });
 
 test("LOST at once when told so, and since when first told", () => {
-  const { honest, after } = judged();
-  after(0, () => honest.tick());
-  assert.deepEqual(after(1, () => honest.lost("the kernel was restarted", "Run the cell again")), {
+  const { freshness, after } = watched();
+  after(0, () => freshness.tick());
+  assert.deepEqual(after(1, () => freshness.setOutage("the kernel was restarted", "Run the cell again")), {
     word: "LOST",
     since: 1001,
     text: "the kernel was restarted. Run the cell again",
   });
-  assert.equal(after(5, () => honest.lost("again", "")).since, 1001);
+  assert.equal(after(5, () => freshness.setOutage("again", "")).since, 1001);
 });
 
 test("POLLING is said, and a peer that is away is STALE with its own words", () => {
-  const { honest, after } = judged();
-  after(0, () => honest.tick());
-  honest.setUpstream({ word: "POLLING", text: "the peer pushes nothing" });
-  assert.equal(after(1, () => honest.tick()).word, "POLLING");
-  honest.setUpstream({ word: "WAITING", text: "WAITING 4 s: connection refused", since: 990 });
+  const { freshness, after } = watched();
+  after(0, () => freshness.tick());
+  freshness.setUpstream({ word: "POLLING", text: "the peer pushes nothing" });
+  assert.equal(after(1, () => freshness.tick()).word, "POLLING");
+  freshness.setUpstream({ word: "WAITING", text: "WAITING 4 s: connection refused", since: 990 });
   assert.deepEqual(after(0), { word: "STALE", since: 990, text: "WAITING 4 s: connection refused" });
-  honest.setUpstream({ word: "CLOSED", text: "ended by stop()" });
+  freshness.setUpstream({ word: "CLOSED", text: "ended by stop()" });
   assert.equal(after(100).word, "CLOSED");
-  honest.setUpstream({ word: "LOST", text: "the collector has ended" });
-  honest.heard();
-  assert.equal(honest.judge().word, "LOST");
+  freshness.setUpstream({ word: "LOST", text: "the collector has ended" });
+  freshness.heartbeat();
+  assert.equal(freshness.status().word, "LOST");
 });
 
 test("without any tick: WAITING at first, STALE later", () => {
-  const { honest, after } = judged({ silent: "" });
+  const { freshness, after } = watched({ silent: "" });
   assert.equal(after(9).word, "WAITING");
   assert.deepEqual(after(3), { word: "STALE", since: 1000, text: "no data has come for 12 s" });
-  assert.equal(after(1, () => honest.tick()).word, "LIVE");
+  assert.equal(after(1, () => freshness.tick()).word, "LIVE");
 });
 
 test("a view that was not looked at is not called stale for that", () => {
-  const { honest, after } = judged();
-  after(0, () => honest.tick());
-  assert.equal(after(3600, () => honest.resume()).word, "LIVE");
+  const { freshness, after } = watched();
+  after(0, () => freshness.tick());
+  assert.equal(after(3600, () => freshness.resume()).word, "LIVE");
   assert.equal(after(4).word, "STALE");
-  honest.pause("nobody is there");
-  assert.deepEqual([after(1).word, honest.judge().text], ["PAUSED", "nobody is there"]);
-  assert.equal(after(1, () => honest.tick()).word, "LIVE");
+  freshness.suspend("nobody is there");
+  assert.deepEqual([after(1).word, freshness.status().text], ["PAUSED", "nobody is there"]);
+  assert.equal(after(1, () => freshness.tick()).word, "LIVE");
 });
