@@ -4,9 +4,11 @@ import { make, setText } from "./dom.js";
 import { formatValue, shorten } from "./format.js";
 import { CellKind } from "./rows.js";
 import { Shell } from "./shell.js";
-import { Spark } from "./spark.js";
 
 const TREND = 60;
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 110;
+const HEIGHT = 26;
 
 /** Words that say how something is, in any stream; a word of a state is coloured by them. */
 const MOODS = {
@@ -31,7 +33,7 @@ export function createCards(el, spec, given = {}) {
 }
 
 /** Group columns by the first word of their names: {word: [{column, short, place}]}, single ones under "". */
-export function grouped(columns) {
+export function groupColumns(columns) {
   const firsts = columns.map(({ name }) => name.split("_")[0]);
   const groups = new Map();
   columns.forEach((column, place) => {
@@ -47,10 +49,9 @@ export function grouped(columns) {
 class Cards {
   constructor(el, spec, given) {
     this.columns = spec.columns ?? [];
-    this.shell = new Shell(el, spec, { kind: "cards", ...given });
+    this.shell = new Shell(el, spec, { kind: "cards", paint: () => this.paint(), ...given });
     this.items = [];
-    this.frame = 0;
-    for (const [name, members] of grouped(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
+    for (const [name, members] of groupColumns(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
     this.shell.say("No data yet.");
   }
 
@@ -62,21 +63,16 @@ class Cards {
   }
 
   update(rows, replace = false) {
-    if (replace) for (const item of this.items) item.forget();
-    if (!rows.length) return this.requestPaint();
+    if (replace) for (const item of this.items) item.clear();
+    if (!rows.length) return this.shell.requestPaint();
     for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place]);
     this.shell.freshness.tick();
     this.shell.say("");
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
-  requestPaint() {
-    if (this.frame || !this.shell.visible) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      for (const item of this.items) item.paint();
-      this.shell.paintBadge();
-    });
+  paint() {
+    for (const item of this.items) item.paint();
   }
 
   setState(state) {
@@ -85,11 +81,9 @@ class Cards {
 
   setVisible(visible) {
     this.shell.setVisible(visible);
-    if (visible) this.requestPaint();
   }
 
   destroy() {
-    cancelAnimationFrame(this.frame);
     this.shell.destroy();
   }
 }
@@ -103,14 +97,14 @@ class Item {
     this.trend = [];
     this.before = null;
     this.value = null;
-    this.spark = this.kind.isNumber ? new Spark(short) : null;
+    this.spark = this.kind.isNumber ? new Sparkline(short) : null;
     this.word = make("span", { class: "tes-now", text: "–" });
     const name = make("span", { class: "tes-what", text: short, title: column.doc || column.name });
     const trend = this.spark && make("span", { class: "tes-trend" }, [this.spark.element]);
     this.element = make("div", { class: "tes-item", role: "listitem", hidden: true }, [name, this.word, trend]);
   }
 
-  forget() {
+  clear() {
     this.trend = [];
     this.before = null;
   }
@@ -144,4 +138,48 @@ class Item {
     const total = formatValue(this.value, this.column.unit);
     return Number.isFinite(rate) ? `${total} · ${formatValue(rate, this.unit)}` : total;
   }
+}
+
+/** A trend the size of a word, as SVG. */
+class Sparkline {
+  constructor(label) {
+    this.element = document.createElementNS(SVG, "svg");
+    for (const [name, value] of Object.entries({ class: "tes-spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" })) {
+      this.element.setAttribute(name, value);
+    }
+    this.element.setAttribute("aria-label", `Trend of ${label}`);
+    this.path = document.createElementNS(SVG, "path");
+    this.element.append(this.path);
+  }
+
+  /** Draw these values, oldest first; what is no number breaks the line. */
+  draw(values) {
+    this.path.setAttribute("d", sparkPath(values));
+  }
+}
+
+/** Return the SVG path of a trend between its smallest and largest value. */
+export function sparkPath(values) {
+  const numbers = values.filter(isDrawable);
+  if (numbers.length === 0) return "";
+  const low = numbers.reduce((a, b) => Math.min(a, b));
+  const high = numbers.reduce((a, b) => Math.max(a, b));
+  const step = values.length > 1 ? WIDTH / (values.length - 1) : 0;
+  const y = (value) => (high === low ? HEIGHT / 2 : HEIGHT - 2 - ((value - low) / (high - low)) * (HEIGHT - 4));
+  let pen = "M";
+  return values
+    .map((value, place) => {
+      if (!isDrawable(value)) {
+        pen = "M";
+        return "";
+      }
+      const point = `${pen}${(place * step).toFixed(1)} ${y(value).toFixed(1)}`;
+      pen = "L";
+      return point;
+    })
+    .join("");
+}
+
+function isDrawable(value) {
+  return Number.isFinite(value) && Math.abs(value) <= 1e300;
 }

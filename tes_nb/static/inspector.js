@@ -2,13 +2,13 @@
 
 import { button, make, setText } from "./dom.js";
 import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
-import { MessageLog } from "./messagelog.js";
 import { readable } from "./payload.js";
 import { Shell } from "./shell.js";
+import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 24;
-const SHOWN_ROWS = 14;
-const OVERSCAN = 6;
+const ROWS = 14;
+const CAPACITY = 2_000;
 const HEADS = ["time", "", "kind", "size", "inflated", "decoding", "outcome", "content"];
 const FORMS = ["auto", "json", "xml", "text", "hex"];
 
@@ -26,25 +26,23 @@ export function createInspector(el, spec, given = {}) {
 }
 
 class Inspector {
-  constructor(el, spec, { ask = () => {}, clock } = {}) {
-    this.shell = new Shell(el, spec, { kind: "inspector", clock });
+  constructor(el, spec, { ask = () => {}, ...given } = {}) {
+    this.shell = new Shell(el, spec, { kind: "inspector", paint: () => this.paint(), ...given });
     this.ask = ask;
     this.log = new MessageLog();
     this.connections = [];
-    this.chosen = null;
+    this.selected = null;
     this.form = "auto";
-    this.slots = [];
-    this.frame = 0;
     this.buildTools(spec.can_save !== false);
     this.buildList();
     this.buildPayload();
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
   buildTools(canSave) {
     const changed = (name, value) => {
       this.log.filter[name] = value;
-      this.requestPaint();
+      this.shell.requestPaint();
     };
     const choice = (label, name) =>
       make("select", { "aria-label": label, on: { change: (event) => changed(name, event.target.value) } });
@@ -57,8 +55,8 @@ class Inspector {
       changed("undecodedFirst", !this.log.filter.undecodedFirst);
       this.first.setAttribute("aria-pressed", String(this.log.filter.undecodedFirst));
     });
-    this.pauseButton = button("Pause", "Hold the list still; messages are still kept", "false", () => this.setPaused(!this.log.held));
-    const save = () => this.ask({ type: "save", ids: this.log.shown().map(({ id }) => id) });
+    this.pauseButton = button("Pause", "Hold the list still; messages are still kept", "false", () => this.setPaused(!this.log.snapshot));
+    const save = () => this.ask({ type: "save", ids: this.log.visible().map(({ id }) => id) });
     this.count = make("span", { class: "tes-detail", role: "status" });
     const tools = [this.count, this.search, this.kind, this.direction, this.first, this.pauseButton];
     if (canSave) tools.push(button("Save", "Save what is shown as a session file", undefined, save));
@@ -67,20 +65,23 @@ class Inspector {
 
   buildList() {
     this.lines = make("ul", { class: "tes-connections" });
-    const head = make("div", { class: "tes-row tes-head", role: "row" }, HEADS.map((text) => make("div", { class: "tes-cell", role: "columnheader", text })));
-    this.space = make("div", { class: "tes-space", role: "rowgroup" });
-    this.scroller = make("div", { class: "tes-grid tes-messages", role: "grid", tabindex: 0, "aria-label": "Messages" }, [
-      make("div", { class: "tes-headgroup", role: "rowgroup" }, [head]),
-      this.space,
-    ]);
-    this.scroller.style.maxHeight = `${(SHOWN_ROWS + 1) * ROW_PX + 4}px`;
-    this.scroller.addEventListener("scroll", () => this.requestPaint());
-    this.scroller.addEventListener("keydown", (event) => this.key(event));
-    this.shell.body.append(this.lines, this.scroller);
+    this.list = new VirtualList({
+      label: "Messages",
+      style: "tes-messages",
+      heads: HEADS.map((text) => make("div", { class: "tes-cell", role: "columnheader", text })),
+      rowPx: ROW_PX,
+      rows: ROWS,
+      isSelected: (message) => message === this.selected,
+      paintRow,
+      onClick: (message) => this.show(message),
+      onScroll: () => this.shell.requestPaint(),
+      onKey: (event) => this.onKey(event),
+    });
+    this.shell.body.append(this.lines, this.list.element);
   }
 
   buildPayload() {
-    this.formChoice = make("select", { "aria-label": "Show as", on: { change: () => this.show(this.chosen, this.formChoice.value) } });
+    this.formChoice = make("select", { "aria-label": "Show as", on: { change: () => this.show(this.selected, this.formChoice.value) } });
     fill(this.formChoice, FORMS, (word) => word);
     this.payloadHead = make("span", { class: "tes-detail" });
     this.text = make("pre", { class: "tes-payload", tabindex: 0, "aria-label": "Payload" });
@@ -96,21 +97,21 @@ class Inspector {
     if (replace) this.log.clear();
     this.log.add(messages, payloads);
     this.shell.freshness.tick();
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
-  /** A payload that was asked for. */
+  /** A payload that `ask` asked for. */
   payload(id, bytes) {
     const message = this.log.messages.find((one) => one.id === id);
     if (!message) return;
     message.payload = bytes;
-    if (this.chosen === message) this.show(message, this.form);
+    if (this.selected === message) this.show(message, this.form);
   }
 
   /** The connections: {name, conn, state, text, attempts, reconnects, close_code, rtt_ms, since, history: [{t, text}]}. */
   setConnections(list) {
     this.connections = list;
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
   setState(state) {
@@ -120,78 +121,44 @@ class Inspector {
 
   setVisible(visible) {
     this.shell.setVisible(visible);
-    if (visible) this.requestPaint();
   }
 
   setPaused(paused) {
     this.log.pause(paused);
     this.pauseButton.setAttribute("aria-pressed", String(paused));
     setText(this.pauseButton, paused ? "Resume" : "Pause");
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
   // Painting ------------------------------------------------------------------------------------------------------
 
-  requestPaint() {
-    if (this.frame || !this.shell.visible) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.paint();
-    });
-  }
-
   paint() {
-    const shown = this.log.shown();
-    const undecoded = shown.filter((message) => message.undecoded).length;
-    setText(this.count, `${shown.length} of ${this.log.messages.length + this.log.dropped} · ${undecoded} undecoded`);
+    const visible = this.log.visible();
+    const undecoded = visible.filter((message) => message.undecoded).length;
+    setText(this.count, `${visible.length} of ${this.log.messages.length + this.log.dropped} · ${undecoded} undecoded`);
     this.shell.say(this.log.messages.length ? "" : "No messages yet.");
     fill(this.kind, ["", ...this.log.kinds()], (word) => shorten(word, 30) || "all kinds");
     this.paintConnections();
-    this.scroller.setAttribute("aria-rowcount", String(shown.length + 1));
-    this.space.style.height = `${shown.length * ROW_PX}px`;
-    const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PX) - OVERSCAN);
-    const last = Math.min(shown.length, first + SHOWN_ROWS + 2 * OVERSCAN);
-    while (this.slots.length < last - first) this.slots.push(this.slot());
-    for (const slot of this.slots.splice(last - first)) slot.element.remove();
-    for (let at = first; at < last; at++) this.paintRow(this.slots[at - first], shown[at], at);
-    this.shell.paintBadge();
+    this.list.paint(visible);
   }
 
   paintConnections() {
-    const told = JSON.stringify(this.connections);
-    if (told === this.connectionsShown) return;
-    this.connectionsShown = told;
+    const text = JSON.stringify(this.connections);
+    if (text === this.connectionsText) return;
+    this.connectionsText = text;
     const open = new Set(Array.from(this.lines.querySelectorAll("details[open]"), (one) => one.dataset.name));
     this.lines.replaceChildren(...this.connections.map((one) => connectionLine(one, open)));
-  }
-
-  slot() {
-    const cells = HEADS.map(() => make("div", { class: "tes-cell", role: "gridcell" }));
-    const slot = { cells, message: null, element: make("div", { class: "tes-row", role: "row" }, cells) };
-    slot.element.addEventListener("click", () => this.show(slot.message));
-    this.space.append(slot.element);
-    return slot;
-  }
-
-  paintRow(slot, message, at) {
-    slot.element.style.transform = `translateY(${at * ROW_PX}px)`;
-    slot.element.setAttribute("aria-rowindex", String(at + 2));
-    slot.element.setAttribute("aria-selected", String(message === this.chosen));
-    slot.element.classList.toggle("tes-undecoded", Boolean(message.undecoded));
-    if (slot.message === message) return;
-    slot.message = message;
-    wordsOf(message).forEach((text, place) => setText(slot.cells[place], text));
   }
 
   // What the reader does --------------------------------------------------------------------------------------------
 
   /** Show a message's payload; null = none. */
   show(message, form = this.form) {
-    this.chosen = message;
+    this.selected = message;
     this.form = this.formChoice.value = form;
     this.detail.hidden = message === null;
     if (message !== null) this.showPayload(message);
-    this.requestPaint();
+    this.shell.requestPaint();
   }
 
   showPayload(message) {
@@ -214,28 +181,84 @@ class Inspector {
     );
   }
 
-  key(event) {
+  onKey(event) {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (by === undefined || event.target !== this.scroller) return;
+    if (by === undefined) return;
     event.preventDefault();
-    const shown = this.log.shown();
-    const at = Math.max(0, Math.min(shown.length - 1, shown.indexOf(this.chosen) + by));
-    const top = at * ROW_PX;
-    const room = this.scroller.clientHeight - 2 * ROW_PX;
-    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-    else if (top > this.scroller.scrollTop + room) this.scroller.scrollTop = top - room;
-    if (shown[at]) this.show(shown[at]);
+    const visible = this.log.visible();
+    const at = Math.max(0, Math.min(visible.length - 1, visible.indexOf(this.selected) + by));
+    this.list.reveal(at);
+    if (visible[at]) this.show(visible[at]);
   }
 
   destroy() {
-    cancelAnimationFrame(this.frame);
+    this.list.destroy();
     this.shell.destroy();
   }
 }
 
-function wordsOf(message) {
+/**
+ * A message as it travels: {id, t, direction: "in" | "out", kind, size, inflated, decode_ms, outcome, undecoded, conn,
+ * preview}; its payload is a Uint8Array beside it, or null where it was not sent along.
+ */
+export class MessageLog {
+  constructor(capacity = CAPACITY) {
+    this.capacity = capacity;
+    this.messages = [];
+    this.dropped = 0;
+    this.snapshot = null;
+    this.filter = { text: "", kind: "", direction: "", undecodedFirst: true };
+  }
+
+  /** Add messages with their payloads, in the order received. */
+  add(messages, payloads = []) {
+    messages.forEach((message, place) => this.messages.push({ ...message, payload: payloads[place] ?? null }));
+    const over = this.messages.length - this.capacity;
+    if (over > 0) {
+      this.messages.splice(0, over);
+      this.dropped += over;
+    }
+  }
+
+  clear() {
+    this.messages = [];
+  }
+
+  /** Hold what is shown as it is; messages are still stored. */
+  pause(paused) {
+    this.snapshot = paused ? this.messages.slice() : null;
+  }
+
+  /** The kinds that occur, for choosing among them. */
+  kinds() {
+    return Array.from(new Set(this.messages.map(({ kind }) => String(kind)))).sort();
+  }
+
+  /** Return what passes the filter: newest first, and before them the undecoded ones. */
+  visible() {
+    const { text, kind, direction, undecodedFirst } = this.filter;
+    const words = text.toLowerCase();
+    const matches = (this.snapshot ?? this.messages).filter(
+      (message) =>
+        (!kind || message.kind === kind) &&
+        (!direction || message.direction === direction) &&
+        (!words || searchable(message).includes(words)),
+    );
+    matches.reverse();
+    if (!undecodedFirst) return matches;
+    return [...matches.filter(({ undecoded }) => undecoded), ...matches.filter(({ undecoded }) => !undecoded)];
+  }
+}
+
+function searchable(message) {
+  return (message.words ??= `${message.kind} ${message.direction} ${message.outcome ?? ""} ${message.preview ?? ""}`.toLowerCase());
+}
+
+function paintRow({ element, cells, item }, message) {
+  element.classList.toggle("tes-undecoded", Boolean(message.undecoded));
+  if (item === message) return;
   const size = (bytes) => (bytes == null ? "" : formatValue(bytes, "bytes"));
-  return [
+  const words = [
     formatTime(message.t),
     message.direction === "out" ? "↑" : "↓",
     shorten(String(message.kind ?? ""), 30),
@@ -245,6 +268,7 @@ function wordsOf(message) {
     shorten(String(message.outcome ?? ""), 120),
     shorten(String(message.preview ?? "").replace(/\s+/g, " "), 200),
   ];
+  words.forEach((text, place) => setText(cells[place], text));
 }
 
 function connectionLine(one, open) {
@@ -265,10 +289,10 @@ function connectionLine(one, open) {
 
 /** Put options into a select, unless they are there; the chosen one stays. */
 function fill(select, values, words) {
-  const told = values.join("\n");
-  if (select.told === told) return;
+  const joined = values.join("\n");
+  if (select.joinedValues === joined) return;
   const chosen = select.value;
-  select.told = told;
+  select.joinedValues = joined;
   select.replaceChildren(...values.map((value) => make("option", { value, text: words(value) })));
   if (values.includes(chosen)) select.value = chosen;
 }

@@ -7,11 +7,11 @@ const MAX_DEPTH = 200;
 /**
  * @param {Uint8Array} bytes
  * @param {"auto" | "json" | "xml" | "text" | "hex"} form
- * @returns {{form: string, text: string}} the form that it was shown in, which is "hex" or "text" where the asked one fails
+ * @returns {{form: string, text: string}} the form that it was shown in, which is "hex" or "text" where the wanted one fails
  */
 export function readable(bytes, form = "auto") {
   if (form === "hex") return { form, text: hexDump(bytes) };
-  const text = decoded(bytes);
+  const text = decode(bytes);
   if (text === null) return { form: "hex", text: hexDump(bytes) };
   const start = text.trimStart()[0];
   const wanted = form !== "auto" ? form : start === "<" ? "xml" : start === "{" || start === "[" ? "json" : "text";
@@ -19,10 +19,10 @@ export function readable(bytes, form = "auto") {
   return pretty === null ? { form: "text", text: cut(text) } : { form: wanted, text: cut(pretty) };
 }
 
-function decoded(bytes) {
+function decode(bytes) {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    // eslint-disable-next-line no-control-regex -- control characters are what tells binary from text
+    // control characters are what tells binary from text
     return /[\x00-\x08\x0e-\x1f]/.test(text.slice(0, 4096)) ? null : text;
   } catch {
     return null;

@@ -1,4 +1,4 @@
-// The rows of a table: kept by key, filtered and sorted. No DOM.
+// The rows of a table: stored by key, filtered and sorted. No DOM.
 
 import { formatTime, formatValue } from "./format.js";
 
@@ -30,7 +30,7 @@ export class CellKind {
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-/** The rows that are there, and those of them that are shown, in order. */
+/** The rows that are there, and those of them that pass the filter, in order. */
 export class Rows {
   /** @param {object[]} columns as in a table's description */
   constructor(columns) {
@@ -42,11 +42,11 @@ export class Rows {
     this.order = [];
   }
 
-  /** Take changes: [[key, values], …] and the keys that are gone. replace = these are all there are. */
+  /** Apply changes: [[key, values], …] and the keys that are gone. replace = these are all there are. */
   apply({ rows = [], gone = [], replace = false }) {
     if (replace) {
-      const kept = new Set(rows.map(([key]) => key));
-      for (const key of this.byKey.keys()) if (!kept.has(key)) this.byKey.delete(key);
+      const keys = new Set(rows.map(([key]) => key));
+      for (const key of this.byKey.keys()) if (!keys.has(key)) this.byKey.delete(key);
     }
     for (const key of gone) this.byKey.delete(key);
     for (const [key, values] of rows) this.put(String(key), values);
@@ -54,14 +54,14 @@ export class Rows {
   }
 
   put(key, values) {
-    const known = this.byKey.get(key);
-    if (!known) {
+    const row = this.byKey.get(key);
+    if (!row) {
       this.byKey.set(key, { key, values, changed: null, version: 0, words: null });
       return;
     }
-    const changed = this.kinds.map((_, place) => !Object.is(known.values[place] ?? null, values[place] ?? null));
+    const changed = this.kinds.map((_, place) => !Object.is(row.values[place] ?? null, values[place] ?? null));
     if (!changed.includes(true)) return;
-    Object.assign(known, { values, changed, words: null, version: known.version + 1 });
+    Object.assign(row, { values, changed, words: null, version: row.version + 1 });
   }
 
   setFilter(text) {
@@ -76,8 +76,8 @@ export class Rows {
     this.stale = true;
   }
 
-  /** Return the rows shown, in order. */
-  shown() {
+  /** Return the rows that pass the filter, in order. */
+  visible() {
     if (!this.stale) return this.order;
     this.stale = false;
     const all = Array.from(this.byKey.values());

@@ -28,10 +28,13 @@ export class Shell {
   /**
    * @param {HTMLElement} el
    * @param {{title?: string, period_s?: number, silent?: string}} spec
-   * @param {{kind: string, clock?: () => number}} given kind: the class name that the view's style goes by
+   * @param {{kind: string, paint: () => void, clock?: () => number}} given kind: the class name that the view's style
+   *   goes by; paint: paints what is inside, after `requestPaint` in the next frame
    */
-  constructor(el, spec, { kind, clock = () => Date.now() / 1000 }) {
+  constructor(el, spec, { kind, paint, clock = () => Date.now() / 1000 }) {
     this.clock = clock;
+    this.paint = paint;
+    this.frame = 0;
     this.title = String(spec.title ?? kind);
     this.freshness = new Freshness({ periodS: periodOf(spec), clock, silent: spec.silent ?? "" });
     this.badge = new Badge();
@@ -64,6 +67,16 @@ export class Shell {
     setText(this.sentence, sentence);
   }
 
+  /** Paint in the next frame; nothing is painted while nobody can see it. */
+  requestPaint() {
+    if (this.frame || !this.visible) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.paint();
+      this.paintBadge();
+    });
+  }
+
   paintBadge() {
     if (this.visible) this.badge.paint(this.freshness.status(), this.clock());
   }
@@ -73,9 +86,11 @@ export class Shell {
     if (!visible) this.paintBadge(); // the last word stays on the screen: it must not be an old one
     this.visible = visible;
     this.paintBadge();
+    if (visible) this.requestPaint();
   }
 
   destroy() {
+    cancelAnimationFrame(this.frame);
     clearInterval(this.timer);
     this.root.remove();
   }

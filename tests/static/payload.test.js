@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MessageLog } from "../../tes_nb/static/messagelog.js";
 import { hexDump, prettyJson, prettyXml, readable } from "../../tes_nb/static/payload.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
@@ -34,7 +33,7 @@ test("XML is one tag a line, nothing expanded, nothing lost", () => {
 });
 
 test("each payload is shown in the form it has, else as text, else in hex", () => {
-  const form = (text, asked) => readable(bytes(text), asked).form;
+  const form = (text, wanted) => readable(bytes(text), wanted).form;
   assert.deepEqual([form("[1]"), form(" <a/>"), form("ok"), form("{nope")], ["json", "xml", "text", "text"]);
   assert.deepEqual([form("[1]", "hex"), form("[1]", "text"), form("nope", "json")], ["hex", "text", "text"]);
   assert.equal(readable(Uint8Array.of(0x78, 0x9c, 0xff, 0)).form, "hex");
@@ -48,35 +47,4 @@ test("long payloads are cut, and say so", () => {
 
 test("a hex dump shows offset, bytes and ASCII", () => {
   assert.equal(hexDump(bytes("Hi\n")), `00000000  ${"48 69 0a".padEnd(47)}  Hi.`);
-});
-
-const message = (id, more = {}) => ({ id, kind: "data", direction: "in", preview: `content ${id}`, ...more });
-
-test("a log keeps the newest, shows the newest first and the undecoded before them", () => {
-  const log = new MessageLog(3);
-  log.add([message(1), message(2, { undecoded: true }), message(3), message(4)]);
-  assert.equal(log.dropped, 1);
-  assert.deepEqual(log.shown().map(({ id }) => id), [2, 4, 3]);
-  log.filter.undecodedFirst = false;
-  assert.deepEqual(log.shown().map(({ id }) => id), [4, 3, 2]);
-});
-
-test("filters by text, kind and direction together", () => {
-  const log = new MessageLog();
-  log.add([message(1), message(2, { direction: "out", kind: "reply" }), message(3, { kind: "reply", outcome: "Schema" })]);
-  assert.deepEqual(log.kinds(), ["data", "reply"]);
-  Object.assign(log.filter, { kind: "reply", text: "SCHEMA" });
-  assert.deepEqual(log.shown().map(({ id }) => id), [3]);
-  Object.assign(log.filter, { kind: "", text: "", direction: "out" });
-  assert.deepEqual(log.shown().map(({ id }) => id), [2]);
-});
-
-test("a paused log stands still and loses nothing", () => {
-  const log = new MessageLog();
-  log.add([message(1)]);
-  log.pause(true);
-  log.add([message(2)]);
-  assert.deepEqual(log.shown().map(({ id }) => id), [1]);
-  log.pause(false);
-  assert.deepEqual(log.shown().map(({ id }) => id), [2, 1]);
 });
