@@ -17,13 +17,13 @@ export function valueRange(low, high, limits) {
   return [from === 0 ? 0 : bounded(from - air), to === 0 ? 0 : bounded(to + air)];
 }
 
-/** Return round values from `low` to `high`, about `wanted` of them. */
-export function ticks(low, high, wanted) {
-  const step = roundStep((high - low) / Math.max(1, wanted));
+/** Return round values from `low` to `high`, about `count` of them. */
+export function ticks(low, high, count) {
+  const step = roundStep((high - low) / Math.max(1, count));
   if (!Number.isFinite(step) || step <= 0) return [];
-  const found = [];
-  for (let place = Math.ceil(low / step); place * step <= high && found.length < 50; place++) found.push(place * step);
-  return found;
+  const values = [];
+  for (let place = Math.ceil(low / step); place * step <= high && values.length < 50; place++) values.push(place * step);
+  return values;
 }
 
 /** The smallest of 1, 2, 5 · 10ⁿ that is not below `rough`. */
@@ -41,16 +41,16 @@ export function valueWords(splits, unit) {
 
 const TIME_STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 
-/** Return round times, in the reader's time zone, from `low` to `high` (Unix seconds), about `wanted` of them. */
-export function timeTicks(low, high, wanted) {
-  const rough = (high - low) / Math.max(1, wanted);
+/** Return round times, in the reader's time zone, from `low` to `high` (Unix seconds), about `count` of them. */
+export function timeTicks(low, high, count) {
+  const rough = (high - low) / Math.max(1, count);
   const step = TIME_STEPS.find((one) => one >= rough) ?? Math.ceil(rough / 86_400) * 86_400;
   const offset = new Date(low * 1000).getTimezoneOffset() * 60;
-  const found = [];
-  for (let place = Math.ceil((low - offset) / step); place * step + offset <= high && found.length < 50; place++) {
-    found.push(place * step + offset);
+  const times = [];
+  for (let place = Math.ceil((low - offset) / step); place * step + offset <= high && times.length < 50; place++) {
+    times.push(place * step + offset);
   }
-  return found;
+  return times;
 }
 
 /** Return "12:03", "12:03:10", "12:03:10.5" or "08-03" for ticks, by how far they lie apart. */

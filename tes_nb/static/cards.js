@@ -28,8 +28,8 @@ export function mood(word) {
  * @param {object} spec {title, columns, period_s, silent}
  * @returns {Cards} with update(rows: [[unixSeconds, values], …], replace), setState(state), destroy()
  */
-export function createCards(el, spec, given = {}) {
-  return new Cards(el, spec, given);
+export function createCards(el, spec, options = {}) {
+  return new Cards(el, spec, options);
 }
 
 /** Group columns by the first word of their names: {word: [{column, short, place}]}, single ones under "". */
@@ -47,9 +47,9 @@ export function groupColumns(columns) {
 }
 
 class Cards {
-  constructor(el, spec, given) {
+  constructor(el, spec, options) {
     this.columns = spec.columns ?? [];
-    this.shell = new Shell(el, spec, { kind: "cards", paint: () => this.paint(), ...given });
+    this.shell = new Shell(el, spec, { kind: "cards", paint: () => this.paint(), ...options });
     this.items = [];
     for (const [name, members] of groupColumns(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
     this.shell.say("No data yet.");

@@ -26,11 +26,11 @@ let charts = 0;
  *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all);
  *   period_s: the longest normal silence; break_s: a silence that breaks a line (null = none does);
  *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more.
- * @param {{data?: ChartData, clock?: () => number}} [given] data that others fill, a clock for tests
+ * @param {{data?: ChartData, clock?: () => number}} [options] data that others fill, a clock for tests
  * @returns {Chart} with append(buffer), setState(state), destroy()
  */
-export function createChart(el, spec, given = {}) {
-  return new Chart(el, spec, given);
+export function createChart(el, spec, options = {}) {
+  return new Chart(el, spec, options);
 }
 
 class Chart {
@@ -196,8 +196,8 @@ class Chart {
   }
 
   savePng() {
-    const given = { title: this.title, state: this.toolbar.badge.word.textContent, panels: this.panels, theme: this.theme() };
-    const canvas = toCanvas({ ...given, isHidden: (key) => this.isHidden(key) });
+    const options = { title: this.title, state: this.toolbar.badge.word.textContent, panels: this.panels, theme: this.theme() };
+    const canvas = toCanvas({ ...options, isHidden: (key) => this.isHidden(key) });
     canvas.toBlob((blob) => blob && download(blob, fileName(this.title, "png")));
   }
 

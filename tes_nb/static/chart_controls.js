@@ -12,7 +12,7 @@ const STEP_PX = 8;
 
 /** The line above a chart: state, title, window, pause, zoom, PNG, CSV. */
 export class Toolbar {
-  /** @param {object} chart @param {{title: string, windowS: number}} given */
+  /** @param {object} chart @param {{title: string, windowS: number}} options */
   constructor(chart, { title, windowS }) {
     this.badge = new Badge();
     this.window = make("select", { "aria-label": "Time window", on: { change: () => chart.setWindow(Number(this.window.value)) } });

@@ -1,9 +1,12 @@
-// What every widget of ours tells the kernel about itself.
+// The comm between a widget and the kernel: what each view says of itself, and what it does with a message. Binary parts
+// come as views into a larger buffer.
 
-import { watchVisible } from "./visible.js";
+import { watchVisible } from "./dom.js";
 
-export const IDLE_SENTENCE = "nobody touched this page for 15 minutes, so nothing is sent; move the mouse or press a key";
+const IDLE_SENTENCE = "nobody touched this page for 15 minutes, so nothing is sent; move the mouse or press a key";
 const HOLE_MS = 2_000;
+/** Messages that are stored for a view that is made later than they come. */
+const BACKLOG = 500;
 
 /**
  * Tell the kernel that a view is there, whether it is seen, and that it is still there.
@@ -20,12 +23,12 @@ export function connect(model, el, { onVisible, onIdle }) {
     lastSent[message.type] = Date.now();
     model.send({ ...message, client });
   };
-  let seen = true;
+  let wasVisible = true;
   const changed = ({ visible, idle }) => {
-    if (visible && !seen) onVisible(true);
+    if (visible && !wasVisible) onVisible(true);
     if (idle) onIdle(IDLE_SENTENCE);
     else if (!visible) onVisible(false);
-    seen = visible;
+    wasVisible = visible;
     send({ type: "visible", value: visible, idle });
   };
   send({ type: "hello", origin: location.origin });
@@ -37,4 +40,28 @@ export function connect(model, el, { onVisible, onIdle }) {
       send({ type: "bye" });
     },
   };
+}
+
+/** The bytes of a buffer that came with a message; null = it is empty, or there is none. */
+function bytesOf(buffer) {
+  return buffer?.byteLength ? new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength) : null;
+}
+
+const HANDLERS = {
+  rows: (view, content) => view.apply(content),
+  values: (view, content) => view.update(content.rows ?? [], content.replace),
+  messages: (view, content, buffers) => view.add(content.items ?? [], buffers.map(bytesOf), content.replace),
+  payload: (view, content, buffers) => view.payload(content.id, bytesOf(buffers[0])),
+  state: (view, content) => view.setState(content.state ?? {}),
+};
+
+/** Give a view a message of the kernel; one of an unknown type is left out. */
+export function dispatch(view, content, buffers) {
+  HANDLERS[content?.type]?.(view, content, buffers ?? []);
+}
+
+/** Store a message in the list of those since the last complete one. */
+export function store(backlog, content, buffers) {
+  if (content?.replace) backlog.length = 0;
+  if (backlog.length < BACKLOG) backlog.push([content, buffers]);
 }

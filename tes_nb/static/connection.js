@@ -29,10 +29,10 @@ export function backoff(attempt, random = Math.random) {
 }
 
 /** A WebSocket that connects again, with growing pauses, until it is closed. */
-export class Reconnecting {
+export class ReconnectingSocket {
   /**
-   * @param {() => string} address where to connect, asked each time
-   * @param {{onText: (text: string) => void, onState: (state: Reconnecting) => void, greeting?: () => object | null,
+   * @param {() => string} address where to connect, called each time
+   * @param {{onText: (text: string) => void, onState: (socket: ReconnectingSocket) => void, greeting?: () => object | null,
    *   onRefused?: () => void}} handlers greeting: what is sent first; onRefused: it was refused (close 1008)
    */
   constructor(address, { onText, onState, greeting = () => null, onRefused = () => {} }) {
@@ -58,23 +58,23 @@ export class Reconnecting {
       this.reconnects += 1;
       const greeting = this.greeting();
       if (greeting) this.send(greeting);
-      this.turn("OPEN");
+      this.setState("OPEN");
     };
     this.socket.onmessage = (event) => typeof event.data === "string" && this.onText(event.data);
-    this.socket.onclose = (event) => this.closed(event);
+    this.socket.onclose = (event) => this.onClose(event);
   }
 
-  closed({ code }) {
+  onClose({ code }) {
     if (this.ended) return;
     if (code === 1008) this.onRefused();
     const stayedUp = this.state === "OPEN" && Date.now() - this.openedAt > STAYED_UP_S * 1000;
     if (stayedUp) this.attempts = 0;
     this.closeCode = code;
-    this.turn("WAITING");
+    this.setState("WAITING");
     this.timer = setTimeout(() => this.connect(), backoff(this.attempts) * 1000);
   }
 
-  turn(state) {
+  setState(state) {
     this.state = state;
     const code = state === "WAITING" && this.closeCode !== null ? ` after close ${this.closeCode}` : "";
     this.history = [...this.history.slice(-49), { t: Date.now() / 1000, text: `${state}${code}` }];

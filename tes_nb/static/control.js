@@ -1,35 +1,41 @@
-// The owner's socket: stop, record, mark, scale. The token is asked for once and kept in memory alone.
+// What changes something: mark, record, stop, scale. Buttons, and two ways to the collector: its owner's socket, and from
+// a notebook whose browser is on another machine, the kernel.
 
-const ANSWER_MS = 10_000;
+import { button, make, setText } from "./dom.js";
+
+const REPLY_MS = 10_000;
+const KERNEL_REPLY_MS = 60_000;
+const WHY_TOKEN = "Controls need the session's token.";
 
 export class ControlError extends Error {}
 
-/** Nothing was asked: there is no way to the collector. */
-export class Unreachable extends ControlError {}
+/** Nothing was requested: there is no way to the collector. */
+class Unreachable extends ControlError {}
 
+/** The owner's socket. The token is asked for once and stays in memory alone. */
 export class Control {
   /**
    * @param {string} url
    * @param {{get: (sentence: string) => Promise<string | null>, forget: () => void}} credentials
-   * @param {string} sentence why the token is asked for
+   * @param {string} sentence why the token is needed
    */
   constructor(url, credentials, sentence) {
     this.url = url;
     this.credentials = credentials;
     this.sentence = sentence;
-    this.waiting = new Map();
+    this.pending = new Map();
     this.next = 1;
     this.socket = null;
   }
 
-  /** Ask for one operation; its result, or a `ControlError` with a sentence. */
+  /** Request one operation; its result, or a `ControlError` with a sentence. */
   async call(op, args = {}) {
     const socket = await this.open();
     const id = this.next++;
-    const answer = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
-    const timer = setTimeout(() => this.settle({ id, ok: false, error: "The collector did not answer within 10 s." }), ANSWER_MS);
+    const reply = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject }));
+    const timer = setTimeout(() => this.settle({ id, ok: false, error: "The collector did not answer within 10 s." }), REPLY_MS);
     socket.send(JSON.stringify({ id, op, args }));
-    return answer.finally(() => clearTimeout(timer));
+    return reply.finally(() => clearTimeout(timer));
   }
 
   async open() {
@@ -48,15 +54,15 @@ export class Control {
         this.socket = socket;
         resolve(socket);
       };
-      socket.onmessage = (event) => this.take(event.data);
+      socket.onmessage = (event) => this.onMessage(event.data);
       socket.onclose = (event) => {
-        this.closed(event);
+        this.onClose(event);
         reject(new Unreachable("The collector does not answer; is it still running?"));
       };
     });
   }
 
-  take(text) {
+  onMessage(text) {
     try {
       this.settle(JSON.parse(text));
     } catch (error) {
@@ -65,18 +71,121 @@ export class Control {
   }
 
   settle({ id, ok, result, error }) {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
-    if (ok) waiting?.resolve(result);
-    else waiting?.reject(new ControlError(String(error ?? "The collector refused.")));
+    const request = this.pending.get(id);
+    this.pending.delete(id);
+    if (ok) request?.resolve(result);
+    else request?.reject(new ControlError(String(error ?? "The collector refused.")));
   }
 
   /** 1008 = the token was refused: ask for it again the next time. */
-  closed({ code, reason }) {
+  onClose({ code, reason }) {
     this.socket = null;
     const refused = code === 1008;
     if (refused) this.credentials.forget();
     const why = refused ? `The collector refused: ${reason || "wrong token"}.` : "The connection to the collector ended.";
-    for (const id of Array.from(this.waiting.keys())) this.settle({ id, ok: false, error: why });
+    for (const id of Array.from(this.pending.keys())) this.settle({ id, ok: false, error: why });
   }
+}
+
+function isLoopback(hostname) {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
+}
+
+/**
+ * Controls in a notebook: straight to the collector where the browser is on its machine, else through the kernel.
+ * Straight, they are answered also while a cell runs; through the kernel, when it has ended.
+ */
+export class NotebookControl {
+  /**
+   * @param {number} port the collector's status port
+   * @param {() => string | null} token the newest that the kernel sent
+   * @param {(message: object) => void} send sends to the kernel
+   */
+  constructor(port, token, send) {
+    this.send = send;
+    this.pending = new Map();
+    this.next = 1;
+    const credentials = { get: async () => token(), forget: () => {} };
+    this.direct = isLoopback(location.hostname) ? new Control(`ws://127.0.0.1:${port}/ws/control`, credentials, WHY_TOKEN) : null;
+  }
+
+  /** Request one operation; its result, or a `ControlError` with a sentence. */
+  async call(op, args = {}) {
+    if (this.direct) {
+      try {
+        return await this.direct.call(op, args);
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+      }
+    }
+    return this.throughKernel(op, args);
+  }
+
+  throughKernel(op, args) {
+    const id = `${Math.random()} ${this.next++}`;
+    return new Promise((resolve, reject) => {
+      const late = () => this.onReply({ id, ok: false, error: "The kernel did not answer; a cell may hold it." });
+      this.pending.set(id, { resolve, reject, timer: setTimeout(late, KERNEL_REPLY_MS) });
+      this.send({ type: "control", id, op, args });
+    });
+  }
+
+  onReply({ id, ok, result, error }) {
+    const request = this.pending.get(id);
+    if (!request) return;
+    this.pending.delete(id);
+    clearTimeout(request.timer);
+    if (ok) request.resolve(result);
+    else request.reject(new ControlError(String(error ?? "The collector refused.")));
+  }
+}
+
+/** Buttons for the operations; their outcome is a sentence beside them. */
+export class ControlBar {
+  /** @param {Control | NotebookControl} control */
+  constructor(el, control) {
+    this.control = control;
+    /** Where the recording goes that was begun here; null = none was. */
+    this.path = null;
+    this.outcome = make("span", { class: "tes-detail", role: "status" });
+    this.label = make("input", { type: "text", maxlength: 200, placeholder: "Label", "aria-label": "Label of the mark" });
+    this.count = make("input", { type: "number", min: 0, max: 64, value: 2, "aria-label": "Number of workers" });
+    const run = (words, op, args, sentence) =>
+      button(words, `${words}: needs the session's token, once`, undefined, () => this.run(op, args(), sentence));
+    this.element = make("div", { class: "tes-bar tes-controls", role: "toolbar", "aria-label": "Controls" }, [
+      this.label,
+      run("Mark", "mark", () => ({ label: this.label.value || "mark" }), () => "Marked."),
+      this.count,
+      run("Scale workers", "scale", () => ({ count: Number(this.count.value) }), scaleSentence),
+      run("Record", "record", () => ({}), (result) => this.onRecord(result)),
+      run("Stop recording", "stop", () => (this.path ? { path: this.path } : {}), (result) => this.onStop(result)),
+      this.outcome,
+    ]);
+    el.append(this.element);
+  }
+
+  onRecord({ path }) {
+    this.path = path;
+    return `Recording to ${path}.`;
+  }
+
+  onStop({ path, messages }) {
+    this.path = null;
+    return `Recorded ${messages} messages: ${path}.`;
+  }
+
+  async run(op, args, sentence) {
+    setText(this.outcome, "…");
+    try {
+      const result = await this.control.call(op, args);
+      setText(this.outcome, sentence(result));
+    } catch (error) {
+      if (!(error instanceof ControlError)) throw error;
+      setText(this.outcome, error.message);
+    }
+  }
+}
+
+function scaleSentence(result) {
+  return `${result?.created ?? 0} created, ${result?.terminated ?? 0} terminated.`;
 }

@@ -8,14 +8,12 @@
 import { createCards } from "./cards.js";
 import { createChart } from "./chart.js";
 import { ChartData } from "./chart_data.js";
-import { Controls } from "./controls.js";
+import { connect, dispatch, store } from "./comm.js";
+import { ControlBar, NotebookControl } from "./control.js";
 import { make } from "./dom.js";
 import { createInspector } from "./inspector.js";
-import { connect } from "./comm.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
-import { keepIn, TAKES } from "./taking.js";
-import { WidgetControl } from "./widgetcontrol.js";
 
 const clock = () => Date.now() / 1000;
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
@@ -27,18 +25,18 @@ class Part {
     this.kind = kind;
     this.spec = spec;
     this.chart = kind === "chart" ? new ChartData(spec, clock) : null;
-    this.kept = [];
+    this.backlog = [];
     this.state = {};
     this.views = new Set();
   }
 
-  take(content, buffers) {
+  onMessage(content, buffers) {
     if (this.chart) {
       if (content.type === "append" && buffers.length) this.chart.append(buffers[0]);
       return;
     }
-    keepIn(this.kept, content, buffers);
-    for (const view of this.views) TAKES[content.type]?.(view, content, buffers);
+    store(this.backlog, content, buffers);
+    for (const view of this.views) dispatch(view, content, buffers);
   }
 
   setState(state) {
@@ -51,7 +49,7 @@ class Part {
   show(el, ask) {
     if (this.chart) return createChart(el, this.spec, { data: this.chart, clock });
     const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }) });
-    for (const [content, buffers] of this.kept) TAKES[content.type]?.(view, content, buffers);
+    for (const [content, buffers] of this.backlog) dispatch(view, content, buffers);
     view.setState(this.state);
     this.views.add(view);
     return view;
@@ -68,7 +66,7 @@ class Part {
 }
 
 /** What came for the whole widget, since before its first view was there. */
-class Board {
+class Dashboard {
   constructor(spec) {
     this.tabs = spec.tabs.map((tab) => ({ ...tab, parts: tab.parts.map((part) => new Part(part)) }));
     this.parts = new Map(this.tabs.flatMap(({ parts }) => parts).map((part) => [part.number, part]));
@@ -76,11 +74,11 @@ class Board {
     this.controls = new Set();
   }
 
-  take(content, buffers) {
-    if (content?.part !== undefined) this.parts.get(content.part)?.take(content, buffers ?? []);
+  onMessage(content, buffers) {
+    if (content?.part !== undefined) this.parts.get(content.part)?.onMessage(content, buffers ?? []);
     else if (content?.type === "state") this.setState(content.state ?? {});
     else if (content?.type === "token") this.token = content.token;
-    else if (content?.type === "answer") for (const control of this.controls) control.answered(content);
+    else if (content?.type === "answer") for (const control of this.controls) control.onReply(content);
   }
 
   /** The kernel speaks: the parts that say nothing just now are not lost. */
@@ -88,75 +86,75 @@ class Board {
     for (const part of this.parts.values()) part.setState(state.parts?.[part.number] ?? {});
   }
 
-  lost(why, whatToDo) {
+  setOutage(why, whatToDo) {
     for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.setOutage(why, whatToDo);
   }
 
-  pause(sentence) {
+  suspend(sentence) {
     for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.suspend(sentence);
   }
 }
 
-const boards = new Map();
+const dashboards = new Map();
 
-function boardOf(model) {
+function dashboardOf(model) {
   const uid = model.get("uid");
-  if (!boards.has(uid)) boards.set(uid, new Board(model.get("spec")));
-  return boards.get(uid);
+  if (!dashboards.has(uid)) dashboards.set(uid, new Dashboard(model.get("spec")));
+  return dashboards.get(uid);
 }
 
 function initialize({ model }) {
-  const board = boardOf(model);
-  const take = (content, buffers) => board.take(content, buffers);
-  const dead = () => board.lost("the kernel was restarted or has ended", "Run the cell again");
-  model.on("msg:custom", take);
-  model.on("comm_live_update", dead);
+  const dashboard = dashboardOf(model);
+  const onMessage = (content, buffers) => dashboard.onMessage(content, buffers);
+  const onEnd = () => dashboard.setOutage("the kernel was restarted or has ended", "Run the cell again");
+  model.on("msg:custom", onMessage);
+  model.on("comm_live_update", onEnd);
   return () => {
-    model.off("msg:custom", take);
-    model.off("comm_live_update", dead);
-    boards.delete(model.get("uid"));
+    model.off("msg:custom", onMessage);
+    model.off("comm_live_update", onEnd);
+    dashboards.delete(model.get("uid"));
   };
 }
 
 function render({ model, el }) {
-  const board = boardOf(model);
+  const dashboard = dashboardOf(model);
   const spec = model.get("spec");
-  let link = null;
-  const ask = (message) => link?.send(message);
+  let comm = null;
+  const ask = (message) => comm?.send(message);
   const root = make("section", { class: "tes tes-dashboard", "aria-label": spec.title });
   el.append(root);
-  const control = spec.control_port ? new WidgetControl(spec.control_port, () => board.token, ask) : null;
+  const control = spec.control_port ? new NotebookControl(spec.control_port, () => dashboard.token, ask) : null;
   if (control) {
-    board.controls.add(control);
-    new Controls(root, control);
+    dashboard.controls.add(control);
+    new ControlBar(root, control);
   }
-  const shown = [];
-  const open = (tab) => {
+  const open = [];
+  const openTab = (tab) => {
     for (const part of tab.parts.splice(0)) {
       const view = part.show(tab.panel, ask);
-      shown.push([part, view]);
+      open.push([part, view]);
       tab.views.push(view);
     }
     ask({ type: "tab", place: tab.place });
   };
-  const tabs = new Tabs(root, spec.title, { onChoose: open });
-  board.tabs.forEach(({ title, doc, parts }, place) => {
+  const tabs = new Tabs(root, spec.title, { onChoose: openTab });
+  dashboard.tabs.forEach(({ title, doc, parts }, place) => {
     const tab = Object.assign(tabs.add(title, title), { place, parts: [...parts] });
     if (doc) tab.panel.append(make("p", { class: "tes-sentence", text: doc }));
   });
-  for (const part of board.parts.values()) if (part.chart) part.chart.onHole = () => ask({ type: "keyframe" });
+  for (const part of dashboard.parts.values()) if (part.chart) part.chart.onHole = () => ask({ type: "keyframe" });
   tabs.choose(tabs.tabs[0]);
-  link = connect(model, el, {
+  comm = connect(model, el, {
     onVisible: (visible) => tabs.setVisible(visible),
     onIdle: (sentence) => {
-      board.pause(sentence);
+      dashboard.suspend(sentence);
       tabs.setVisible(false);
     },
   });
   return () => {
-    link.close();
-    if (control) board.controls.delete(control);
-    for (const [part, view] of shown) part.chart ? view.destroy() : part.hide(view);
+    comm.close();
+    if (control) dashboard.controls.delete(control);
+    for (const [part, view] of open) part.chart ? view.destroy() : part.hide(view);
     root.remove();
   };
 }

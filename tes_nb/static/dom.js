@@ -1,15 +1,20 @@
-// Elements made by hand: text only ever goes through textContent, so that nothing from outside is markup.
+// Elements made by hand: text only ever goes through textContent, so that nothing from outside is markup. And whether
+// anybody can see one.
+
+const IDLE_MS = 15 * 60_000;
+const ALIVE_MS = 20_000;
+const INPUT = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"];
 
 /**
- * Make an element. `given` may hold `text`, `on` ({event: handler}), and attributes; `false` and null leave one out.
+ * Make an element. `properties` may hold `text`, `on` ({event: handler}), and attributes; `false` and null leave one out.
  *
  * @param {string} tag
- * @param {Record<string, any>} [given]
+ * @param {Record<string, any>} [properties]
  * @param {(Node | null)[]} [children]
  */
-export function make(tag, given = {}, children = []) {
+export function make(tag, properties = {}, children = []) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(properties)) {
     if (value === false || value === null || value === undefined) continue;
     if (name === "text") element.textContent = value;
     else if (name === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
@@ -43,4 +48,45 @@ export function keepKeys(element) {
   element.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
   });
+}
+
+/**
+ * Watch `element`; call `changed({visible, idle})` on each change and `alive()` every 20 s while it is visible.
+ *
+ * Visible: the tab is shown and a part of the element is on the screen. Idle: nobody touched anything for 15 minutes.
+ *
+ * @returns {() => void} the function that ends it
+ */
+export function watchVisible(element, changed, alive) {
+  let onScreen = false;
+  let lastInput = Date.now();
+  let state = null;
+  const update = () => {
+    const idle = Date.now() - lastInput > IDLE_MS;
+    const visible = onScreen && document.visibilityState === "visible" && !idle;
+    if (state && state.visible === visible && state.idle === idle) return;
+    state = { visible, idle };
+    changed(state);
+  };
+  const observer = new IntersectionObserver((entries) => {
+    onScreen = entries[entries.length - 1].isIntersecting;
+    update();
+  });
+  const onInput = () => {
+    lastInput = Date.now();
+    if (state?.idle) update();
+  };
+  observer.observe(element);
+  document.addEventListener("visibilitychange", update);
+  for (const kind of INPUT) document.addEventListener(kind, onInput, { capture: true, passive: true });
+  const timer = setInterval(() => {
+    update();
+    if (state?.visible) alive();
+  }, ALIVE_MS);
+  return () => {
+    observer.disconnect();
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", update);
+    for (const kind of INPUT) document.removeEventListener(kind, onInput, { capture: true });
+  };
 }

@@ -17,17 +17,17 @@ const FORMS = ["auto", "json", "xml", "text", "hex"];
  *
  * @param {HTMLElement} el
  * @param {object} spec {title, period_s, silent, can_save}
- * @param {{ask?: (message: object) => void, clock?: () => number}} given ask: {type: "payload", id} for a payload
+ * @param {{ask?: (message: object) => void, clock?: () => number}} options ask: {type: "payload", id} for a payload
  *   that was not sent along, {type: "save", ids} to save what is shown
  * @returns {Inspector} with add(messages, payloads, replace), payload(id, bytes), setConnections(list), setState(state), destroy()
  */
-export function createInspector(el, spec, given = {}) {
-  return new Inspector(el, spec, given);
+export function createInspector(el, spec, options = {}) {
+  return new Inspector(el, spec, options);
 }
 
 class Inspector {
-  constructor(el, spec, { ask = () => {}, ...given } = {}) {
-    this.shell = new Shell(el, spec, { kind: "inspector", paint: () => this.paint(), ...given });
+  constructor(el, spec, { ask = () => {}, ...options } = {}) {
+    this.shell = new Shell(el, spec, { kind: "inspector", paint: () => this.paint(), ...options });
     this.ask = ask;
     this.log = new MessageLog();
     this.connections = [];
@@ -287,12 +287,12 @@ function connectionLine(one, open) {
   return make("li", {}, [details]);
 }
 
-/** Put options into a select, unless they are there; the chosen one stays. */
+/** Put options into a select, unless they are there; the selected one stays. */
 function fill(select, values, words) {
   const joined = values.join("\n");
   if (select.joinedValues === joined) return;
-  const chosen = select.value;
+  const value = select.value;
   select.joinedValues = joined;
-  select.replaceChildren(...values.map((value) => make("option", { value, text: words(value) })));
-  if (values.includes(chosen)) select.value = chosen;
+  select.replaceChildren(...values.map((one) => make("option", { value: one, text: words(one) })));
+  if (values.includes(value)) select.value = value;
 }

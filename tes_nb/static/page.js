@@ -1,22 +1,21 @@
-// The collector's own page: every source that `GET /api/streams` tells of, straight from its socket.
+// The collector's own page: every source in `GET /api/streams`, straight from its socket.
 //
 // No stream is named here but in OVERVIEW, which only chooses what the first tab shows of those it knows, and KERNEL,
 // whose tables annotate all charts.
 
-import { Control } from "./control.js";
-import { Controls } from "./controls.js";
-import { Credentials, FOR_CONTROLS } from "./collector_api.js";
-import { button, make, setText } from "./dom.js";
-import { createInspector } from "./inspector.js";
-import { PageNotes } from "./pagenotes.js";
+import { Credentials, fetchSources, FOR_CONTROLS, waitForSources } from "./collector_api.js";
 import { socketUrl } from "./connection.js";
-import { AGAIN_MS, askSources, firstSources } from "./sources.js";
-import { StreamViews } from "./source_view.js";
+import { Control, ControlBar } from "./control.js";
+import { button, make, setText, watchVisible } from "./dom.js";
+import { createInspector } from "./inspector.js";
+import { SourceView } from "./source_view.js";
 import { Tabs } from "./tabs.js";
-import { watchVisible } from "./visible.js";
 
 const OVERVIEW = { status: "cards", metrics: "chart", workers: "table" };
 const KERNEL = "kernel";
+/** How often the page asks for the sources: a session may watch another feed at any time. */
+const REFRESH_MS = 5_000;
+const MOST_ANNOTATIONS = 200;
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
 class Page {
@@ -28,75 +27,75 @@ class Page {
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
     const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
-    new Controls(root, control);
+    new ControlBar(root, control);
     this.tabs = new Tabs(root, "Views", { address: true });
     this.overview = this.tabs.add("overview", "Overview");
     this.inspectorTab = this.tabs.add("inspector", "Inspector");
     this.inspector = createInspector(this.inspectorTab.panel, { title: "messages", period_s: 1, can_save: false });
     this.inspectorTab.views.push(this.inspector);
-    this.notes = new PageNotes(() => this.views);
+    this.annotations = new PageAnnotations(() => this.views);
     if (location.pathname.includes("/proxy/")) this.restWhenIdle();
   }
 
-  /** Take the list of sources: those that are new get a tab, those that are gone say so. */
-  take(sources) {
-    const known = new Set(this.views.map(({ stream }) => stream.name));
-    const added = sources.filter(({ name, path, port }) => path && port && !known.has(name));
+  /** Apply the list of sources: those that are new get a tab, those that are gone say so. */
+  setSources(sources) {
+    const present = new Set(this.views.map(({ stream }) => stream.name));
+    const added = sources.filter(({ name, path, port }) => path && port && !present.has(name));
     for (const stream of added) this.add(stream);
-    const there = new Set(sources.map(({ name }) => name));
-    for (const views of this.views.filter(({ stream, ended }) => !there.has(stream.name) && !ended)) {
-      views.ended = true;
-      views.end();
+    const names = new Set(sources.map(({ name }) => name));
+    for (const view of this.views.filter(({ stream, ended }) => !names.has(stream.name) && !ended)) {
+      view.ended = true;
+      view.end();
     }
     if (added.length) this.tabs.chooseFromAddress();
-    this.turned();
+    this.onState();
   }
 
   add(stream) {
-    const views = new StreamViews(stream, socketUrl(location, stream.port, stream.path), {
+    const view = new SourceView(stream, socketUrl(location, stream.port, stream.path), {
       inspect: (messages, payloads) => this.inspector.add(messages, payloads),
-      onState: () => this.turned(),
-      onBegin: (begun) => stream.period_s === null && this.appear(begun),
-      onEvent: (event) => this.notes.event(event),
+      onState: () => this.onState(),
+      onBegin: () => stream.period_s === null && this.appear(view),
+      onEvent: (event) => this.annotations.onEvent(event),
       credentials: this.credentials,
     });
-    this.views.push(views);
-    if (stream.name === KERNEL) this.notes.follow(views);
-    else this.show(this.overview, views);
-    if (stream.period_s !== null) this.ownTab(views);
+    this.views.push(view);
+    if (stream.name === KERNEL) this.annotations.follow(view);
+    else this.show(this.overview, view);
+    if (stream.period_s !== null) this.addTab(view);
   }
 
-  /** What only tells of events gets its tab with the first one. */
-  appear(views) {
-    this.ownTab(views);
+  /** What is only about events gets its tab with the first one. */
+  appear(view) {
+    this.addTab(view);
     this.tabs.chooseFromAddress();
   }
 
   /** What the first tab shows of a source. */
-  show(tab, views) {
-    const main = views.tables.get(views.stream.main);
-    const kind = OVERVIEW[views.stream.stream ?? views.stream.name] ?? (main.keyed ? "table" : "chart");
-    tab.views.push(main.show(tab.panel, kind, main.table.plot));
+  show(tab, { stream, tables }) {
+    const table = tables.get(stream.main);
+    const kind = OVERVIEW[stream.stream ?? stream.name] ?? (table.keyed ? "table" : "chart");
+    tab.views.push(table.show(tab.panel, kind, table.table.plot));
   }
 
   /** All tables of a source: cards or a table for what is now, a chart for what was. */
-  ownTab(views) {
-    const { name, doc, origin, note } = views.stream;
+  addTab({ stream, tables }) {
+    const { name, doc, origin, note } = stream;
     const tab = this.tabs.add(name, name, this.inspectorTab);
     tab.panel.append(make("p", { class: "tes-sentence", text: doc ?? "" }));
     const from = [origin ? `Read from ${origin}` : "", note].filter(Boolean).join(" · ");
     if (from) tab.panel.append(make("p", { class: "tes-detail", text: from }));
-    for (const table of views.tables.values()) {
+    for (const table of tables.values()) {
       tab.views.push(table.show(tab.panel, table.nowKind));
-      if (table.drawn.length) tab.views.push(table.show(tab.panel, "chart"));
+      if (table.lineColumns.length) tab.views.push(table.show(tab.panel, "chart"));
     }
   }
 
   /** A source's connection changed. */
-  turned() {
+  onState() {
     const open = this.views.filter(({ socket }) => socket.state === "OPEN").length;
     setText(this.head, `${location.host} · ${open} of ${this.views.length} streams connected`);
-    this.inspector.setConnections(this.views.map((views) => views.connection()));
+    this.inspector.setConnections(this.views.map((view) => view.connection()));
   }
 
   /** Behind a hub, traffic keeps an idle server alive: rest while nobody is there. */
@@ -104,27 +103,66 @@ class Page {
     const changed = ({ idle }) => {
       if (idle === this.resting) return;
       this.resting = idle;
-      for (const views of this.views.filter(({ ended }) => !ended)) idle ? views.rest(RESTING) : views.connect();
+      for (const view of this.views.filter(({ ended }) => !ended)) idle ? view.rest(RESTING) : view.connect();
     };
     watchVisible(this.root, changed, () => {});
   }
 
   /** Ask for the sources while somebody may look. */
-  async again() {
+  async refresh() {
     if (this.resting || document.visibilityState !== "visible") return;
-    const told = await askSources(this.credentials);
-    if (typeof told !== "string") this.take(told);
+    const sources = await fetchSources(this.credentials);
+    if (typeof sources !== "string") this.setSources(sources);
+  }
+}
+
+/** What is written over all charts of the page: marks, executed cells, times in which the kernel was held. */
+class PageAnnotations {
+  /** @param {() => SourceView[]} views all sources on the page */
+  constructor(views) {
+    this.views = views;
+    this.state = { marks: [], cells: [], held: [] };
+  }
+
+  /** A mark is put into every source; it is one mark. */
+  onEvent(event) {
+    if (event.type !== "mark" || this.state.marks.some(({ t }) => t === event.t)) return;
+    this.add("marks", { t: event.t, label: event.label });
+  }
+
+  /** Take executed cells and held times from the tables of what the kernel reports. */
+  follow(view) {
+    this.listen(view, "cells", (cell) => ({
+      start: cell.start,
+      end: cell.start + cell.wall_s,
+      label: cell.first_line === null ? `[${cell.number}]` : `[${cell.number}] ${cell.first_line}`,
+    }));
+    this.listen(view, "held", ({ start, seconds }) => ({ start, end: start + seconds, label: "" }));
+  }
+
+  listen(view, name, annotationOf) {
+    const table = view.tables.get(name);
+    if (!table) return;
+    const names = table.table.columns.map((column) => column.name);
+    table.listeners.push((rows) => {
+      for (const row of rows) this.add(name, annotationOf(Object.fromEntries(names.map((column, place) => [column, row[place]]))));
+    });
+  }
+
+  add(name, annotation) {
+    this.state[name] = [...this.state[name], annotation].slice(-MOST_ANNOTATIONS);
+    for (const { tables } of this.views()) for (const { chartData } of tables.values()) chartData.setState({ [name]: this.state[name] });
   }
 }
 
 /** Show a button; resolve when it is pressed. */
 function invite(root) {
   return new Promise((resolve) => {
-    const asked = button("Give the token", "Show the streams", undefined, () => {
-      asked.remove();
+    const give = button("Give the token", "Show the streams", undefined, () => {
+      give.remove();
       resolve();
     });
-    root.append(asked);
+    root.append(give);
   });
 }
 
@@ -134,11 +172,11 @@ async function main() {
   const credentials = new Credentials();
   setText(sentence, "");
   const say = (words) => setText(sentence, words || "This collector shows its streams to its owner alone.");
-  const sources = await firstSources(credentials, say, () => invite(root));
+  const sources = await waitForSources(credentials, say, () => invite(root));
   sentence.remove();
   const page = new Page(root, credentials);
-  page.take(sources);
-  setInterval(() => page.again(), AGAIN_MS);
+  page.setSources(sources);
+  setInterval(() => page.refresh(), REFRESH_MS);
 }
 
 main();

@@ -83,8 +83,8 @@ export class Panel {
           ...axis,
           font,
           size: (u, words) => this.chart.axisSize(widest(u, words)),
-          incrs: (u, _, low, high) => [1, 10].map((times) => times * roundStep((high - low) / wantedTicks(u))),
-          splits: (u, _, low, high) => ticks(low, high, wantedTicks(u)),
+          incrs: (u, _, low, high) => [1, 10].map((times) => times * roundStep((high - low) / tickCount(u))),
+          splits: (u, _, low, high) => ticks(low, high, tickCount(u)),
           values: (_, splits) => valueWords(splits, this.unit),
         },
       ],
@@ -162,7 +162,7 @@ export class Panel {
   }
 }
 
-function wantedTicks(u) {
+function tickCount(u) {
   return Math.max(1, u.bbox.height / devicePixelRatio / TICK_SPACE);
 }
 

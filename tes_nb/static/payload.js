@@ -7,16 +7,16 @@ const MAX_DEPTH = 200;
 /**
  * @param {Uint8Array} bytes
  * @param {"auto" | "json" | "xml" | "text" | "hex"} form
- * @returns {{form: string, text: string}} the form that it was shown in, which is "hex" or "text" where the wanted one fails
+ * @returns {{form: string, text: string}} the form that it was shown in, which is "hex" or "text" where the given one fails
  */
 export function readable(bytes, form = "auto") {
   if (form === "hex") return { form, text: hexDump(bytes) };
   const text = decode(bytes);
   if (text === null) return { form: "hex", text: hexDump(bytes) };
   const start = text.trimStart()[0];
-  const wanted = form !== "auto" ? form : start === "<" ? "xml" : start === "{" || start === "[" ? "json" : "text";
-  const pretty = { json: prettyJson, xml: prettyXml, text: (plain) => plain }[wanted](text);
-  return pretty === null ? { form: "text", text: cut(text) } : { form: wanted, text: cut(pretty) };
+  const target = form !== "auto" ? form : start === "<" ? "xml" : start === "{" || start === "[" ? "json" : "text";
+  const pretty = { json: prettyJson, xml: prettyXml, text: (plain) => plain }[target](text);
+  return pretty === null ? { form: "text", text: cut(text) } : { form: target, text: cut(pretty) };
 }
 
 function decode(bytes) {

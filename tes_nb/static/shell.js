@@ -28,7 +28,7 @@ export class Shell {
   /**
    * @param {HTMLElement} el
    * @param {{title?: string, period_s?: number, silent?: string}} spec
-   * @param {{kind: string, paint: () => void, clock?: () => number}} given kind: the class name that the view's style
+   * @param {{kind: string, paint: () => void, clock?: () => number}} options kind: the class name that the view's style
    *   goes by; paint: paints what is inside, after `requestPaint` in the next frame
    */
   constructor(el, spec, { kind, paint, clock = () => Date.now() / 1000 }) {

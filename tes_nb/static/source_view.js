@@ -1,46 +1,59 @@
-// One source on the page: its socket, the feeds of its tables, and the state of the connection behind it.
+// One source on the page: its socket, its tables with their views, and the state of the connection behind it.
 
+import { createCards } from "./cards.js";
+import { createChart } from "./chart.js";
+import { ChartData } from "./chart_data.js";
+import { fetchHistory } from "./collector_api.js";
+import { ReconnectingSocket } from "./connection.js";
+import { make } from "./dom.js";
 import { readPlain, readRows } from "./readings.js";
-import { Reconnecting } from "./connection.js";
-import { askHistory } from "./sources.js";
-import { TableFeed } from "./tablefeed.js";
+import { createTable } from "./table.js";
 
 const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
-const MOST_NOTES = 200;
+const MOST_GAPS = 200;
 const HISTORY = 50;
-const NOT_YET = { state: "CONNECTING", attempts: 0, reconnects: 0, closeCode: null, history: [], openedAt: null, close() {} };
+const CREATE = { chart: createChart, table: createTable, cards: createCards };
+const LINE_KINDS = new Set(["gauge", "counter"]);
+const DEFAULT_WINDOW_S = 300;
+const MOST_LINES = 40;
+const MOST_KEYS = 10_000;
+const MOST_EVENTS = 500;
+const NO_SOCKET = { state: "CONNECTING", attempts: 0, reconnects: 0, closeCode: null, history: [], openedAt: null, close() {} };
 
-export class StreamViews {
+export class SourceView {
   /**
-   * @param {object} stream as `GET /api/streams` tells it
+   * @param {object} stream as in `GET /api/streams`
    * @param {string} url its WebSocket
-   * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (views: StreamViews) => void,
-   *   onBegin: (views: StreamViews) => void, onEvent: (event: object, views: StreamViews) => void, credentials: import("./collector_api.js").Credentials}} given
+   * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (view: SourceView) => void,
+   *   onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
+   *   credentials: import("./collector_api.js").Credentials}} options
    */
-  constructor(stream, url, given) {
+  constructor(stream, url, options) {
     this.stream = stream;
     this.url = url;
-    this.given = given;
+    this.options = options;
     this.read = stream.form === "rows" ? readRows : readPlain;
-    this.tables = new Map(stream.tables.map((table) => [table.name, new TableFeed(stream, table)]));
+    this.tables = new Map(stream.tables.map((table) => [table.name, new SourceTable(stream, table)]));
     this.count = 0;
     this.lastSeq = null;
     this.skipped = 0;
     this.gaps = [];
     /** How often a replay went back; null = this is none. */
     this.round = null;
-    /** The upstream's state as the collector tells it; null = the collector makes the source itself. */
+    /** Whether any row came. */
+    this.hasRows = false;
+    /** The upstream's state as the collector sends it; null = the collector makes the source itself. */
     this.upstream = null;
     this.upstreamHistory = [];
-    this.socket = NOT_YET;
+    this.socket = NO_SOCKET;
     this.stopped = false;
     this.begin();
   }
 
-  /** A source that tells only of now begins with what the collector remembers; a decoded one brings it along. */
+  /** A plain source, which is only of now, begins with what the collector remembers; a decoded one brings it along. */
   async begin() {
     if (this.stream.form === "plain") {
-      for (const { rows, t } of await askHistory(this.stream.name, this.given.credentials)) this.fill(rows, t);
+      for (const { rows, t } of await fetchHistory(this.stream.name, this.options.credentials)) this.append(rows, t);
       for (const freshness of this.freshnesses()) freshness.lastTick = null;
     }
     if (!this.stopped) this.connect();
@@ -48,10 +61,10 @@ export class StreamViews {
 
   connect() {
     this.stopped = false;
-    const { credentials } = this.given;
-    this.socket = new Reconnecting(() => this.address(), {
-      onText: (text) => this.take(text),
-      onState: () => this.turned(),
+    const { credentials } = this.options;
+    this.socket = new ReconnectingSocket(() => this.address(), {
+      onText: (text) => this.onMessage(text),
+      onState: () => this.onSocketState(),
       greeting: () => credentials.greeting(),
       onRefused: () => credentials.forget(),
     });
@@ -76,41 +89,41 @@ export class StreamViews {
     this.setUpstream({ word: "CLOSED", text: "this feed was ended" });
   }
 
-  take(text) {
+  onMessage(text) {
     const { messages, events } = this.read(text, this.stream, Date.now() / 1000);
-    for (const event of events) this.event(event);
+    for (const event of events) this.onEvent(event);
     for (const { shown } of messages) shown.id = `${this.stream.name} ${++this.count}`;
-    this.given.inspect(messages.map(({ shown }) => shown), messages.map(({ payload }) => payload));
+    this.options.inspect(messages.map(({ shown }) => shown), messages.map(({ payload }) => payload));
     const newest = messages.findLast(({ rows }) => Array.from(rows.values()).some((some) => some.length));
-    if (newest && !this.began) this.given.onBegin(this);
-    this.began ||= Boolean(newest);
+    if (newest && !this.hasRows) this.options.onBegin(this);
+    this.hasRows ||= Boolean(newest);
     for (const { rows, t, seq } of messages) {
       this.lastSeq = seq ?? this.lastSeq;
-      this.fill(rows, t);
+      this.append(rows, t);
     }
-    this.judge(newest);
+    this.updateFreshness(newest);
   }
 
-  fill(rows, t) {
-    for (const [name, table] of this.tables) if (rows.has(name)) table.take(rows.get(name), t);
+  append(rows, t) {
+    for (const [name, table] of this.tables) if (rows.has(name)) table.append(rows.get(name), t);
   }
 
   /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */
-  judge(newest) {
+  updateFreshness(newest) {
     for (const freshness of this.freshnesses()) {
       if (newest) freshness.tick(newest.age);
       else freshness.heartbeat();
     }
   }
 
-  event(event) {
+  onEvent(event) {
     if (event.type === "state") {
-      if (event.round !== undefined) this.follow(event.round);
+      if (event.round !== undefined) this.setRound(event.round);
       this.setUpstream(event);
     }
-    if (event.type === "gap") this.gap(event);
+    if (event.type === "gap") this.onGap(event);
     else if (event.type === "skipped") this.skipped += event.count;
-    this.given.onEvent(event, this);
+    this.options.onEvent(event, this);
   }
 
   setUpstream(state) {
@@ -118,11 +131,11 @@ export class StreamViews {
     this.upstreamHistory = [...this.upstreamHistory.slice(1 - HISTORY), { t: state.since ?? Date.now() / 1000, text: state.text }];
     for (const freshness of this.freshnesses()) freshness.setUpstream(state);
     for (const table of this.tables.values()) table.chartData.notify();
-    this.given.onState(this);
+    this.options.onState(this);
   }
 
-  /** A replay that went back tells its rows again: those that are here lie ahead of it. */
-  follow(round) {
+  /** A replay that went back sends its rows again: those that are here lie ahead of it. */
+  setRound(round) {
     if (this.round !== null && round !== this.round) {
       this.gaps = [];
       for (const table of this.tables.values()) table.clear();
@@ -130,9 +143,9 @@ export class StreamViews {
     this.round = round;
   }
 
-  /** A gap is told when it opens and again when it ends. */
-  gap(told) {
-    this.gaps = [...this.gaps.filter(({ start }) => start !== told.start), told].slice(-MOST_NOTES);
+  /** A gap comes when it opens and again when it ends. */
+  onGap(gap) {
+    this.gaps = [...this.gaps.filter(({ start }) => start !== gap.start), gap].slice(-MOST_GAPS);
     for (const table of this.tables.values()) table.chartData.setState({ gaps: this.gaps });
   }
 
@@ -140,25 +153,23 @@ export class StreamViews {
     return Array.from(this.tables.values()).flatMap((table) => table.freshnesses());
   }
 
-  turned() {
+  onSocketState() {
     for (const freshness of this.freshnesses()) {
       if (this.socket.state === "OPEN") freshness.heartbeat();
       else freshness.setOutage("the collector does not answer", GONE);
     }
     for (const table of this.tables.values()) table.chartData.notify();
-    this.given.onState(this);
+    this.options.onState(this);
   }
 
   /** As an inspector shows it: the connection to the peer where there is one, else that to the collector. */
   connection() {
-    const { state, attempts, reconnects, closeCode, history, openedAt } = this.socket;
-    const told = this.upstream;
-    if (told && state === "OPEN") {
-      const { word, text, since, close_code } = told;
+    if (this.upstream && this.socket.state === "OPEN") {
+      const { word, text, since, close_code, attempts, reconnects } = this.upstream;
       const where = [text, this.stream.origin, this.skipped ? `${this.skipped} messages not shown` : ""].filter(Boolean).join(" · ");
-      const counts = { attempts: told.attempts, reconnects: told.reconnects };
-      return { name: this.stream.name, state: word, text: where, close_code, since, history: this.upstreamHistory, ...counts };
+      return { name: this.stream.name, state: word, text: where, close_code, since, history: this.upstreamHistory, attempts, reconnects };
     }
+    const { state, attempts, reconnects, closeCode, history, openedAt } = this.socket;
     return {
       name: this.stream.name,
       state,
@@ -169,5 +180,131 @@ export class StreamViews {
       since: state === "OPEN" ? openedAt / 1000 : null,
       history,
     };
+  }
+}
+
+/** One table of the source: its newest rows and its lines, shown by any number of views. */
+class SourceTable {
+  /** @param {object} source as in `GET /api/streams` @param {object} table one of its tables */
+  constructor(source, table) {
+    this.source = source;
+    this.table = table;
+    this.periodS = source.period_s ?? Infinity;
+    this.isMain = table.name === source.main;
+    this.keyed = (table.key ?? []).length > 0;
+    /** Rows about events, not about a state: each one is a row of its own. */
+    this.events = !this.keyed && source.form === "rows" && !(this.isMain && Number.isFinite(this.periodS));
+    this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
+    this.lineColumns = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
+    this.spec = {
+      title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
+      columns: table.columns,
+      period_s: this.periodS,
+      break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
+      window_s: DEFAULT_WINDOW_S,
+    };
+    this.chartData = new ChartData(this.spec, () => Date.now() / 1000);
+    this.lines = new Map();
+    this.excess = new Set();
+    this.keys = new Set();
+    this.count = 0;
+    this.views = [];
+    /** Called with new rows. */
+    this.listeners = [];
+    this.containers = [];
+    this.isVisible = this.isMain;
+  }
+
+  /** Append the rows that a message has for this table, in the order of its columns. */
+  append(rows, time) {
+    if (!rows.length && !this.isVisible) return;
+    if (!this.isVisible) this.reveal();
+    for (const listener of this.listeners) listener(rows);
+    this.appendPoints(rows, time);
+    const byLabel = rows.map((row) => [this.label(row), row]);
+    const complete = this.keyed && this.table.complete !== false;
+    const gone = complete ? [] : this.forgetOldest(byLabel);
+    for (const view of this.views) {
+      if (view.apply) view.apply({ rows: byLabel, gone, replace: complete });
+      else if (view.update && rows.length) view.update([[time, rows[rows.length - 1]]]);
+    }
+  }
+
+  /** Forget all rows; the views stay. */
+  clear() {
+    this.keys.clear();
+    this.chartData.clear();
+    for (const view of this.views) {
+      if (view.apply) view.apply({ rows: [], gone: [], replace: true });
+      else if (view.update) view.update([], true);
+    }
+  }
+
+  /** A table that a source only derives never gets rows here; its views would stay empty. */
+  reveal() {
+    this.isVisible = true;
+    for (const container of this.containers) container.hidden = false;
+  }
+
+  label(row) {
+    if (this.events) return String(++this.count);
+    return this.keyPlaces.map((place) => row[place] ?? "(none)").join(" · ");
+  }
+
+  /** A source may name new subjects for ever; a page keeps the newest. */
+  forgetOldest(byLabel) {
+    for (const [key] of byLabel) {
+      this.keys.delete(key);
+      this.keys.add(key);
+    }
+    const over = this.keys.size - (this.events ? MOST_EVENTS : MOST_KEYS);
+    const gone = over > 0 ? Array.from(this.keys).slice(0, over) : [];
+    for (const key of gone) this.keys.delete(key);
+    return gone;
+  }
+
+  appendPoints(rows, time) {
+    const values = new Map();
+    let grown = false;
+    for (const row of rows) {
+      const label = this.keyed ? this.label(row) : "";
+      for (const { column, place } of this.lineColumns) {
+        if (row[place] === null) continue;
+        const key = `${label}\n${column.name}`;
+        if (!this.lines.has(key)) grown = this.admit(key, label, column) || grown;
+        if (this.lines.has(key)) values.set(key, row[place]);
+      }
+    }
+    if (grown) this.chartData.define(Array.from(this.lines.values()));
+    if (values.size) this.chartData.pushRow(time, values);
+  }
+
+  admit(key, label, column) {
+    if (this.lines.size < MOST_LINES) {
+      this.lines.set(key, { ...column, key, label, column: column.name });
+      return true;
+    }
+    if (this.excess.size < MOST_KEYS) this.excess.add(key);
+    this.chartData.setState({ sentence: `${this.excess.size} more lines are not drawn; the table shows all.` });
+    return false;
+  }
+
+  /** What is now: a table where rows have a subject or are events, else cards. */
+  get nowKind() {
+    return this.keyed || this.events ? "table" : "cards";
+  }
+
+  /** Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are. */
+  show(el, kind, columns = []) {
+    const container = make("div", { class: "tes-view", hidden: !this.isVisible });
+    this.containers.push(container);
+    el.append(container);
+    const view = CREATE[kind](container, { ...this.spec, drawn: columns }, { data: this.chartData });
+    this.views.push(view);
+    return view;
+  }
+
+  freshnesses() {
+    return [this.chartData.freshness, ...this.views.flatMap((view) => (view.shell ? [view.shell.freshness] : []))];
   }
 }

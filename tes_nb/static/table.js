@@ -21,15 +21,15 @@ let tables = 0;
  * @param {object} spec {title, columns, period_s, silent, rows_shown}
  * @returns {Table} with apply({rows: [[key, values], …], gone: [key, …], replace}), setState(state), destroy()
  */
-export function createTable(el, spec, given = {}) {
-  return new Table(el, spec, given);
+export function createTable(el, spec, options = {}) {
+  return new Table(el, spec, options);
 }
 
 class Table {
-  constructor(el, spec, given) {
+  constructor(el, spec, options) {
     this.columns = spec.columns ?? [];
     this.rows = new Rows(this.columns);
-    this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...given });
+    this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...options });
     this.id = `tes-table-${++tables}`;
     this.selected = null;
     this.build(spec.rows_shown ?? ROWS);

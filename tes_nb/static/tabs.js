@@ -8,7 +8,7 @@ export class Tabs {
   /**
    * @param {HTMLElement} el
    * @param {string} label
-   * @param {{address?: boolean, onChoose?: (tab: object) => void}} [given] address: the page's address remembers the
+   * @param {{address?: boolean, onChoose?: (tab: object) => void}} [options] address: the page's address remembers the
    *   tab; onChoose: called before a tab's views are shown
    */
   constructor(el, label, { address = false, onChoose = () => {} } = {}) {
@@ -40,21 +40,21 @@ export class Tabs {
   /** Show a tab. */
   choose(tab) {
     for (const one of this.tabs) {
-      const chosen = one === tab;
-      one.head.setAttribute("aria-selected", String(chosen));
-      one.head.tabIndex = chosen ? 0 : -1;
-      one.panel.hidden = !chosen;
+      const selected = one === tab;
+      one.head.setAttribute("aria-selected", String(selected));
+      one.head.tabIndex = selected ? 0 : -1;
+      one.panel.hidden = !selected;
     }
-    this.chosen = tab;
+    this.selected = tab;
     this.onChoose(tab);
     this.setVisible(this.visible);
     if (this.address) history.replaceState(null, "", `#${encodeURIComponent(tab.name)}`);
   }
 
-  /** Let the views of the chosen tab draw, or none. */
+  /** Let the views of the selected tab draw, or none. */
   setVisible(visible) {
     this.visible = visible;
-    for (const one of this.tabs) for (const view of one.views) view.setVisible(visible && one === this.chosen);
+    for (const one of this.tabs) for (const view of one.views) view.setVisible(visible && one === this.selected);
   }
 
   /** Show the tab that the address names, else the first. */

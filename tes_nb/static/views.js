@@ -1,7 +1,7 @@
-// The notebook's tables, cards and inspectors: one anywidget module, told by the trait `kind` which it is.
+// The notebook's tables, cards and inspectors: one anywidget module; the trait `kind` says which it is.
 //
 // Kernel → here, by kind:
-//   (replace: true = this is all there is, told again after a hello)
+//   (replace: true = this is all there is, sent again after a hello)
 //   table      {type: "rows", replace, rows: [[key, [values]], …], gone: [key, …]}
 //   cards      {type: "values", replace, rows: [[unixSeconds, [values]], …]}
 //   inspector  {type: "messages", replace, items: […]} with a buffer each (empty = not sent along);
@@ -12,30 +12,29 @@
 
 import { createCards } from "./cards.js";
 import { createInspector } from "./inspector.js";
-import { connect } from "./comm.js";
+import { connect, dispatch, store } from "./comm.js";
 import { createTable } from "./table.js";
-import { keepIn, TAKES } from "./taking.js";
 
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
 
-/** What came since the last complete telling: a view may be made later than its first messages come. */
+/** What came since the last complete message: a view may be made later than its first messages come. */
 const backlogs = new Map();
 
 function initialize({ model }) {
-  const kept = [];
-  backlogs.set(model.get("uid"), kept);
-  const keep = (content, buffers) => keepIn(kept, content, buffers);
-  model.on("msg:custom", keep);
+  const backlog = [];
+  backlogs.set(model.get("uid"), backlog);
+  const onMessage = (content, buffers) => store(backlog, content, buffers);
+  model.on("msg:custom", onMessage);
   return () => {
-    model.off("msg:custom", keep);
+    model.off("msg:custom", onMessage);
     backlogs.delete(model.get("uid"));
   };
 }
 
 function render({ model, el }) {
-  let link = null;
-  const view = KINDS[model.get("kind")](el, model.get("spec"), { ask: (message) => link?.send(message) });
-  const onMessage = (content, buffers) => TAKES[content?.type]?.(view, content, buffers ?? []);
+  let comm = null;
+  const view = KINDS[model.get("kind")](el, model.get("spec"), { ask: (message) => comm?.send(message) });
+  const onMessage = (content, buffers) => dispatch(view, content, buffers);
   const onEnd = () => {
     view.shell.freshness.setOutage("the kernel was restarted or has ended", "Run the cell again");
     view.shell.paintBadge();
@@ -43,7 +42,7 @@ function render({ model, el }) {
   for (const [content, buffers] of backlogs.get(model.get("uid")) ?? []) onMessage(content, buffers);
   model.on("msg:custom", onMessage);
   model.on("comm_live_update", onEnd);
-  link = connect(model, el, {
+  comm = connect(model, el, {
     onVisible: (visible) => view.setVisible(visible),
     onIdle: (sentence) => {
       view.shell.freshness.suspend(sentence);
@@ -53,7 +52,7 @@ function render({ model, el }) {
   return () => {
     model.off("msg:custom", onMessage);
     model.off("comm_live_update", onEnd);
-    link.close();
+    comm.close();
     view.destroy();
   };
 }

@@ -6,7 +6,7 @@ const OVERSCAN = 6;
 
 export class VirtualList {
   /**
-   * @param {object} given
+   * @param {object} options
    *   label: what the grid is called; style: a class beside the grid's own; heads: the elements of the head, one a
    *   column, whose classes the cells get; rowPx: the height of a row; rows: so many are seen at once;
    *   isSelected(item); paintRow(row, item, index): put an item into row.cells, row.item being the one there now;

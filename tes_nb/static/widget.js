@@ -41,16 +41,16 @@ function initialize({ model }) {
 function render({ model, el }) {
   const data = dataOf(model);
   const chart = createChart(el, model.get("spec"), { data, clock });
-  const link = connect(model, el, {
+  const comm = connect(model, el, {
     onVisible: (visible) => chart.setVisible(visible),
     onIdle: (sentence) => {
       data.freshness.suspend(sentence);
       chart.setVisible(false);
     },
   });
-  data.onHole = () => link.send({ type: "keyframe" });
+  data.onHole = () => comm.send({ type: "keyframe" });
   return () => {
-    link.close();
+    comm.close();
     chart.destroy();
   };
 }
