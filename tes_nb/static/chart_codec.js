@@ -19,8 +19,8 @@
 //     …       8·n   times, Unix seconds, float64
 //     …       8·n·m values, float64, one series after the other
 
-export const VERSION = 1;
-export const HEADER_BYTES = 16;
+const VERSION = 1;
+const HEADER_BYTES = 16;
 const MAGIC = 0x41424e54;
 const KEYFRAME = 1;
 

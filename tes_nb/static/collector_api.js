@@ -3,7 +3,7 @@
 import { button, make } from "./dom.js";
 
 export const FOR_CONTROLS = "This changes something, so it needs the session's token. It stays in this page's memory.";
-export const FOR_STREAMS = "This collector shows its streams to its owner alone: give the session's token. It stays in this page's memory.";
+const FOR_STREAMS = "This collector shows its streams to its owner alone: give the session's token. It stays in this page's memory.";
 const RETRY_MS = 2_000;
 const WHERE = "In the notebook: print(s.token). For tes-nb serve: TES_DEV_TOKEN, or the file that it names when it starts.";
 

@@ -7,7 +7,7 @@ const REPLY_MS = 10_000;
 const KERNEL_REPLY_MS = 60_000;
 const WHY_TOKEN = "Controls need the session's token.";
 
-export class ControlError extends Error {}
+class ControlError extends Error {}
 
 /** Nothing was requested: there is no way to the collector. */
 class Unreachable extends ControlError {}

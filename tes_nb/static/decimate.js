@@ -12,15 +12,15 @@ const LARGEST = 1e305;
  * @param {{times: Float64Array, values: Float64Array}[]} lines sorted by time
  * @returns {{x: number[], ys: (number|null|undefined)[][], decimated: boolean}}
  */
-export function view(lines, from, to, maxPoints = MAX_POINTS) {
+export function decimate(lines, from, to, maxPoints = MAX_POINTS) {
   const parts = lines.map((line) => part(line, from, to));
   if (sameTimes(parts)) {
     const length = parts.length ? parts[0].times.length : 0;
     if (length <= maxPoints) return { x: parts.length ? Array.from(parts[0].times) : [], ys: parts.map(plain), decimated: false };
-    return bucketed(parts, from, to, maxPoints);
+    return toBuckets(parts, from, to, maxPoints);
   }
   const x = union(parts, maxPoints);
-  if (x === null) return bucketed(parts, from, to, maxPoints);
+  if (x === null) return toBuckets(parts, from, to, maxPoints);
   return { x, ys: parts.map((one) => spread(one, x)), decimated: false };
 }
 
@@ -64,13 +64,13 @@ function plain({ values }) {
 
 /** Return the different times of all parts in order, or null when there are more than `most`. */
 function union(parts, most) {
-  const seen = new Set();
+  const distinct = new Set();
   for (const { times } of parts) {
     if (times.length > most) return null;
-    for (const time of times) seen.add(time);
-    if (seen.size > most) return null;
+    for (const time of times) distinct.add(time);
+    if (distinct.size > most) return null;
   }
-  return Array.from(seen).sort((a, b) => a - b);
+  return Array.from(distinct).sort((a, b) => a - b);
 }
 
 function spread({ times, values }, x) {
@@ -84,7 +84,7 @@ function spread({ times, values }, x) {
 }
 
 /** Buckets begin at multiples of their width, so that a picture that slides does not shimmer. */
-function bucketed(parts, from, to, maxPoints) {
+function toBuckets(parts, from, to, maxPoints) {
   const width = Math.max(to - from, 1e-6) / (maxPoints / 2);
   const first = Math.floor(from / width) - 1;
   const count = Math.floor(to / width) + 1 - first + 1;

@@ -9,8 +9,8 @@
 //     PAUSED   nobody looked or touched anything for long: nothing is sent; or a replay is paused
 //     CLOSED   ended on purpose; or a replay has come to its end
 
-export const STALE_PERIODS = 3;
-export const SILENT_S = 10;
+const STALE_PERIODS = 3;
+const SILENT_S = 10;
 const UPSTREAM_WORDS = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST", PAUSED: "PAUSED", ENDED: "CLOSED" };
 
 export class Freshness {

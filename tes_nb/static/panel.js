@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { paintOver, paintUnder } from "./annotations.js";
 import { roundStep, ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
 import { Legend } from "./chart_controls.js";
-import { MAX_POINTS, view } from "./decimate.js";
+import { decimate, MAX_POINTS } from "./decimate.js";
 import { make } from "./dom.js";
 import { UNIT_WORDS } from "./format.js";
 import { seriesStyle } from "./theme.js";
@@ -118,7 +118,10 @@ export class Panel {
     const [from, to] = this.chart.range();
     const visible = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
     const most = Math.max(FEWEST_POINTS, Math.min(MAX_POINTS, Math.floor(PANEL_POINTS / visible.length)));
-    const { x, ys } = view(visible.map(({ series }) => series.ring.points()), from, to, most);
+    // uPlot keeps the smallest and largest of a pixel column itself, but its columns must be aligned anew for each draw.
+    // Of 6 lines × 100,000 points one takes 12 ms with this and 60 to 80 without; where each line has its own times, 13
+    // and 250 (Chromium without a GPU, 880 pixels, medians of 11). The picture is the same to the eye. See 0010.
+    const { x, ys } = decimate(visible.map(({ series }) => series.ring.points()), from, to, most);
     const blank = new Array(x.length);
     let next = 0;
     const column = ({ series }) => (this.chart.isHidden(series.key) ? blank : ys[next++]);

@@ -26,7 +26,7 @@ export function readTheme(element) {
 }
 
 /** Relative brightness of "rgb(r, g, b)", 0 to 1. */
-export function luminance(colour) {
+function luminance(colour) {
   const [red = 255, green = 255, blue = 255] = (colour.match(/[\d.]+/g) ?? []).map(Number);
   const scale = colour.includes("srgb") ? 1 : 255;
   return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale;
@@ -57,9 +57,4 @@ export function watchTheme(changed) {
     observer.disconnect();
     for (const query of queries) query.removeEventListener("change", changed);
   };
-}
-
-/** Whether the reader wants no movement. */
-export function calm() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }

@@ -244,6 +244,7 @@ def test_limits_colour_and_alerts_are_listed(stage):
     stage.settle()
     assert "1 alert" in stage.text(".tes-events summary")
     stage.page.click(".tes-events summary")
+    stage.page.wait_for_selector(".tes-events li")
     assert "cpu_percent is 95" in stage.text(".tes-events ol")
 
 
