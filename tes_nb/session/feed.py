@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
-    from tes_nb.views.lookup import Known
+    from tes_nb.views.rows import Lookup
     from tes_nb.views.table import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
 
@@ -223,10 +223,12 @@ class Feed:
             return self.frame(name, last=last, gaps=True)
 
         if live:
-            from tes_nb.views.figure import Drawn, live_figure  # noqa: PLC0415 - plotly only when somebody draws
+            from tes_nb.views.figure import FigureContent, live_figure  # noqa: PLC0415 - plotly only when somebody draws
 
             chosen = None if columns is None else list(columns)
-            return live_figure(Drawn(frame, self._version, described, chosen, self.source, self._beside))
+            return live_figure(
+                FigureContent(frame, self._version, described, chosen, self.source, self._beside)
+            )
         from tes_nb.views.figure import table_figure  # noqa: PLC0415
 
         return table_figure(frame(), described, columns=columns, title=self.source, beside=self._beside())
@@ -282,7 +284,7 @@ class Feed:
 
         return live_table(self, self._known(name))
 
-    def known_of(self, table: str) -> Known | None:
+    def known_of(self, table: str) -> Lookup | None:
         """Columns that a live table shows beside its own, such as names; `None` = there are none."""
         del table
         return None

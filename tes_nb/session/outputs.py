@@ -15,8 +15,7 @@ from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.align import align
 
 if TYPE_CHECKING:
-    from tes_nb.store.export.export import FolderExport, TableExport
-    from tes_nb.store.export.parquet import ParquetExport
+    from tes_nb.store.export.export import ExportResult, TableExport
     from tes_nb.views.dashboard import Dashboard, Steering
     from tes_nb.views.inspector import Inspector
     from tes_nb.wire.events import Gap, Mark
@@ -49,7 +48,7 @@ class SessionOutputs(ABC):
 
     def to_csv(
         self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
-    ) -> FolderExport:
+    ) -> ExportResult:
         """Write one CSV per table and `datapackage.json` into `folder`; return what was written.
 
         Live, this is what memory holds, and the result says how many rows were dropped before; a recording is
@@ -64,7 +63,7 @@ class SessionOutputs(ABC):
 
     export = to_csv
 
-    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ExportResult:
         """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
         from tes_nb.store.export.parquet import write_parquet  # noqa: PLC0415
 

@@ -19,8 +19,7 @@ from tes_nb.session.waiting import wait_blocking
 if TYPE_CHECKING:
     from tes_nb.session.feed import Formulas
     from tes_nb.session.recorded import RecordedSession
-    from tes_nb.store.export.export import FolderExport
-    from tes_nb.store.export.parquet import ParquetExport
+    from tes_nb.store.export.export import ExportResult
 
 
 Ask = Callable[..., Any]
@@ -106,14 +105,14 @@ class Recording:
 
     def to_csv(
         self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True
-    ) -> FolderExport:
+    ) -> ExportResult:
         """Write the whole recording so far, one CSV per table; see `RecordedSession.to_csv`."""
         with self.open() as recorded:
             return recorded.to_csv(folder, formulas=formulas, progress=progress)
 
     export = to_csv
 
-    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ParquetExport:
+    def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ExportResult:
         """Write the same as Parquet datasets (needs pyarrow: `pip install "tes-nb[parquet]"`)."""
         with self.open() as recorded:
             return recorded.to_parquet(folder, progress=progress)

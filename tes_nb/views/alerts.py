@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.views.drawn import LABEL_BETWEEN, NO_LABEL
+from tes_nb.views.chart_codec import LABEL_BETWEEN, NO_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ logger = logging.getLogger("tes_nb.alerts")
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class AlertLimit:
     """A bound on a column. A counter's bound is on its growth per second."""
 
     column: str
@@ -43,7 +43,7 @@ class Limit:
             return f"< {self.below:g}"
         return None
 
-    def told(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         """As it travels to the browser, which draws the line."""
         parts = {"column": self.column, "above": self.above, "below": self.below, "label": self.label}
         return {name: part for name, part in parts.items() if part is not None}
@@ -63,7 +63,7 @@ class Alert:
 class Alerts:
     """Watches the new rows of a table, also while nobody looks. Not thread-safe: one thread checks."""
 
-    def __init__(self, table: Table, by: Sequence[str], limits: Sequence[Limit]) -> None:
+    def __init__(self, table: Table, by: Sequence[str], limits: Sequence[AlertLimit]) -> None:
         self._kinds = {column.name: column.kind for column in table.columns}
         self._by = tuple(by)
         self._limits = tuple(limits)
@@ -87,7 +87,7 @@ class Alerts:
         for number, limit in enumerate(self._limits):
             self._check_limit(number, limit, fresh)
 
-    def _check_limit(self, number: int, limit: Limit, fresh: Fresh) -> None:
+    def _check_limit(self, number: int, limit: AlertLimit, fresh: Fresh) -> None:
         labels = _labels(fresh.columns, self._by, len(fresh))
         values = np.asarray(fresh.columns[limit.column], np.float64)
         for time_ns, label, value in zip(fresh.time.tolist(), labels, values.tolist(), strict=True):
@@ -97,7 +97,7 @@ class Alerts:
                     (number, label), limit, moment, self._level((number, label), limit, moment, value)
                 )
 
-    def _level(self, line: tuple[int, str], limit: Limit, moment: float, value: float) -> float:
+    def _level(self, line: tuple[int, str], limit: AlertLimit, moment: float, value: float) -> float:
         """Return what the limit is about: the value, or a counter's growth per second."""
         if self._kinds[limit.column] != "counter":
             return value
@@ -107,7 +107,7 @@ class Alerts:
         self._before[line] = (moment, value)
         return (value - before) / (moment - earlier) if moment > earlier and value >= before else np.nan
 
-    def _judge(self, line: tuple[int, str], limit: Limit, moment: float, level: float) -> None:
+    def _judge(self, line: tuple[int, str], limit: AlertLimit, moment: float, level: float) -> None:
         words = limit.passed(level)
         if words is None:
             if level == level:  # noqa: PLR0124 - NaN says nothing, so it ends nothing

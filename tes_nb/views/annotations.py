@@ -26,7 +26,7 @@ MAX_TEXT = 300
 Notes = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
-class Told:
+class SentState:
     """Remembers what the browser was told, so that only changes travel."""
 
     def __init__(self, store: StreamStore, notes: Notes | None) -> None:
@@ -82,7 +82,7 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def upstream_told(state: StateChange | tuple[str, str] | None) -> dict[str, Any] | None:
+def upstream_info(state: StateChange | tuple[str, str] | None) -> dict[str, Any] | None:
     """Return a reader's state as it travels; `None` = nothing is known of it."""
     if state is None:
         return None

@@ -15,14 +15,14 @@ from tes_nb.store.session.schema import SourceInfo, session_path
 from tes_nb.store.session.writer import SessionWriter
 from tes_nb.views.chart import chart_parts
 from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
-from tes_nb.views.inspector import InspectorContent, InspectorDesk, inspector_spec
+from tes_nb.views.inspector import InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.table import CardsContent, TableContent, view_spec
 
 if TYPE_CHECKING:
     from tes_nb.model import Message
     from tes_nb.session.feed import Feed
     from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.alerts import Limit
+    from tes_nb.views.alerts import AlertLimit
     from tes_nb.views.chart import Chart, ChartOptions
     from tes_nb.views.inspector import Inspector, Save
     from tes_nb.views.table import LiveCards, LiveTable
@@ -43,7 +43,7 @@ def live_table(feed: Feed, table: str) -> LiveTable:
         table,
         url=feed.url,
         upstream=lambda: upstream_of(feed),
-        known=feed.known_of(table),
+        lookup=feed.known_of(table),
         on_origin=feed.on_origin,
     )
 
@@ -180,15 +180,15 @@ def chart_options(
     )
 
 
-def _limit(column: str, bound: float | tuple[float | None, float | None]) -> Limit:
-    from tes_nb.views.alerts import Limit  # noqa: PLC0415
+def _limit(column: str, bound: float | tuple[float | None, float | None]) -> AlertLimit:
+    from tes_nb.views.alerts import AlertLimit  # noqa: PLC0415
 
     below, above = bound if isinstance(bound, tuple) and len(bound) == 2 else (None, bound)
     given = [one for one in (below, above) if one is not None]
     numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
     if not given or len(numbers) < len(given) or not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"alert={{'{column}': …}} takes a number, or (below, above), not {bound!r}.")
-    return Limit(column, below=below, above=above)
+    return AlertLimit(column, below=below, above=above)
 
 
 DRAWN_KINDS = {"gauge", "counter"}
@@ -223,9 +223,9 @@ def _tab(feed: Feed) -> Tab:
 
 
 def _inspector(feeds: Sequence[Feed], url: str) -> Tab:
-    desk = InspectorDesk(InspectorContent([feed.recent for feed in feeds]), saver(feeds))
+    requests = InspectorRequests(InspectorContent([feed.recent for feed in feeds]), saver(feeds))
     spec = inspector_spec("messages", 1.0, url, can_save=True)
-    return Tab("Inspector", "", [Part("inspector", spec, desk.content, desk.asked)])
+    return Tab("Inspector", "", [Part("inspector", spec, requests.content, requests.on_request)])
 
 
 def chart_part(feed: Feed, table: str) -> Part:
@@ -237,9 +237,9 @@ def chart_part(feed: Feed, table: str) -> Part:
 def table_part(feed: Feed, table: str) -> Part:
     """Return a live table."""
     described = feed.stream.table(table)
-    known = feed.known_of(table)
-    content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed), known=known)
-    return Part("table", view_spec(feed, described, feed.url, known), content)
+    lookup = feed.known_of(table)
+    content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed), lookup=lookup)
+    return Part("table", view_spec(feed, described, feed.url, lookup), content)
 
 
 def cards_part(feed: Feed, table: str) -> Part:

@@ -11,14 +11,13 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Column, Stream, Table
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.memory.tables import StreamStore
-from tes_nb.views.alerts import Alerts, Limit
-from tes_nb.views.annotations import Notes, Told, upstream_told
-from tes_nb.views.append import pack
+from tes_nb.views.alerts import AlertLimit, Alerts
+from tes_nb.views.annotations import Notes, SentState, upstream_info
+from tes_nb.views.chart_codec import ChartSeries, pack
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.drawn import Drawn
 from tes_nb.views.html import chart
 from tes_nb.views.lines import names_of
-from tes_nb.views.live import LiveView, silent_sentence, told_period
+from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.push import Sent
 
 KEYFRAME_CELLS = 400_000
@@ -37,7 +36,7 @@ class ChartContent:
         self,
         store: StreamStore,
         table: str,
-        drawn: Drawn,
+        drawn: ChartSeries,
         alerts: Alerts,
         *,
         upstream: Upstream | None = None,
@@ -50,7 +49,7 @@ class ChartContent:
         self._drawn = drawn
         self.alerts = alerts
         self._upstream = upstream
-        self._told = Told(store, notes)
+        self._told = SentState(store, notes)
         self._clock = clock
         self._cursor = 0
         self._sequence = 0
@@ -99,7 +98,7 @@ class ChartContent:
 
     def state(self) -> dict[str, Any]:
         """Return what changed of upstream, gaps, marks, cells, held times, alerts and the sentence."""
-        upstream = upstream_told(self._store.state if self._upstream is None else self._upstream())
+        upstream = upstream_info(self._store.state if self._upstream is None else self._upstream())
         return self._told.changes(upstream, tuple(self.alerts.log), self._sentence())
 
     def _sentence(self) -> str:
@@ -133,7 +132,7 @@ class ChartOptions:
     """Seconds shown at first; `None` = all there are."""
     by: Sequence[str] | None = None
     """Columns that split lines; `None` = the table's key."""
-    limits: Sequence[Limit] = ()
+    limits: Sequence[AlertLimit] = ()
     url: str = ""
     """The page that shows the same while the kernel is held; "" = there is none."""
     upstream: Upstream | None = None
@@ -177,7 +176,7 @@ def chart_parts(
     """Return what the browser must know of a chart, and what it is told then. Raises `SessionError`, see `Chart`."""
     described = source.stream.table(table or source.stream.main)
     by = tuple(described.key if options.by is None else options.by)
-    drawn = Drawn(drawn_columns(described, options.columns, by), by)
+    drawn = ChartSeries(drawn_columns(described, options.columns, by), by)
     limits = _checked(options.limits, described)
     content = ChartContent(
         source.store,
@@ -206,7 +205,7 @@ def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str])
     return [able[name] for name in wanted]
 
 
-def _checked(limits: Sequence[Limit], table: Table) -> tuple[Limit, ...]:
+def _checked(limits: Sequence[AlertLimit], table: Table) -> tuple[AlertLimit, ...]:
     able = {column.name for column in table.columns if column.kind in DRAWN_KINDS}
     for limit in limits:
         if limit.column not in able:
@@ -217,15 +216,15 @@ def _checked(limits: Sequence[Limit], table: Table) -> tuple[Limit, ...]:
 
 
 def _spec(
-    source: ChartSource, table: Table, options: ChartOptions, limits: Sequence[Limit]
+    source: ChartSource, table: Table, options: ChartOptions, limits: Sequence[AlertLimit]
 ) -> dict[str, Any]:
     """What the browser must know from the start. It is saved with the notebook, so nothing secret is in it."""
     main = table.name == source.stream.main
     return {
         "title": source.name if main else f"{source.name} · {table.name}",
         "window_s": options.window_s,
-        "period_s": told_period(source.stream.period_s),
-        "break_s": None if table.key else told_period(3 * source.stream.period_s),
-        "limits": [limit.told() for limit in limits],
+        "period_s": json_period(source.stream.period_s),
+        "break_s": None if table.key else json_period(3 * source.stream.period_s),
+        "limits": [limit.info() for limit in limits],
         "silent": silent_sentence(options.url),
     }

@@ -156,7 +156,7 @@ class Dashboard(LiveView):
         }
         super().__init__("dashboard", "dashboard", spec, content, on_origin=on_origin, repaint=repaint)
 
-    def asked(self, content: Mapping[str, Any]) -> None:
+    def on_request(self, content: Mapping[str, Any]) -> None:
         """Take which tab is shown, what a view asks, and what the controls ask through the kernel."""
         kind = content.get("type")
         if kind == "tab" and isinstance(content.get("place"), int):

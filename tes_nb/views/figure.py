@@ -97,7 +97,7 @@ UPDATE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class FigureContent:
     """What a figure shows."""
 
     frame: Callable[[], pd.DataFrame]
@@ -121,7 +121,7 @@ class Drawn:
 class Updater:
     """Keeps one figure up to date. Steps on the repaint clock's thread; ends with the widget, or with its feed."""
 
-    def __init__(self, figure: go.FigureWidget, drawn: Drawn) -> None:
+    def __init__(self, figure: go.FigureWidget, drawn: FigureContent) -> None:
         self._figure = figure
         self._drawn = drawn
         self._drawn_at = time.monotonic()
@@ -159,7 +159,7 @@ class Updater:
         self._figure.add_traces(list(new.data))
 
 
-def live_figure(drawn: Drawn, *, repaint: RepaintClock = clock) -> go.FigureWidget:
+def live_figure(drawn: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:
     """Return a FigureWidget that goes on by itself. Raises `SessionError` where plotly cannot make widgets."""
     try:
         figure = go.FigureWidget(drawn.figure())

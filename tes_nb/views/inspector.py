@@ -11,9 +11,9 @@ from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import MOST_ROWS, newest_rows
-from tes_nb.views.live import LiveView, silent_sentence, told_period
+from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.push import Sent
-from tes_nb.views.table import shortened
+from tes_nb.views.rows import shortened
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
@@ -188,33 +188,35 @@ class Inspector(LiveView):
         repaint: RepaintClock = clock,
     ) -> None:
         """Show what the sources keep. period_s: the longest normal silence. save: `None` = there is no such button."""
-        self._desk = InspectorDesk(InspectorContent(sources), save)
+        self._requests = InspectorRequests(InspectorContent(sources), save)
         spec = inspector_spec(title, period_s, url, can_save=save is not None)
-        super().__init__("views", "inspector", spec, self._desk.content, on_origin=on_origin, repaint=repaint)
+        super().__init__(
+            "views", "inspector", spec, self._requests.content, on_origin=on_origin, repaint=repaint
+        )
 
-    def asked(self, content: Mapping[str, Any]) -> None:
+    def on_request(self, content: Mapping[str, Any]) -> None:
         """Answer a request for a payload, or for saving what is shown."""
-        self._desk.asked(content, lambda sent: self.send(sent.content, list(sent.buffers)))
+        self._requests.on_request(content, lambda sent: self.send(sent.content, list(sent.buffers)))
 
 
 def inspector_spec(title: str, period_s: float, url: str, *, can_save: bool) -> dict[str, Any]:
     """What the browser must know of an inspector from the start."""
     return {
         "title": title,
-        "period_s": told_period(period_s),
+        "period_s": json_period(period_s),
         "silent": silent_sentence(url),
         "can_save": can_save,
     }
 
 
-class InspectorDesk:
+class InspectorRequests:
     """Answers what an inspector in a browser asks."""
 
     def __init__(self, content: InspectorContent, save: Save | None) -> None:
         self.content = content
         self._save = save
 
-    def asked(self, content: Mapping[str, Any], answer: Callable[[Sent], None]) -> None:
+    def on_request(self, content: Mapping[str, Any], answer: Callable[[Sent], None]) -> None:
         """Answer a request for a payload, or for saving what is shown."""
         if content.get("type") == "payload":
             self._send_payload(str(content.get("id")), answer)

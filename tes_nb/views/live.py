@@ -97,7 +97,7 @@ class LiveView(anywidget.AnyWidget):
         self._presence = Presence(Listening().seconds)
         self._repaint = repaint
         self._push = Push(content, self.send, self._presence)
-        self.on_msg(self._heard)
+        self.on_msg(self._receive)
         repaint.add(self._push)
 
     def close(self) -> None:
@@ -120,25 +120,25 @@ class LiveView(anywidget.AnyWidget):
             return bundle
         return {**data, "text/html": told}, metadata
 
-    def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
+    def _receive(self, widget: Any, content: Any, buffers: Any) -> None:
         """Take what a browser says. Runs on the kernel's loop, or on any thread."""
         del widget, buffers
         if not isinstance(content, Mapping):
             return
-        self._presence.take(content)
+        self._presence.note_message(content)
         if self._push is not None and content.get("type") in ("hello", "keyframe"):
-            self._push.ask_all()
+            self._push.request_all()
         origin = content.get("origin")
         if isinstance(origin, str) and self._on_origin is not None:
             self._on_origin(origin)
-        self.asked(content)
+        self.on_request(content)
         self._repaint.wake()
 
-    def asked(self, content: Mapping[str, Any]) -> None:
+    def on_request(self, content: Mapping[str, Any]) -> None:
         """Take a message of the view's own kind; there are none unless a view has some."""
 
 
-def told_period(seconds: float) -> float | None:
+def json_period(seconds: float) -> float | None:
     """Return the longest normal silence as JSON bears it; `None` = any is normal."""
     return seconds if math.isfinite(seconds) else None
 

@@ -77,7 +77,7 @@ class Presence:
         self.confirmed = False
         """Whether any browser has spoken."""
 
-    def take(self, message: Mapping[str, Any]) -> None:
+    def note_message(self, message: Mapping[str, Any]) -> None:
         """Take what a browser says: hello, visible, alive, keyframe or bye. Anything else is not ours."""
         client, kind = str(message.get("client", ""))[:64], message.get("type")
         if kind not in ("hello", "visible", "alive", "keyframe", "bye") or not client:
@@ -156,7 +156,7 @@ class Content(Protocol):
 
 
 class Push:
-    """One view's traffic. `step` runs on the clock's thread, `ask_all` on any."""
+    """One view's traffic. `step` runs on the clock's thread, `request_all` on any."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class Push:
         self._made = self._last_sent = clock()
         self._repeats = list(REPEATED_AT_S)
 
-    def ask_all(self) -> None:
+    def request_all(self) -> None:
         """Send everything at the next step."""
         self._all_due = True
 

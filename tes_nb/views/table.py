@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tes_nb.errors import SessionError
-from tes_nb.views.annotations import upstream_told
+from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
-from tes_nb.views.live import LiveView, silent_sentence, told_period
+from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.push import Sent
+from tes_nb.views.rows import Lookup, column_specs, plain_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import numpy.typing as npt
+    from collections.abc import Callable, Sequence
 
     from tes_nb.model import Column, Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.chart import ChartSource, Upstream
-    from tes_nb.views.lookup import Known
-
-
-MAX_TEXT = 1_000
-"""Characters of a text that travel; a longer one ends in an ellipsis and its length."""
-
-
-def plain_rows(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> list[list[Any]]:
-    """Return the rows, values in the order of `names`. columns: as `Columns.since` gives them."""
-    plain = [_plain_column(columns[name]) for name in names]
-    return [list(row) for row in zip(*plain, strict=True)]
-
-
-def _plain_column(cells: npt.NDArray[Any]) -> list[Any]:
-    if cells.dtype.kind == "M":
-        times: list[Any] = (cells.astype("M8[ns]").astype(np.int64) / 1e9).tolist()
-        return [
-            None if absent else time for time, absent in zip(times, np.isnat(cells).tolist(), strict=True)
-        ]
-    if cells.dtype.kind == "f":
-        return [_plain_float(value) for value in cells.tolist()]
-    if cells.dtype.kind == "O":
-        return [None if value is None else shortened(str(value)) for value in cells.tolist()]
-    others: list[Any] = cells.tolist()
-    return others
-
-
-def _plain_float(value: float) -> float | str | None:
-    """JSON knows no infinities; whole numbers stay as they are, a browser shows 5.0 as 5."""
-    if math.isfinite(value):
-        return value
-    return None if math.isnan(value) else ("∞" if value > 0 else "-∞")
-
-
-def shortened(text: str, most: int = MAX_TEXT) -> str:
-    """Return at most about `most` characters, with the length where some are left out."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
-
-
-def column_specs(columns: Sequence[Any]) -> list[dict[str, str]]:
-    """Return `Column`s as the browser takes them."""
-    return [
-        {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
-        for one in columns
-    ]
 
 
 READ_ROWS = 200_000
@@ -76,9 +27,9 @@ MOST_KEYS = 10_000
 TREND_ROWS = 60
 
 
-def shown_columns(table: Table, known: Known | None) -> Sequence[Column]:
+def shown_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
     """Return the columns that a live table shows."""
-    return table.columns if known is None else known.shown(table)
+    return table.columns if lookup is None else lookup.shown(table)
 
 
 class UpstreamState:
@@ -95,7 +46,7 @@ class UpstreamState:
 
     def changes(self) -> dict[str, Any]:
         """Return {"upstream": …} if it is not what was told."""
-        now = upstream_told(self._store.state if self._upstream is None else self._upstream())
+        now = upstream_info(self._store.state if self._upstream is None else self._upstream())
         if now == self._sent:
             return {}
         self._sent = now
@@ -111,12 +62,12 @@ class TableContent:
         table: Table,
         *,
         upstream: Upstream | None = None,
-        known: Known | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
-        """known: more columns, `None` = the table's own are all."""
+        """lookup: more columns, `None` = the table's own are all."""
         self._store = store
         self._table = table
-        self._beside = known
+        self._beside = lookup
         self._version = 0
         self._rows = store.tables[table.name]
         self._state = UpstreamState(store, upstream)
@@ -152,7 +103,7 @@ class TableContent:
     def fallback(self) -> str:
         """Return the first rows."""
         fresh = TableContent(
-            self._store, self._table, known=self._beside
+            self._store, self._table, lookup=self._beside
         )  # this one's place in the rows is the browser's
         fresh.everything()
         names = [one.name for one in shown_columns(self._table, self._beside)]
@@ -259,13 +210,13 @@ class LiveTable(LiveView):
         *,
         url: str = "",
         upstream: Upstream | None = None,
-        known: Known | None = None,
+        lookup: Lookup | None = None,
         on_origin: Callable[[str], None] | None = None,
         repaint: RepaintClock = clock,
     ) -> None:
         """Show `table` of the source; `None` = its main one. Raises `SessionError` for one without a key.
 
-        known: columns beside the table's own; `None` = there are none. url, upstream, on_origin: as in `ChartOptions`.
+        lookup: columns beside the table's own; `None` = there are none. url, upstream, on_origin: as in `ChartOptions`.
         """
         described = source.stream.table(table or source.stream.main)
         if not described.key:
@@ -274,8 +225,8 @@ class LiveTable(LiveView):
                 f"'{described.name}' has one subject and no rows to update; tables with a key are {able}. "
                 "Show it with cards() or plot()."
             )
-        content = TableContent(source.store, described, upstream=upstream, known=known)
-        spec = view_spec(source, described, url, known)
+        content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
+        spec = view_spec(source, described, url, lookup)
         super().__init__("views", "table", spec, content, on_origin=on_origin, repaint=repaint)
 
 
@@ -301,12 +252,12 @@ class LiveCards(LiveView):
         super().__init__("views", "cards", spec, content, on_origin=on_origin, repaint=repaint)
 
 
-def view_spec(source: ChartSource, table: Table, url: str, known: Known | None = None) -> dict[str, Any]:
+def view_spec(source: ChartSource, table: Table, url: str, lookup: Lookup | None = None) -> dict[str, Any]:
     """What the browser must know of a table from the start."""
     main = table.name == source.stream.main
     return {
         "title": source.name if main else f"{source.name} · {table.name}",
-        "columns": column_specs(shown_columns(table, known)),
-        "period_s": told_period(source.stream.period_s),
+        "columns": column_specs(shown_columns(table, lookup)),
+        "period_s": json_period(source.stream.period_s),
         "silent": silent_sentence(url),
     }

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tes_nb.views.append import Block, pack
+from tes_nb.views.chart_codec import Block, pack
 from tests.support.browser import until
 from tests.support.hostile import HOSTILE, HUGE
 

@@ -7,7 +7,7 @@ const PYTHON = process.env.TES_PYTHON ?? "python3";
 
 /** What Python packs, as an ArrayBuffer. */
 function packed(code) {
-  const prelude = "import sys, numpy as np; from tes_nb.views.append import Block, pack; ";
+  const prelude = "import sys, numpy as np; from tes_nb.views.chart_codec import Block, pack; ";
   const out = execFileSync(PYTHON, ["-c", `${prelude}sys.stdout.buffer.write(${code})`], { maxBuffer: 1 << 28 });
   return out.buffer.slice(out.byteOffset, out.byteOffset + out.byteLength);
 }

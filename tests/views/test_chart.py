@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tes_nb.errors import SessionError
-from tes_nb.views.alerts import Limit
+from tes_nb.views.alerts import AlertLimit
 from tes_nb.views.chart import Chart, ChartOptions
 from tes_nb.views.clock import RepaintClock
 from tests.support.ticking import Ticking
@@ -33,13 +33,13 @@ def test_wrong_names_are_answered_with_the_right_ones(repaint):
     with pytest.raises(SessionError, match="no column 'who' to split by"):
         chart(repaint, by=["who"])
     with pytest.raises(SessionError, match="'note' has no numbers to alert on"):
-        chart(repaint, limits=[Limit("note", above=1)])
+        chart(repaint, limits=[AlertLimit("note", above=1)])
     with pytest.raises(KeyError, match="no table 'nothing'"):
         chart(repaint, "nothing")
 
 
 def test_saved_state_is_small_and_says_what_the_browser_needs(repaint):
-    one = chart(repaint, window_s=60.0, url="http://127.0.0.1:3002/", limits=[Limit("load", above=9)])
+    one = chart(repaint, window_s=60.0, url="http://127.0.0.1:3002/", limits=[AlertLimit("load", above=9)])
     state = one.get_state()
     assert len(json.dumps(state, default=str)) < 80_000
     assert state["spec"]["window_s"] == 60.0
@@ -54,9 +54,9 @@ def test_saved_state_is_small_and_says_what_the_browser_needs(repaint):
 def test_browsers_are_heard_and_their_origin_passed_on(repaint):
     origins: list[str] = []
     one = chart(repaint, on_origin=origins.append)
-    one._heard(one, {"type": "hello", "client": "a", "origin": "http://localhost:8888"}, [])
-    one._heard(one, {"type": "hello", "client": "a", "origin": 5}, [])
-    one._heard(one, "nonsense", [])
+    one._receive(one, {"type": "hello", "client": "a", "origin": "http://localhost:8888"}, [])
+    one._receive(one, {"type": "hello", "client": "a", "origin": 5}, [])
+    one._receive(one, "nonsense", [])
     assert origins == ["http://localhost:8888"]
     assert one._presence.confirmed
     assert one.alerts == []

@@ -139,16 +139,16 @@ def test_the_widget_answers_for_payloads_and_saves_what_is_shown():
     one = Inspector([recent(message(at=1.0), message(at=2.0))], save=save, repaint=RepaintClock(fps=0.1))
     sent = []
     one.send = lambda content, buffers: sent.append((content, buffers))
-    one._heard(one, {"type": "payload", "client": "a", "id": "metrics 2"}, [])
+    one._receive(one, {"type": "payload", "client": "a", "id": "metrics 2"}, [])
     assert sent == [({"type": "payload", "id": "metrics 2"}, [GOOD])]
-    one._heard(one, {"type": "payload", "id": "metrics 7"}, [])
-    assert "no longer kept" in one._desk.content.state()["sentence"]
-    one._heard(one, {"type": "save", "ids": ["metrics 2", "metrics 1", "nobody 3"]}, [])
+    one._receive(one, {"type": "payload", "id": "metrics 7"}, [])
+    assert "no longer kept" in one._requests.content.state()["sentence"]
+    one._receive(one, {"type": "save", "ids": ["metrics 2", "metrics 1", "nobody 3"]}, [])
     assert saved == [[1 * 10**9, 2 * 10**9]]
-    assert one._desk.content.state() == {"sentence": "Saved 2 messages."}
-    one._heard(one, {"type": "save", "ids": ["metrics 1"]}, [])
-    assert one._desk.content.state() == {"sentence": "The disk is full; free some space."}
-    one._heard(one, {"type": "save", "ids": []}, [])
-    assert one._desk.content.state() == {"sentence": "There is nothing to save."}
+    assert one._requests.content.state() == {"sentence": "Saved 2 messages."}
+    one._receive(one, {"type": "save", "ids": ["metrics 1"]}, [])
+    assert one._requests.content.state() == {"sentence": "The disk is full; free some space."}
+    one._receive(one, {"type": "save", "ids": []}, [])
+    assert one._requests.content.state() == {"sentence": "There is nothing to save."}
     assert one.spec["can_save"] is True
     one.close()

@@ -22,7 +22,7 @@ def presence() -> tuple[Presence, Clock]:
 
 
 def say(one: Presence, kind: str, client: str = "a", **more: object) -> None:
-    one.take({"type": kind, "client": client, **more})
+    one.note_message({"type": kind, "client": client, **more})
 
 
 def test_a_new_view_counts_as_seen_until_somebody_could_have_spoken():
@@ -71,8 +71,8 @@ def test_closed_pages_do_not_pile_up():
 
 def test_what_is_not_ours_is_ignored():
     one, _ = presence()
-    one.take({"type": "nonsense", "client": "a"})
-    one.take({"type": "hello"})
+    one.note_message({"type": "nonsense", "client": "a"})
+    one.note_message({"type": "hello"})
     assert not one.confirmed
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tes_nb.views.alerts import Alerts, Limit
+from tes_nb.views.alerts import AlertLimit, Alerts
 from tes_nb.views.chart import ChartContent
-from tes_nb.views.drawn import Drawn
+from tes_nb.views.chart_codec import ChartSeries
 from tes_nb.views.push import HEARTBEAT_S, Presence, Push
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.ticking import Ticking
@@ -29,7 +29,7 @@ class Bench:
         content = ChartContent(
             self.source.store,
             table,
-            Drawn(columns, described.key),
+            ChartSeries(columns, described.key),
             Alerts(described, described.key, given.pop("limits", ())),
             clock=lambda: self.now,
             **given,
@@ -50,9 +50,9 @@ class Bench:
 
     def say(self, kind: str, **more: Any) -> None:
         message = {"type": kind, "client": "a", **more}
-        self.presence.take(message)
+        self.presence.note_message(message)
         if kind in ("hello", "keyframe"):
-            self.push.ask_all()
+            self.push.request_all()
 
 
 def told(content: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_new_labels_change_the_list_of_series():
 
 def test_state_travels_when_it_changes_and_again_after_a_hello():
     cells = [{"start": 1.0, "end": 2.0, "label": "x = 1"}]
-    bench = Bench(notes=lambda: {"cells": cells}, limits=[Limit("load", above=1)])
+    bench = Bench(notes=lambda: {"cells": cells}, limits=[AlertLimit("load", above=1)])
     bench.say("hello")
     assert bench.step()[-1]["state"] == {"cells": cells}
     bench.source.store.add_event(Mark("here", 5_000_000_000))

@@ -22,7 +22,7 @@ from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.source import HINT
 from tes_nb.simulate import ChildServer, StandInClient
 from tes_nb.streams.nowgoal.stream import resolve
-from tes_nb.views.lookup import Known
+from tes_nb.views.rows import Lookup
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class MatchNames:
         names = pd.DataFrame(columns=list(NAMES), dtype="str") if self._frame is None else self._frame
         return names.reindex(match_ids)
 
-    def known(self, by: str, look_up: Callable[[set[str]], None]) -> Known:
+    def known(self, by: str, look_up: Callable[[set[str]], None]) -> Lookup:
         """Return the columns for a live table. look_up: finds out names that are not known, where it can."""
 
         def find(match_ids: Sequence[Any]) -> list[tuple[str | None, ...]]:
@@ -86,7 +86,7 @@ class MatchNames:
                 look_up(wanted)
             return [self._by_id.get(one, UNKNOWN) for one in match_ids]
 
-        return Known(COLUMNS, by, find, lambda: self.version)
+        return Lookup(COLUMNS, by, find, lambda: self.version)
 
 
 MATCH = "match_id"
@@ -130,7 +130,7 @@ class NowGoalMethods(Feed):
         """
         self._names.tell(names)
 
-    def known_of(self, table: str) -> Known | None:
+    def known_of(self, table: str) -> Lookup | None:
         """The names, for a live table of matches."""
         if MATCH not in self.stream.table(table).key:
             return None

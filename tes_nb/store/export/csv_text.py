@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tes_nb.model import Table
-    from tes_nb.store.memory.cells import Array, Cells
-    from tes_nb.store.memory.snapshot import Snapshot
+    from tes_nb.store.memory.cells import Array, Cells, Snapshot
 
 Formulas = Literal["neutralise", "keep"]
 

@@ -48,7 +48,7 @@ _RULES: dict[Formulas, str] = {
 }
 
 
-class Field(msgspec.Struct, omit_defaults=True):
+class FieldDescriptor(msgspec.Struct, omit_defaults=True):
     """A column."""
 
     name: str
@@ -63,11 +63,11 @@ class Field(msgspec.Struct, omit_defaults=True):
 class Schema(msgspec.Struct, rename="camel"):
     """A file's columns, and how an absent value stands there."""
 
-    fields: list[Field]
+    fields: list[FieldDescriptor]
     missing_values: list[str] = msgspec.field(default_factory=lambda: [""])
 
 
-class GapRecord(msgspec.Struct):
+class GapDescriptor(msgspec.Struct):
     """A hole in what was received, with times in ISO 8601."""
 
     conn: int
@@ -91,7 +91,7 @@ class Resource(msgspec.Struct):
     schema: Schema
     key: list[str] = []
     dropped: int = 0
-    gaps: list[GapRecord] = []
+    gaps: list[GapDescriptor] = []
     type: Literal["table"] = "table"
     format: Literal["csv"] = "csv"
     mediatype: str = "text/csv"
@@ -144,8 +144,8 @@ def resource(
     )
 
 
-def _field(column: Column) -> Field:
-    return Field(
+def _field(column: Column) -> FieldDescriptor:
+    return FieldDescriptor(
         name=column.name,
         type=_TYPES[column.dtype],
         dtype=column.dtype,
@@ -155,13 +155,13 @@ def _field(column: Column) -> Field:
     )
 
 
-def _gap(gap: Gap) -> GapRecord:
+def _gap(gap: Gap) -> GapDescriptor:
     last, lost, back = (
         None if moment is None else iso_times(np.array([moment]))[0]
         for moment in (gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns)
     )
     assert lost is not None  # `lost_at_ns` is always known
-    return GapRecord(gap.conn, last, lost, back, gap.cause, gap.missing)
+    return GapDescriptor(gap.conn, last, lost, back, gap.cause, gap.missing)
 
 
 def dump(description: Package) -> str:

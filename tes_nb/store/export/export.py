@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import os
 
     from tes_nb.store.export.staging import StagedFile
-    from tes_nb.store.memory.snapshot import Snapshot
+    from tes_nb.store.memory.cells import Snapshot
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.wire.events import Gap, Mark
 
@@ -68,20 +68,23 @@ class TableExport:
 
 
 @dataclass(frozen=True, slots=True)
-class FolderExport:
+class ExportResult:
     """What was written."""
 
     folder: Path
     rows: dict[str, int]
-    """File name → rows, in the order written; `datapackage.json` is not among them."""
+    """File or dataset folder, relative to `folder` → rows, in the order written; a description is not among them."""
     dropped: int
     """Rows that could not be written because memory had dropped them before."""
+    description: str = ""
+    """The name of the file that describes the others; "" = there is none."""
 
     def __str__(self) -> str:
         """Return one sentence for the user."""
-        files = ", ".join(f"{name} ({rows:,} rows)" for name, rows in self.rows.items()) or "no tables"
+        names = ", ".join(f"{name} ({rows:,} rows)" for name, rows in self.rows.items()) or "no tables"
+        described = f" and {self.description}" if self.description else ""
         lost = f" {self.dropped:,} older rows were no longer in memory." if self.dropped else ""
-        return f"Wrote {files} and {datapackage.FILE_NAME} to '{self.folder}'.{lost}"
+        return f"Wrote {names}{described} to '{self.folder}'.{lost}"
 
     __repr__ = __str__
 
@@ -144,7 +147,7 @@ def write_folder(
     formulas: Formulas = "neutralise",
     progress: Progress | bool | None = None,
     created_ns: int | None = None,
-) -> FolderExport:
+) -> ExportResult:
     """Write one CSV file per table, as `write_csv` does, and `datapackage.json`, which describes them.
 
     Files of the same names are replaced, others in the folder stay. All appear together at the end, the
@@ -182,7 +185,7 @@ def write_folder(
         staging.open(datapackage.FILE_NAME).write(
             datapackage.dump(datapackage.package(resources, formulas, made))
         )
-    return FolderExport(folder, written, sum(table.dropped for table in todo))
+    return ExportResult(folder, written, sum(table.dropped for table in todo), datapackage.FILE_NAME)
 
 
 def _check(formulas: Formulas) -> None:

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import numpy as np
 
 from tes_nb.errors import ExportError
-from tes_nb.store.export.export import TableExport, grouped, told
+from tes_nb.store.export.export import ExportResult, TableExport, grouped, told
 from tes_nb.store.export.staging import explained, staged
 from tes_nb.store.memory.frames import frame
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from tes_nb.model import Table
     from tes_nb.store.export.export import Progress
-    from tes_nb.store.memory.snapshot import Snapshot
+    from tes_nb.store.memory.cells import Snapshot
 
 _ROWS = 65_536
 """Rows of a row group, and the most that wait in memory."""
@@ -46,28 +46,9 @@ _LEFTOVER_S = 3600.0
 """A temporary folder that is so old belongs to a process that was killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParquetExport:
-    """What was written."""
-
-    folder: Path
-    rows: dict[str, int]
-    """Dataset folder, relative to `folder` → rows."""
-    dropped: int
-    """Rows that could not be written because memory had dropped them before."""
-
-    def __str__(self) -> str:
-        """Return one sentence for the user."""
-        sets = ", ".join(f"{name} ({rows:,} rows)" for name, rows in self.rows.items()) or "no tables"
-        lost = f" {self.dropped:,} older rows were no longer in memory." if self.dropped else ""
-        return f"Wrote {sets} to '{self.folder}'.{lost}"
-
-    __repr__ = __str__
-
-
 def write_parquet(
     folder: str | os.PathLike[str], tables: Iterable[TableExport], *, progress: Progress | bool | None = None
-) -> ParquetExport:
+) -> ExportResult:
     """Write each table as a dataset `stream=…/table=…/date=YYYY-MM-DD/part-0.parquet` under `folder`.
 
     A dataset that is there already is replaced as a whole; others stay. All appear together at the end; until
@@ -97,7 +78,7 @@ def write_parquet(
             for name, table in group:
                 written[name] += datasets[table.table.name].rows
                 parts[name] += 1
-    return ParquetExport(folder, dict(written), sum(table.dropped for table in todo))
+    return ExportResult(folder, dict(written), sum(table.dropped for table in todo))
 
 
 def write_parquet_file(path: str | os.PathLike[str], table: Table, chunks: Iterable[Snapshot]) -> int:

@@ -16,14 +16,14 @@ import numpy as np
 
 from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.memory.buffers import Buffer, tail, transposed
-from tes_nb.store.memory.cells import NAT
-from tes_nb.store.memory.snapshot import Snapshot
+from tes_nb.store.memory.cells import NAT, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tes_nb.model import Dtype, Row, Table, Values
-    from tes_nb.store.memory.cells import Array, Encoded
+    from tes_nb.store.memory.buffers import Encoded
+    from tes_nb.store.memory.cells import Array
 
 DEFAULT_CAP = 1_000_000
 _BATCH = 1024

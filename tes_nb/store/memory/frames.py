@@ -10,8 +10,7 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model.table import BASE_COLUMNS
-from tes_nb.store.memory.cells import NAT, Array, Cells, read_only, renumbered
-from tes_nb.store.memory.snapshot import Snapshot
+from tes_nb.store.memory.cells import NAT, Array, Cells, Snapshot, read_only, renumbered
 from tes_nb.store.memory.timespec import Instant, Span, Zone, instant_ns, span_ns, zone
 
 if TYPE_CHECKING:

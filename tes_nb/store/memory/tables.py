@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tes_nb.model import Row
-    from tes_nb.store.memory.snapshot import Snapshot
+    from tes_nb.store.memory.cells import Snapshot
 
 
 KEPT_UNDECODED = 1000

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.store.memory.cells import NAT, Cells, encode
+from tes_nb.store.memory.buffers import encode
+from tes_nb.store.memory.cells import NAT, Cells
 from tests.support.rows import instants, int64s
 
 VALUES = {

@@ -4,8 +4,7 @@ from enum import Enum, StrEnum
 
 import numpy as np
 
-from tes_nb.store.memory.buffers import Buffer
-from tes_nb.store.memory.cells import Words
+from tes_nb.store.memory.buffers import Buffer, Words
 
 
 def test_each_word_is_kept_once_and_none_is_absent():

@@ -1,22 +1,60 @@
-"""From rows to blocks: one place a line, labels seen together in one block, breaks in every line."""
+"""The binary append: sizes, alignment, refusals (what it means is tested by the front end that reads it).
+
+From rows to blocks: one place a line, labels seen together in one block, breaks in every line.
+"""
 
 from __future__ import annotations
 
+import json
+import struct
+
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tes_nb.model import Column
-from tes_nb.views.drawn import MAX_LABEL, Drawn
+from tes_nb.views.chart_codec import MAX_LABEL, Block, ChartSeries, pack
 from tests.support.ticking import COLUMNS, Ticking
 
 SIZE, LOAD, TOTAL = COLUMNS[:3]
 
 
-def fresh(source: Ticking, drawn: Drawn, table: str = "ticks"):
+def test_header_and_json_are_as_documented():
+    packed = pack(5, [], keyframe=True, series=[{"key": "ä"}])
+    magic, version, flags, blocks, sequence, length = struct.unpack_from("<4sBBHII", packed)
+    assert (magic, version, flags, blocks, sequence) == (b"TNBA", 1, 1, 0, 5)
+    assert length % 8 == 0
+    assert json.loads(packed[16 : 16 + length]) == {"series": [{"key": "ä"}]}
+
+
+@given(rows=st.integers(0, 50), width=st.integers(0, 9), sequence=st.integers(0, 2**40))
+def test_every_block_begins_at_a_multiple_of_eight(rows: int, width: int, sequence: int):
+    block = Block(range(width), np.zeros(rows), np.zeros((width, rows)))
+    packed = pack(sequence, [block, block])
+    size = 8 + -(-4 * width // 8) * 8 + 8 * rows * (1 + width)
+    assert len(packed) == 16 + 2 * size
+    assert struct.unpack_from("<II", packed, 16 + size) == (rows, width)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="2 series of 3 times"):
+        pack(1, [Block([0, 1], np.zeros(3), np.zeros((3, 2)))])
+    with pytest.raises(ValueError, match="at most 65535 blocks"):
+        pack(1, [Block([], np.zeros(0), np.zeros((0, 0)))] * 65_536)
+
+
+def test_six_series_at_two_hertz_are_within_two_kilobytes_a_second():
+    tick = pack(1, [Block(range(6), np.zeros(1), np.zeros((6, 1)))])
+    assert 2 * len(tick) < 2_000
+
+
+def fresh(source: Ticking, drawn: ChartSeries, table: str = "ticks"):
     return source.store.tables[table].since(0, drawn.wanted)
 
 
 def test_without_labels_all_columns_share_one_block():
-    source, drawn = Ticking(), Drawn([SIZE, LOAD, TOTAL], ())
+    source, drawn = Ticking(), ChartSeries([SIZE, LOAD, TOTAL], ())
     source.put((5, 1.5, None, "x"), at=100.0)
     source.put((None, float("nan"), 7, "x"), at=100.5)
     rows = fresh(source, drawn)
@@ -35,7 +73,7 @@ def test_without_labels_all_columns_share_one_block():
 
 
 def test_labels_seen_at_the_same_times_are_one_block_others_their_own():
-    source, drawn = Ticking(), Drawn([SIZE], ("id",))
+    source, drawn = Ticking(), ChartSeries([SIZE], ("id",))
     source.put(("a", 1, 0.0, 0), ("b", 2, 0.0, 0), table="parts", at=1.0)
     source.put(("b", 20, 0.0, 0), ("a", 10, 0.0, 0), table="parts", at=2.0)
     source.put(("c", 5, 0.0, 0), table="parts", at=3.0)
@@ -51,7 +89,7 @@ def test_labels_seen_at_the_same_times_are_one_block_others_their_own():
 
 
 def test_a_line_keeps_its_place_and_too_many_labels_are_counted():
-    source, drawn = Ticking(), Drawn([SIZE, LOAD], ("id",), most=6)
+    source, drawn = Ticking(), ChartSeries([SIZE, LOAD], ("id",), most=6)
     for n in range(5):
         source.put((f"w{n}", n, 0.0, 0), table="parts", at=float(n))
     rows = fresh(source, drawn, "parts")
@@ -66,7 +104,7 @@ def test_a_line_keeps_its_place_and_too_many_labels_are_counted():
 
 
 def test_absent_and_endless_labels():
-    source, drawn = Ticking(), Drawn([SIZE], ("id",))
+    source, drawn = Ticking(), ChartSeries([SIZE], ("id",))
     source.put((None, 1, 0.0, 0), ("x" * 1_000_000, 2, 0.0, 0), table="parts")
     rows = fresh(source, drawn, "parts")
     drawn.blocks(rows.time, rows.columns)
@@ -77,7 +115,7 @@ def test_absent_and_endless_labels():
 
 
 def test_gaps_break_every_line_where_they_began():
-    source, drawn = Ticking(), Drawn([SIZE], ())
+    source, drawn = Ticking(), ChartSeries([SIZE], ())
     for at in (1.0, 2.0, 5.0):
         source.put((7, 0.0, 0, "x"), at=at)
     rows = fresh(source, drawn)
@@ -90,7 +128,7 @@ def test_gaps_break_every_line_where_they_began():
 
 def test_by_more_than_one_column_and_no_rows():
     column = Column("bookmaker", "str", "", "label", "")
-    drawn = Drawn([SIZE], ("id", column.name))
+    drawn = ChartSeries([SIZE], ("id", column.name))
     assert drawn.wanted == ["size", "id", "bookmaker"]
     nothing = np.empty(0, np.int64)
     assert drawn.blocks(nothing, {"size": nothing, "id": nothing, "bookmaker": nothing}) == []

@@ -1,0 +1,84 @@
+"""The rows of a table as a browser takes them, and columns that stand beside a table's own, such as names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tes_nb.model import Column, Table
+
+MAX_TEXT = 1_000
+"""Characters of a text that travel; a longer one ends in an ellipsis and its length."""
+
+
+def plain_rows(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> list[list[Any]]:
+    """Return the rows, values in the order of `names`. columns: as `Columns.since` gives them."""
+    plain = [_plain_column(columns[name]) for name in names]
+    return [list(row) for row in zip(*plain, strict=True)]
+
+
+def _plain_column(cells: npt.NDArray[Any]) -> list[Any]:
+    if cells.dtype.kind == "M":
+        times: list[Any] = (cells.astype("M8[ns]").astype(np.int64) / 1e9).tolist()
+        return [
+            None if absent else time for time, absent in zip(times, np.isnat(cells).tolist(), strict=True)
+        ]
+    if cells.dtype.kind == "f":
+        return [_plain_float(value) for value in cells.tolist()]
+    if cells.dtype.kind == "O":
+        return [None if value is None else shortened(str(value)) for value in cells.tolist()]
+    others: list[Any] = cells.tolist()
+    return others
+
+
+def _plain_float(value: float) -> float | str | None:
+    """JSON knows no infinities; whole numbers stay as they are, a browser shows 5.0 as 5."""
+    if math.isfinite(value):
+        return value
+    return None if math.isnan(value) else ("∞" if value > 0 else "-∞")
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """Return at most about `most` characters, with the length where some are left out."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def column_specs(columns: Sequence[Any]) -> list[dict[str, str]]:
+    """Return `Column`s as the browser takes them."""
+    return [
+        {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
+        for one in columns
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """More columns for each row, found by one of its own."""
+
+    columns: tuple[Column, ...]
+    by: str
+    """The column of the table by whose value they are found."""
+    find: Callable[[Sequence[Any]], Sequence[Sequence[Any]]]
+    """Values of `by`, all of them → the cells of each, `None` where nothing is known. Called at each repaint."""
+    version: Callable[[], int]
+    """A number that changes when what is known does: then everything is told again."""
+
+    def place(self, table: Table) -> int:
+        """Return where they stand: behind the column by which they are found."""
+        return table.names.index(self.by) + 1
+
+    def shown(self, table: Table) -> tuple[Column, ...]:
+        """Return all columns, in the order in which they are shown."""
+        at = self.place(table)
+        return (*table.columns[:at], *self.columns, *table.columns[at:])
+
+    def joined(self, table: Table, rows: Sequence[list[Any]]) -> list[list[Any]]:
+        """Return the rows with the cells that are known of them."""
+        at = self.place(table)
+        found = self.find([row[at - 1] for row in rows])
+        return [[*row[:at], *cells, *row[at:]] for row, cells in zip(rows, found, strict=True)]
