@@ -1,4 +1,4 @@
-// The binary append: new points of a chart, one message a tick. Python packs it (tes_nb/views/append.py).
+// The binary append: new points of a chart, one message a tick. Python packs it (tes_nb/views/chart_codec.py).
 //
 // Everything is little-endian. Each block starts at a multiple of 8 bytes and is a run of rows whose series were
 // seen at the same times; a series that was not seen is in no block, one that was seen without a value has NaN,
