@@ -6,7 +6,7 @@ Ticks are judged per key (`KEY`, and `FINER_KEY` where a frame has those columns
 - MULTI_RAPID: among the key's ticks with a timestamp above now - window, this one included, at least the set
   number have a velocity of at least the threshold, and the steam index is at least 1.5.
 
-The thresholds are in `DEFAULTS.table()`; the arithmetic, to the last bit, in `steam_rules`.
+The thresholds are in `DEFAULTS.table()`; the arithmetic is in `steam_rules`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from tes_nb.analysis import steam_rules as rules
-from tes_nb.analysis.exact_sums import WindowSums
 from tes_nb.analysis.odds import Gaps, ticks_from_odds
 from tes_nb.analysis.steam_detector import SteamDetector, TickVerdict
 from tes_nb.analysis.steam_rules import (
@@ -124,19 +123,39 @@ def _windows(
     window_ns = np.array([one.window_ms * rules.NS_PER_MS for one in distinct], dtype=np.int64)
     low = _bounds(keys[order], times[order], window_ns[which])
     high = np.arange(1, len(order) + 1)
-    mean = WindowSums(velocity, rules.VELOCITY_SHIFT).of(low, high) / (high - low)
+    mean = window_sums(velocity, low, high) / (high - low)
     share: Any = 0.0
     if "volume" in ticks.columns:
-        volume = WindowSums(rules.volumes(ticks["volume"])[order], rules.VOLUME_SHIFT)
-        share = np.minimum(volume.of(low, high) / (high - low) / rules.FULL_VOLUME, 1.0)
+        volume = window_sums(rules.volumes(ticks["volume"])[order], low, high)
+        share = np.minimum(volume / (high - low) / rules.FULL_VOLUME, 1.0)
     weight = np.array([one.volume_weight for one in distinct])[which]
     index = rules.index(mean, share, weight)
     moves = np.array([one.moves for one in distinct], dtype=np.int64)[which]
-    candidates = np.flatnonzero((index >= settings.least_index) & (high - low >= moves))
+    reached = _reached(velocity, low, which, distinct)
     indices, rapid = np.full(len(ticks), np.nan), np.zeros(len(ticks), dtype=np.bool_)
     indices[order] = index
-    rapid[order] = _enough(velocity, low, which, distinct, candidates)
+    rapid[order] = rules.is_rapid(index, reached, moves, settings.least_index)
     return indices, rapid
+
+
+def window_sums(values: Floats, low: Ints, high: Ints) -> Floats:
+    """Return the sum of `values[low[i]:high[i]]` for each i; the values are not negative.
+
+    A window is put together from spans of 1, 2, 4, … values, as the binary digits of its length say. Differences
+    of one running sum would be fewer additions, but a small window behind large values would be lost in their
+    rounding, and one value of 1e300 would spoil all that follow.
+    """
+    sums = np.zeros(len(low))
+    at, lengths = low.copy(), high - low
+    longest = lengths.max(initial=0)
+    spans, span = values, 1
+    while span <= longest:
+        concerned = np.flatnonzero(lengths & span)
+        sums[concerned] += spans[at[concerned]]
+        at[concerned] += span
+        spans = spans[:-span] + spans[span:]
+        span *= 2
+    return sums
 
 
 def _bounds(keys: Ints, times: Ints, window_ns: Ints) -> Ints:
@@ -150,20 +169,16 @@ def _bounds(keys: Ints, times: Ints, window_ns: Ints) -> Ints:
     return np.searchsorted(clock, clock - window_ns, side="right").astype(np.int64)
 
 
-def _enough(velocity: Floats, low: Ints, which: Ints, distinct: list[Setting], candidates: Ints) -> Bools:
-    """Return for each tick whether the set number of moves in its window reach its threshold.
-
-    Only `candidates` are looked at; the others are False.
-    """
-    enough = np.zeros(len(velocity), dtype=np.bool_)
-    moves = np.array([one.moves for one in distinct], dtype=np.int64)
+def _reached(velocity: Floats, low: Ints, which: Ints, distinct: list[Setting]) -> Ints:
+    """Return for each tick how many moves in its window reach its own threshold."""
+    reached = np.zeros(len(velocity), dtype=np.int64)
+    running = np.zeros(len(velocity) + 1, dtype=np.int64)
     for threshold in {one.threshold for one in distinct}:
-        concerned = np.array([one.threshold == threshold for one in distinct])
-        own = candidates[concerned[which[candidates]]]
-        running = np.zeros(len(velocity) + 1, dtype=np.int64)
         np.cumsum(velocity >= threshold, out=running[1:])
-        enough[own] = running[own + 1] - running[low[own]] >= moves[which[own]]
-    return enough
+        concerned = np.array([one.threshold == threshold for one in distinct])
+        own = np.flatnonzero(concerned[which])
+        reached[own] = running[own + 1] - running[low[own]]
+    return reached
 
 
 def _time_order(keys: Ints, times: Ints) -> Ints:
@@ -217,10 +232,10 @@ def _settings_of(ticks: pd.DataFrame, settings: SteamSettings) -> tuple[Ints, li
     numbers, _ = pd.factorize(pairs)
     first = np.flatnonzero(~pd.Series(numbers).duplicated().to_numpy())
     league_cells = None if leagues is None else ticks["league"]
-    found = [
+    chosen = [
         settings.of_tick(None if league_cells is None else league_cells.iloc[at], ticks["odds_type"].iloc[at])
         for at in first
     ]
-    distinct = list(dict.fromkeys(found))
-    table = np.array([distinct.index(setting) for setting in found], dtype=np.int64)
+    distinct = list(dict.fromkeys(chosen))
+    table = np.array([distinct.index(setting) for setting in chosen], dtype=np.int64)
     return table[numbers], distinct

@@ -1,29 +1,69 @@
-"""Steam tick by tick: the same answers as `steam.detect`, from a memory of one window."""
+"""Steam tick by tick: the answers of `steam.detect` but for rounding, from a memory of one window."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from tes_nb.analysis import steam_rules as rules
-from tes_nb.analysis.exact_sums import GrowingSums
 from tes_nb.analysis.steam_rules import (
     DEFAULTS,
     LARGE_SINGLE,
     MULTI_RAPID,
     NS_PER_MS,
-    VELOCITY_SHIFT,
-    VOLUME_SHIFT,
     Setting,
     SteamSettings,
 )
 
 COMPACT_FROM = 64
 """Forgotten ticks are dropped when there are so many of them and they are the greater part."""
+
+
+class RangeSums:
+    """A list of numbers that grows at its end, and the sum of any range of it in few steps.
+
+    Over the numbers lie the sums of pairs, over those the sums of pairs of pairs, and so on. Nothing is ever
+    subtracted, so that large numbers of the past leave no error behind (see `steam.window_sums`).
+    """
+
+    def __init__(self, terms: Iterable[float] = ()) -> None:
+        self._levels: list[list[float]] = [[]]
+        for term in terms:
+            self.append(term)
+
+    @property
+    def terms(self) -> list[float]:
+        """The numbers themselves."""
+        return self._levels[0]
+
+    def append(self, value: float) -> None:
+        """Add a number at the end."""
+        for level in self._levels:
+            level.append(value)
+            if len(level) & 1:
+                return
+            value = level[-2] + value
+        self._levels.append([value])
+
+    def of(self, low: int, high: int) -> float:
+        """Return the sum of `terms[low:high]`."""
+        total = 0.0
+        for level in self._levels:
+            if low >= high:
+                break
+            if low & 1:
+                total += level[low]
+                low += 1
+            if high & 1:
+                high -= 1
+                total += level[high]
+            low >>= 1
+            high >>= 1
+        return total
 
 
 class WindowMemory:
@@ -33,10 +73,8 @@ class WindowMemory:
         self._head = 0
         """Ticks before it are forgotten, though still there."""
         self._times: list[int] = []
-        self._velocities: list[float] = []
-        self._volumes: list[float] = []
-        self._velocity_sums = GrowingSums(VELOCITY_SHIFT)
-        self._volume_sums: GrowingSums | None = None
+        self._velocities = RangeSums()
+        self._volumes: RangeSums | None = None
         """Made with the first volume: most feeds have none."""
         self._reached: dict[float, list[int]] = {}
         """Threshold → how many of the first n ticks reach it; made when the threshold is first asked for."""
@@ -56,10 +94,11 @@ class WindowMemory:
             self._append(velocity, volume)
             return len(self._times) - 1
         place = bisect_right(self._times, at, lo=self._head)
-        later = list(zip(self._velocities[place:], self._volumes[place:], strict=True))
         self._times.insert(place, at)
+        velocities = self._velocities.terms[place:]
+        volumes = [0.0] * len(velocities) if self._volumes is None else self._volumes.terms[place:]
         self._cut(0, place)
-        for move in ((velocity, volume), *later):
+        for move in zip((velocity, *velocities), (volume, *volumes), strict=True):
             self._append(*move)
         return place
 
@@ -69,9 +108,8 @@ class WindowMemory:
         low = bisect_right(self._times, since, lo=self._head)
         high = place + 1
         counts = self._counts(setting.threshold)
-        velocity = self._velocity_sums.of(self._velocities, low, high) / (high - low)
-        sums = self._volume_sums
-        volume = 0.0 if sums is None else sums.of(self._volumes, low, high) / (high - low)
+        velocity = self._velocities.of(low, high) / (high - low)
+        volume = 0.0 if self._volumes is None else self._volumes.of(low, high) / (high - low)
         return counts[high] - counts[low], velocity, volume
 
     def forget(self, longest_ns: int) -> None:
@@ -86,25 +124,19 @@ class WindowMemory:
             self._head = 0
 
     def _append(self, velocity: float, volume: float) -> None:
+        if volume and self._volumes is None:
+            self._volumes = RangeSums([0.0] * len(self._velocities.terms))
         self._velocities.append(velocity)
-        self._volumes.append(volume)
-        self._velocity_sums.append(velocity)
-        if self._volume_sums is not None:
-            self._volume_sums.append(volume)
-        elif volume:
-            self._volume_sums = GrowingSums(VOLUME_SHIFT)
-            for earlier in self._volumes:
-                self._volume_sums.append(earlier)
+        if self._volumes is not None:
+            self._volumes.append(volume)
         for threshold, counts in self._reached.items():
             counts.append(counts[-1] + (velocity >= threshold))
 
     def _cut(self, start: int, end: int | None) -> None:
         """Keep the moves from `start` to `end` (`None` = the last) and their totals."""
-        self._velocities = self._velocities[start:end]
-        self._volumes = self._volumes[start:end]
-        self._velocity_sums.cut(start, end)
-        if self._volume_sums is not None:
-            self._volume_sums.cut(start, end)
+        self._velocities = RangeSums(self._velocities.terms[start:end])
+        if self._volumes is not None:
+            self._volumes = RangeSums(self._volumes.terms[start:end])
         last = None if end is None else end + 1
         for threshold, counts in self._reached.items():
             self._reached[threshold] = counts[start:last]
@@ -113,7 +145,7 @@ class WindowMemory:
         counts = self._reached.get(threshold)
         if counts is None:
             counts = self._reached[threshold] = [0]
-            for velocity in self._velocities:
+            for velocity in self._velocities.terms:
                 counts.append(counts[-1] + (velocity >= threshold))
         return counts
 
@@ -143,10 +175,11 @@ class TickVerdict(NamedTuple):
 class SteamDetector:
     """Judges ticks one after the other.
 
-    For ticks in time order the verdicts equal those of `detect` on all of them. A late tick, one older than
-    another of its key that came before it, is judged by those before it in time that are still remembered,
-    and later ticks count it in their windows; verdicts that were given do not change. A tick that is a whole
-    longest window older than the newest of its key finds nothing remembered and is judged alone.
+    For ticks in time order the verdicts are those of `detect` on all of them, but for rounding (see
+    `steam_rules`). A late tick, one older than another of its key that came before it, is judged by those before
+    it in time that are still remembered, and later ticks count it in their windows; verdicts that were given do
+    not change. A tick that is a whole longest window older than the newest of its key finds nothing remembered
+    and is judged alone.
 
     Remembered are, for each key, the ticks within the longest window before its newest one. Keys that are
     quiet for a minute more than that, by the time stamps of the ticks, are forgotten.
@@ -179,7 +212,7 @@ class SteamDetector:
         place = memory.add(at, velocity, 0.0 if volume is None else rules.volume(volume))
         reached, mean, mean_volume = memory.window(place, setting)
         index = rules.index(mean, min(mean_volume / rules.FULL_VOLUME, 1.0), setting.volume_weight)
-        rapid = reached >= setting.moves and index >= self.settings.least_index
+        rapid = rules.is_rapid(index, reached, setting.moves, self.settings.least_index)
         memory.forget(self._longest_ns)
         return TickVerdict(velocity, index, large or (MULTI_RAPID if rapid else None))
 

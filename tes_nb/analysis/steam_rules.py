@@ -1,11 +1,14 @@
-"""The arithmetic of steam, once for a single tick and once for columns: both give the same bits.
+"""The rules of steam: what of each league counts, the index, and when it is MULTI_RAPID.
 
-What a frame and a stream must agree on exactly is defined here:
+`steam.detect` and `SteamDetector` go by them, the one in columns, the other tick by tick:
 
 - velocity = |new - old| / |old|; 0 → x is 1 (100 %), 0 → 0 is 0; without both values there is none (NaN);
-- a mean is the correctly rounded exact sum of the window, divided by its count: so it does not matter in
-  which order anyone adds;
-- times are whole nanoseconds; a tick at exactly `now - window` is outside.
+- times are whole nanoseconds; a tick at exactly `now - window` is outside;
+- a mean is that of the window up to the tick, this one included.
+
+Both give the same velocities to the last bit. Their sums over a window may differ by rounding, since each adds
+in an order of its own: an index by less than 1 part in 10**12, and so, in theory, a rule where an index is that
+near to its bound.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class SteamSettings:
     """A single move of at least this velocity is steam by itself: LARGE_SINGLE."""
     least_index: float = 1.5
     """MULTI_RAPID asks for at least this steam index."""
-    _found: dict[tuple[Any, bool], Setting] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[tuple[Any, bool], Setting] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, league: Any, kind: BetKind) -> Setting:
         """Return the setting for a league as frames spell it (NA or unknown = other) and a kind."""
@@ -75,10 +78,10 @@ class SteamSettings:
 
     def of_tick(self, league: Any, odds_type: Any) -> Setting:
         """Return the setting for a tick's league and odds type."""
-        known = (league if isinstance(league, str) else None, odds_type in PROPS)
-        if known not in self._found:
-            self._found[known] = self.of(league, "prop" if known[1] else "main")
-        return self._found[known]
+        key = (league if isinstance(league, str) else None, odds_type in PROPS)
+        if key not in self._cache:
+            self._cache[key] = self.of(league, "prop" if key[1] else "main")
+        return self._cache[key]
 
     @cached_property
     def longest_window_ms(self) -> int:
@@ -136,8 +139,6 @@ DEFAULT_BOOKMAKER = "nowgoal-ws"
 NS_PER_MS = 1_000_000
 LAST_MS = 9_000_000_000_000
 """Beyond the year 2255 a number of milliseconds is no time but a mistake."""
-VELOCITY_SHIFT, VOLUME_SHIFT = 32, 14
-"""Where the precision of the exact sums lies: see `exact`."""
 FULL_VOLUME = 10_000.0
 """A mean volume from which on more volume changes nothing."""
 HIGHEST = 1e300
@@ -171,6 +172,11 @@ def index(mean_velocity: Any, volume_share: Any, weight: Any) -> Any:
     return 0.7 * mean_velocity * 100 + 0.3 * volume_share * weight * 10
 
 
+def is_rapid(steam_index: Any, reached: Any, moves: Any, least_index: float) -> Any:
+    """Whether numbers or arrays are MULTI_RAPID; `reached` = moves in the window that reach the threshold."""
+    return (steam_index >= least_index) & (reached >= moves)
+
+
 def number(value: Any) -> float:
     """Return a cell as a float; NaN for what is missing or no number."""
     try:
@@ -188,14 +194,14 @@ def numbers(cells: pd.Series) -> Floats:
 
 def volume(value: Any) -> float:
     """Return a tick's volume; 0 for what is missing, negative or no number."""
-    given = number(value)
-    return min(given, HIGHEST) if given > 0 else 0.0
+    size = number(value)
+    return min(size, HIGHEST) if size > 0 else 0.0
 
 
 def volumes(cells: pd.Series) -> Floats:
     """Return `volume` of each cell."""
-    given = numbers(cells)
-    return np.minimum(np.where(given > 0, given, 0.0), HIGHEST)
+    sizes = numbers(cells)
+    return np.minimum(np.where(sizes > 0, sizes, 0.0), HIGHEST)
 
 
 def unix_ns(value: Any) -> int | None:
@@ -221,13 +227,13 @@ def unix_ns(value: Any) -> int | None:
 def unix_ns_of(cells: pd.Series) -> tuple[Ints, Bools]:
     """Return `unix_ns` of each cell and which cells are times; the others say 0."""
     if isinstance(cells.dtype, pd.DatetimeTZDtype) or cells.dtype.kind == "M":
-        known = cells.notna().to_numpy()
+        valid = cells.notna().to_numpy()
         stamps = cells.dt.tz_convert(UTC).dt.tz_localize(None) if cells.dt.tz is not None else cells
-        return np.where(known, stamps.to_numpy().astype("datetime64[ns]").view(np.int64), 0), known
+        return np.where(valid, stamps.to_numpy().astype("datetime64[ns]").view(np.int64), 0), valid
     if cells.dtype.kind in "iu" and cells.notna().all():
         ms = cells.to_numpy(dtype=np.int64)
-        known = np.abs(ms) <= LAST_MS
-        return np.where(known, ms, 0) * NS_PER_MS, known
+        valid = np.abs(ms) <= LAST_MS
+        return np.where(valid, ms, 0) * NS_PER_MS, valid
     times = [unix_ns(cell) for cell in cells.astype(object)]
-    known = np.array([time is not None for time in times], dtype=np.bool_)
-    return np.array([time or 0 for time in times], dtype=np.int64), known
+    valid = np.array([time is not None for time in times], dtype=np.bool_)
+    return np.array([time or 0 for time in times], dtype=np.int64), valid
