@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Kind, Message, Opcode, Stream
 from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.listeners import Listeners
 from tes_nb.session.state import FeedState
+from tes_nb.session.table_view import TableView
 from tes_nb.session.waiting import wait_async, wait_blocking
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.frames import describe
@@ -24,16 +25,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from tes_nb.session.table_view import TableView
-    from tes_nb.views.annotations import Beside, Notes
+    from tes_nb.store.export.csv_text import Formulas
+    from tes_nb.views.annotations import Notes
     from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
     from tes_nb.views.rows import Lookup
     from tes_nb.views.table import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
-
-Formulas = Literal["neutralise", "keep"]
 
 RECENT = 500
 RECENT_BYTES = 4 * 2**20
@@ -157,9 +156,10 @@ class Feed:
     @property
     def marks(self) -> pd.DataFrame:
         """What was marked: time, label."""
-        return marks_frame(self._marks())
+        return marks_frame(self.mark_list())
 
-    def _marks(self) -> list[Mark]:
+    def mark_list(self) -> list[Mark]:
+        """What was marked, for views."""
         return self.store.marks
 
     def frame(
@@ -181,7 +181,7 @@ class Feed:
         """
         self._raise_pending()
         return frame_of(
-            self.store.tables[self._known(table)],
+            self.store.tables[self._table_name(table)],
             start=start,
             end=end,
             last=last,
@@ -195,7 +195,7 @@ class Feed:
         """What `last` counts back from, Unix ns; `None` = the newest row."""
         return time.time_ns() if self.live and not self._closed else None
 
-    def _known(self, table: str | None) -> str:
+    def _table_name(self, table: str | None) -> str:
         name = self.stream.main if table is None else table
         if name not in self.tables:
             raise SessionError(
@@ -216,31 +216,9 @@ class Feed:
         columns: names to draw; `None` = every gauge and counter that has values. live=True gives a FigureWidget
         that goes on by itself, twice a second at most; `plot()` costs the browser far less.
         """
-        name = self._known(table)
-        described = self.stream.table(name)
+        from tes_nb.views.build import feed_figure  # noqa: PLC0415 - plotly only when somebody draws
 
-        def frame() -> pd.DataFrame:
-            return self.frame(name, last=last, gaps=True)
-
-        if live:
-            from tes_nb.views.figure import FigureContent, live_figure  # noqa: PLC0415 - plotly only when somebody draws
-
-            chosen = None if columns is None else list(columns)
-            return live_figure(
-                FigureContent(frame, self._version, described, chosen, self.source, self._beside)
-            )
-        from tes_nb.views.figure import table_figure  # noqa: PLC0415
-
-        return table_figure(frame(), described, columns=columns, title=self.source, beside=self._beside())
-
-    def _beside(self) -> Beside:
-        from tes_nb.views.annotations import Beside  # noqa: PLC0415
-
-        return Beside(self._marks(), {} if self.notes is None else self.notes())
-
-    def _version(self) -> int | None:
-        """A number that rises with what comes; `None` = nothing more can come."""
-        return None if self._closed else self.store.version
+        return feed_figure(self, self._table_name(table), columns=columns, last=last, live=live)
 
     def plot(
         self,
@@ -262,7 +240,7 @@ class Feed:
         chosen = [columns] if isinstance(columns, str) else columns
         return live_chart(
             self,
-            self._known(table),
+            self._table_name(table),
             columns=chosen,
             window=window,
             by=by,
@@ -282,9 +260,9 @@ class Feed:
         """
         from tes_nb.views.build import live_table  # noqa: PLC0415
 
-        return live_table(self, self._known(name))
+        return live_table(self, self._table_name(name))
 
-    def known_of(self, table: str) -> Lookup | None:
+    def lookup(self, table: str) -> Lookup | None:
         """Columns that a live table shows beside its own, such as names; `None` = there are none."""
         del table
         return None
@@ -293,7 +271,7 @@ class Feed:
         """Return live cards: the newest values of a table with one subject, with small trends; display them."""
         from tes_nb.views.build import live_cards  # noqa: PLC0415
 
-        return live_cards(self, self._known(table))
+        return live_cards(self, self._table_name(table))
 
     def inspector(self) -> Inspector:
         """Return a live list of messages and connections, as DevTools' Messages tab shows them; display it."""
@@ -308,8 +286,6 @@ class Feed:
             stream = self.__dict__.get("stream")
             if stream is None or name not in {table.name for table in stream.tables}:
                 raise AttributeError(f"'{type(self).__name__}' has no attribute or table '{name}'")
-            from tes_nb.session.table_view import TableView  # noqa: PLC0415 - it knows feeds
-
             return TableView(self, name)
 
     def __dir__(self) -> list[str]:
@@ -386,7 +362,7 @@ class Feed:
         from tes_nb.store.export.export import CHUNK_ROWS, write_csv  # noqa: PLC0415 - only when somebody exports
 
         self._raise_pending()
-        rows = self.store.tables[self._known(table)].snapshot()
+        rows = self.store.tables[self._table_name(table)].snapshot()
         write_csv(path, rows.table, rows.chunks(CHUNK_ROWS), formulas=formulas)
         return Path(path)
 
@@ -398,7 +374,7 @@ class Feed:
         from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415
 
         self._raise_pending()
-        rows = self.store.tables[self._known(table)].snapshot()
+        rows = self.store.tables[self._table_name(table)].snapshot()
         write_parquet_file(path, rows.table, rows.chunks(CHUNK_ROWS))
         return Path(path)
 

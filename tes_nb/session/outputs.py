@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tes_nb.errors import SessionError
-from tes_nb.session.feed import Feed, Formulas
+from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.align import align
 
 if TYPE_CHECKING:
+    from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult, TableExport
     from tes_nb.views.dashboard import Dashboard, Steering
     from tes_nb.views.inspector import Inspector

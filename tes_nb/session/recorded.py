@@ -14,8 +14,9 @@ from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, get
-from tes_nb.views.build import KERNEL, KernelNotes
+from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import table_html
+from tes_nb.views.source import KernelNotes
 from tes_nb.wire.events import Gap, Mark
 
 if TYPE_CHECKING:

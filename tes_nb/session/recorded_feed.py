@@ -11,7 +11,7 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Kind, Message, Stream
-from tes_nb.session.feed import RECENT, RECENT_BYTES, Feed, Formulas
+from tes_nb.session.feed import RECENT, RECENT_BYTES, Feed
 from tes_nb.session.state import FeedState
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.recent import RecentMessages
@@ -22,6 +22,7 @@ from tes_nb.views.html import table_html
 from tes_nb.wire.events import Mark
 
 if TYPE_CHECKING:
+    from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import TableExport
     from tes_nb.store.session.tables import SourceSummary
     from tes_nb.views.build import Bounds
@@ -81,7 +82,7 @@ class RecordedFeed(Feed):
         """The state for views: they show what has ended on purpose as CLOSED, with its text."""
         return FeedState("CLOSED", f"recorded in {self._file.path.name}", 0, 0, 0)
 
-    def _marks(self) -> list[Mark]:
+    def mark_list(self) -> list[Mark]:
         """From the file's own table: no message is read for them."""
         return [Mark(one.label, one.at_ns) for one in self._file.marks if one.source == self.source]
 
@@ -108,7 +109,7 @@ class RecordedFeed(Feed):
         gaps: bool = False,
     ) -> pd.DataFrame:
         """The same as live; `last` counts back from the newest message of the recording."""
-        name = self._known(table)
+        name = self._table_name(table)
         low, high = self._range(start, end, last, tz)
         whole = (low is None and high is None) or "store" in self.__dict__
         # a table of comparisons depends on all that came before
@@ -193,7 +194,7 @@ class RecordedFeed(Feed):
         """Write all that was recorded of a table (`None` = the main one) to one CSV file, in flat memory."""
         from tes_nb.store.export.export import write_csv  # noqa: PLC0415 - only when somebody exports
 
-        name = self._known(table)
+        name = self._table_name(table)
         rows = pieces(self.stream, name, self._file.messages(self.source))
         write_csv(path, self.stream.table(name), rows, formulas=formulas)
         return Path(path)
@@ -204,7 +205,7 @@ class RecordedFeed(Feed):
         """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
         from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
 
-        name = self._known(table)
+        name = self._table_name(table)
         rows = pieces(self.stream, name, self._file.messages(self.source))
         write_parquet_file(path, self.stream.table(name), rows)
         return Path(path)

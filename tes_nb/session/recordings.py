@@ -17,8 +17,8 @@ from tes_nb.net.loop import background
 from tes_nb.session.waiting import wait_blocking
 
 if TYPE_CHECKING:
-    from tes_nb.session.feed import Formulas
     from tes_nb.session.recorded import RecordedSession
+    from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult
 
 

@@ -19,7 +19,7 @@ from tes_nb.session.nowgoal.feed import NowGoalMethods
 from tes_nb.session.session import Session
 from tes_nb.session.state import FeedState
 from tes_nb.store.memory.timespec import instant_ns
-from tes_nb.views.build import KERNEL
+from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
     from tes_nb.net.relay_client import RelayReader

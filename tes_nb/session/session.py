@@ -27,9 +27,9 @@ from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recordings import Recording
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
-from tes_nb.streams.kernel import Cell
-from tes_nb.views.build import KERNEL, KernelNotes
+from tes_nb.streams.kernel import KERNEL, Cell
 from tes_nb.views.html import session_html
+from tes_nb.views.source import KernelNotes
 
 if TYPE_CHECKING:
     from tes_nb.session.kernel import CellWatch

@@ -5,27 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.views.html import table_html
+from tes_nb.views.source import TableSource
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from tes_nb.session.feed import Feed, Formulas
+    from tes_nb.store.export.csv_text import Formulas
     from tes_nb.views.chart import Chart
     from tes_nb.views.table import LiveCards, LiveTable
 
 SHOWN_ROWS = 10
 
 
+class TableOwner(TableSource, Protocol):
+    """What a feed does with each of its tables; the arguments are those of `Feed`."""
+
+    def frame(self, *args: Any, **options: Any) -> pd.DataFrame: ...
+    def figure(self, *args: Any, **options: Any) -> go.Figure: ...
+    def plot(self, *args: Any, **options: Any) -> Chart: ...
+    def table(self, *args: Any, **options: Any) -> LiveTable: ...
+    def cards(self, *args: Any, **options: Any) -> LiveCards: ...
+    def to_csv(self, *args: Any, **options: Any) -> Path: ...
+    def to_parquet(self, *args: Any, **options: Any) -> Path: ...
+
+
 class TableView:
     """A table that grows while you look: `frame()` is what it holds now."""
 
-    def __init__(self, feed: Feed, name: str) -> None:
+    def __init__(self, feed: TableOwner, name: str) -> None:
         self._feed = feed
         self.name = name
 
@@ -77,7 +90,7 @@ class TableView:
 
     def __repr__(self) -> str:
         doc = self._feed.stream.table(self.name).doc
-        return f"<{self._feed.source}.{self.name}: {len(self)} rows. {doc}>"
+        return f"<{self._feed.name}.{self.name}: {len(self)} rows. {doc}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude

@@ -94,8 +94,11 @@ def encode(report: Gauge | Cell | Held) -> dict[str, Any]:
     return body
 
 
+KERNEL = "kernel"
+"""The stream, and the source, of what a kernel reports of itself."""
+
 STREAM = Stream(
-    name="kernel",
+    name=KERNEL,
     doc="What only the kernel knows: the user's gauges, executed cells, times in which it was held.",
     endpoint=Endpoint("none", ""),
     tables=TABLES,

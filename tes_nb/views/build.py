@@ -1,64 +1,79 @@
-"""What a live chart is told by the session around it: the page, the state, executed cells, held times."""
+"""The views of a feed: its figures, charts, tables, cards, inspectors, and the dashboard of several feeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from tes_nb.errors import ArgumentError, SessionError
-from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.timespec import span_ns
 from tes_nb.store.session.schema import SourceInfo, session_path
 from tes_nb.store.session.writer import SessionWriter
-from tes_nb.views.chart import chart_parts
+from tes_nb.views.alerts import AlertLimit
+from tes_nb.views.annotations import Beside
+from tes_nb.views.chart import DRAWN_KINDS, Chart, ChartOptions, chart_parts
 from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
-from tes_nb.views.inspector import InspectorContent, InspectorRequests, inspector_spec
-from tes_nb.views.table import CardsContent, TableContent, view_spec
+from tes_nb.views.figure import FigureContent, live_figure, table_figure
+from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
+from tes_nb.views.table import CardsContent, LiveCards, LiveTable, TableContent, view_spec
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
     from tes_nb.model import Message
-    from tes_nb.session.feed import Feed
-    from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.alerts import AlertLimit
-    from tes_nb.views.chart import Chart, ChartOptions
-    from tes_nb.views.inspector import Inspector, Save
-    from tes_nb.views.table import LiveCards, LiveTable
+    from tes_nb.views.inspector import Save
+    from tes_nb.views.source import ViewSource
 
 
-def upstream_of(feed: Feed) -> tuple[str, str]:
+def upstream_of(feed: ViewSource) -> tuple[str, str]:
     """Return (word, text) of the feed's state, as views tell it."""
     state = feed.look()
     return state.word, str(state)
 
 
-def live_table(feed: Feed, table: str) -> LiveTable:
-    """Return the widget. Raises `SessionError` for a table without a key or a front end that was not built."""
-    from tes_nb.views.table import LiveTable  # noqa: PLC0415 - widgets only when somebody looks
+def feed_figure(
+    feed: ViewSource, table: str, *, columns: Iterable[str] | None, last: Any, live: bool
+) -> go.Figure:
+    """Return the plotly figure; live=True gives a FigureWidget that goes on by itself. See `Feed.figure`."""
+    described = feed.stream.table(table)
 
+    def rows() -> pd.DataFrame:
+        return feed.frame(table, last=last, gaps=True)
+
+    def beside() -> Beside:
+        return Beside(feed.mark_list(), {} if feed.notes is None else feed.notes())
+
+    if not live:
+        return table_figure(rows(), described, columns=columns, title=feed.name, beside=beside())
+
+    def version() -> int | None:
+        return None if feed.closed else feed.store.version
+
+    chosen = None if columns is None else list(columns)
+    return live_figure(FigureContent(rows, version, described, chosen, feed.name, beside))
+
+
+def live_table(feed: ViewSource, table: str) -> LiveTable:
+    """Return the widget. Raises `SessionError` for a table without a key or a front end that was not built."""
     return LiveTable(
         feed,
         table,
         url=feed.url,
         upstream=lambda: upstream_of(feed),
-        lookup=feed.known_of(table),
+        lookup=feed.lookup(table),
         on_origin=feed.on_origin,
     )
 
 
-def live_cards(feed: Feed, table: str) -> LiveCards:
+def live_cards(feed: ViewSource, table: str) -> LiveCards:
     """Return the widget. Raises `SessionError` for a table with a key or a front end that was not built."""
-    from tes_nb.views.table import LiveCards  # noqa: PLC0415
-
     return LiveCards(feed, table, url=feed.url, upstream=lambda: upstream_of(feed), on_origin=feed.on_origin)
 
 
-def live_inspector(feeds: Sequence[Feed], title: str) -> Inspector:
+def live_inspector(feeds: Sequence[ViewSource], title: str) -> Inspector:
     """Return the widget: the newest messages of these feeds and those to come."""
-    from tes_nb.views.inspector import Inspector  # noqa: PLC0415
-
     if not feeds:
         raise SessionError("There is no feed to inspect.")
 
@@ -72,9 +87,9 @@ def live_inspector(feeds: Sequence[Feed], title: str) -> Inspector:
     )
 
 
-def saver(feeds: Sequence[Feed]) -> Save:
+def saver(feeds: Sequence[ViewSource]) -> Save:
     """Return what writes messages of these feeds as a session file."""
-    streams = {feed.source: feed.stream.name for feed in feeds}
+    streams = {feed.name: feed.stream.name for feed in feeds}
     return lambda messages: save_messages(messages, streams)
 
 
@@ -96,52 +111,12 @@ def save_messages(messages: Sequence[Message], streams: dict[str, str]) -> str:
     return f'{len(messages)} messages were saved; tes.open("{path}") reads them.'
 
 
-KERNEL = "kernel"
-"""The source of what a kernel reports of itself: executed cells, held times, gauges."""
 Bounds = Mapping[str, float | tuple[float | None, float | None]]
-"""Column → above which an alert is told, or (below, above)."""
-
-
-class KernelNotes:
-    """Executed cells and held times as spans, built anew only when there are new ones."""
-
-    def __init__(self, kernel: StreamStore) -> None:
-        self._kernel = kernel
-        self._version = -1
-        self._spans: dict[str, list[dict[str, Any]]] = {}
-
-    def __call__(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Return {"cells": […], "held": […]}: start, end (Unix seconds), label."""
-        version = self._kernel.version
-        if version != self._version:
-            self._version = version
-            self._spans = {"cells": self._cells(), "held": self._held()}
-        return self._spans
-
-    def _cells(self) -> list[dict[str, Any]]:
-        cells = frame_of(self._kernel.tables["cells"])
-        return [
-            _span(start, seconds, f"[{number}]" if pd.isna(line) else f"[{number}] {line}")
-            for start, seconds, number, line in zip(
-                cells["start"], cells["wall_s"], cells["number"], cells["first_line"], strict=True
-            )
-        ]
-
-    def _held(self) -> list[dict[str, Any]]:
-        held = frame_of(self._kernel.tables["held"])
-        return [
-            _span(start, seconds, f"kernel held {seconds:.1f} s")
-            for start, seconds in zip(held["start"], held["seconds"], strict=True)
-        ]
-
-
-def _span(start: pd.Timestamp, seconds: float, label: str) -> dict[str, Any]:
-    began = start.value / 1e9
-    return {"start": began, "end": began + seconds, "label": label}
+"""Column → above which an alert is raised, or (below, above)."""
 
 
 def live_chart(
-    feed: Feed,
+    feed: ViewSource,
     table: str,
     *,
     columns: Sequence[str] | None,
@@ -150,13 +125,11 @@ def live_chart(
     alert: Bounds | None,
 ) -> Chart:
     """Return the widget. Raises `SessionError` for columns without numbers or a front end that was not built."""
-    from tes_nb.views.chart import Chart  # noqa: PLC0415 - widgets only when somebody draws
-
     return Chart(feed, table, chart_options(feed, table, columns=columns, window=window, by=by, alert=alert))
 
 
 def chart_options(
-    feed: Feed,
+    feed: ViewSource,
     table: str,
     *,
     columns: Sequence[str] | None = None,
@@ -164,9 +137,7 @@ def chart_options(
     by: Sequence[str] | None = None,
     alert: Bounds | None = None,
 ) -> ChartOptions:
-    """Return what a chart of a feed is told; see `Feed.plot`."""
-    from tes_nb.views.chart import ChartOptions  # noqa: PLC0415
-
+    """Return the options of a feed's chart; see `Feed.plot`."""
     usual = feed.stream.table(table).plot or None
     return ChartOptions(
         columns=usual if columns is None else columns,
@@ -174,15 +145,13 @@ def chart_options(
         by=by,
         limits=tuple(_limit(column, bound) for column, bound in (alert or {}).items()),
         url=feed.url,
-        upstream=lambda: ((state := feed.look()).word, str(state)),
+        upstream=lambda: upstream_of(feed),
         notes=feed.notes,
         on_origin=feed.on_origin,
     )
 
 
 def _limit(column: str, bound: float | tuple[float | None, float | None]) -> AlertLimit:
-    from tes_nb.views.alerts import AlertLimit  # noqa: PLC0415
-
     below, above = bound if isinstance(bound, tuple) and len(bound) == 2 else (None, bound)
     given = [one for one in (below, above) if one is not None]
     numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
@@ -191,10 +160,7 @@ def _limit(column: str, bound: float | tuple[float | None, float | None]) -> Ale
     return AlertLimit(column, below=below, above=above)
 
 
-DRAWN_KINDS = {"gauge", "counter"}
-
-
-def dashboard(feeds: Sequence[Feed], *, title: str, url: str, steering: Steering | None) -> Dashboard:
+def dashboard(feeds: Sequence[ViewSource], *, title: str, url: str, steering: Steering | None) -> Dashboard:
     """Return the widget: an overview, a tab per feed, the inspector.
 
     steering: how its controls reach the collector; `None` = there is nothing to control.
@@ -204,14 +170,14 @@ def dashboard(feeds: Sequence[Feed], *, title: str, url: str, steering: Steering
     return Dashboard(title, tabs, url=url, steering=steering, on_origin=on_origin)
 
 
-def _overview(feeds: Sequence[Feed]) -> Tab:
+def _overview(feeds: Sequence[ViewSource]) -> Tab:
     """The usual view of each feed that speaks regularly."""
     regular = [feed for feed in feeds if feed.stream.period_s < float("inf")]
     makers = {"chart": chart_part, "cards": cards_part, "table": table_part}
     return Tab("Overview", "", [makers[feed.stream.view](feed, feed.stream.main) for feed in regular])
 
 
-def _tab(feed: Feed) -> Tab:
+def _tab(feed: ViewSource) -> Tab:
     """All tables of a feed: cards or a table for what is now, a chart for what was."""
     parts: list[Part] = []
     for table in feed.stream.tables:
@@ -219,30 +185,30 @@ def _tab(feed: Feed) -> Tab:
         parts.append(table_part(feed, table.name) if table.key else cards_part(feed, table.name))
         if drawn and table.name == feed.stream.main:
             parts.append(chart_part(feed, table.name))
-    return Tab(feed.source, feed.stream.doc, parts)
+    return Tab(feed.name, feed.stream.doc, parts)
 
 
-def _inspector(feeds: Sequence[Feed], url: str) -> Tab:
+def _inspector(feeds: Sequence[ViewSource], url: str) -> Tab:
     requests = InspectorRequests(InspectorContent([feed.recent for feed in feeds]), saver(feeds))
     spec = inspector_spec("messages", 1.0, url, can_save=True)
     return Tab("Inspector", "", [Part("inspector", spec, requests.content, requests.on_request)])
 
 
-def chart_part(feed: Feed, table: str) -> Part:
+def chart_part(feed: ViewSource, table: str) -> Part:
     """Return a live chart."""
     spec, content = chart_parts(feed, table, chart_options(feed, table))
     return Part("chart", spec, content)
 
 
-def table_part(feed: Feed, table: str) -> Part:
+def table_part(feed: ViewSource, table: str) -> Part:
     """Return a live table."""
     described = feed.stream.table(table)
-    lookup = feed.known_of(table)
+    lookup = feed.lookup(table)
     content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed), lookup=lookup)
     return Part("table", view_spec(feed, described, feed.url, lookup), content)
 
 
-def cards_part(feed: Feed, table: str) -> Part:
+def cards_part(feed: ViewSource, table: str) -> Part:
     """Return live cards."""
     described = feed.stream.table(table)
     content = CardsContent(feed.store, described, upstream=lambda: upstream_of(feed))

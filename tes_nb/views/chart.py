@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Column, Stream, Table
+from tes_nb.model import Column, Table
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.alerts import AlertLimit, Alerts
@@ -19,6 +19,9 @@ from tes_nb.views.html import chart
 from tes_nb.views.lines import names_of
 from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.push import Sent
+
+if TYPE_CHECKING:
+    from tes_nb.views.source import TableSource
 
 KEYFRAME_CELLS = 400_000
 """Values in a full ring, at most: 3.2 MB."""
@@ -111,17 +114,6 @@ class ChartContent:
 DRAWN_KINDS = ("gauge", "counter")
 
 
-class ChartSource(Protocol):
-    """What a chart draws: a feed, or anything with a stream and its store."""
-
-    stream: Stream
-    store: StreamStore
-
-    @property
-    def name(self) -> str:
-        """What the chart is called."""
-
-
 @dataclass(frozen=True, slots=True)
 class ChartOptions:
     """What a chart may be told beside its source."""
@@ -148,7 +140,7 @@ class Chart(LiveView):
 
     def __init__(
         self,
-        source: ChartSource,
+        source: TableSource,
         table: str | None = None,
         options: ChartOptions | None = None,
         *,
@@ -171,7 +163,7 @@ class Chart(LiveView):
 
 
 def chart_parts(
-    source: ChartSource, table: str | None, options: ChartOptions
+    source: TableSource, table: str | None, options: ChartOptions
 ) -> tuple[dict[str, Any], ChartContent]:
     """Return what the browser must know of a chart, and what it is told then. Raises `SessionError`, see `Chart`."""
     described = source.stream.table(table or source.stream.main)
@@ -216,7 +208,7 @@ def _checked(limits: Sequence[AlertLimit], table: Table) -> tuple[AlertLimit, ..
 
 
 def _spec(
-    source: ChartSource, table: Table, options: ChartOptions, limits: Sequence[AlertLimit]
+    source: TableSource, table: Table, options: ChartOptions, limits: Sequence[AlertLimit]
 ) -> dict[str, Any]:
     """What the browser must know from the start. It is saved with the notebook, so nothing secret is in it."""
     main = table.name == source.stream.main

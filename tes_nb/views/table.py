@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tes_nb.model import Column, Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.chart import ChartSource, Upstream
+    from tes_nb.views.chart import Upstream
+    from tes_nb.views.source import TableSource
 
 
 READ_ROWS = 200_000
@@ -205,7 +206,7 @@ class LiveTable(LiveView):
 
     def __init__(
         self,
-        source: ChartSource,
+        source: TableSource,
         table: str | None = None,
         *,
         url: str = "",
@@ -235,7 +236,7 @@ class LiveCards(LiveView):
 
     def __init__(
         self,
-        source: ChartSource,
+        source: TableSource,
         table: str | None = None,
         *,
         url: str = "",
@@ -252,7 +253,7 @@ class LiveCards(LiveView):
         super().__init__("views", "cards", spec, content, on_origin=on_origin, repaint=repaint)
 
 
-def view_spec(source: ChartSource, table: Table, url: str, lookup: Lookup | None = None) -> dict[str, Any]:
+def view_spec(source: TableSource, table: Table, url: str, lookup: Lookup | None = None) -> dict[str, Any]:
     """What the browser must know of a table from the start."""
     main = table.name == source.stream.main
     return {

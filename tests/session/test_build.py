@@ -31,7 +31,7 @@ def test_columns_and_bounds_are_checked(session):
 def test_cells_and_held_times_become_spans(session):
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.streams import get
-    from tes_nb.views.build import KernelNotes
+    from tes_nb.views.source import KernelNotes
     from tests.support.messages import message
 
     store = StreamStore(get("kernel"))

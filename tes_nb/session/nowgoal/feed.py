@@ -130,7 +130,7 @@ class NowGoalMethods(Feed):
         """
         self._names.tell(names)
 
-    def known_of(self, table: str) -> Lookup | None:
+    def lookup(self, table: str) -> Lookup | None:
         """The names, for a live table of matches."""
         if MATCH not in self.stream.table(table).key:
             return None
