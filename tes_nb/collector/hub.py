@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from tes_nb.wire.record import pack, seq_of
 CLOCK_JUMP_NS = 1_000_000_000
 
 
-class RelayReader(Protocol):
+class LogReader(Protocol):
     """Somebody who reads a source's log."""
 
     @property
@@ -74,12 +74,14 @@ class Log:
 
 
 class Topic:
-    """One source: its log and its readers."""
+    """One source: its log, and who reads it."""
 
-    def __init__(self, source: str, max_bytes: int) -> None:
+    def __init__(self, source: str, max_bytes: int, listeners: list[Listener]) -> None:
+        """listeners: called with every message, whoever's topic it is in; the hub's own list."""
         self.source = source
+        self._listeners = listeners
         self.log = Log(max_bytes)
-        self.readers: set[RelayReader] = set()
+        self.readers: set[LogReader] = set()
         self.state: bytes | None = None
         """The newest state record, for readers that come after it left the log."""
         self.greeting: bytes | None = None
@@ -90,13 +92,15 @@ class Topic:
         self._placed = True
 
     def append(self, message: Message) -> None:
-        """Keep the message and hand it to the readers."""
+        """Keep the message, and hand it to the readers and the listeners."""
         record = pack(message)
         self.log.append(record)
         place = self.log.last
         self._placed = self._placed and message.seq == place
         for reader in tuple(self.readers):
             reader.appended(record, place)
+        for listener in self._listeners:
+            listener(message)
 
     def place_after(self, seq: int, round_: int | None = None) -> int:
         """Return the place of the last record that a reader has who has read up to number `seq`.
@@ -150,10 +154,29 @@ class Hub:
     def topic(self, source: str) -> Topic:
         """Return the source's topic, made on first use."""
         if source not in self.topics:
-            self.topics[source] = Topic(source, self._relay_bytes)
+            self.topics[source] = Topic(source, self._relay_bytes, self.listeners)
         return self.topics[source]
 
-    def stamp(
+    def stamp(self, message: Message) -> Message:
+        """Give a message its time and number, keep it, and hand it on. The only place where this is done."""
+        wall, mono = self._wall_ns(), self._mono_ns()
+        self._watch_clock(wall, mono)
+        topic = self.topic(message.source)
+        stamped = Message(
+            message.source,
+            message.direction,
+            message.opcode,
+            message.payload,
+            wall,
+            mono,
+            message.conn,
+            topic.log.last + 1,
+            message.flags,
+        )
+        topic.append(stamped)
+        return stamped
+
+    def add(
         self,
         source: str,
         payload: bytes,
@@ -163,29 +186,19 @@ class Hub:
         conn: int = 0,
         flags: int = 0,
     ) -> Message:
-        """Give the payload its time and number, keep it, and hand it on. The only place where this is done."""
-        wall, mono = self._wall_ns(), self._mono_ns()
-        self._watch_clock(wall, mono)
-        return self.publish(
-            Message(source, direction, opcode, payload, wall, mono, conn, self._next_seq(source), flags)
-        )
+        """Make a message of a payload, and stamp it."""
+        return self.stamp(Message(source, direction, opcode, payload, 0, 0, conn, 0, flags))
 
     def event(self, source: str, event: Event, *, conn: int = 0) -> Message:
         """Publish an event of ours in the source's log."""
-        message = self.stamp(source, encode_event(event), opcode=Opcode.EVENT, conn=conn)
+        message = self.add(source, encode_event(event), opcode=Opcode.EVENT, conn=conn)
         if isinstance(event, StateChange):
             self.topic(source).state = pack(message)
         return message
 
-    def _next_seq(self, source: str) -> int:
-        return self.topic(source).log.last + 1
-
-    def publish(self, message: Message) -> Message:
+    def publish(self, message: Message) -> None:
         """Keep a message that has its time and number already, and hand it on."""
         self.topic(message.source).append(message)
-        for listener in self.listeners:
-            listener(message)
-        return message
 
     def _watch_clock(self, wall: int, mono: int) -> None:
         """Write one record into every source when the wall clock moved by more than a second."""
@@ -194,11 +207,7 @@ class Hub:
             return
         self._offset += moved
         payload = encode_event(ClockJump(at_ns=wall, by_ns=moved))
-        for source in tuple(self.topics):
-            seq = self._next_seq(source)
-            self.publish(Message(source, Direction.IN, Opcode.EVENT, payload, wall, mono, 0, seq))
-
-    def records(self) -> Iterator[tuple[str, int]]:
-        """Yield (source, place of the newest record)."""
-        for source, topic in self.topics.items():
-            yield source, topic.log.last
+        for source, topic in tuple(self.topics.items()):
+            topic.append(
+                Message(source, Direction.IN, Opcode.EVENT, payload, wall, mono, 0, topic.log.last + 1)
+            )

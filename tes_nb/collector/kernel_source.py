@@ -51,7 +51,7 @@ class KernelDesk:
         if before is None or now - before < HELD_AFTER_S * 1e9:
             return
         held = {"type": "held", "start": time.time_ns() - (now - before), "seconds": (now - before) / 1e9}
-        self._hub.stamp(SOURCE, msgspec.json.encode(held))
+        self._hub.add(SOURCE, msgspec.json.encode(held))
 
     def _allow_origin(self, origin: Any) -> None:
         """A widget's page may talk to us directly; the kernel vouches for it."""
@@ -73,7 +73,7 @@ class KernelDesk:
             raise ValueError("'row' must be a JSON object.")
         if between is not None:
             row = {**row, **self._sampled(*_two_instants(between), row)}
-        return {"seq": self._hub.stamp(SOURCE, msgspec.json.encode(row)).seq}
+        return {"seq": self._hub.add(SOURCE, msgspec.json.encode(row)).seq}
 
     def _sampled(self, start_ns: int, end_ns: int, row: dict[str, Any]) -> dict[str, Any]:
         """What was sampled between two instants of the monotonic clock."""

@@ -7,21 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
+from websockets.frames import Opcode as FrameOpcode
 
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.logs import logger
-from tes_nb.model import Observation, Producer, Stream
+from tes_nb.model import Direction, Message, Observation, Opcode, Producer, Stream
 
 
 def text_frame(payload: bytes) -> bytes:
     """Return the unmasked WebSocket text frame around `payload`, made once for all clients."""
-    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+    return Frame(FrameOpcode.TEXT, payload).serialize(mask=False)
 
 
 def binary_frame(payload: bytes) -> bytes:
     """Return the unmasked WebSocket binary frame around `payload`."""
-    return Frame(Opcode.BINARY, payload).serialize(mask=False)
+    return Frame(FrameOpcode.BINARY, payload).serialize(mask=False)
 
 
 class Client:
@@ -99,7 +100,7 @@ class Channel:
 
     def tick(self) -> None:
         """Send the message of this grid point."""
-        self._publish(self.current())
+        self._publish(self.producer.build(self._observe()))
 
     def touch(self) -> None:
         """Something may have changed: look at once, or at the end of the running burst."""
@@ -120,7 +121,7 @@ class Channel:
         if self.producer.changed is not None:
             self._sent = self.producer.changed(message)
         payload = _encode(message)
-        self._hub.stamp(self.stream.name, payload)
+        self._hub.stamp(Message(self.stream.name, Direction.IN, Opcode.TEXT, payload, 0, 0, 0, 0))
         self._fan_out(message, payload)
 
     def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:

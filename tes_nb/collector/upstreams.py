@@ -16,6 +16,7 @@ from tes_nb.errors import ArgumentError
 from tes_nb.model import Stream, TokenSource
 from tes_nb.net.auth import TokenAuthorizer
 from tes_nb.net.endpoints import Target, resolve
+from tes_nb.net.outlet import Outlet
 from tes_nb.net.reader import Reader
 from tes_nb.net.renewing import RenewingReader
 from tes_nb.streams import NAMES, all_streams, get
@@ -42,7 +43,7 @@ class UpstreamReader:
         """A peer that wants no token."""
         target = resolve(self.stream, upstream.url, workers=upstream.workers_url, siblings=all_streams())
         channels = wire_names(self.stream, upstream.channels)
-        return Reader(self.stream, target, source=self._source, sink=self, channels=channels)
+        return Reader(self.stream, target, source=self._source, outlet=self._outlet(), channels=channels)
 
     def _token_reader(self, upstream: Upstream, source: TokenSource) -> RenewingReader:
         """A peer that wants a fresh token for each connection. It is read at one address and no other."""
@@ -62,10 +63,13 @@ class UpstreamReader:
             self.stream,
             Target((url,)),
             source=self._source,
-            sink=self,
+            outlet=self._outlet(),
             authorize=authorizer,
             channels=wire_names(self.stream, upstream.channels),
         )
+
+    def _outlet(self) -> Outlet:
+        return Outlet(self._source, self._hub.stamp, self._event)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -85,12 +89,7 @@ class UpstreamReader:
         resolved = wire_names(self.stream, tuple(names))
         await self._reader.subscribe(resolved or ())
 
-    def received(self, direction: int, opcode: int, payload: bytes, conn: int, flags: int) -> None:
-        """Take a message of either direction."""
-        self._hub.stamp(self._source, payload, opcode=opcode, direction=direction, conn=conn, flags=flags)
-
-    def event(self, event: Event) -> None:
-        """Take a gap or a change of state."""
+    def _event(self, event: Event) -> None:
         self._hub.event(self._source, event, conn=getattr(event, "conn", 0))
 
 

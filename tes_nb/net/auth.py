@@ -30,7 +30,7 @@ _SHORTEST_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Credentials:
     """Headers and a query that open the door. Never shown: both may hold a token."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -39,12 +39,12 @@ class Grant:
     """Added to the WebSocket URL."""
     raw_query: str = field(default="", repr=False)
     """The same as it is to travel, for peers that want it spelt in their own way."""
-    asks_for: tuple[str, ...] | None = None
+    channels: tuple[str, ...] | None = None
     """The channels that the query asks for, so that they are not asked for again; `None` = it asks for none."""
     renew_at_s: float | None = None
-    """When the next grant is due, on the room's monotonic clock; `None` = never, or nobody knows."""
+    """When the next ones are due, on the room's monotonic clock; `None` = never, or nobody knows."""
     expires_at_s: float | None = None
-    """When this one stops to open doors, on the same clock."""
+    """When these stop to open doors, on the same clock."""
 
     def url(self, url: str) -> str:
         """Return `url` with the query added."""
@@ -61,10 +61,10 @@ class Grant:
         return text
 
 
-AuthorizeHook = Callable[[], Awaitable[Grant]]
+AuthorizeHook = Callable[[], Awaitable[Credentials]]
 """Called before each attempt; raises `AuthenticationError`, whose sentence shows in the reader's state."""
 
-NO_GRANT = Grant()
+NO_CREDENTIALS = Credentials()
 
 
 DEADLINE_S = 10.0
@@ -73,7 +73,7 @@ _CHUNK = 16 * 1024
 
 
 class TokenAuthorizer:
-    """Awaited before each connection (`Reader(authorize=…)`): fetches a token and makes a `Grant` of it."""
+    """Awaited before each connection (`Reader(authorize=…)`): fetches a token and makes `Credentials` of it."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class TokenAuthorizer:
     ) -> None:
         """Ask `source`, or use the `fixed` token that the user has.
 
-        `channels` are those that a query asks for; `None` = it asks for none. A grant is to be renewed
+        `channels` are those that a query asks for; `None` = it asks for none. Credentials are to be renewed
         `ahead_s` before its token expires.
         """
         self._source = source
@@ -100,7 +100,7 @@ class TokenAuthorizer:
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
 
-    async def __call__(self) -> Grant:
+    async def __call__(self) -> Credentials:
         """Return what opens the next connection. Raises `AuthenticationError`."""
         token = self._fixed if self._fixed is not None else await self.fetch()
         lifetime = token.remaining_s(self._clock())
@@ -108,12 +108,12 @@ class TokenAuthorizer:
         renew = token.due_s(self._ahead_s)
         if self._source.auth == "header":
             headers = {"Authorization": f"Bearer {token.reveal()}"}
-            return Grant(headers=headers, renew_at_s=renew, expires_at_s=expires)
+            return Credentials(headers=headers, renew_at_s=renew, expires_at_s=expires)
         channels = tuple(self._channels() or ())
         query = self._source.query.removeprefix("?").format(
             channels=quote(",".join(channels), safe=","), token=quote(token.reveal(), safe="")
         )
-        return Grant(raw_query=query, asks_for=channels or None, renew_at_s=renew, expires_at_s=expires)
+        return Credentials(raw_query=query, channels=channels or None, renew_at_s=renew, expires_at_s=expires)
 
     async def fetch(self) -> Token:
         """Ask for one token. Raises `AuthenticationError`, whose `reason` says what came instead."""

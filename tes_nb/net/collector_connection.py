@@ -12,7 +12,7 @@ from tes_nb.errors import SessionError
 from tes_nb.net import transport
 from tes_nb.net.logs import note
 from tes_nb.net.loop import now
-from tes_nb.net.transport import Closed, Limits, Link
+from tes_nb.net.transport import Closed, Link, PeerLimits
 from tes_nb.wire.lifecycle import Failure, ReaderState, Word
 from tes_nb.wire.profile import Profile
 from tes_nb.wire.retry import Backoff, close_verdict, status_verdict
@@ -24,7 +24,7 @@ LOCAL = Profile(
     backoff_cap_s=1.0,
 )
 """On loopback a peer that is there answers at once, and one that is gone is refused at once."""
-LOCAL_LIMITS = Limits(message_bytes=2 * 2**20)
+LOCAL_LIMITS = PeerLimits(message_bytes=2 * 2**20)
 """The largest message of a peer, and the relay's header before it."""
 _REFUSED_WAIT_S = 10.0
 """A token that is wrong will be wrong again, and a collector counts such tries."""

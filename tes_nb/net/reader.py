@@ -13,6 +13,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,23 +22,25 @@ from typing import Any
 import msgspec
 
 from tes_nb.errors import ConnectionFailed, SessionError, TesError
-from tes_nb.model import Kind, Opcode, Stream
+from tes_nb.model import Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_POLLED
 from tes_nb.net import transport
-from tes_nb.net.auth import NO_GRANT, AuthorizeHook
+from tes_nb.net.auth import NO_CREDENTIALS, AuthorizeHook
 from tes_nb.net.endpoints import Target
 from tes_nb.net.http import Poller
 from tes_nb.net.logs import note
 from tes_nb.net.loop import now
-from tes_nb.net.outlet import Outlet, Sink
-from tes_nb.net.transport import ABNORMAL, LIMITS, Closed, Limits, Link
+from tes_nb.net.outlet import Receiver, report
+from tes_nb.net.transport import ABNORMAL, LIMITS, Closed, Link, PeerLimits
 from tes_nb.wire import lifecycle as life
-from tes_nb.wire.events import Gap, StateChange
+from tes_nb.wire.events import StateChange
 from tes_nb.wire.lifecycle import Failure, ReaderState
 from tes_nb.wire.profile import PROFILE, Profile
 from tes_nb.wire.supervisor import Supervisor
 
 _SOONEST_S = 0.001
+_REMEMBERED_TEXTS = 8
+"""So many of the texts that were sent last are known again when the peer sends them back."""
 
 
 class Reader:
@@ -49,9 +52,9 @@ class Reader:
         target: Target,
         *,
         source: str,
-        sink: Sink,
+        outlet: Receiver,
         profile: Profile = PROFILE,
-        limits: Limits = LIMITS,
+        limits: PeerLimits = LIMITS,
         authorize: AuthorizeHook | None = None,
         channels: Sequence[str] | None = None,
         dice: Callable[[], float] = random.random,
@@ -60,8 +63,9 @@ class Reader:
     ) -> None:
         """Make a reader that does nothing yet.
 
-        `source` is its name in messages and logs. `authorize` is awaited before each attempt; `channels` are
-        subscribed after each open, `None` = leave it to the peer. `clock` is monotonic seconds.
+        `source` is its name in messages and logs. What comes goes to `outlet`. `authorize` is awaited before each
+        attempt; `channels` are subscribed after each open, `None` = leave it to the peer. `clock` is monotonic
+        seconds.
         """
         self.stream, self.target, self.source = stream, target, source
         self._profile, self._limits = profile, limits
@@ -76,7 +80,8 @@ class Reader:
             heartbeat_s=None if stream.heartbeat is None else stream.heartbeat_s,
             authorizes=authorize is not None,
         )
-        self._outlet = Outlet(stream, source, sink, wall_ns)
+        self._outlet = outlet
+        self._sent_texts: deque[bytes] = deque(maxlen=_REMEMBERED_TEXTS)
         self._poller = (
             None
             if target.poll is None
@@ -85,14 +90,14 @@ class Reader:
         self._channels = None if channels is None else tuple(channels)
         self._channels_version = 0
         self._sent_version = -1  # of the channels, on the present connection
-        self._grant = NO_GRANT
+        self._credentials = NO_CREDENTIALS
         self._link: Link | None = None
         self._attempt_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._shown: ReaderState | None = None
-        self._shown_revision = -1
+        self._published: ReaderState | None = None
+        self._published_revision = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
 
@@ -104,19 +109,9 @@ class Reader:
         return self._supervisor.view(self._clock())
 
     @property
-    def sink_errors(self) -> int:
-        """How often the sink or the stream's `classify` raised; each time the loop's handler was told."""
-        return self._outlet.errors
-
-    @property
     def channels(self) -> tuple[str, ...] | None:
         """What is subscribed; `None` = what the peer gives by itself."""
         return self._channels
-
-    @property
-    def gap(self) -> Gap | None:
-        """The hole that is open just now; `None` = none is."""
-        return self._outlet.gap
 
     def start(self) -> None:
         """Begin, in the running loop. Raises `SessionError` when it was started or stopped before."""
@@ -166,8 +161,8 @@ class Reader:
         """Tell the supervisor, do what it says, show what changed."""
         for command in self._supervisor.handle(event, self._clock()):
             _DOES[type(command)](self, command)
-        if self._supervisor.revision != self._shown_revision:
-            self._show()
+        if self._supervisor.revision != self._published_revision:
+            self._publish_state()
         if type(event) is not life.Received:  # a message only puts things off
             self._set_timer()
 
@@ -187,20 +182,20 @@ class Reader:
         self._timer = None
         self._feed(life.Tick())
 
-    def _show(self) -> None:
+    def _publish_state(self) -> None:
         """Publish the state if a user would read something else than before."""
-        self._shown_revision = self._supervisor.revision
+        self._published_revision = self._supervisor.revision
         state = self.state
-        if self._shown is not None and _same(self._shown, state):
+        if self._published is not None and _same(self._published, state):
             return
-        self._shown = state
+        self._published = state
         wall = self._wall_ns()
         wait_s = state.retry_in_s
         self._outlet.event(
             StateChange(
                 state=state.word,
                 text=str(state),
-                conn=state.conn,
+                conn=self._outlet.number(state.conn),
                 at_ns=wall,
                 attempts=state.attempts,
                 reconnects=state.reconnects,
@@ -214,13 +209,13 @@ class Reader:
     # What the commands do -----------------------------------------------------------------------------------
 
     def _authorize(self, command: life.Authorize) -> None:
-        self._attempt_task = self._spawn(self._get_grant(command.attempt), "authorize")
+        self._attempt_task = self._spawn(self._get_credentials(command.attempt), "authorize")
 
-    async def _get_grant(self, attempt: int) -> None:
+    async def _get_credentials(self, attempt: int) -> None:
         assert self._authorize_hook is not None
         try:
             async with asyncio.timeout(self._profile.authorize_timeout_s):
-                self._grant = await self._authorize_hook()
+                self._credentials = await self._authorize_hook()
         except TesError as error:
             self._feed(life.NotAuthorized(attempt, str(error).rstrip(".")))
         except TimeoutError:
@@ -240,34 +235,47 @@ class Reader:
         opened: Link | Failure = Failure("protocol", "the attempt failed")
         try:
             opened = await transport.connect(
-                self._grant.url(url),
-                headers=self._grant.headers,
+                self._credentials.url(url),
+                headers=self._credentials.headers,
                 profile=self._profile,
                 limits=self._limits,
             )
         finally:
             if isinstance(opened, Failure):
-                told = msgspec.structs.replace(opened, sentence=self._grant.redact(opened.sentence))
-                self._feed(life.NotOpened(attempt, told))
+                sentence = self._credentials.redact(opened.sentence)
+                self._feed(life.NotOpened(attempt, msgspec.structs.replace(opened, sentence=sentence)))
         if isinstance(opened, Link):
             await self._hold(attempt, opened)
 
     async def _hold(self, attempt: int, link: Link) -> None:
         closed = Closed(ABNORMAL, "the connection was given up")
         self._link, self._sent_version = link, -1
-        self._outlet.new_connection()
+        self._sent_texts.clear()  # only this connection's own texts can come back as echoes
         try:
             self._feed(life.Opened(attempt))
-            closed = await link.receive(partial(self._take, attempt, self._supervisor.conn))
+            conn = self._outlet.number(self._supervisor.conn)
+            closed = await link.receive(partial(self._receive, attempt, conn))
         finally:
             self._link = None
             link.abort()
-            self._feed(life.Lost(attempt, closed.code, self._grant.redact(closed.sentence)))
+            self._feed(life.Lost(attempt, closed.code, self._credentials.redact(closed.sentence)))
 
-    def _take(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
-        """Hand one message on; a gap that it ends comes first."""
-        self._feed(life.Received(attempt, self._outlet.kind(opcode, payload, conn, 0)))
-        self._outlet.received(opcode, payload, conn, 0)
+    def _receive(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
+        """Make the message, say once what kind it is, and hand it on; a gap that it ends comes first."""
+        message = Message(self.source, Direction.IN, opcode, payload, 0, 0, conn, 0)
+        kind = self._kind(message)
+        self._feed(life.Received(attempt, kind))
+        self._outlet.append(message, kind)
+
+    def _kind(self, message: Message) -> Kind:
+        """Return what a received message is; our own texts coming back are echoes, whatever they are."""
+        if message.payload in self._sent_texts:
+            return Kind.ECHO
+        try:
+            return self.stream.classify(message)
+        except Exception as error:  # noqa: BLE001 - a user's own stream must not end the connection
+            report(f"classify of the stream '{self.stream.name}'", error)
+            return Kind.UNDECODED
 
     def _abandon(self, command: life.Abandon) -> None:
         if self._attempt_task is not None:
@@ -285,7 +293,7 @@ class Reader:
         """Send the channels, unless this connection has them already."""
         if self._sent_version == self._channels_version or self._channels is None:
             return
-        if self._sent_version < 0 and self._grant.asks_for == self._channels:
+        if self._sent_version < 0 and self._credentials.channels == self._channels:
             self._sent_version = self._channels_version  # the URL of this connection asked for them
             return
         assert self.stream.subscription is not None
@@ -297,8 +305,10 @@ class Reader:
             self._spawn(self._quietly(self._send(self._link, self.stream.heartbeat)), "heartbeat")
 
     async def _send(self, link: Link, text: bytes) -> None:
-        """Send, and hand the sink a copy: recordings hold both directions."""
-        self._outlet.sent(text, self._supervisor.conn)
+        """Send, and hand on a copy: recordings hold both directions."""
+        self._sent_texts.append(text)
+        conn = self._outlet.number(self._supervisor.conn)
+        self._outlet.append(Message(self.source, Direction.OUT, Opcode.TEXT, text, 0, 0, conn, 0), Kind.ECHO)
         await link.send(text)
 
     def _poll(self, command: life.Poll) -> None:
@@ -308,21 +318,23 @@ class Reader:
         assert self._poller is not None
         body: bytes | Failure = Failure("poll", "the poll failed")
         try:
-            body = await self._poller.fetch(self._grant.headers)
+            body = await self._poller.fetch(self._credentials.headers)
         finally:
             if isinstance(body, Failure):
                 self._feed(life.Polled(body))
         if isinstance(body, bytes):
-            kind = self._outlet.kind(Opcode.TEXT, body, conn, FLAG_POLLED)
+            number = self._outlet.number(conn)
+            message = Message(self.source, Direction.IN, Opcode.TEXT, body, 0, 0, number, 0, FLAG_POLLED)
+            kind = self._kind(message)
             useless = Failure("poll", f"the poll brought no data but {kind}")
             self._feed(life.Polled(None if kind is Kind.DATA else useless))
-            self._outlet.received(Opcode.TEXT, body, conn, FLAG_POLLED)
+            self._outlet.append(message, kind)
 
     def _gap_begins(self, command: life.GapBegins) -> None:
-        self._outlet.gap_begins(command.conn, command.cause)
+        self._outlet.begin_gap(self._outlet.number(command.conn), command.cause)
 
     def _gap_ends(self, command: life.GapEnds) -> None:
-        self._outlet.gap_ends()
+        self._outlet.end_gap()
 
     # Tasks --------------------------------------------------------------------------------------------------
 

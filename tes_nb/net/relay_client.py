@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable
+from typing import Literal
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message, Opcode
 from tes_nb.net.collector_connection import LOCAL, TOKEN_HEADER, LocalConnection
 from tes_nb.net.logs import note
+from tes_nb.net.outlet import report
 from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.events import Gap, Playback, StateChange, decode_event
 from tes_nb.wire.lifecycle import ReaderState
@@ -91,70 +91,60 @@ class RelayReader:
 
     async def _serve(self, link: Link) -> Closed:
         self._fresh = True
-        return await link.receive(self._take)
+        return await link.receive(self._receive)
 
-    def _take(self, _opcode: Opcode, record: bytes) -> None:
+    def _receive(self, _opcode: Opcode, record: bytes) -> None:
+        """Hand a record on, unless it came before: the way of every message into the kernel."""
         try:
             message = unpack(self.source, record)
         except DecodeError as error:
             self.undecoded += 1
             note(logging.WARNING, f"relay of {self.source}: {error}", source=self.source)
             return
-        if message.opcode == Opcode.EVENT and message.seq == 0:
-            self._take_unnumbered(message)
-        elif message.opcode == Opcode.EVENT and not self._is_next_event(message):
+        order = self._order(message) if message.opcode == Opcode.EVENT else "next"
+        if order == "repeated" or (order == "next" and not self._is_new(message.seq)):
             return
-        elif self._is_new(message):
-            self._hand_on(message)
+        try:
+            self._on_message(message)
+        except Exception as error:  # noqa: BLE001 - what a feed does must not end its relay
+            report(f"What takes the messages of '{self.source}'", error)
 
-    def _take_unnumbered(self, message: Message) -> None:
-        """What the collector tells beside the messages of the source: where a replay is, and its file's gaps."""
-        with contextlib.suppress(DecodeError):
-            event = decode_event(message.payload)
-            if isinstance(event, Playback) and event.round != self._round:
-                self._round, self._last = event.round, 0
-                self._ahead.clear()
-        self._hand_on(message)
-
-    def _is_new(self, message: Message) -> bool:
-        """Whether the record was not received before; takes note of its number."""
+    def _is_new(self, seq: int) -> bool:
+        """Whether the record of that number was not received before; takes note of it."""
         fresh, self._fresh = self._fresh, False
-        if message.seq <= self._last:
+        if seq <= self._last:
             # The first record of a connection never lies behind what was asked for, unless the collector itself
             # began anew and counts from 1 again.
             if not fresh:
                 return False
             self._ahead.clear()
-        self._last = message.seq
-        if message.seq in self._ahead:
-            self._ahead.discard(message.seq)
+        self._last = seq
+        if seq in self._ahead:
+            self._ahead.discard(seq)
             return False
         return True
 
-    def _is_next_event(self, message: Message) -> bool:
-        """Look into an event; return whether it is to be taken in its place.
+    def _order(self, message: Message) -> Literal["next", "apart", "repeated"]:
+        """Look into an event; return whether it comes in its place, beside the messages, or once more.
 
         After an overflow a collector repeats the newest state, out of its place: that one is handed on at once.
+        What has no number, the collector says beside the messages: where a replay is, and its file's gaps.
         """
         try:
             event = decode_event(message.payload)
         except DecodeError:
-            return True  # kept raw like any other message
+            return "next" if message.seq else "apart"  # kept raw like any other message
+        if message.seq == 0:
+            if isinstance(event, Playback) and event.round != self._round:
+                self._round, self._last = event.round, 0
+                self._ahead.clear()
+            return "apart"
         if isinstance(event, Gap) and event.cause.startswith(OVERFLOW):
             self.lost += event.missing or 0
             self._ahead = {seq for seq in self._ahead if seq > message.seq}
         elif isinstance(event, StateChange) and message.seq > self._last + 1:
-            if message.seq not in self._ahead:
-                self._ahead.add(message.seq)
-                self._hand_on(message)
-            return False
-        return True
-
-    def _hand_on(self, message: Message) -> None:
-        try:
-            self._on_message(message)
-        except Exception as error:  # noqa: BLE001 - what a feed does must not end its relay
-            loop = asyncio.get_running_loop()
-            loop.call_exception_handler(
-                {"message": f"taking a message of '{self.source}' failed", "exception": error}
-            )
+            if message.seq in self._ahead:
+                return "repeated"
+            self._ahead.add(message.seq)
+            return "apart"
+        return "next"

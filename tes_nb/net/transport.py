@@ -33,7 +33,7 @@ from tes_nb.wire.profile import PROFILE, Profile
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PeerLimits:
     """What a peer may do to us."""
 
     message_bytes: int = 2**20
@@ -44,14 +44,14 @@ class Limits:
     """More close with 1008."""
 
 
-LIMITS = Limits()
+LIMITS = PeerLimits()
 
 
 class GuardedConnection(ClientConnection):
     """Counts what a peer sends, pings it, and gives it up with a sentence that says why."""
 
     def __init__(
-        self, protocol: ClientProtocol, *, limits: Limits, max_queue: int, close_timeout: float
+        self, protocol: ClientProtocol, *, limits: PeerLimits, max_queue: int, close_timeout: float
     ) -> None:
         super().__init__(
             protocol,
@@ -149,7 +149,7 @@ class GuardedConnection(ClientConnection):
         self.loop.call_later(max(keepalive.due_at() - now(), 0.001), self._look, keepalive)
 
 
-Take = Callable[[Opcode, bytes], None]
+OnMessage = Callable[[Opcode, bytes], None]
 """Called with each whole message, in order, in the loop."""
 ABNORMAL = 1006
 _QUEUED_FRAMES = 16
@@ -171,16 +171,16 @@ class Link:
     def __init__(self, connection: GuardedConnection) -> None:
         self._connection = connection
 
-    async def receive(self, take: Take) -> Closed:
-        """Hand every message to `take` until the connection ends; return how it ended. Never loses one."""
+    async def receive(self, on_message: OnMessage) -> Closed:
+        """Hand every message to `on_message` until the connection ends; return how it ended. Never loses one."""
         receive = self._connection.recv
         try:
             while True:
                 message = await receive()
                 if isinstance(message, str):
-                    take(Opcode.TEXT, message.encode())
+                    on_message(Opcode.TEXT, message.encode())
                 else:
-                    take(Opcode.BINARY, message)
+                    on_message(Opcode.BINARY, message)
         except ConnectionClosed as error:
             return self._closed(error)
 
@@ -216,7 +216,7 @@ async def connect(
     *,
     headers: Mapping[str, str] | None = None,
     profile: Profile = PROFILE,
-    limits: Limits = LIMITS,
+    limits: PeerLimits = LIMITS,
     compression: Literal["deflate", "usual"] | None = "usual",
 ) -> Link | Failure:
     """Try once to open `url`, following at most five redirects; return the connection or why there is none.
@@ -243,7 +243,7 @@ async def connect(
 
 
 async def _follow(
-    url: str, headers: Mapping[str, str], profile: Profile, limits: Limits, compression: str | None
+    url: str, headers: Mapping[str, str], profile: Profile, limits: PeerLimits, compression: str | None
 ) -> GuardedConnection | Failure:
     for _ in range(MOST_REDIRECTS + 1):
         try:
@@ -260,7 +260,7 @@ async def _follow(
 
 
 async def _handshake(
-    url: str, headers: Mapping[str, str], profile: Profile, limits: Limits, compression: str | None
+    url: str, headers: Mapping[str, str], profile: Profile, limits: PeerLimits, compression: str | None
 ) -> GuardedConnection:
     local = is_loopback(urlsplit(url).hostname or "")
     if compression == "usual":
@@ -280,7 +280,7 @@ async def _handshake(
     return cast("GuardedConnection", connection)
 
 
-def _guarded(limits: Limits, profile: Profile, protocol: Any, **_usual: Any) -> GuardedConnection:
+def _guarded(limits: PeerLimits, profile: Profile, protocol: Any, **_usual: Any) -> GuardedConnection:
     return GuardedConnection(
         protocol, limits=limits, max_queue=_QUEUED_FRAMES, close_timeout=profile.close_timeout_s
     )

@@ -99,7 +99,7 @@ class GapBook:
         """The gap that is open; `None` = none is."""
         return self._open
 
-    def seen(self, at_ns: int) -> None:
+    def note_message(self, at_ns: int) -> None:
         """A message came."""
         self._last_seen_ns = at_ns
 

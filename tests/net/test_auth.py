@@ -99,36 +99,36 @@ async def test_the_documented_headers_and_a_random_number_are_sent():
 
 
 @run_async
-async def test_a_grant_carries_the_token_in_a_header_and_says_when_it_ends():
+async def test_credentials_carry_the_token_in_a_header_and_says_when_it_ends():
     async with stand_in(token_life_s=60) as server:
         authorizer = TokenAuthorizer(token_source(server), ahead_s=5)
         before = auth.now()
-        grant = await authorizer()
-        assert grant.headers["Authorization"].startswith("Bearer eyJ")
-        assert grant.raw_query == ""
-        assert 58 < grant.expires_at_s - before <= 61
-        assert grant.expires_at_s - grant.renew_at_s == pytest.approx(5)
-        assert "eyJ" not in repr(grant)
+        credentials = await authorizer()
+        assert credentials.headers["Authorization"].startswith("Bearer eyJ")
+        assert credentials.raw_query == ""
+        assert 58 < credentials.expires_at_s - before <= 61
+        assert credentials.expires_at_s - credentials.renew_at_s == pytest.approx(5)
+        assert "eyJ" not in repr(credentials)
 
 
 @run_async
 async def test_a_query_has_the_doubled_ampersand_of_the_site_s_own_page():
     async with stand_in() as server:
         authorizer = TokenAuthorizer(token_source(server, "query"), channels=lambda: ["a_xml", "b_xml"])
-        grant = await authorizer()
-        url = grant.url("wss://host.test:9800/stream")
+        credentials = await authorizer()
+        url = credentials.url("wss://host.test:9800/stream")
         assert url.startswith("wss://host.test:9800/stream?channels=a_xml,b_xml&&token=eyJ")
-        assert grant.url("wss://h/s?x=1").startswith("wss://h/s?x=1&channels=a_xml,b_xml&&token=eyJ")
-        assert grant.asks_for == ("a_xml", "b_xml")
-        assert not grant.headers
+        assert credentials.url("wss://h/s?x=1").startswith("wss://h/s?x=1&channels=a_xml,b_xml&&token=eyJ")
+        assert credentials.channels == ("a_xml", "b_xml")
+        assert not credentials.headers
 
 
 @run_async
 async def test_a_fixed_token_is_used_as_it_is_and_nobody_is_asked():
-    grant = await TokenAuthorizer(source("http://127.0.0.1:9/"), fixed="abc.def.ghi")()
-    assert grant.headers["Authorization"] == "Bearer abc.def.ghi"
-    assert grant.renew_at_s is None
-    assert grant.expires_at_s is None
+    credentials = await TokenAuthorizer(source("http://127.0.0.1:9/"), fixed="abc.def.ghi")()
+    assert credentials.headers["Authorization"] == "Bearer abc.def.ghi"
+    assert credentials.renew_at_s is None
+    assert credentials.expires_at_s is None
 
 
 # What is no token -----------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_fault_12_a_bad_certificate_is_refused_and_hears_no_byte(case, monkeypat
                     STREAM,
                     Target((f"wss://{host}/ws",)),
                     source="nowgoal",
-                    sink=sink,
+                    outlet=sink.outlet(),
                     profile=FAST,
                     authorize=TokenAuthorizer(source(f"https://{host}/", auth=form), fixed=secret),
                 )

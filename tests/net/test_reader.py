@@ -18,7 +18,7 @@ import pytest
 from tes_nb.errors import AuthenticationError, ConnectionFailed, SessionError
 from tes_nb.model import Direction, Endpoint, Kind
 from tes_nb.model.message import FLAG_POLLED
-from tes_nb.net.auth import Grant
+from tes_nb.net.auth import Credentials
 from tes_nb.net.endpoints import Target, resolve
 from tes_nb.net.logs import RECENT
 from tes_nb.net.reader import Reader
@@ -56,10 +56,9 @@ class Running:
     def __init__(self, url, a_stream=None, **options):
         self.stream = a_stream or stream()
         target = url if isinstance(url, Target) else resolve(self.stream, url)
-        self.sink = Collected()
-        defaults = {"source": "numbers", "sink": self.sink, "profile": FAST}
+        self.sink = options.pop("sink", None) or Collected()
+        defaults = {"source": "numbers", "outlet": self.sink.outlet(), "profile": FAST}
         self.reader = Reader(self.stream, target, **(defaults | options))
-        self.sink = options.get("sink", self.sink)
 
     async def __aenter__(self):
         self.reader.start()
@@ -357,7 +356,7 @@ async def test_fault_14_a_refused_token_is_asked_for_anew_once_at_once():
     tokens = iter(range(100))
 
     async def authorize():
-        return Grant(headers={"Authorization": f"Bearer {next(tokens)}"}, query={"token": "q"})
+        return Credentials(headers={"Authorization": f"Bearer {next(tokens)}"}, query={"token": "q"})
 
     async with RawPeer(answer(401)) as peer, Running(only(peer.url), authorize=authorize) as (reader, sink):
         await sink.until(lambda _sink: len(peer.requests) == 3)
@@ -372,7 +371,7 @@ async def test_fault_14_a_refused_token_is_asked_for_anew_once_at_once():
 @run_async
 async def test_fault_38_a_token_that_the_peer_quotes_back_is_not_shown():
     async def authorize():
-        return Grant(headers={"Authorization": "Bearer hush-hush"}, query={"token": "hush-again"})
+        return Credentials(headers={"Authorization": "Bearer hush-hush"}, query={"token": "hush-again"})
 
     quoting = accept_then_close(4401, b"no: Bearer hush-hush, hush-again")
     async with RawPeer(quoting) as peer, Running(only(peer.url), authorize=authorize) as (reader, sink):
@@ -553,9 +552,9 @@ async def http_half(peer, _reader, writer):
 
 
 @run_async
-async def test_polls_take_the_grants_headers_along():
+async def test_polls_take_the_credentials_headers_along():
     async def authorize():
-        return Grant(headers={"X-TES-Dev-Token": "hush"})
+        return Credentials(headers={"X-TES-Dev-Token": "hush"})
 
     async with (
         RawPeer(http_half) as peer,
@@ -695,7 +694,6 @@ async def _a_broken_sink():
     sink = Broken()
     async with NumberedPeer() as peer, Running(only(peer.url), sink=sink) as (reader, _sink):
         await sink.count(10)
-        assert reader.sink_errors == 3
         assert reader.state.conn == 1
 
 
@@ -713,7 +711,6 @@ async def _a_broken_classify():
         peer.next = 2
         async with Running(only(peer.url), stream(classify=classify)) as (reader, sink):
             await sink.count(10)
-            assert reader.sink_errors == 1
             assert reader.state.conn == 1
 
 

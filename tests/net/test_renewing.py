@@ -117,7 +117,7 @@ async def test_a_gap_begins_with_the_last_message_also_when_the_new_connection_i
         reader,
         sink,
     ):
-        first = reader._first
+        first = reader.first
         stop = first.reader.stop
 
         async def late_stop():
@@ -127,7 +127,7 @@ async def test_a_gap_begins_with_the_last_message_also_when_the_new_connection_i
             await stop()
 
         first.reader.stop = late_stop
-        await sink.until(lambda _: reader._first is not first)
+        await sink.until(lambda _: reader.first is not first)
         await sink.more(50)
         ledger = sink.ledger(server)
         assert_nothing_lost(ledger)
@@ -297,7 +297,7 @@ async def test_texts_can_be_sent_while_open():
 @run_async
 @problems(3)
 async def test_a_sink_that_raises_harms_nobody():
-    async with feeding() as (_server, reader, sink):
+    async with feeding() as (_server, _reader, sink):
         received, raised = sink.received, []
 
         def broken(*args):
@@ -308,7 +308,7 @@ async def test_a_sink_that_raises_harms_nobody():
 
         sink.received = broken
         await sink.more(3)
-        assert reader.sink_errors == 3
+        assert len(raised) == 3
 
 
 @run_async

@@ -15,7 +15,7 @@ import pytest
 
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
-from tes_nb.net.transport import Closed, Limits, Link, connect
+from tes_nb.net.transport import Closed, Link, PeerLimits, connect
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.profile import PROFILE
 from tests.support.aio import Together, run_async
@@ -504,7 +504,7 @@ async def test_fault_60_frames_against_the_rules_close_with_the_right_code(bytes
 
 @run_async
 async def test_limits_are_configurable():
-    limits = Limits(message_bytes=100, fragments=3, pings_per_s=2)
+    limits = PeerLimits(message_bytes=100, fragments=3, pings_per_s=2)
     for payload, code in (
         (frame(1, b"x" * 101), 1009),
         (frame(9) * 3, 1008),
@@ -512,4 +512,4 @@ async def test_limits_are_configurable():
     ):
         async with RawPeer(says(payload)) as peer:
             assert (await read_all(peer, limits=limits))[1].code == code
-    assert dataclasses.asdict(Limits())["message_bytes"] == 2**20
+    assert dataclasses.asdict(PeerLimits())["message_bytes"] == 2**20

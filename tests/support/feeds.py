@@ -8,10 +8,11 @@ import dataclasses
 import time
 
 from tes_nb.errors import DecodeError
-from tes_nb.model import Direction, Kind, Message, Opcode
+from tes_nb.model import Direction, Kind, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.net.auth import TokenAuthorizer
 from tes_nb.net.endpoints import Target
+from tes_nb.net.outlet import Outlet
 from tes_nb.net.renewing import RenewingReader
 from tes_nb.simulate import Options, number_in, reconcile, serve
 from tes_nb.streams.nowgoal.stream import STREAM
@@ -37,16 +38,22 @@ class Sink:
         self.gaps = []
         self.states = []
 
-    def received(self, direction, opcode, payload, conn, flags):
+    def outlet(self, source="nowgoal"):
+        """What a reader gets to put its messages and events into this."""
+        on_message = lambda message: self.received(message)  # noqa: E731, PLW0108 - a test puts another there
+        return Outlet(source, on_message, self.event)
+
+    def received(self, message):
+        direction, opcode, payload = message.direction, message.opcode, message.payload
         if direction is Direction.OUT:
-            self.sent.append((conn, payload))
+            self.sent.append((message.conn, payload))
             return
-        if flags & FLAG_DUPLICATE:
+        if message.flags & FLAG_DUPLICATE:
             self.duplicates += 1
             return
-        if not self.conns or self.conns[-1] != conn:
-            self.conns.append(conn)
-        self.kinds.append(STREAM.classify(Message("x", direction, opcode, payload, 0, 0, conn, 0, flags)))
+        if not self.conns or self.conns[-1] != message.conn:
+            self.conns.append(message.conn)
+        self.kinds.append(STREAM.classify(message))
         try:
             text = payload if opcode is Opcode.TEXT else inflate(payload)
         except DecodeError:
@@ -106,7 +113,7 @@ class Feed:
             dataclasses.replace(STREAM, period_s=STREAM.period_s / 10),
             Target((f"{url}?subscriber={SUBSCRIBER}",)),
             source="nowgoal",
-            sink=self.sink,
+            outlet=self.sink.outlet(),
             authorize=self._authorize,
             profile=profile,
             channels=channels,
@@ -114,10 +121,10 @@ class Feed:
         )
 
     async def _authorize(self):
-        grant = await self.authorizer()
+        credentials = await self.authorizer()
         if self.renew_after_s is None:
-            return grant
-        return dataclasses.replace(grant, renew_at_s=self.authorizer._clock() + self.renew_after_s)
+            return credentials
+        return dataclasses.replace(credentials, renew_at_s=self.authorizer._clock() + self.renew_after_s)
 
 
 @contextlib.asynccontextmanager

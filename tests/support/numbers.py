@@ -8,6 +8,7 @@ import contextlib
 import msgspec
 
 from tes_nb.model import Column, Decoded, Direction, Endpoint, Kind, Message, Opcode, Stream, Table
+from tes_nb.net.outlet import Outlet
 from tes_nb.wire.events import Gap, StateChange
 
 TABLES = (Table("numbers", "One row a number.", (Column("n", "int64", "", "counter", "the number"),)),)
@@ -69,8 +70,12 @@ class Collected:
         self.order = []  # both, as they came
         self._changed = asyncio.Event()
 
-    def received(self, direction, opcode, payload, conn, flags):
-        entry = (direction, opcode, payload, conn, flags)
+    def outlet(self, source="numbers"):
+        """What a reader gets to put its messages and events into this."""
+        return Outlet(source, self.received, self.event)
+
+    def received(self, message):
+        entry = (message.direction, message.opcode, message.payload, message.conn, message.flags)
         self.messages.append(entry)
         self.order.append(entry)
         self._changed.set()

@@ -3,7 +3,7 @@ from tes_nb.wire.events import GapBook
 
 def test_a_gap_reaches_from_the_loss_until_data_and_names_the_last_message_before():
     book = GapBook()
-    book.seen(100)
+    book.note_message(100)
     book.begin(3, "connection reset", 120)
     gap = book.end(200)
     assert gap is not None

@@ -38,7 +38,7 @@ def numbers(messages):
 
 def stamp(collector, first, last, padding=b""):
     for number in range(first, last + 1):
-        collector.hub.stamp(FEED, b"%d" % number + padding)
+        collector.hub.add(FEED, b"%d" % number + padding)
 
 
 @in_loop
@@ -60,9 +60,7 @@ async def test_from_the_beginning_from_a_number_and_from_now():
 @in_loop
 async def test_records_are_the_stamped_ones():
     async with feed() as collector:
-        sent = collector.hub.stamp(
-            FEED, b"\x00\xff binary", opcode=Opcode.BINARY, direction=1, conn=9, flags=2
-        )
+        sent = collector.hub.add(FEED, b"\x00\xff binary", opcode=Opcode.BINARY, direction=1, conn=9, flags=2)
         async with relay(collector, "?after=0") as client:
             assert await receive(client, 1) == [sent]
 

@@ -45,7 +45,7 @@ async def items(client, count):
 @in_loop
 async def test_rows_state_marks_and_gaps_of_a_source():
     async with collecting() as collector:
-        collector.hub.stamp("kernel", gauge("loss", 0.5))
+        collector.hub.add("kernel", gauge("loss", 0.5))
         async with socket(collector.ports[0], KERNEL) as client:
             (first,) = await items(client, 1)
             assert first["rows"] == {"gauges": [["loss", 0.5, "B"]]}
@@ -71,15 +71,15 @@ async def test_rows_state_marks_and_gaps_of_a_source():
 async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
     async with collecting() as collector:
         for n in range(BACK + 50):
-            collector.hub.stamp("kernel", gauge("n", n))
+            collector.hub.add("kernel", gauge("n", n))
         async with socket(collector.ports[0], KERNEL) as client:
             all_of_them = await items(client, BACK)
             assert [all_of_them[0]["seq"], all_of_them[-1]["seq"]] == [51, BACK + 50]
-        collector.hub.stamp("kernel", gauge("n", -1))
+        collector.hub.add("kernel", gauge("n", -1))
         async with socket(collector.ports[0], f"{KERNEL}?after={BACK + 50}") as client:
             assert [one["seq"] for one in await items(client, 1)] == [BACK + 51]
         async with socket(collector.ports[0], f"{KERNEL}?after=999999") as client:
-            collector.hub.stamp("kernel", gauge("n", -2))
+            collector.hub.add("kernel", gauge("n", -2))
             assert [one["seq"] for one in await items(client, 1)] == [BACK + 52]
         assert (await handshake(collector.ports[0], f"{KERNEL}?after=x")).status == 400
         assert (await handshake(collector.ports[0], "/ws/rows/nobody")).status == 404
@@ -88,10 +88,10 @@ async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
 @in_loop
 async def test_a_page_that_cannot_keep_up_skips_and_says_so():
     async with collecting() as collector, socket(collector.ports[0], KERNEL) as client:
-        collector.hub.stamp("kernel", gauge("n", 0))
+        collector.hub.add("kernel", gauge("n", 0))
         await items(client, 1)
         for n in range(5_000):
-            collector.hub.stamp("kernel", gauge("n", n))
+            collector.hub.add("kernel", gauge("n", n))
         skipped = (await items(client, 1))[0]
         assert skipped == {"type": "skipped", "count": 3_000}
 
@@ -161,7 +161,7 @@ async def test_under_auth_all_the_shell_is_open_and_reveals_nothing():
 @in_loop
 async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(place, path):
     async with collecting(auth="all") as collector:
-        collector.hub.stamp("kernel", gauge("loss", 0.5))
+        collector.hub.add("kernel", gauge("loss", 0.5))
         port = collector.ports[place]
         origin = f"http://127.0.0.1:{collector.ports[0]}"
         async with socket(port, path, origin=origin) as client:
