@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.views.chart_codec import LABEL_BETWEEN, NO_LABEL
+from tes_nb.views.chart_codec import LABEL_BETWEEN, label_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tes_nb.model import Table
-    from tes_nb.store.memory.columns import Columns, Fresh
+    from tes_nb.store.memory.columns import Columns
 
-KEPT = 200
+MAX_ALERTS = 200
 MAX_LINES = 2000
 """Lines whose state is remembered; more labels than that are not watched."""
 logger = logging.getLogger("tes_nb.alerts")
@@ -70,7 +70,7 @@ class Alerts:
         self._cursor: int | None = None
         self._passed: set[tuple[int, str]] = set()
         self._before: dict[tuple[int, str], tuple[float, float]] = {}
-        self.log: deque[Alert] = deque(maxlen=KEPT)
+        self.log: deque[Alert] = deque(maxlen=MAX_ALERTS)
         """The newest ones, oldest first."""
         self.count = 0
         """How many there ever were."""
@@ -81,21 +81,20 @@ class Alerts:
             return
         if self._cursor is None:
             self._cursor = columns.total
-        wanted = list(dict.fromkeys([*(limit.column for limit in self._limits), *self._by]))
-        fresh = columns.since(self._cursor, wanted)
+        names = dict.fromkeys([*(limit.column for limit in self._limits), *self._by])
+        fresh = columns.since(self._cursor, names)
         self._cursor = fresh.cursor
+        labels = (
+            zip(*(fresh.columns[name] for name in self._by), strict=True) if self._by else [()] * len(fresh)
+        )
+        lines = [LABEL_BETWEEN.join(label_words(label)) for label in labels]
+        moments = (fresh.time / 1e9).tolist()
         for number, limit in enumerate(self._limits):
-            self._check_limit(number, limit, fresh)
-
-    def _check_limit(self, number: int, limit: AlertLimit, fresh: Fresh) -> None:
-        labels = _labels(fresh.columns, self._by, len(fresh))
-        values = np.asarray(fresh.columns[limit.column], np.float64)
-        for time_ns, label, value in zip(fresh.time.tolist(), labels, values.tolist(), strict=True):
-            if limit.label is None or limit.label == label:
-                moment = time_ns / 1e9
-                self._judge(
-                    (number, label), limit, moment, self._level((number, label), limit, moment, value)
-                )
+            values = np.asarray(fresh.columns[limit.column], np.float64).tolist()
+            for moment, label, value in zip(moments, lines, values, strict=True):
+                if limit.label is None or limit.label == label:
+                    line = (number, label)
+                    self._judge(line, limit, moment, self._level(line, limit, moment, value))
 
     def _level(self, line: tuple[int, str], limit: AlertLimit, moment: float, value: float) -> float:
         """Return what the limit is about: the value, or a counter's growth per second."""
@@ -121,10 +120,3 @@ class Alerts:
         self.log.append(Alert(moment, name, level, text))
         self.count += 1
         logger.warning("%s at %s", text, time.strftime("%H:%M:%S", time.gmtime(moment)) + " UTC")
-
-
-def _labels(columns: Mapping[str, Any], by: Sequence[str], rows: int) -> list[str]:
-    if not by:
-        return [""] * rows
-    words = zip(*(columns[name] for name in by), strict=True)
-    return [LABEL_BETWEEN.join(NO_LABEL if word is None else str(word) for word in label) for label in words]

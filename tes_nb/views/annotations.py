@@ -1,4 +1,7 @@
-"""What a plotly figure shows beside its lines: marks, executed cells, times in which the kernel was held."""
+"""What stands beside the lines of a live chart and of a plotly figure.
+
+Marks, executed cells, times in which the kernel was held; in a live chart also gaps and its upstream's state.
+"""
 
 from __future__ import annotations
 
@@ -9,60 +12,44 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.wire.events import Gap, StateChange
-
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.alerts import Alert
-    from tes_nb.wire.events import Mark
-
+    from tes_nb.wire.events import Gap, Mark
 
 MOST = 300
 """Notes of one sort that travel: the newest."""
 MAX_TEXT = 300
 
 Notes = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
+"""→ {"cells": [{start, end, label}], "held": […]}, Unix seconds, `end` None while it lasts."""
+Upstream = Callable[[], tuple[str, str] | None]
+"""→ (word, text) of a feed's state."""
 
 
-class SentState:
-    """Remembers what the browser was told, so that only changes travel."""
+class Annotations:
+    """Gaps, marks and spans of a store as they travel to the browser of a live chart."""
 
     def __init__(self, store: StreamStore, notes: Notes | None) -> None:
         self._store = store
         self._notes = notes
-        self._sent: dict[str, Any] = {}
         self._broken: set[int] = set()
 
-    def forget(self) -> None:
-        """Tell everything again: another browser listens."""
-        self._sent.clear()
-
-    def changes(
-        self, upstream: Mapping[str, Any] | None, alerts: Sequence[Alert], sentence: str
-    ) -> dict[str, Any]:
-        """Return the parts that differ from what was told before."""
-        now = {
-            "upstream": upstream,
+    def state(self) -> dict[str, Any]:
+        """Return the newest of each sort."""
+        marks = self._store.marks[-MOST:]
+        spans = {} if self._notes is None else self._notes()
+        return {
             "gaps": [_gap(gap) for gap in self._store.gaps[-MOST:]],
-            "marks": [
-                {"t": mark.at_ns / 1e9, "label": mark.label[:MAX_TEXT]} for mark in self._store.marks[-MOST:]
-            ],
-            "alerts": [{"t": alert.time, "text": alert.text} for alert in alerts],
-            "sentence": sentence,
+            "marks": [{"t": mark.at_ns / 1e9, "label": mark.label[:MAX_TEXT]} for mark in marks],
+            **{name: [_span(span) for span in some[-MOST:]] for name, some in spans.items()},
         }
-        for name, spans in (self._notes() if self._notes is not None else {}).items():
-            now[name] = [_span(span) for span in spans[-MOST:]]
-        changed = {name: part for name, part in now.items() if self._sent.get(name, _EMPTY.get(name)) != part}
-        self._sent.update(changed)
-        return changed
 
     def all_breaks(self) -> list[float]:
         """Return where gaps began, in Unix seconds: every line is broken there."""
-        gaps = self._store.gaps
-        self._broken = {gap.lost_at_ns for gap in gaps}
-        return [_began(gap) for gap in gaps]
+        self._broken.clear()
+        return self.new_breaks()
 
     def new_breaks(self) -> list[float]:
         """Return the beginnings of gaps since the last time."""
@@ -71,25 +58,15 @@ class SentState:
         return [_began(gap) for gap in new]
 
 
-_EMPTY: dict[str, Any] = {
-    "upstream": None,
-    "gaps": [],
-    "marks": [],
-    "alerts": [],
-    "sentence": "",
-    "cells": [],
-    "held": [],
-}
-
-
-def upstream_info(state: StateChange | tuple[str, str] | None) -> dict[str, Any] | None:
-    """Return a reader's state as it travels; `None` = nothing is known of it."""
-    if state is None:
+def upstream_info(store: StreamStore, upstream: Upstream | None) -> dict[str, Any] | None:
+    """Return the state of a store's reader as it travels, as `upstream` or else the store has it; `None` = unknown."""
+    if upstream is not None:
+        state = upstream()
+        return None if state is None else {"word": state[0], "text": state[1][:MAX_TEXT]}
+    change = store.state
+    if change is None:
         return None
-    if isinstance(state, StateChange):
-        return {"word": state.state, "text": state.text[:MAX_TEXT], "since": state.at_ns / 1e9}
-    word, text = state
-    return {"word": word, "text": text[:MAX_TEXT]}
+    return {"word": change.state, "text": change.text[:MAX_TEXT], "since": change.at_ns / 1e9}
 
 
 def _began(gap: Gap) -> float:
@@ -133,81 +110,63 @@ def plain(text: str) -> str:
 
 def annotate(figure: go.Figure, beside: Beside, times: Iterable[pd.Timestamp]) -> None:
     """Draw what lies in the range of `times` over all panels; what was drawn before gives way."""
-    drawn = list(times)
-    shapes: list[dict[str, Any]] = []
-    texts: list[dict[str, Any]] = []
-    if drawn:
-        low, high = min(drawn), max(drawn)
-        for mark in beside.marks[-MOST:]:
-            _mark_line(mark, low, high, shapes, texts)
-        for span in beside.spans.get("cells", ())[-MOST:]:
-            _shade(span, low, high, shapes, texts, colour=CELL_COLOUR, top=0.02)
-        for span in beside.spans.get("held", ())[-MOST:]:
-            _shade(span, low, high, shapes, texts, colour=HELD_COLOUR, top=1.0)
-    figure.layout.shapes = shapes
-    figure.layout.annotations = texts
+    ends = list(times)
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    if ends:
+        low, high = min(ends), max(ends)
+        pairs += [_mark_line(mark) for mark in beside.marks[-MOST:] if low <= _moment(mark.at_ns) <= high]
+        for name in ("cells", "held"):
+            for span in beside.spans.get(name, ())[-MOST:]:
+                start = _moment(int(span["start"] * 1e9))
+                end = _moment(int((span["end"] or span["start"]) * 1e9))
+                if end >= low and start <= high:
+                    shade = _cell_shade if name == "cells" else _held_shade
+                    pairs.append(shade(max(start, low), min(end, high), str(span["label"] or "")))
+    figure.layout.shapes = [shape for shape, _ in pairs]
+    figure.layout.annotations = [text for _, text in pairs]
 
 
-def _mark_line(
-    mark: Mark,
-    low: pd.Timestamp,
-    high: pd.Timestamp,
-    shapes: list[dict[str, Any]],
-    texts: list[dict[str, Any]],
-) -> None:
-    at = pd.Timestamp(mark.at_ns, tz="UTC")
-    if low <= at <= high:
-        line = {"color": MARK_COLOUR, "width": 1, "dash": "dash"}
-        shapes.append(
-            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper", "line": line}
-        )
-        texts.append(_text(at, 1.0, mark.label, mark.label, MARK_COLOUR, yanchor="bottom"))
+def _moment(ns: int) -> pd.Timestamp:
+    return pd.Timestamp(ns, tz="UTC")
 
 
-def _shade(
-    span: Mapping[str, Any],
-    low: pd.Timestamp,
-    high: pd.Timestamp,
-    shapes: list[dict[str, Any]],
-    texts: list[dict[str, Any]],
-    *,
-    colour: str,
-    top: float,
-) -> None:
-    start = pd.Timestamp(int(span["start"] * 1e9), tz="UTC")
-    end = pd.Timestamp(int((span["end"] or span["start"]) * 1e9), tz="UTC")
-    if end < low or start > high:
-        return
-    label = str(span["label"] or "")
-    begins = max(start, low)
-    ends = {"x0": begins, "x1": min(end, high), "y0": 0, "y1": top, "xref": "x", "yref": "paper"}
-    shapes.append(
-        {
-            "type": "rect",
-            **ends,
-            "fillcolor": colour,
-            "opacity": 0.15 if top == 1 else 0.6,
-            "line": {"width": 0},
-            "layer": "below",
-        }
-    )
-    number = (
-        label.split(" ", 1)[0] if top < 1 else label
-    )  # a cell shows its number, and its first line on hover
-    texts.append(_text(begins, 0.02 if top < 1 else 0.9, number, label, colour, yanchor="bottom"))
+def _mark_line(mark: Mark) -> tuple[dict[str, Any], dict[str, Any]]:
+    at = _moment(mark.at_ns)
+    line = {"color": MARK_COLOUR, "width": 1, "dash": "dash"}
+    shape = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper", "line": line}
+    return shape, _text(at, 1.0, mark.label, mark.label, MARK_COLOUR)
 
 
-def _text(at: pd.Timestamp, y: float, text: str, hover: str, colour: str, *, yanchor: str) -> dict[str, Any]:
-    shown = text if len(text) <= LABEL_CHARACTERS else text[: LABEL_CHARACTERS - 1] + "…"
+def _cell_shade(start: pd.Timestamp, end: pd.Timestamp, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stripe at the bottom with the cell's number, and its first line on hover."""
+    text = _text(start, 0.02, label.split(" ", 1)[0], label, CELL_COLOUR)
+    return _rectangle(start, end, 0.02, CELL_COLOUR, 0.6), text
+
+
+def _held_shade(start: pd.Timestamp, end: pd.Timestamp, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A band over everything."""
+    return _rectangle(start, end, 1.0, HELD_COLOUR, 0.15), _text(start, 0.9, label, label, HELD_COLOUR)
+
+
+def _rectangle(
+    start: pd.Timestamp, end: pd.Timestamp, top: float, colour: str, opacity: float
+) -> dict[str, Any]:
+    place = {"x0": start, "x1": end, "y0": 0, "y1": top, "xref": "x", "yref": "paper"}
+    look = {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
+    return {"type": "rect", **place, **look}
+
+
+def _text(at: pd.Timestamp, y: float, text: str, hover: str, colour: str) -> dict[str, Any]:
+    label = text if len(text) <= LABEL_CHARACTERS else text[: LABEL_CHARACTERS - 1] + "…"
     return {
         "x": at,
         "y": y,
         "xref": "x",
         "yref": "paper",
-        "yanchor": yanchor,
+        "yanchor": "bottom",
         "xanchor": "left",
         "showarrow": False,
-        "text": plain(shown),
+        "text": plain(label),
         "hovertext": plain(hover[:MAX_TEXT]),
         "font": {"size": 10, "color": colour},
     }

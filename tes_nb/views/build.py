@@ -12,10 +12,11 @@ from tes_nb.store.session.schema import SourceInfo, session_path
 from tes_nb.store.session.writer import SessionWriter
 from tes_nb.views.alerts import AlertLimit
 from tes_nb.views.annotations import Beside
-from tes_nb.views.chart import DRAWN_KINDS, Chart, ChartOptions, chart_parts
+from tes_nb.views.chart import Chart, ChartOptions, chart_parts
 from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
 from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
+from tes_nb.views.lines import numeric_columns
 from tes_nb.views.table import CardsContent, LiveCards, LiveTable, TableContent, view_spec
 
 if TYPE_CHECKING:
@@ -181,9 +182,9 @@ def _tab(feed: ViewSource) -> Tab:
     """All tables of a feed: cards or a table for what is now, a chart for what was."""
     parts: list[Part] = []
     for table in feed.stream.tables:
-        drawn = any(column.kind in DRAWN_KINDS and column.name not in table.key for column in table.columns)
+        numeric = numeric_columns(table, None, but=table.key)
         parts.append(table_part(feed, table.name) if table.key else cards_part(feed, table.name))
-        if drawn and table.name == feed.stream.main:
+        if numeric and table.name == feed.stream.main:
             parts.append(chart_part(feed, table.name))
     return Tab(feed.name, feed.stream.doc, parts)
 

@@ -1,4 +1,7 @@
-"""The live chart in the notebook: an anywidget around uPlot, fed with one binary append a tick."""
+"""The live chart in the notebook: an anywidget around uPlot, fed with one binary append a tick.
+
+docs/decisions/0010 says why it is not plotly's widget, and what it costs.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Column, Table
+from tes_nb.model import Table
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.alerts import AlertLimit, Alerts
-from tes_nb.views.annotations import Notes, SentState, upstream_info
+from tes_nb.views.annotations import Annotations, Notes, Upstream, upstream_info
 from tes_nb.views.chart_codec import ChartSeries, pack
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import chart
-from tes_nb.views.lines import names_of
-from tes_nb.views.live import LiveView, json_period, silent_sentence
-from tes_nb.views.push import Sent
+from tes_nb.views.lines import numeric_columns
+from tes_nb.views.live import LiveView, json_period, usual_spec
+from tes_nb.views.push import Sent, SentState
 
 if TYPE_CHECKING:
     from tes_nb.views.source import TableSource
@@ -29,8 +32,6 @@ KEYFRAME_ROWS = 60_000
 ROOM_AGAIN_S = 30.0
 """So often lines that are no longer in the ring make room for labels that found none."""
 
-Upstream = Callable[[], tuple[str, str] | None]
-
 
 class ChartContent:
     """One table's series."""
@@ -39,7 +40,7 @@ class ChartContent:
         self,
         store: StreamStore,
         table: str,
-        drawn: ChartSeries,
+        series: ChartSeries,
         alerts: Alerts,
         *,
         upstream: Upstream | None = None,
@@ -49,10 +50,11 @@ class ChartContent:
         """upstream, notes: see `ChartOptions`. clock: seconds."""
         self._store = store
         self._rows = store.tables[table]
-        self._drawn = drawn
+        self._series = series
         self.alerts = alerts
         self._upstream = upstream
-        self._told = SentState(store, notes)
+        self._annotations = Annotations(store, notes)
+        self._state = SentState()
         self._clock = clock
         self._cursor = 0
         self._sequence = 0
@@ -66,57 +68,50 @@ class ChartContent:
     def everything(self) -> list[Sent]:
         """Return the full ring."""
         self._last_all = self._clock()
-        self._drawn.forget()
-        most = min(KEYFRAME_ROWS, KEYFRAME_CELLS // max(1, len(self._drawn.columns)))
-        fresh = self._rows.since(max(0, self._rows.total - most), self._drawn.wanted)
-        self._cursor = fresh.cursor
-        blocks = self._drawn.blocks(fresh.time, fresh.columns, self._told.all_breaks())
-        self._told.forget()
-        return [self._append(pack(self._sequence, blocks, keyframe=True, series=self._drawn.series))]
+        self._state.forget()
+        self._series.forget()
+        most = min(KEYFRAME_ROWS, KEYFRAME_CELLS // max(1, len(self._series.columns)))
+        return self._append(self._rows.total - most, self._annotations.all_breaks(), keyframe=True)
 
     def news(self) -> list[Sent]:
         """Return the new rows; the full ring when labels found no room for a while, or the table was cleared."""
-        if self._cursor < self._rows.cleared:
+        crowded = self._series.ignored and self._clock() - self._last_all > ROOM_AGAIN_S
+        if crowded or self._cursor < self._rows.cleared:
             return self.everything()
-        if self._drawn.ignored and self._clock() - self._last_all > ROOM_AGAIN_S:
-            return self.everything()
-        fresh = self._rows.since(self._cursor, self._drawn.wanted)
-        breaks = self._told.new_breaks()
-        if not len(fresh) and not breaks:
+        return self._append(self._cursor, self._annotations.new_breaks())
+
+    def _append(self, cursor: int, breaks: Sequence[float], *, keyframe: bool = False) -> list[Sent]:
+        fresh = self._rows.since(cursor, self._series.names)
+        if not keyframe and not len(fresh) and not breaks:
             return []
         self._cursor = fresh.cursor
-        blocks = self._drawn.blocks(fresh.time, fresh.columns, breaks)
-        series = self._drawn.series if len(self._drawn) != self._series_sent else None
-        return [self._append(pack(self._sequence, blocks, series=series))]
+        blocks = self._series.blocks(fresh.time, fresh.columns, breaks)
+        info = self._series.info if keyframe or len(self._series) != self._series_sent else None
+        append = pack(self._sequence, blocks, keyframe=keyframe, series=info)
+        self._sequence += 1
+        self._series_sent = len(self._series)
+        return [Sent({"type": "append"}, [append])]
 
     def fallback(self) -> str:
         """Return a picture of the newest rows and their last values."""
-        table = replace(self._rows.table, key=self._drawn.by)
-        return chart(frame(self._rows, copy=False), table, self._drawn.columns)
-
-    def _append(self, append: bytes) -> Sent:
-        self._sequence += 1
-        self._series_sent = len(self._drawn)
-        return Sent({"type": "append"}, [append])
+        table = replace(self._rows.table, key=self._series.by)
+        return chart(frame(self._rows, copy=False), table, self._series.columns)
 
     def state(self) -> dict[str, Any]:
         """Return what changed of upstream, gaps, marks, cells, held times, alerts and the sentence."""
-        upstream = upstream_info(self._store.state if self._upstream is None else self._upstream())
-        return self._told.changes(upstream, tuple(self.alerts.log), self._sentence())
-
-    def _sentence(self) -> str:
-        ignored = len(self._drawn.ignored)
-        if not ignored:
-            return ""
-        return f"{ignored} more lines are not drawn; choose fewer columns, or other ones to split by."
-
-
-DRAWN_KINDS = ("gauge", "counter")
+        ignored = len(self._series.ignored)
+        sentence = f"{ignored} more lines are not drawn; choose fewer columns, or other ones to split by."
+        state = {
+            "upstream": upstream_info(self._store, self._upstream),
+            "alerts": [{"t": alert.time, "text": alert.text} for alert in tuple(self.alerts.log)],
+            "sentence": sentence if ignored else "",
+        }
+        return self._state.changes(state | self._annotations.state())
 
 
 @dataclass(frozen=True, slots=True)
 class ChartOptions:
-    """What a chart may be told beside its source."""
+    """How a chart shows its source."""
 
     columns: Sequence[str] | None = None
     """Names to draw; `None` = every gauge and counter."""
@@ -128,9 +123,9 @@ class ChartOptions:
     url: str = ""
     """The page that shows the same while the kernel is held; "" = there is none."""
     upstream: Upstream | None = None
-    """→ (word, text) of the feed's state; `None` = as the store tells it."""
+    """`None` = as the store has it."""
     notes: Notes | None = None
-    """→ {"cells": [{start, end, label}], "held": […]}, Unix seconds, `end` None while it lasts."""
+    """`None` = there are no executed cells and held times."""
     on_origin: Callable[[str], None] | None = None
     """Called with a browser's `location.origin` when it shows the chart."""
 
@@ -165,58 +160,36 @@ class Chart(LiveView):
 def chart_parts(
     source: TableSource, table: str | None, options: ChartOptions
 ) -> tuple[dict[str, Any], ChartContent]:
-    """Return what the browser must know of a chart, and what it is told then. Raises `SessionError`, see `Chart`."""
+    """Return what the browser must know of a chart, and what it is sent then. Raises `SessionError`, see `Chart`."""
     described = source.stream.table(table or source.stream.main)
     by = tuple(described.key if options.by is None else options.by)
-    drawn = ChartSeries(drawn_columns(described, options.columns, by), by)
-    limits = _checked(options.limits, described)
+    _check(described, by, options.limits)
     content = ChartContent(
         source.store,
         described.name,
-        drawn,
-        Alerts(described, by, limits),
+        ChartSeries(numeric_columns(described, options.columns, but=by), by),
+        Alerts(described, by, options.limits),
         upstream=options.upstream,
         notes=options.notes,
     )
-    return _spec(source, described, options, limits), content
-
-
-def drawn_columns(table: Table, chosen: Sequence[str] | None, by: Sequence[str]) -> list[Column]:
-    """Return the columns to draw. Raises `SessionError` naming what there is for a wrong one."""
-    names = {column.name: column for column in table.columns}
-    for name in by:
-        if name not in names:
-            raise SessionError(f"There is no column '{name}' to split by; there are {', '.join(names)}.")
-    able = {name: column for name, column in names.items() if column.kind in DRAWN_KINDS and name not in by}
-    if chosen is None:
-        return list(able.values())
-    wanted = names_of(chosen)
-    for name in wanted:
-        if name not in able:
-            raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(able)}.")
-    return [able[name] for name in wanted]
-
-
-def _checked(limits: Sequence[AlertLimit], table: Table) -> tuple[AlertLimit, ...]:
-    able = {column.name for column in table.columns if column.kind in DRAWN_KINDS}
-    for limit in limits:
-        if limit.column not in able:
-            raise SessionError(
-                f"'{limit.column}' has no numbers to alert on; columns with numbers are {', '.join(able)}."
-            )
-    return tuple(limits)
-
-
-def _spec(
-    source: TableSource, table: Table, options: ChartOptions, limits: Sequence[AlertLimit]
-) -> dict[str, Any]:
-    """What the browser must know from the start. It is saved with the notebook, so nothing secret is in it."""
-    main = table.name == source.stream.main
-    return {
-        "title": source.name if main else f"{source.name} · {table.name}",
+    spec = {
+        **usual_spec(source, described, options.url),
         "window_s": options.window_s,
-        "period_s": json_period(source.stream.period_s),
-        "break_s": None if table.key else json_period(3 * source.stream.period_s),
-        "limits": [limit.info() for limit in limits],
-        "silent": silent_sentence(options.url),
+        "break_s": None if described.key else json_period(3 * source.stream.period_s),
+        "limits": [limit.info() for limit in options.limits],
     }
+    return spec, content
+
+
+def _check(table: Table, by: Sequence[str], limits: Sequence[AlertLimit]) -> None:
+    for name in by:
+        if name not in table.names:
+            raise SessionError(
+                f"There is no column '{name}' to split by; there are {', '.join(table.names)}."
+            )
+    numeric = [column.name for column in numeric_columns(table, None)]
+    for limit in limits:
+        if limit.column not in numeric:
+            raise SessionError(
+                f"'{limit.column}' has no numbers to alert on; columns with numbers are {', '.join(numeric)}."
+            )

@@ -1,6 +1,7 @@
-"""The binary append: new points of a chart, one message a tick.
+"""From the new rows of a table to the series of a chart, and to the binary append that carries them.
 
-The form is described at the top of `static/chart_codec.js`, which reads it.
+One message a tick (docs/decisions/0010); its form is described at the top of `static/chart_codec.js`, which reads it.
+There is a line per column, and per label where there is one.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tes_nb.views.rows import shortened
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MAX_BLOCKS = 2**16 - 1
+MAX_SERIES = 500
+MAX_LABEL = 200
+"""Characters of a label that travel; a longer one ends in an ellipsis and its length."""
+LABEL_BETWEEN = " · "
+NO_LABEL = "(none)"
 _KEYFRAME = 1
 _HEADER = struct.Struct("<4sBBHII")
 _BLOCK = struct.Struct("<II")
@@ -30,7 +38,7 @@ _BLOCK = struct.Struct("<II")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of rows whose series were seen at the same times."""
+    """A run of rows whose series have the same times."""
 
     series: Sequence[int]
     """Places in the list of series, m of them."""
@@ -55,14 +63,16 @@ def pack(
     """
     if len(blocks) > MAX_BLOCKS:
         raise ValueError(f"An append holds at most {MAX_BLOCKS} blocks, not {len(blocks)}.")
-    told = b"" if series is None else json.dumps({"series": list(series)}, ensure_ascii=True).encode()
-    told += b" " * (-len(told) % 8)
+    info = b"" if series is None else json.dumps({"series": list(series)}, ensure_ascii=True).encode()
+    info += b" " * (
+        -len(info) % 8
+    )  # each block begins at a multiple of 8: JavaScript's Float64Array asks for it
     flags = _KEYFRAME if keyframe else 0
-    head = _HEADER.pack(b"TNBA", VERSION, flags, len(blocks), sequence & 0xFFFFFFFF, len(told))
-    return b"".join([head, told, *(_packed(block) for block in blocks)])
+    head = _HEADER.pack(b"TNBA", VERSION, flags, len(blocks), sequence & 0xFFFFFFFF, len(info))
+    return b"".join([head, info, *map(_pack_block, blocks)])
 
 
-def _packed(block: Block) -> bytes:
+def _pack_block(block: Block) -> bytes:
     rows, width = len(block.times), len(block.series)
     if block.values.shape != (width, rows):
         raise ValueError(
@@ -80,18 +90,16 @@ def _packed(block: Block) -> bytes:
     )
 
 
-MAX_SERIES = 500
-MAX_LABEL = 200
-"""Characters of a label that travel; a longer one ends in an ellipsis and its length."""
-LABEL_BETWEEN = " · "
-NO_LABEL = "(none)"
+def label_words(label: Iterable[Any]) -> tuple[str, ...]:
+    """Return a label's values as text."""
+    return tuple(NO_LABEL if word is None or word != word else str(word) for word in label)  # noqa: PLR0124 - NaN
 
 
 class ChartSeries:
     """Gives each line its place in the list of series, and turns rows into blocks of an append."""
 
     def __init__(self, columns: Sequence[Column], by: Sequence[str], *, most: int = MAX_SERIES) -> None:
-        """Columns: those drawn. by: the label columns that split them, () = none. most: series, at most."""
+        """columns: those with a line. by: the label columns that split them, () = none. most: series, at most."""
         self.columns = tuple(columns)
         self.by = tuple(by)
         self.most = most
@@ -102,17 +110,17 @@ class ChartSeries:
             self._labels[()] = 0
 
     @property
-    def wanted(self) -> list[str]:
-        """The columns to ask a table for."""
+    def names(self) -> list[str]:
+        """The columns to read from a table."""
         return list(dict.fromkeys([*(column.name for column in self.columns), *self.by]))
 
     @property
-    def series(self) -> list[dict[str, Any]]:
+    def info(self) -> list[dict[str, Any]]:
         """The list of series as it travels; it grows at its end only."""
         return [
             {
                 "key": f"{place}:{column.name}",
-                "label": LABEL_BETWEEN.join(_short(word) for word in label),
+                "label": LABEL_BETWEEN.join(shortened(word, MAX_LABEL) for word in label),
                 "column": column.name,
                 "unit": column.unit,
                 "kind": column.kind,
@@ -143,13 +151,13 @@ class ChartSeries:
         times = time_ns / 1e9
         values = np.array([columns[column.name] for column in self.columns], np.float64)
         if not self.by:
-            return [_block(list(range(len(self.columns))), times, values, breaks)]
+            return [_block(range(len(self)), times, values, breaks)]
         return self._split(times, values, [columns[name] for name in self.by], breaks)
 
     def _split(
         self, times: Floats, values: Floats, labels: Sequence[npt.NDArray[Any]], breaks: Sequence[float]
     ) -> list[Block]:
-        """Put labels that were seen at the same times into one block."""
+        """Put labels that have the same times into one block: most often all, as of one message."""
         places = np.array([self._place(label) for label in zip(*labels, strict=True)], np.int64)
         order = np.argsort(places, kind="stable")
         edges = np.flatnonzero(np.diff(places[order], prepend=-2))
@@ -158,30 +166,18 @@ class ChartSeries:
             place = int(places[rows[0]])
             if place >= 0:
                 together.setdefault(times[rows].tobytes(), []).append((place, rows))
-        blocks = [self._together(group, times, values, breaks) for group in together.values()]
-        return blocks or self._only_breaks(breaks)
-
-    def _together(
-        self,
-        group: Sequence[tuple[int, npt.NDArray[np.int64]]],
-        times: Floats,
-        values: Floats,
-        breaks: Sequence[float],
-    ) -> Block:
-        width = len(self.columns)
-        series = [place * width + column for place, _ in group for column in range(width)]
-        stacked = np.concatenate([values[:, rows] for _, rows in group])
-        return _block(series, times[group[0][1]], stacked, breaks)
-
-    def _only_breaks(self, breaks: Sequence[float]) -> list[Block]:
-        if not breaks or not len(self):
-            return []
-        nothing = np.empty((len(self), 0))
-        return [_block(list(range(len(self))), np.empty(0), nothing, breaks)]
+        if not together and len(self) and breaks:
+            return [_block(range(len(self)), np.empty(0), np.empty((len(self), 0)), breaks)]
+        width, blocks = len(self.columns), []
+        for group in together.values():
+            series = [place * width + column for place, _ in group for column in range(width)]
+            stacked = np.concatenate([values[:, rows] for _, rows in group])
+            blocks.append(_block(series, times[group[0][1]], stacked, breaks))
+        return blocks
 
     def _place(self, label: tuple[Any, ...]) -> int:
         """The label's place, -1 when there is no room for it."""
-        words = tuple(NO_LABEL if word is None or word != word else str(word) for word in label)  # noqa: PLR0124 - NaN
+        words = label_words(label)
         place = self._labels.get(words)
         if place is None:
             if (len(self._labels) + 1) * len(self.columns) > self.most:
@@ -191,13 +187,9 @@ class ChartSeries:
         return place
 
 
-def _block(series: list[int], times: Floats, values: Floats, breaks: Sequence[float]) -> Block:
+def _block(series: Sequence[int], times: Floats, values: Floats, breaks: Sequence[float]) -> Block:
     if breaks:
         at = np.searchsorted(times, breaks)
         times = np.insert(times, at, breaks)
         values = np.insert(values, at, np.nan, axis=1)
     return Block(series, times, values)
-
-
-def _short(word: str) -> str:
-    return word if len(word) <= MAX_LABEL else f"{word[:MAX_LABEL]}… ({len(word)} characters)"

@@ -15,7 +15,7 @@ _TRIES = 3
 logger = logging.getLogger("tes_nb.views")
 
 
-class Stepped(Protocol):
+class Repaintable(Protocol):
     """What the clock drives."""
 
     def step(self) -> bool:
@@ -28,7 +28,7 @@ class RepaintClock:
     def __init__(self, fps: float = DEFAULT_FPS) -> None:
         self._fps = fps
         self._lock = threading.Lock()
-        self._views: dict[int, weakref.ref[Stepped]] = {}
+        self._views: dict[int, weakref.ref[Repaintable]] = {}
         self._failures: dict[int, int] = {}
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -45,7 +45,7 @@ class RepaintClock:
             raise ValueError(f"Views repaint {MIN_FPS} to {MAX_FPS:.0f} times a second, not {value}.")
         self._fps = value
 
-    def add(self, view: Stepped) -> None:
+    def add(self, view: Repaintable) -> None:
         """Step this view from now on, until it ends or nobody holds it."""
         with self._lock:
             self._views[id(view)] = weakref.ref(view)
@@ -56,7 +56,7 @@ class RepaintClock:
                 self._thread.start()
         self._wake.set()
 
-    def remove(self, view: Stepped) -> None:
+    def remove(self, view: Repaintable) -> None:
         """Step this view no more."""
         with self._lock:
             self._views.pop(id(view), None)
@@ -70,7 +70,7 @@ class RepaintClock:
             self._wake.wait(1.0 / self._fps)
             if self._wake.is_set():
                 self._wake.clear()
-                time.sleep(0.005)  # what woke us has more to say in the same breath
+                time.sleep(0.005)  # what woke us often has more to say at once
 
     def _step_all(self) -> bool:
         """Step every view; False = there is none, and the thread ends."""
@@ -78,7 +78,7 @@ class RepaintClock:
             views = list(self._views.items())
         for number, reference in views:
             view = reference()
-            if view is None or not self._stepped(number, view):
+            if view is None or not self._step_view(number, view):
                 with self._lock:
                     self._views.pop(number, None)
         with self._lock:
@@ -87,7 +87,7 @@ class RepaintClock:
                 return False
         return True
 
-    def _stepped(self, number: int, view: Stepped) -> bool:
+    def _step_view(self, number: int, view: Repaintable) -> bool:
         """Step one; a view that fails three times in a row is left alone, the others go on."""
         try:
             goes_on = view.step()

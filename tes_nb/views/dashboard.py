@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 from tes_nb.errors import TesError
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.html import joined
 from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.push import Content, Sent
 
-ASKED = ("mark", "scale", "record", "stop")
-"""What the controls may ask for."""
+OPERATIONS = ("mark", "scale", "record", "stop")
+"""What the controls may request."""
 
-Ask = Callable[..., Any]
+Call = Callable[..., Any]
 """(operation, **args) → the collector's answer. Blocks; raises `TesError`."""
 
 
@@ -28,8 +27,8 @@ class Part:
     kind: Literal["chart", "table", "cards", "inspector"]
     spec: Mapping[str, Any]
     content: Content
-    ask: Callable[[Mapping[str, Any], Callable[[Sent], None]], None] | None = None
-    """(what the browser asks of this view, how to answer); `None` = it asks nothing."""
+    on_request: Callable[[Mapping[str, Any], Callable[[Sent], None]], None] | None = None
+    """(what the browser requests of this view, how to answer); `None` = it requests nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +48,48 @@ class Steering:
     """Of its control socket, for browsers on this machine."""
     reveal: Callable[[], str]
     """→ the token. It travels as a message, never in what is saved with the notebook."""
-    ask: Ask
+    call: Call
     """The way through the kernel, for all others."""
 
 
 class DashboardContent:
-    """The parts' contents under numbers. Only the shown tab is told of, unless the kernel hears nobody."""
+    """The parts' contents under numbers. Only the open tab is sent, unless the kernel hears nobody (0010)."""
 
     def __init__(
         self, tabs: Sequence[Tab], token: Callable[[], str] | None, deaf: Callable[[], bool]
     ) -> None:
-        """deaf: whether the kernel cannot hear which tab is shown; then all are told of."""
+        """deaf: whether the kernel cannot hear which tab is open; then all are sent."""
         self._titles = [tab.title for tab in tabs]
         self._parts = [(place, part) for place, tab in enumerate(tabs) for part in tab.parts]
         self._token = token
         self._deaf = deaf
-        self._told: set[int] = set()
+        self._current: set[int] = set()
         """Numbers of the parts that the browser is up to date with."""
-        self.shown = 0
-        """The place of the tab that is shown."""
+        self.tab = 0
+        """The place of the open tab."""
 
     def check(self) -> None:
-        """Let every part look, also those that are not shown."""
+        """Let every part look, also those of other tabs."""
         for _, part in self._parts:
             part.content.check()
 
     def everything(self) -> list[Sent]:
-        """Return all of the shown tab."""
-        self._told.clear()
+        """Return all of the open tab."""
+        self._current.clear()
         token = [] if self._token is None else [Sent({"type": "token", "token": self._token()})]
         return [*token, *self.news()]
 
     def news(self) -> list[Sent]:
-        """Return what is new in the shown tab, all of it where the browser was not kept up to date."""
+        """Return what is new in the open tab, all of it where the browser is not up to date."""
         due = self._due()
-        self._told &= due
-        found = []
+        self._current &= due
+        result = []
         for number in sorted(due):
             content = self._parts[number][1].content
-            messages = content.news() if number in self._told else content.everything()
-            found += [_of_part(number, sent) for sent in messages]
-        self._told |= due
-        return found
+            messages = content.news() if number in self._current else content.everything()
+            result += [_of_part(number, sent) for sent in messages]
+        self._current |= due
+        return result
 
     def state(self) -> dict[str, Any]:
         """Return what changed beside the data, by part."""
@@ -100,18 +99,19 @@ class DashboardContent:
 
     def fallback(self) -> str:
         """Return the views of every tab under each other."""
-        return joined(
-            f"<b>{escape(self._titles[place])}</b>{part.content.fallback()}" for place, part in self._parts
+        return "".join(
+            f"<div><b>{escape(self._titles[place])}</b>{part.content.fallback()}</div>"
+            for place, part in self._parts
         )
 
     def _due(self) -> set[int]:
         everywhere = self._deaf()
-        return {number for number, (place, _) in enumerate(self._parts) if everywhere or place == self.shown}
+        return {number for number, (place, _) in enumerate(self._parts) if everywhere or place == self.tab}
 
     def part(self, number: Any) -> Part | None:
         """Return the part of that number; `None` = there is none."""
-        known = isinstance(number, int) and 0 <= number < len(self._parts)
-        return self._parts[number][1] if known else None
+        exists = isinstance(number, int) and 0 <= number < len(self._parts)
+        return self._parts[number][1] if exists else None
 
 
 def _of_part(number: int, sent: Sent) -> Sent:
@@ -157,28 +157,27 @@ class Dashboard(LiveView):
         super().__init__("dashboard", "dashboard", spec, content, on_origin=on_origin, repaint=repaint)
 
     def on_request(self, content: Mapping[str, Any]) -> None:
-        """Take which tab is shown, what a view asks, and what the controls ask through the kernel."""
+        """Called with which tab is open, what a view requests, and what the controls request through the kernel."""
         kind = content.get("type")
         if kind == "tab" and isinstance(content.get("place"), int):
-            self._content.shown = content["place"]
+            self._content.tab = content["place"]
         elif kind == "control":
             threading.Thread(target=self._control, args=(dict(content),), daemon=True).start()
         elif "part" in content:
             part = self._content.part(content["part"])
-            if part is not None and part.ask is not None:
-                part.ask(content, lambda sent: self._send_for(content["part"], sent))
+            if part is not None and part.on_request is not None:
+                part.on_request(content, lambda sent: self._answer(_of_part(content["part"], sent)))
 
-    def _send_for(self, number: int, sent: Sent) -> None:
-        told = _of_part(number, sent)
-        self.send(told.content, list(told.buffers))
+    def _answer(self, sent: Sent) -> None:
+        self.send(sent.content, list(sent.buffers))
 
     def _control(self, content: Mapping[str, Any]) -> None:
         """Ask the collector for a browser that cannot reach it. On a thread of its own, since it blocks."""
         answer: dict[str, Any] = {"type": "answer", "id": content.get("id")}
         op, args = content.get("op"), content.get("args")
         try:
-            if self._steering is None or op not in ASKED or not isinstance(args, Mapping):
+            if self._steering is None or op not in OPERATIONS or not isinstance(args, Mapping):
                 raise TesError("There is no such control.")  # noqa: TRY301 - one way to answer
-            self.send({**answer, "ok": True, "result": self._steering.ask(op, **args)})
+            self.send({**answer, "ok": True, "result": self._steering.call(op, **args)})
         except (TesError, TypeError) as error:
             self.send({**answer, "ok": False, "error": str(error)})

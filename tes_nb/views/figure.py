@@ -1,4 +1,4 @@
-"""A plotly figure of a table: a panel per unit, one colour per line, gaps left open."""
+"""A plotly figure of a table, as it is or going on by itself: a panel per unit, one colour per line, gaps left open."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Table
 from tes_nb.views.annotations import Beside, annotate, plain
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.lines import Line, drawn_columns, lines
-
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
-
-
-def colour(index: int) -> str:
-    """Return the colour of the n-th series; they repeat after eight."""
-    return SERIES[index % len(SERIES)]
-
+from tes_nb.views.lines import Line, colour, lines, plotted_columns
 
 PANEL_HEIGHT = 190
 MARGIN_HEIGHT = 130
@@ -39,14 +31,14 @@ def table_figure(
     beside: Beside = NOTHING_BESIDE,
 ) -> go.Figure:
     """Return the figure, with what happened `beside` its lines. An empty frame gives a figure that says so."""
-    drawn = list(lines(frame, table, drawn_columns(frame, table, columns)))
-    if not drawn:
+    plotted = list(lines(frame, table, plotted_columns(frame, table, columns)))
+    if not plotted:
         return _empty(title)
-    units = list(dict.fromkeys(line.unit for line in drawn))
+    units = list(dict.fromkeys(line.unit for line in plotted))
     figure = make_subplots(
         rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.25 / (len(units) + 4)
     )
-    for index, line in enumerate(drawn):
+    for index, line in enumerate(plotted):
         figure.add_trace(_trace(line, colour(index)), row=units.index(line.unit) + 1, col=1)
     for row, unit in enumerate(units, start=1):
         figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), rangemode="tozero", row=row, col=1)
@@ -61,14 +53,13 @@ def table_figure(
         legend={"font": {"size": 11}},
     )
     figure.update_xaxes(title_text="time (UTC)", row=len(units), col=1)
-    annotate(figure, beside, range_of(drawn))
+    annotate(figure, beside, range_of(plotted))
     return figure
 
 
-def range_of(drawn: Iterable[Line]) -> list[pd.Timestamp]:
+def range_of(plotted: Iterable[Line]) -> list[pd.Timestamp]:
     """Return the first and last time of each line that has any."""
-    ends = [pd.Timestamp(line.time[place]) for line in drawn if len(line.time) for place in (0, -1)]
-    return [one if one.tz is not None else one.tz_localize("UTC") for one in ends]
+    return [pd.Timestamp(line.time[at], tz="UTC") for line in plotted if len(line.time) for at in (0, -1)]
 
 
 def _trace(line: Line, line_colour: str) -> go.Scatter:
@@ -121,53 +112,51 @@ class FigureContent:
 class Updater:
     """Keeps one figure up to date. Steps on the repaint clock's thread; ends with the widget, or with its feed."""
 
-    def __init__(self, figure: go.FigureWidget, drawn: FigureContent) -> None:
+    def __init__(self, figure: go.FigureWidget, content: FigureContent) -> None:
         self._figure = figure
-        self._drawn = drawn
-        self._drawn_at = time.monotonic()
-        self._seen: int | None = None
+        self._content = content
+        self._updated_at = time.monotonic()
+        self._version: int | None = None
 
     def step(self) -> bool:
         """Draw what is new, if it is time to; False = nothing can change any more."""
         if self._figure.comm is None:
             return False
-        if time.monotonic() - self._drawn_at < UPDATE_S:
+        if time.monotonic() - self._updated_at < UPDATE_S:
             return True
-        version = self._drawn.version()
-        if version is None or version != self._seen:
-            self._seen, self._drawn_at = version, time.monotonic()
-            self._draw()
+        version = self._content.version()
+        if version is None or version != self._version:
+            self._version, self._updated_at = version, time.monotonic()
+            self._update()
         return version is not None
 
-    def _draw(self) -> None:
-        frame, table = self._drawn.frame(), self._drawn.table
-        drawn = list(lines(frame, table, drawn_columns(frame, table, self._drawn.columns)))
+    def _update(self) -> None:
+        content = self._content
+        frame = content.frame()
+        plotted = list(lines(frame, content.table, plotted_columns(frame, content.table, content.columns)))
         traces = self._figure.data
-        if [plain(line.name) for line in drawn] != [trace.name for trace in traces]:
-            self._draw_anew()
+        if [plain(line.name) for line in plotted] != [trace.name for trace in traces]:
+            # other lines than before: a worker has come, or the first data
+            new = content.figure()
+            self._figure.data = ()
+            self._figure.layout = new.layout
+            self._figure.add_traces(list(new.data))
             return
         with self._figure.batch_update():
-            for trace, line in zip(traces, drawn, strict=True):
+            for trace, line in zip(traces, plotted, strict=True):
                 trace.update(x=line.time, y=line.values)
-            annotate(self._figure, self._drawn.beside(), range_of(drawn))
-
-    def _draw_anew(self) -> None:
-        """Other lines than before: a worker has come, or the first data."""
-        new = self._drawn.figure()
-        self._figure.data = ()
-        self._figure.layout = new.layout
-        self._figure.add_traces(list(new.data))
+            annotate(self._figure, content.beside(), range_of(plotted))
 
 
-def live_figure(drawn: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:
+def live_figure(content: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:
     """Return a FigureWidget that goes on by itself. Raises `SessionError` where plotly cannot make widgets."""
     try:
-        figure = go.FigureWidget(drawn.figure())
+        figure = go.FigureWidget(content.figure())
     except ImportError as error:
         raise SessionError(
             f"A live figure needs plotly's widget, which cannot be loaded ({error}): pip install anywidget."
         ) from error
-    updater = Updater(figure, drawn)
+    updater = Updater(figure, content)
     figure._tes_updater = updater  # noqa: SLF001 - the clock holds no views; this one lives with its figure
     repaint.add(updater)
     return figure

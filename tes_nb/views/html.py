@@ -1,18 +1,22 @@
-"""The static face of a session and of a feed: small HTML tables that also read well in a dead notebook."""
+"""The static face of sessions, feeds and views: small HTML that also reads well in a dead notebook.
+
+Tables, and a line chart as SVG; the last values of a chart stand in a table too, which stays where pictures are
+taken out. All text is untrusted and stays text.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from tes_nb.model import Column, Table
-from tes_nb.views.figure import colour
-from tes_nb.views.lines import Line, lines
+from tes_nb.views.lines import Line, colour, lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +58,7 @@ class SessionLike(Protocol):
 def feed_html(feed: FeedLike) -> str:
     """Return a feed's state and its last values."""
     caption = f"{escape(feed.name)}: {escape(str(feed.state))} · {feed.rows} rows · {feed.messages} messages"
-    values = list(_flatten(feed.latest))[:MAX_VALUES]
+    values = list(islice(_flatten(feed.latest), MAX_VALUES))
     if not values:
         return f"<p>{caption}<br>No data yet.</p>"
     return table_html(caption, ("field", "last value"), values)
@@ -69,16 +73,13 @@ def session_html(session: SessionLike, head: str) -> str:
     return table_html(caption, ("feed", "state", "rows", "messages"), rows)
 
 
-def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
-        found: list[tuple[str, str]] = []
         for name, inner in value.items():
-            found += _flatten(inner, f"{path}.{name}" if path else str(name))
-        return found
-    if value is None and not path:
-        return []
-    text = value if isinstance(value, str) else json.dumps(value)
-    return [(path, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…")]
+            yield from _flatten(inner, f"{path}.{name}" if path else str(name))
+    elif value is not None or path:
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield path, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
 
 
 def table_html(caption: str, head: tuple[str, ...], rows: list[Any]) -> str:
@@ -94,9 +95,6 @@ def table_html(caption: str, head: tuple[str, ...], rows: list[Any]) -> str:
     )
 
 
-# Small HTML with everything in it: a line chart as SVG, and the last values as a table, which also stands where
-# pictures are taken out. All text is untrusted and stays text.
-
 ROWS = 2_000
 """The newest rows of a table that a picture is drawn of."""
 POINTS = 120
@@ -109,22 +107,25 @@ DIGITS = 6
 
 def static_view(kind: str, title: str, inside: str) -> str:
     """Return the HTML of a view that no longer moves, and says so."""
-    told = f"{escape(title)} ({escape(kind)}), as it was when it was displayed. Run its cell to see it live."
-    return f'<figure style="margin:0"><figcaption style="font-size:12px">{told}</figcaption>{inside}</figure>'
+    caption = (
+        f"{escape(title)} ({escape(kind)}), as it was when it was displayed. Run its cell to see it live."
+    )
+    return (
+        f'<figure style="margin:0"><figcaption style="font-size:12px">{caption}</figcaption>{inside}</figure>'
+    )
 
 
 def chart(frame: pd.DataFrame, table: Table, columns: Sequence[Column]) -> str:
     """Return a panel per unit and the last values. Lines are split by the table's key."""
-    drawn = [line for line in lines(frame.iloc[-ROWS:], table, columns) if len(_finite(line))]
-    if not drawn:
+    plotted = [line for line in lines(frame.iloc[-ROWS:], table, columns) if len(_finite(line))]
+    if not plotted:
         return "<p>There were no data yet.</p>"
-    shown, more = drawn[:MOST_LINES], len(drawn) - MOST_LINES
-    units = dict.fromkeys(line.unit for line in shown)
+    chosen, more = plotted[:MOST_LINES], len(plotted) - MOST_LINES
     panels = "".join(
-        _panel(unit, [(place, line) for place, line in enumerate(shown) if line.unit == unit])
-        for unit in units
+        _panel(unit, [(place, line) for place, line in enumerate(chosen) if line.unit == unit])
+        for unit in dict.fromkeys(line.unit for line in chosen)
     )
-    rows = [(line.name, *_figures(line), line.unit) for line in shown]
+    rows = [(line.name, *_figures(line), line.unit) for line in chosen]
     if more > 0:
         rows.append((f"… and {more} more lines", "", "", "", ""))
     return panels + table_html("", ("line", "last", "least", "most", "unit"), rows)
@@ -155,41 +156,42 @@ def _finite(line: Line) -> np.ndarray:
 
 
 def _figures(line: Line) -> tuple[str, str, str]:
-    known = _finite(line)
-    return _number(known[-1]), _number(known.min()), _number(known.max())
+    values = _finite(line)
+    return _number(values[-1]), _number(values.min()), _number(values.max())
 
 
-def _panel(unit: str, drawn: Sequence[tuple[int, Line]]) -> str:
+def _panel(unit: str, plotted: Sequence[tuple[int, Line]]) -> str:
     """One SVG: every line of a unit on one scale."""
-    times = np.concatenate([line.time for _, line in drawn]).astype("int64")
-    known = np.concatenate([_finite(line) for _, line in drawn])
-    across = _scale(int(times.min()), int(times.max()), LEFT, WIDTH - LEFT)
-    up = _scale(float(known.min()), float(known.max()), PANEL - 16, 14)
-    paths = "".join(_path(line, colour(place), across, up) for place, line in drawn)
-    ends = [
-        str(np.datetime64(int(at), "ns").astype("datetime64[s]"))[11:] for at in (times.min(), times.max())
-    ]
-    words = _word(LEFT, 11, f"{_number(known.max())} {unit}") + _word(
-        LEFT, PANEL - 18, f"{_number(known.min())}"
+    times = np.concatenate([line.time for _, line in plotted]).astype("int64")
+    values = np.concatenate([_finite(line) for _, line in plotted])
+    first, last, low, high = int(times.min()), int(times.max()), float(values.min()), float(values.max())
+    across = _scale(first, last, LEFT, WIDTH - LEFT)
+    up = _scale(low, high, PANEL - 16, 14)
+    paths = "".join(_path(line, colour(place), across, up) for place, line in plotted)
+    start, end = (str(np.datetime64(at, "ns").astype("datetime64[s]"))[11:] for at in (first, last))
+    words = (
+        _word(LEFT, 11, f"{_number(high)} {unit}")
+        + _word(LEFT, PANEL - 18, _number(low))
+        + _word(LEFT, PANEL - 3, f"{start} UTC")
+        + _word(WIDTH - LEFT, PANEL - 3, end, "end")
     )
-    words += _word(LEFT, PANEL - 3, f"{ends[0]} UTC") + _word(WIDTH - LEFT, PANEL - 3, ends[1], "end")
     style = 'style="max-width:100%;display:block" xmlns="http://www.w3.org/2000/svg"'
     return f'<svg role="img" viewBox="0 0 {WIDTH} {PANEL}" width="{WIDTH}" {style}>{paths}{words}</svg>'
 
 
 def _path(line: Line, stroke: str, across: Callable[[float], float], up: Callable[[float], float]) -> str:
     step = -(-len(line.values) // POINTS)
-    told: list[str] = []
+    points: list[str] = []
     pen = "M"
     numbers = line.values[::step]  # noqa: PD011 - of a line, not of a frame
     for at, value in zip(line.time[::step].astype("int64"), numbers, strict=True):
         if not np.isfinite(value):
             pen = "M"  # a gap stays open
             continue
-        told.append(f"{pen}{across(float(at)):.1f} {up(float(value)):.1f}")
+        points.append(f"{pen}{across(float(at)):.1f} {up(float(value)):.1f}")
         pen = "L"
     name = f"<title>{escape(line.name)}</title>"
-    return f'<path d="{"".join(told)}" fill="none" stroke="{stroke}" stroke-width="1.5">{name}</path>'
+    return f'<path d="{"".join(points)}" fill="none" stroke="{stroke}" stroke-width="1.5">{name}</path>'
 
 
 def _word(x: float, y: float, text: str, anchor: str = "start") -> str:
@@ -201,8 +203,3 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     if not span:
         return lambda _value: (start + end) / 2
     return lambda value: start + (value - low) / span * (end - start)
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Return several parts under each other."""
-    return "".join(f"<div>{part}</div>" for part in parts)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tes_nb.errors import DecodeError, TesError
 from tes_nb.model import Direction, Kind, Message, Opcode
-from tes_nb.store.memory.recent import RecentMessages
+from tes_nb.store.memory.recent import RecentMessage, RecentMessages
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import MOST_ROWS, newest_rows
 from tes_nb.views.live import LiveView, json_period, silent_sentence
-from tes_nb.views.push import Sent
+from tes_nb.views.push import Sent, SentState
 from tes_nb.views.rows import shortened
 from tes_nb.wire.inflate import inflate
-
-if TYPE_CHECKING:
-    from tes_nb.store.memory.recent import RecentMessage
-
 
 FIRST = 500
 """Messages of each source that a new inspector begins with."""
 A_STEP = 200
-"""Messages that are told at one step, the newest; an inspector is not to cost more than it shows."""
+"""Messages that are sent at one step, the newest; an inspector is not to cost more than it shows."""
 INLINE_BYTES = 8 * 1024
-"""Payloads up to this size travel along; larger ones when they are asked for."""
+"""Payloads up to this size travel along; larger ones on request."""
 PREVIEW_CHARS = 300
 HISTORY = 50
 
@@ -36,9 +32,8 @@ class InspectorContent:
     def __init__(self, sources: Sequence[RecentMessages]) -> None:
         self._sources = {recent.name: recent for recent in sources}
         self._cursors = dict.fromkeys(self._sources, 0)
-        self._connections: list[dict[str, Any]] | None = None
+        self._state = SentState()
         self.sentence = ""
-        self._said = ""
 
     def check(self) -> None:
         """Nothing to watch for."""
@@ -46,7 +41,7 @@ class InspectorContent:
     def everything(self) -> list[Sent]:
         """Return the newest messages of every source."""
         self._cursors = dict.fromkeys(self._sources, 0)
-        self._connections, self._said = None, ""
+        self._state.forget()
         return [self._messages(FIRST, replace=True)]
 
     def news(self) -> list[Sent]:
@@ -55,34 +50,27 @@ class InspectorContent:
         return [new] if new.buffers else []
 
     def _messages(self, most: int, *, replace: bool) -> Sent:
-        found: list[tuple[RecentMessages, RecentMessage]] = []
+        newest: list[tuple[RecentMessages, RecentMessage]] = []
         for name, recent in self._sources.items():
             new = recent.since(self._cursors[name])
             if new:
                 self._cursors[name] = new[-1].number
-            found += [(recent, one) for one in new[-most:]]
-        found.sort(key=lambda pair: pair[1].message.t_wall_ns)
-        told = [described(recent, one) for recent, one in found]
-        items = [item for item, _ in told]
-        return Sent(
-            {"type": "messages", "replace": replace, "items": items}, [payload for _, payload in told]
-        )
+            newest += [(recent, entry) for entry in new[-most:]]
+        newest.sort(key=_received_at)
+        described = [describe(recent, entry) for recent, entry in newest]
+        content = {"type": "messages", "replace": replace, "items": [item for item, _ in described]}
+        return Sent(content, [payload for _, payload in described])
 
     def state(self) -> dict[str, Any]:
         """Return the connections, and the sentence, where they changed."""
         connections = [_connection(recent) for recent in self._sources.values()]
-        state: dict[str, Any] = {}
-        if connections != self._connections:
-            state["connections"] = self._connections = connections
-        if self.sentence != self._said:
-            state["sentence"] = self._said = self.sentence
-        return state
+        return self._state.changes({"connections": connections, "sentence": self.sentence})
 
     def fallback(self) -> str:
         """Return the newest messages, without their payloads."""
         newest = [(recent, one) for recent in self._sources.values() for one in recent.since(0)[-MOST_ROWS:]]
-        newest.sort(key=lambda pair: pair[1].message.t_wall_ns, reverse=True)
-        items = [described(recent, one)[0] for recent, one in newest[:MOST_ROWS]]
+        newest.sort(key=_received_at, reverse=True)
+        items = [describe(recent, one)[0] for recent, one in newest[:MOST_ROWS]]
         names = ("direction", "kind", "size", "outcome", "preview")
         return newest_rows(names, [[item[name] for name in names] for item in items])
 
@@ -93,12 +81,17 @@ class InspectorContent:
         return None if recent is None or not number.isdecimal() else recent.find(int(number[:18]))
 
 
-def described(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, Any], bytes]:
+def _received_at(pair: tuple[RecentMessages, RecentMessage]) -> int:
+    return pair[1].message.t_wall_ns
+
+
+def describe(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, Any], bytes]:
     """Return a message as the browser lists it, and its payload inflated if it is to travel along."""
     message = entry.message
     plain = inflated(message)
-    kind, outcome, decode_ms = _decoded(recent, message)
-    told = {
+    payload = message.payload if plain is None else plain
+    kind, outcome, decode_ms = _decode(recent, message)
+    info = {
         "id": f"{recent.name} {entry.number}",
         "t": message.t_wall_ns / 1e9,
         "direction": "in" if message.direction == Direction.IN else "out",
@@ -109,10 +102,10 @@ def described(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, A
         "outcome": shortened(f"{recent.name}: {outcome}", PREVIEW_CHARS),
         "undecoded": kind == Kind.UNDECODED,
         "conn": message.conn,
-        "preview": _preview(message.payload if plain is None else plain),
+        # a character has at most four bytes
+        "preview": payload[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS],
     }
-    shown = message.payload if plain is None else plain
-    return told, shown if len(shown) <= INLINE_BYTES else b""
+    return info, payload if len(payload) <= INLINE_BYTES else b""
 
 
 def inflated(message: Message) -> bytes | None:
@@ -125,27 +118,23 @@ def inflated(message: Message) -> bytes | None:
         return None
 
 
-def _decoded(recent: RecentMessages, message: Message) -> tuple[str, str, float | None]:
+def _decode(recent: RecentMessages, message: Message) -> tuple[str, str, float | None]:
     """Return (kind, what came of it, milliseconds); what we sent is not decoded."""
     if message.direction == Direction.OUT:
         return "sent", "sent", None
-    began = time.perf_counter()
+    start = time.perf_counter()
+    kind: str = Kind.UNDECODED
     try:
         decoded = recent.stream.decode(message)
     except DecodeError as error:
-        return Kind.UNDECODED, f"{error.reason}: {error}", _ms(began)
+        outcome = f"{error.reason}: {error}"
     except Exception as error:  # noqa: BLE001 - a stream's mistake is shown, not raised
-        return Kind.UNDECODED, f"the decoder failed: {error!r}", _ms(began)
-    counts = [f"{len(rows)} {table}" for table, rows in decoded.rows.items() if rows]
-    return decoded.kind, ", ".join([*counts, *decoded.notes]) or decoded.kind, _ms(began)
-
-
-def _ms(began: float) -> float:
-    return round((time.perf_counter() - began) * 1e3, 3)
-
-
-def _preview(payload: bytes) -> str:
-    return payload[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS]
+        outcome = f"the decoder failed: {error!r}"
+    else:
+        kind = decoded.kind
+        counts = [f"{len(rows)} {table}" for table, rows in decoded.rows.items() if rows]
+        outcome = ", ".join([*counts, *decoded.notes]) or kind
+    return kind, outcome, round((time.perf_counter() - start) * 1e3, 3)
 
 
 def _connection(recent: RecentMessages) -> dict[str, Any]:
@@ -167,14 +156,14 @@ def _connection(recent: RecentMessages) -> dict[str, Any]:
 
 
 MAX_SENT_BYTES = 2**20
-"""Of a payload that is asked for, at most so much is sent."""
+"""Of a payload that is requested, at most so much is sent."""
 
 Save = Callable[[Sequence[Message]], str]
 """Messages, oldest first → a sentence that says where they were written. Raises `TesError`."""
 
 
 class Inspector(LiveView):
-    """Connections and messages of some sources: filter, pause, read payloads, copy, save what is shown."""
+    """Connections and messages of some sources: filter, pause, read payloads, copy, save what is in sight."""
 
     def __init__(
         self,
@@ -195,7 +184,7 @@ class Inspector(LiveView):
         )
 
     def on_request(self, content: Mapping[str, Any]) -> None:
-        """Answer a request for a payload, or for saving what is shown."""
+        """Answer a request for a payload, or for saving the messages in sight."""
         self._requests.on_request(content, lambda sent: self.send(sent.content, list(sent.buffers)))
 
 
@@ -210,18 +199,19 @@ def inspector_spec(title: str, period_s: float, url: str, *, can_save: bool) -> 
 
 
 class InspectorRequests:
-    """Answers what an inspector in a browser asks."""
+    """Answers an inspector in a browser."""
 
     def __init__(self, content: InspectorContent, save: Save | None) -> None:
         self.content = content
         self._save = save
 
     def on_request(self, content: Mapping[str, Any], answer: Callable[[Sent], None]) -> None:
-        """Answer a request for a payload, or for saving what is shown."""
+        """Answer a request for a payload, or for saving the messages in sight."""
         if content.get("type") == "payload":
             self._send_payload(str(content.get("id")), answer)
         elif content.get("type") == "save" and isinstance(content.get("ids"), Sequence):
-            self.content.sentence = self._saved([str(one) for one in content["ids"]])
+            messages = [self.content.find(str(one)) for one in content["ids"]]
+            self.content.sentence = self._save_all([one for one in messages if one is not None])
 
     def _send_payload(self, identity: str, answer: Callable[[Sent], None]) -> None:
         message = self.content.find(identity)
@@ -229,14 +219,13 @@ class InspectorRequests:
             self.content.sentence = "That message is no longer kept; record a session to keep them all."
             return
         plain = inflated(message)
-        shown = message.payload if plain is None else plain
-        answer(Sent({"type": "payload", "id": identity}, [shown[:MAX_SENT_BYTES]]))
+        payload = message.payload if plain is None else plain
+        answer(Sent({"type": "payload", "id": identity}, [payload[:MAX_SENT_BYTES]]))
 
-    def _saved(self, identities: Sequence[str]) -> str:
-        found = [message for one in identities if (message := self.content.find(one)) is not None]
-        if self._save is None or not found:
+    def _save_all(self, messages: Sequence[Message]) -> str:
+        if self._save is None or not messages:
             return "There is nothing to save."
         try:
-            return self._save(sorted(found, key=lambda message: message.t_wall_ns))
+            return self._save(sorted(messages, key=lambda message: message.t_wall_ns))
         except TesError as error:
             return str(error)

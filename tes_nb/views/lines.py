@@ -1,8 +1,8 @@
-"""From a frame to the lines that a figure draws: what is numeric, grouped by unit, split by label."""
+"""From a frame to the lines of a picture: what is numeric, split by label, thinned out, with its unit and colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 
-DRAWN_KINDS = ("gauge", "counter")
+NUMERIC_KINDS = ("gauge", "counter")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 MAX_POINTS = 20_000
 """Points a line may have; longer ones are thinned out, each piece keeping its smallest and largest value."""
 
@@ -28,18 +29,37 @@ class Line:
     """float64; NaN breaks the line."""
 
 
-def drawn_columns(frame: pd.DataFrame, table: Table, chosen: Iterable[str] | None) -> list[Column]:
-    """Return the columns to draw. Raises `SessionError` naming what there is when a chosen one is not numeric."""
-    able = [column for column in table.columns if column.kind in DRAWN_KINDS]
-    if chosen is None:
-        usual = [column for column in able if not table.plot or column.name in table.plot]
-        return [column for column in usual if column.name in frame and frame[column.name].notna().any()]
-    names = names_of(chosen)
-    by_name = {column.name: column for column in able}
-    for name in names:
-        if name not in by_name:
-            raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(by_name)}.")
-    return [by_name[name] for name in names]
+def colour(index: int) -> str:
+    """Return the colour of the n-th line; they repeat after eight."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def numeric_columns(table: Table, names: object, *, but: Sequence[str] = ()) -> list[Column]:
+    """Return the columns of these names, `None` = every gauge and counter, in both cases without those in `but`.
+
+    Raises `SessionError` naming what there is when one has no numbers.
+    """
+    numeric = {
+        column.name: column
+        for column in table.columns
+        if column.kind in NUMERIC_KINDS and column.name not in but
+    }
+    if names is None:
+        return list(numeric.values())
+    chosen = names_of(names)
+    for name in chosen:
+        if name not in numeric:
+            raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(numeric)}.")
+    return [numeric[name] for name in chosen]
+
+
+def plotted_columns(frame: pd.DataFrame, table: Table, names: Iterable[str] | None) -> list[Column]:
+    """Return the columns to draw of a frame: those named, or the usual ones that have values."""
+    columns = numeric_columns(table, names)
+    if names is not None:
+        return columns
+    usual = [column for column in columns if not table.plot or column.name in table.plot]
+    return [column for column in usual if column.name in frame and frame[column.name].notna().any()]
 
 
 def names_of(chosen: object) -> list[str]:
@@ -56,23 +76,15 @@ def names_of(chosen: object) -> list[str]:
 
 def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[Line]:
     """Yield a line per column, and per label where the table has a key. Counters become rates per second."""
-    for label, part in _split(frame, table):
+    parts = frame.groupby(list(table.key), observed=True, sort=True) if table.key else [((), frame)]
+    for label, part in parts:
         time = part.index.to_numpy(dtype="datetime64[ns]")
         for column in columns:
             values = part[column.name].to_numpy(dtype="float64", na_value=np.nan)
             unit = column.unit
             if column.kind == "counter":
                 values, unit = rate(time, values), f"{column.unit or '1'}/s"
-            name = column.name if label is None else f"{label} {column.name}"
-            yield Line(name, unit, *thin(time, values))
-
-
-def _split(frame: pd.DataFrame, table: Table) -> Iterator[tuple[str | None, pd.DataFrame]]:
-    if not table.key:
-        yield None, frame
-        return
-    for label, part in frame.groupby(list(table.key), observed=True, sort=True):
-        yield " ".join(str(word) for word in label), part
+            yield Line(" ".join([*map(str, label), column.name]), unit, *thin(time, values))
 
 
 def rate(time: np.ndarray, values: np.ndarray) -> np.ndarray:

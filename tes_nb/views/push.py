@@ -1,4 +1,7 @@
-"""When something is sent to a view: everything at first and when asked, then what is new, if anybody looks."""
+"""What is sent to a view, and when: everything at first and on request, then what is new, if anybody looks.
+
+docs/decisions/0010 says why a view that nobody has spoken for yet counts as seen.
+"""
 
 from __future__ import annotations
 
@@ -24,40 +27,40 @@ class Listening:
         """Watch the loop that runs in the calling thread; where none runs, time simply passes."""
         self._clock = clock
         self._passed = 0.0
-        self._asked_at: float | None = None
-        self._last_asked = clock()
+        self._probed_at: float | None = None
+        self._counted_to = clock()
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
 
     def seconds(self) -> float:
-        """Return the seconds that have counted so far; cheap enough to be asked at each repaint."""
+        """Return the seconds that have counted so far; cheap enough for each repaint."""
         now = self._clock()
         if self._loop is None or self._loop.is_closed():
-            self._passed += now - self._last_asked
-            self._last_asked = now
-        elif self._asked_at is None and now - self._last_asked >= PROBE_EVERY_S:
-            self._asked_at = now
+            self._passed += now - self._counted_to
+            self._counted_to = now
+        elif self._probed_at is None and now - self._counted_to >= PROBE_EVERY_S:
+            self._probed_at = now
             try:
-                self._loop.call_soon_threadsafe(self._answered)
+                self._loop.call_soon_threadsafe(self._on_answer)
             except RuntimeError:  # closed meanwhile
-                self._asked_at = None
+                self._probed_at = None
         return self._passed
 
-    def _answered(self) -> None:
+    def _on_answer(self) -> None:
         """The loop is free: what was waiting for it has been, or is about to be, handled."""
         now = self._clock()
-        if self._asked_at is not None and now - self._asked_at < PROBE_EVERY_S:
-            self._passed += self._asked_at - self._last_asked
-        self._last_asked = now
-        self._asked_at = None
+        if self._probed_at is not None and now - self._probed_at < PROBE_EVERY_S:
+            self._passed += self._probed_at - self._counted_to
+        self._counted_to = now
+        self._probed_at = None
 
 
 @dataclass(slots=True)
 class _Client:
     visible: bool
-    heard_at: float
+    spoke_at: float
 
 
 class Presence:
@@ -87,10 +90,8 @@ class Presence:
             if kind == "bye":
                 self._clients.pop(client, None)
                 return
-            known = self._clients.get(client)
-            visible = known.visible if known else True
-            if kind == "visible":
-                visible = message.get("value") is True
+            before = self._clients.get(client)
+            visible = message.get("value") is True if kind == "visible" else before is None or before.visible
             self._clients[client] = _Client(visible, self._listening())
 
     @property
@@ -102,7 +103,7 @@ class Presence:
                 return now - self._made_at < SILENCE_S
             for name, one in list(self._clients.items()):
                 # a hidden one says nothing and costs nothing, but pages that were closed must not pile up
-                if now - one.heard_at > (SILENCE_S if one.visible else HIDDEN_SILENCE_S):
+                if now - one.spoke_at > (SILENCE_S if one.visible else HIDDEN_SILENCE_S):
                     del self._clients[name]
             return any(one.visible for one in self._clients.values())
 
@@ -121,7 +122,7 @@ class Presence:
             return len(self._clients)
 
 
-REPEATED_AT_S = (0.4, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+REPEAT_AT_S = (0.4, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """When everything is sent again while no browser could answer: the first may have come before its listener."""
 HEARTBEAT_S = 3.0
 
@@ -155,6 +156,27 @@ class Content(Protocol):
         """Return the same as small static HTML; called on any thread, changes nothing."""
 
 
+class SentState:
+    """Remembers what state a browser has been sent, so that only changes travel."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, Any] = {}
+
+    def forget(self) -> None:
+        """Send everything again: another browser listens, which begins with empty parts."""
+        self._sent.clear()
+
+    def changes(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parts that differ from what was sent."""
+        changed = {
+            name: part
+            for name, part in state.items()
+            if (part != self._sent[name] if name in self._sent else part)
+        }
+        self._sent.update(changed)
+        return changed
+
+
 class Push:
     """One view's traffic. `step` runs on the clock's thread, `request_all` on any."""
 
@@ -174,7 +196,7 @@ class Push:
         self._clock = clock
         self._all_due = True
         self._made = self._last_sent = clock()
-        self._repeats = list(REPEATED_AT_S)
+        self._repeats = list(REPEAT_AT_S)
 
     def request_all(self) -> None:
         """Send everything at the next step."""
@@ -190,8 +212,8 @@ class Push:
         now = self._clock()
         self._plan(now)
         # unset before anything is read: what is asked for meanwhile is sent again
-        asked, self._all_due = self._all_due, False
-        messages = self.content.everything() if asked else self.content.news()
+        all_due, self._all_due = self._all_due, False
+        messages = self.content.everything() if all_due else self.content.news()
         state = self.content.state()
         if state or (not messages and now - self._last_sent >= HEARTBEAT_S):
             messages = [*messages, Sent({"type": "state", "state": state})]

@@ -25,9 +25,7 @@ def plain_rows(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) ->
 def _plain_column(cells: npt.NDArray[Any]) -> list[Any]:
     if cells.dtype.kind == "M":
         times: list[Any] = (cells.astype("M8[ns]").astype(np.int64) / 1e9).tolist()
-        return [
-            None if absent else time for time, absent in zip(times, np.isnat(cells).tolist(), strict=True)
-        ]
+        return [None if gone else time for time, gone in zip(times, np.isnat(cells).tolist(), strict=True)]
     if cells.dtype.kind == "f":
         return [_plain_float(value) for value in cells.tolist()]
     if cells.dtype.kind == "O":
@@ -58,27 +56,23 @@ def column_specs(columns: Sequence[Any]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """More columns for each row, found by one of its own."""
+    """More columns for each row, looked up by one of its own."""
 
     columns: tuple[Column, ...]
     by: str
-    """The column of the table by whose value they are found."""
+    """The column of the table by whose value they are looked up."""
     find: Callable[[Sequence[Any]], Sequence[Sequence[Any]]]
-    """Values of `by`, all of them → the cells of each, `None` where nothing is known. Called at each repaint."""
+    """Values of `by`, all of them → the cells of each, `None` where there is nothing. Called at each repaint."""
     version: Callable[[], int]
-    """A number that changes when what is known does: then everything is told again."""
+    """A number that changes when there is something else to find: then all rows are sent again."""
 
-    def place(self, table: Table) -> int:
-        """Return where they stand: behind the column by which they are found."""
-        return table.names.index(self.by) + 1
+    def insert(self, table: Table, own: Sequence[Any], more: Sequence[Any]) -> list[Any]:
+        """Return what belongs to the table's own columns with `more` behind the column by which it is looked up."""
+        at = table.names.index(self.by) + 1
+        return [*own[:at], *more, *own[at:]]
 
-    def shown(self, table: Table) -> tuple[Column, ...]:
-        """Return all columns, in the order in which they are shown."""
-        at = self.place(table)
-        return (*table.columns[:at], *self.columns, *table.columns[at:])
-
-    def joined(self, table: Table, rows: Sequence[list[Any]]) -> list[list[Any]]:
-        """Return the rows with the cells that are known of them."""
-        at = self.place(table)
-        found = self.find([row[at - 1] for row in rows])
-        return [[*row[:at], *cells, *row[at:]] for row, cells in zip(rows, found, strict=True)]
+    def join(self, table: Table, rows: Sequence[list[Any]]) -> list[list[Any]]:
+        """Return the rows with the cells of these columns."""
+        at = table.names.index(self.by)
+        cells = self.find([row[at] for row in rows])
+        return [self.insert(table, row, more) for row, more in zip(rows, cells, strict=True)]

@@ -1,4 +1,4 @@
-"""What a live table and live cards show, as JSON: by key, only what changed; or the newest rows of one subject."""
+"""Live tables and cards: by key, only what changed; or the newest rows of one subject."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tes_nb.errors import SessionError
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
-from tes_nb.views.live import LiveView, json_period, silent_sentence
-from tes_nb.views.push import Sent
+from tes_nb.views.live import LiveView, usual_spec
+from tes_nb.views.push import Sent, SentState
 from tes_nb.views.rows import Lookup, column_specs, plain_rows
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tes_nb.model import Column, Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
-    from tes_nb.views.chart import Upstream
+    from tes_nb.views.annotations import Upstream
     from tes_nb.views.source import TableSource
 
 
@@ -28,33 +28,26 @@ MOST_KEYS = 10_000
 TREND_ROWS = 60
 
 
-def shown_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
-    """Return the columns that a live table shows."""
-    return table.columns if lookup is None else lookup.shown(table)
+class _TableContent:
+    """What tables and cards have in common."""
 
-
-class UpstreamState:
-    """The reader's state, told when it changes."""
-
-    def __init__(self, store: StreamStore, upstream: Upstream | None) -> None:
+    def __init__(self, store: StreamStore, table: Table, upstream: Upstream | None) -> None:
         self._store = store
+        self._table = table
+        self._rows = store.tables[table.name]
         self._upstream = upstream
-        self._sent: dict[str, Any] | None = None
+        self._state = SentState()
+        self._cursor = 0
 
-    def forget(self) -> None:
-        """Tell it again."""
-        self._sent = None
+    def check(self) -> None:
+        """Nothing to watch for."""
 
-    def changes(self) -> dict[str, Any]:
-        """Return {"upstream": …} if it is not what was told."""
-        now = upstream_info(self._store.state if self._upstream is None else self._upstream())
-        if now == self._sent:
-            return {}
-        self._sent = now
-        return {"upstream": now}
+    def state(self) -> dict[str, Any]:
+        """Return the upstream's state, when it changed."""
+        return self._state.changes({"upstream": upstream_info(self._store, self._upstream)})
 
 
-class TableContent:
+class TableContent(_TableContent):
     """The newest row of each key. Where each message lists everybody, who is missing in the newest one is gone."""
 
     def __init__(
@@ -66,65 +59,55 @@ class TableContent:
         lookup: Lookup | None = None,
     ) -> None:
         """lookup: more columns, `None` = the table's own are all."""
-        self._store = store
-        self._table = table
-        self._beside = lookup
+        super().__init__(store, table, upstream)
+        self._lookup = lookup
         self._version = 0
-        self._rows = store.tables[table.name]
-        self._state = UpstreamState(store, upstream)
-        self._cursor = 0
-        self._known: dict[str, list[Any]] = {}
-
-    def check(self) -> None:
-        """Nothing to watch for."""
+        self._newest: dict[str, list[Any]] = {}
 
     def everything(self) -> list[Sent]:
         """Return all rows."""
         self._state.forget()
-        self._known = {}
-        self._version = 0 if self._beside is None else self._beside.version()
-        self._take(self._rows.since(max(0, self._rows.total - READ_ROWS)))
-        return [Sent({"type": "rows", "replace": True, "rows": list(self._known.items()), "gone": []})]
+        self._newest = {}
+        self._version = 0 if self._lookup is None else self._lookup.version()
+        self._update(self._rows.since(self._rows.total - READ_ROWS))
+        return [Sent({"type": "rows", "replace": True, "rows": list(self._newest.items()), "gone": []})]
 
     def news(self) -> list[Sent]:
-        """Return changed rows, and the keys that are gone; nothing when nothing changed."""
-        renamed = self._beside is not None and self._beside.version() != self._version
+        """Return changed rows, and the keys that are gone; nothing when nothing came."""
+        renamed = self._lookup is not None and self._lookup.version() != self._version
         if self._cursor < self._rows.cleared or renamed:
             return self.everything()
         fresh = self._rows.since(self._cursor)
-        changed, gone = self._take(fresh)
+        changed, gone = self._update(fresh)
         if not changed and not gone and not len(fresh):
             return []
         return [Sent({"type": "rows", "rows": list(changed.items()), "gone": gone})]
 
-    def state(self) -> dict[str, Any]:
-        """Return what changed of the upstream's state."""
-        return self._state.changes()
-
     def fallback(self) -> str:
         """Return the first rows."""
-        fresh = TableContent(
-            self._store, self._table, lookup=self._beside
-        )  # this one's place in the rows is the browser's
-        fresh.everything()
-        names = [one.name for one in shown_columns(self._table, self._beside)]
-        return newest_rows(names, list(fresh._known.values()))
+        # of its own: this one's place in the rows is the browser's
+        content = TableContent(self._store, self._table, lookup=self._lookup)
+        content.everything()
+        names = [column.name for column in all_columns(self._table, self._lookup)]
+        return newest_rows(names, list(content._newest.values()))
 
-    def _take(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
-        """Take new rows; return those that differ from what was known, and the keys that are gone."""
+    def _update(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
+        """Take over new rows; return those that differ from the ones before, and the keys that are gone."""
         self._cursor = fresh.cursor
-        newest = self._newest(fresh)
+        newest = self._last_rows(fresh)
         gone: list[str] = []
         if self._table.complete and (len(fresh) or self._emptied()):
-            gone = [key for key in self._known if key not in newest]
+            gone = [key for key in self._newest if key not in newest]
         for key in gone:
-            del self._known[key]
-        changed = {key: row for key, row in newest.items() if self._known.get(key) != row}
-        self._known.update(changed)
-        gone += self._forget_oldest()
-        return changed, gone
+            del self._newest[key]
+        changed = {key: row for key, row in newest.items() if self._newest.get(key) != row}
+        self._newest.update(changed)
+        over = list(self._newest)[: max(0, len(self._newest) - MOST_KEYS)]
+        for key in over:
+            del self._newest[key]
+        return changed, gone + over
 
-    def _newest(self, fresh: Fresh) -> dict[str, list[Any]]:
+    def _last_rows(self, fresh: Fresh) -> dict[str, list[Any]]:
         """The last row of each key; of the last message alone, where that lists everybody."""
         columns = fresh.columns
         if self._table.complete and len(fresh):
@@ -134,36 +117,24 @@ class TableContent:
         places = [self._table.names.index(name) for name in self._table.key]
         keys = [" · ".join(str(row[place]) for place in places) for row in rows]
         newest = dict(zip(keys, rows, strict=True))
-        if self._beside is None or not newest:
+        if self._lookup is None or not newest:
             return newest
-        return dict(zip(newest, self._beside.joined(self._table, list(newest.values())), strict=True))
+        return dict(zip(newest, self._lookup.join(self._table, list(newest.values())), strict=True))
 
     def _emptied(self) -> bool:
         """Whether the newest message listed nobody: then no row of it came."""
         latest = self._store.latest
-        if latest is None or not self._known:
+        if latest is None or not self._newest:
             return False
         newest = self._rows.since(self._rows.total - 1, ()).time
         return bool(len(newest)) and latest.t_wall_ns > int(newest[-1])
 
-    def _forget_oldest(self) -> list[str]:
-        over = list(self._known)[: max(0, len(self._known) - MOST_KEYS)]
-        for key in over:
-            del self._known[key]
-        return over
 
-
-class CardsContent:
+class CardsContent(_TableContent):
     """The newest rows of a table with one subject."""
 
     def __init__(self, store: StreamStore, table: Table, *, upstream: Upstream | None = None) -> None:
-        self._table = table
-        self._rows = store.tables[table.name]
-        self._state = UpstreamState(store, upstream)
-        self._cursor = 0
-
-    def check(self) -> None:
-        """Nothing to watch for."""
+        super().__init__(store, table, upstream)
 
     def everything(self) -> list[Sent]:
         """Return the rows that a trend needs."""
@@ -178,27 +149,21 @@ class CardsContent:
         rows = self._new()
         return [Sent({"type": "values", "rows": rows})] if rows else []
 
-    def state(self) -> dict[str, Any]:
-        """Return what changed of the upstream's state."""
-        return self._state.changes()
-
     def fallback(self) -> str:
         """Return the newest values, with their units."""
         newest = self._rows.since(self._rows.total - 1, self._table.names)
-        rows = plain_rows(newest.columns, self._table.names)
-        told = [
-            (one.name, value, one.unit)
-            for one, value in zip(self._table.columns, rows[-1] if rows else (), strict=False)
-        ]
-        return newest_rows(("value", "now", "unit"), [one for one in told if one[1] is not None])
+        rows = plain_rows(newest.columns, self._table.names)[-1:] or [[]]
+        values = zip(self._table.columns, rows[0], strict=False)
+        return newest_rows(
+            ("value", "now", "unit"),
+            [(column.name, value, column.unit) for column, value in values if value is not None],
+        )
 
     def _new(self) -> list[list[Any]]:
         fresh = self._rows.since(max(self._cursor, self._rows.total - TREND_ROWS), self._table.names)
         self._cursor = fresh.cursor
-        times = (fresh.time / 1e9).tolist()
-        return [
-            [time, row] for time, row in zip(times, plain_rows(fresh.columns, self._table.names), strict=True)
-        ]
+        rows = plain_rows(fresh.columns, self._table.names)
+        return [list(pair) for pair in zip((fresh.time / 1e9).tolist(), rows, strict=True)]
 
 
 class LiveTable(LiveView):
@@ -253,12 +218,11 @@ class LiveCards(LiveView):
         super().__init__("views", "cards", spec, content, on_origin=on_origin, repaint=repaint)
 
 
+def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
+    """Return the columns that a live table shows, in their order."""
+    return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)
+
+
 def view_spec(source: TableSource, table: Table, url: str, lookup: Lookup | None = None) -> dict[str, Any]:
     """What the browser must know of a table from the start."""
-    main = table.name == source.stream.main
-    return {
-        "title": source.name if main else f"{source.name} · {table.name}",
-        "columns": column_specs(shown_columns(table, lookup)),
-        "period_s": json_period(source.stream.period_s),
-        "silent": silent_sentence(url),
-    }
+    return {**usual_spec(source, table, url), "columns": column_specs(all_columns(table, lookup))}

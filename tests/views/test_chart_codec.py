@@ -49,21 +49,21 @@ def test_six_series_at_two_hertz_are_within_two_kilobytes_a_second():
     assert 2 * len(tick) < 2_000
 
 
-def fresh(source: Ticking, drawn: ChartSeries, table: str = "ticks"):
-    return source.store.tables[table].since(0, drawn.wanted)
+def fresh(source: Ticking, series: ChartSeries, table: str = "ticks"):
+    return source.store.tables[table].since(0, series.names)
 
 
 def test_without_labels_all_columns_share_one_block():
-    source, drawn = Ticking(), ChartSeries([SIZE, LOAD, TOTAL], ())
+    source, series = Ticking(), ChartSeries([SIZE, LOAD, TOTAL], ())
     source.put((5, 1.5, None, "x"), at=100.0)
     source.put((None, float("nan"), 7, "x"), at=100.5)
-    rows = fresh(source, drawn)
-    (block,) = drawn.blocks(rows.time, rows.columns)
+    rows = fresh(source, series)
+    (block,) = series.blocks(rows.time, rows.columns)
     assert list(block.series) == [0, 1, 2]
     assert block.times.tolist() == [100.0, 100.5]
     np.testing.assert_array_equal(block.values, [[5, np.nan], [1.5, np.nan], [np.nan, 7]])
-    assert [one["column"] for one in drawn.series] == ["size", "load", "total"]
-    assert drawn.series[2] == {
+    assert [one["column"] for one in series.info] == ["size", "load", "total"]
+    assert series.info[2] == {
         "key": "0:total",
         "label": "",
         "column": "total",
@@ -73,65 +73,65 @@ def test_without_labels_all_columns_share_one_block():
 
 
 def test_labels_seen_at_the_same_times_are_one_block_others_their_own():
-    source, drawn = Ticking(), ChartSeries([SIZE], ("id",))
+    source, series = Ticking(), ChartSeries([SIZE], ("id",))
     source.put(("a", 1, 0.0, 0), ("b", 2, 0.0, 0), table="parts", at=1.0)
     source.put(("b", 20, 0.0, 0), ("a", 10, 0.0, 0), table="parts", at=2.0)
     source.put(("c", 5, 0.0, 0), table="parts", at=3.0)
-    rows = fresh(source, drawn, "parts")
-    first, second = drawn.blocks(rows.time, rows.columns)
+    rows = fresh(source, series, "parts")
+    first, second = series.blocks(rows.time, rows.columns)
     assert (list(first.series), first.times.tolist(), first.values.tolist()) == (
         [0, 1],
         [1.0, 2.0],
         [[1, 10], [2, 20]],
     )
     assert (list(second.series), second.times.tolist(), second.values.tolist()) == ([2], [3.0], [[5]])
-    assert [one["label"] for one in drawn.series] == ["a", "b", "c"]
+    assert [one["label"] for one in series.info] == ["a", "b", "c"]
 
 
 def test_a_line_keeps_its_place_and_too_many_labels_are_counted():
-    source, drawn = Ticking(), ChartSeries([SIZE, LOAD], ("id",), most=6)
+    source, series = Ticking(), ChartSeries([SIZE, LOAD], ("id",), most=6)
     for n in range(5):
         source.put((f"w{n}", n, 0.0, 0), table="parts", at=float(n))
-    rows = fresh(source, drawn, "parts")
-    assert len(drawn.blocks(rows.time, rows.columns)) == 3
-    assert len(drawn) == 6
-    assert drawn.ignored == {("w3",), ("w4",)}
-    drawn.forget()
-    last = source.store.tables["parts"].since(3, drawn.wanted)
-    drawn.blocks(last.time, last.columns)
-    assert [one["label"] for one in drawn.series[::2]] == ["w3", "w4"]
-    assert not drawn.ignored
+    rows = fresh(source, series, "parts")
+    assert len(series.blocks(rows.time, rows.columns)) == 3
+    assert len(series) == 6
+    assert series.ignored == {("w3",), ("w4",)}
+    series.forget()
+    last = source.store.tables["parts"].since(3, series.names)
+    series.blocks(last.time, last.columns)
+    assert [one["label"] for one in series.info[::2]] == ["w3", "w4"]
+    assert not series.ignored
 
 
 def test_absent_and_endless_labels():
-    source, drawn = Ticking(), ChartSeries([SIZE], ("id",))
+    source, series = Ticking(), ChartSeries([SIZE], ("id",))
     source.put((None, 1, 0.0, 0), ("x" * 1_000_000, 2, 0.0, 0), table="parts")
-    rows = fresh(source, drawn, "parts")
-    drawn.blocks(rows.time, rows.columns)
-    none, long = (one["label"] for one in drawn.series)
+    rows = fresh(source, series, "parts")
+    series.blocks(rows.time, rows.columns)
+    none, long = (one["label"] for one in series.info)
     assert none == "(none)"
     assert len(long) < MAX_LABEL + 40
     assert "1000000 characters" in long
 
 
 def test_gaps_break_every_line_where_they_began():
-    source, drawn = Ticking(), ChartSeries([SIZE], ())
+    source, series = Ticking(), ChartSeries([SIZE], ())
     for at in (1.0, 2.0, 5.0):
         source.put((7, 0.0, 0, "x"), at=at)
-    rows = fresh(source, drawn)
-    (block,) = drawn.blocks(rows.time, rows.columns, [2.001])
+    rows = fresh(source, series)
+    (block,) = series.blocks(rows.time, rows.columns, [2.001])
     assert block.times.tolist() == [1.0, 2.0, 2.001, 5.0]
     np.testing.assert_array_equal(block.values, [[7, 7, np.nan, 7]])
-    (alone,) = drawn.blocks(rows.time[:0], {"size": np.empty(0)}, [6.0])
+    (alone,) = series.blocks(rows.time[:0], {"size": np.empty(0)}, [6.0])
     assert (alone.times.tolist(), np.isnan(alone.values).tolist()) == ([6.0], [[True]])
 
 
 def test_by_more_than_one_column_and_no_rows():
     column = Column("bookmaker", "str", "", "label", "")
-    drawn = ChartSeries([SIZE], ("id", column.name))
-    assert drawn.wanted == ["size", "id", "bookmaker"]
+    series = ChartSeries([SIZE], ("id", column.name))
+    assert series.names == ["size", "id", "bookmaker"]
     nothing = np.empty(0, np.int64)
-    assert drawn.blocks(nothing, {"size": nothing, "id": nothing, "bookmaker": nothing}) == []
+    assert series.blocks(nothing, {"size": nothing, "id": nothing, "bookmaker": nothing}) == []
     columns = {"size": np.ones(1), "id": np.array(["m"], object), "bookmaker": np.array(["b"], object)}
-    drawn.blocks(np.ones(1, np.int64), columns)
-    assert drawn.series[0]["label"] == "m · b"
+    series.blocks(np.ones(1, np.int64), columns)
+    assert series.info[0]["label"] == "m · b"

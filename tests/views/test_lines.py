@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 from tes_nb.views.figure import table_figure
-from tes_nb.views.lines import drawn_columns, lines, rate, thin
+from tes_nb.views.lines import lines, plotted_columns, rate, thin
 
 TABLE = Table(
     "table",
@@ -38,13 +38,13 @@ def frame() -> pd.DataFrame:
 
 
 def test_numbers_are_drawn_and_words_are_not():
-    assert [column.name for column in drawn_columns(frame(), TABLE, None)] == ["load", "total"]
+    assert [column.name for column in plotted_columns(frame(), TABLE, None)] == ["load", "total"]
     with pytest.raises(SessionError, match=r"'note' cannot be drawn; columns with numbers are load, total"):
-        drawn_columns(frame(), TABLE, ["note"])
+        plotted_columns(frame(), TABLE, ["note"])
 
 
 def test_a_line_per_label_and_counters_as_rates():
-    drawn = {line.name: line for line in lines(frame(), TABLE, drawn_columns(frame(), TABLE, None))}
+    drawn = {line.name: line for line in lines(frame(), TABLE, plotted_columns(frame(), TABLE, None))}
     assert set(drawn) == {"a load", "b load", "a total", "b total"}
     assert drawn["a total"].unit == "bytes/s"
     np.testing.assert_array_equal(drawn["a total"].values, [np.nan, 50.0])
