@@ -80,8 +80,15 @@ class KernelDesk:
         span = self._observer.span(start_ns, end_ns)
         if span is None:
             return {}
-        told: dict[str, Any] = {"rss_mean": float(span.rss_mean), "children_rss_peak": span.children_rss_peak}
-        if row.get("rss_peak") is None:
+        kernel_peak = row.get("rss_peak")
+        told: dict[str, Any] = {
+            "rss_mean": float(span.rss_mean),
+            "children_rss_peak": span.children_rss_peak,
+            "children_cpu_s": span.children_cpu_s,
+            "children_peak": span.children_peak,
+            "total_peak": max(span.total_peak, kernel_peak if type(kernel_peak) is int else 0),
+        }
+        if kernel_peak is None:
             told |= {"rss_peak": span.rss_peak, "peak_source": "sampled"}
         return told
 

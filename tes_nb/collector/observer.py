@@ -23,7 +23,7 @@ from tes_nb.collector.samplers.workers import WorkerRegistry
 from tes_nb.model import Observation, SocketFacts
 
 WORKERS_PERIOD_S = 0.5
-SHARES_PERIOD_S = 0.5
+SHARES_PERIOD_S = 0.25
 """How often it is asked whether a PSS reading is due; the sampler itself decides."""
 HOST_PERIOD_S = 60.0
 _COMPLAIN_EVERY_S = 60.0
@@ -105,12 +105,12 @@ class Observer:
 
     def span(self, start_ns: int, end_ns: int) -> Span | None:
         """Return what a stretch of monotonic time took, such as a cell; `None` = it was not sampled."""
-        self._sample_memory()
+        self._sample_memory(all_of_them=True)
         return self.memory.between(start_ns, end_ns)
 
     def cost(self) -> Cost:
         """Return what kernel and children used since the observer began."""
-        self._sample_memory()
+        self._sample_memory(all_of_them=True)
         return self.memory.cost(self.host.facts)
 
     async def start(self) -> None:
@@ -159,19 +159,20 @@ class Observer:
                 logger.exception("Sampling %s failed; it goes on with the next sample.", what)
 
     async def _look_quickly(self) -> None:
-        self.workers.notice_new()
         self._sample_memory()
+        self.workers.notice_new()
 
     async def _refresh_host(self) -> None:
         self.host.refresh()
 
     async def _refresh_shares(self) -> None:
-        kernel = self.memory.kernel_member()
-        members = self.workers.members() if kernel is None else [kernel, *self.workers.members()]
-        await self.shares.refresh(members, time.monotonic())
+        given = [member for member in self.workers.members() if member.pid not in self.memory.tree.below]
+        await self.shares.refresh([*self.memory.members(), *given], time.monotonic())
 
-    def _sample_memory(self) -> None:
-        self.memory.sample(life.pid for life in self.workers.running() if life.is_child)
+    def _sample_memory(self, *, all_of_them: bool = False) -> None:
+        below = (life.pid for life in self.workers.running() if life.is_child)
+        pids = {*self.workers.main_children(), *below}
+        self.memory.sample(pids, own=self._own_pids | self.tmux.own_pids, all_of_them=all_of_them)
 
     def _sample_if_nobody_ticks(self) -> None:
         now = time.monotonic()
@@ -180,4 +181,4 @@ class Observer:
             self.process.sample(now)
 
     def _excluded(self) -> Collection[int]:
-        return self._own_pids | self.tmux.own_pids
+        return self._own_pids | self.tmux.own_pids | self.memory.tree.helpers()

@@ -16,14 +16,15 @@ UNITS = {"cpu_s": "s", "gb_h": "GB·h", "peak": "bytes"}
 def cost_frame(cost: Mapping[str, Any]) -> pd.DataFrame:
     """Return a row each for kernel, children and total: CPU seconds, GB·h, peak bytes, shares of the limits.
 
-    Children's memory is PSS (shared pages counted once). `.attrs` has the wall time and the limits.
+    The kernel's memory is its RSS; the children's, and the total, count pages that several of them share once.
+    `.attrs` has the wall time and the limits.
     """
     rows = {
         "kernel": (cost["cpu_s"], cost["gb_h"], cost["peak"]),
         "children": (cost["children_cpu_s"], cost["children_gb_h"], cost["children_peak"]),
         "total": (
             cost["cpu_s"] + cost["children_cpu_s"],
-            cost["gb_h"] + cost["children_gb_h"],
+            cost["total_gb_h"],
             cost["total_peak"],
         ),
     }

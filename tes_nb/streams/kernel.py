@@ -3,7 +3,7 @@
     {"type": "gauge", "name": "loss", "value": 0.3, "unit": "", "timestamp": 1767225600000}
     {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
      "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
-     "outcome": "ok", "first_line": null}
+     "outcome": "ok", "first_line": null, "children_cpu_s": 0.0, "children_peak": 0, "total_peak": 123456789}
     {"type": "held", "start": 1767225600000000000, "seconds": 4.1}
 
 Only the cell's number is kept; its first line is opt-in, since code may hold secrets.
@@ -37,20 +37,26 @@ class Cell(msgspec.Struct, tag="cell"):
     start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]")]
     wall_s: Annotated[float, Field("s", "wall time")]
     cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads")]
-    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory of the kernel during the cell")] = (
-        None
-    )
-    rss_mean: Annotated[
-        float | None, Field("bytes", "mean resident memory of the kernel during the cell")
+    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory (RSS) of the kernel")] = None
+    rss_mean: Annotated[float | None, Field("bytes", "mean resident memory (RSS) of the kernel")] = None
+    children_rss_peak: Annotated[
+        Int | None,
+        Field("bytes", "peak of the sum of its descendants' RSS; a page that forks share counts in each"),
     ] = None
-    children_rss_peak: Annotated[Int | None, Field("bytes", "peak sum over the kernel's child processes")] = (
-        None
-    )
     peak_source: Annotated[
         str | None, Field("", "VmHWM (exact, reset per cell) or sampled", "label", "category")
     ] = None
     outcome: Annotated[str | None, Field("", "ok, error or interrupted", "label", "category")] = None
     first_line: Annotated[str | None, Field("", "the cell's first line; only if asked for", "text")] = None
+    children_cpu_s: Annotated[
+        float | None, Field("s", "CPU time of the kernel's descendants, ended ones included")
+    ] = None
+    children_peak: Annotated[
+        Int | None, Field("bytes", "peak memory of its descendants together, shared pages counted once (PSS)")
+    ] = None
+    total_peak: Annotated[
+        Int | None, Field("bytes", "peak memory of kernel and descendants together, shared pages once")
+    ] = None
 
 
 class Held(msgspec.Struct, tag="held"):

@@ -50,7 +50,9 @@ class Job(msgspec.Struct):
 
 
 class ResourceUsage(msgspec.Struct):
-    rss_mb: Annotated[float | None, Field("MiB", "resident memory")] = None
+    rss_mb: Annotated[
+        float | None, Field("MiB", "resident memory (RSS): shared pages count in each; NA once it has ended")
+    ] = None
     heap_used_mb: Annotated[float | None, Field("MiB", "heap in use (Python on Linux: RssAnon)")] = None
     heap_total_mb: Annotated[float | None, Field("MiB", "heap reserved (Python on Linux: VmData)")] = None
     external_mb: Annotated[float | None, Field("MiB", "file and shared pages")] = None
@@ -70,7 +72,9 @@ class Worker(msgspec.Struct):
     name: Annotated[str | None, Field("", "the program's name, without arguments", "label")] = None
     kind: Annotated[str | None, Field("", "process, executor or dask", "label", "category")] = None
     cpu_percent: Annotated[float | None, Field("percent", "of one core, uncapped")] = None
-    uss_mb: Annotated[float | None, Field("MiB", "memory that belongs to it alone")] = None
+    uss_mb: Annotated[
+        float | None, Field("MiB", "memory that belongs to it alone (USS), as of the last look")
+    ] = None
     threads: Annotated[Int | None, Field("", "threads")] = None
     exit_code: Annotated[Int | None, Field("", "exit code; NA while alive or unknown", "label")] = None
 

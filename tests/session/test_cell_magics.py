@@ -72,10 +72,11 @@ def test_a_cell_is_recorded(notebook):
 
 
 def test_beside_a_replay_a_cell_is_observed_and_recorded_in_the_live_session(notebook):
-    notebook.run("r = tes.replay('friday', speed='max')")
+    notebook.run("%%tes_record thursday\nimport time; time.sleep(0.7)")
+    notebook.run("r = tes.replay('thursday', speed='max')")
     assert "rss_peak" in notebook.run("%%tes_observe\npass")
     assert "sunday" in notebook.run("%%tes_record sunday\npass")
-    assert "replay of friday.tes" in notebook.run("print(r._repr_mimebundle_()['text/html'])")
+    assert "replay of thursday.tes" in notebook.run("print(r._repr_mimebundle_()['text/html'])")
     notebook.run("r.stop()")
 
 

@@ -33,5 +33,8 @@ class TableReader:
     def cpu_clock(self, pid: int) -> float | None:
         return None
 
+    def arguments(self, pid: int) -> list[str]:
+        return []
+
     def age_s(self, born: int) -> float:
         return 100.0 - born

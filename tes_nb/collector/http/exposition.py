@@ -116,7 +116,11 @@ def _worker_facts(worker: WorkerFacts) -> tuple[_Fact, ...]:
         _Fact("worker_working", "Whether the worker is working.", float(worker.status == "working")),
         _Fact("worker_resident_memory_bytes", "Resident memory.", worker.rss),
         _Fact("worker_unique_memory_bytes", "Memory that belongs to it alone.", worker.uss),
-        _Fact("worker_cpu_cores", "Cores in use.", worker.cpu_percent / 100),
+        _Fact(
+            "worker_cpu_cores",
+            "Cores in use.",
+            None if worker.cpu_percent is None else worker.cpu_percent / 100,
+        ),
         _Fact("worker_threads", "Threads.", worker.threads),
         _Fact("worker_queue_depth", "Jobs that wait.", worker.queue_depth),
         _Fact("worker_errors", "Errors so far.", worker.errors, counter=True),

@@ -1,20 +1,29 @@
 """What the kernel and its children take: sampled ten times a second, summed since the beginning.
 
-Children's CPU time is counted in two ways, each of which can only be too low: what was seen of each live
-child, and what the system adds to the kernel when it has waited for a child. The greater one is told.
+Memory has three meanings, each with a word of its own:
+
+- `rss`: pages that are in memory for a process. A page that two processes share counts in each.
+- `children`: the sum over the descendants in which a shared page counts once over all its users (PSS), as of the
+  last reading of all of them at one moment, plus what each has grown by since. A forked child that was not read
+  yet counts only by its growth, any other by its RSS.
+- `total`: kernel and children together, in the same way; never less than the kernel's RSS.
+
+Peaks are maxima over sums of one moment. Where a process's own peak is known (VmHWM), a peak between two samples
+counts, too.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
+from tes_nb.collector.samplers.tree import MOST, Descendant, ProcessTree
 from tes_nb.model import HostFacts
 
 FINE = 6000
@@ -31,9 +40,10 @@ class Level(NamedTuple):
     kernel_rss: int
     children_rss: int
     """Sum over the children; a page that two of them share counts twice."""
-    children_pss: int
-    """The same with shared pages counted once, as far as PSS is known."""
-    kernel_pss: int
+    children: int
+    """The same with shared pages counted once."""
+    total: int
+    """Kernel and children, shared pages counted once."""
 
 
 class Cpu(NamedTuple):
@@ -68,7 +78,10 @@ class Span:
     rss_mean: float
     children_rss_peak: int
     children_rss_mean: float
-    children_pss_peak: int
+    children_peak: int
+    """Shared pages counted once."""
+    total_peak: int
+    """Kernel and children, shared pages counted once."""
     cpu_s: float
     """Of the kernel, interpolated at both ends."""
     children_cpu_s: float
@@ -86,9 +99,12 @@ class MemoryRing:
     def __len__(self) -> int:
         return len(self._fine) + len(self._coarse)
 
-    def add(self, at_ns: int, level: Level, cpu: Cpu) -> None:
-        """Add a sample; the oldest ones merge, then leave. Times must not go back."""
-        self._fine.append(Sample(at_ns, at_ns, 1, level, level, cpu))
+    def add(self, at_ns: int, level: Level, cpu: Cpu, peak: Level | None = None) -> None:
+        """Add a sample; the oldest ones merge, then leave. Times must not go back.
+
+        peak: what was reached since the sample before; `None` = nothing more than `level` is known.
+        """
+        self._fine.append(Sample(at_ns, at_ns, 1, peak or level, level, cpu))
         if len(self._fine) >= self._most_fine + MERGED:
             self._coarse.append(merge(self._fine[:MERGED]))
             del self._fine[:MERGED]
@@ -115,7 +131,8 @@ class MemoryRing:
             rss_mean=whole.total.kernel_rss / whole.count,
             children_rss_peak=whole.peak.children_rss,
             children_rss_mean=whole.total.children_rss / whole.count,
-            children_pss_peak=whole.peak.children_pss,
+            children_peak=whole.peak.children,
+            total_peak=whole.peak.total,
             cpu_s=end.kernel_s - begin.kernel_s,
             children_cpu_s=end.children_s - begin.children_s,
         )
@@ -170,29 +187,27 @@ def _overlapping(samples: list[Sample], start_ns: int, end_ns: int) -> list[Samp
 
 
 PERIOD_S = 0.1
-READS_A_TICK = 25
-"""So many children are read on one tick; of more, the others keep their last values until their turn."""
-_WAIT_FOR_PSS_S = 2.0
-"""A new child counts into the PSS sum when its PSS is known, with its RSS if that takes longer."""
 _GB_H = 1e9 * 3600
+_SPURT_FAULTS = 256
+"""Pages that a child was given between two samples, from which on it may have had a peak in between (1 MiB)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What was used since the track began: `s.cost()`. GB are 10⁹ bytes; children's memory is PSS."""
+    """What was used since the track began: `s.cost()`. Memory in bytes, shared pages once; GB are 10⁹ bytes."""
 
     wall_s: float
     cpu_s: float
     """Of the kernel."""
     children_cpu_s: float
     gb_h: float
-    """Memory times time, of the kernel."""
+    """Memory times time: the kernel's RSS."""
     children_gb_h: float
+    total_gb_h: float
     peak: int
-    """The kernel's greatest RSS, bytes."""
+    """The kernel's greatest RSS."""
     children_peak: int
     total_peak: int
-    """The greatest sum of both PSS, bytes."""
     memory_limit: int
     peak_share: float
     """`total_peak` in parts of the memory limit."""
@@ -201,17 +216,8 @@ class Cost:
     """All CPU seconds in parts of what the limit would have allowed."""
 
 
-@dataclass(slots=True)
-class _Child:
-    born: int
-    first_seen: float
-    cpu_s: float
-    reaped_s: float
-    rss: int
-
-
 class MemoryTrack:
-    """Samples one process tree. `sample` reads it and up to `READS_A_TICK` of its children."""
+    """Samples one process tree into a ring, and sums up what it takes."""
 
     def __init__(
         self,
@@ -226,110 +232,112 @@ class MemoryTrack:
         self._reader = reader or default_reader()
         self._clock_ns = clock_ns
         self._ring = MemoryRing()
-        self._children: dict[int, _Child] = {}
-        self._turn = 0
+        self.tree = ProcessTree(pid, self._reader)
         self._began_ns = self._last_ns = clock_ns()
-        self._first = self._kernel = self._read(pid)
-        self._live_at_start: float | None = None
-        self._seen_s = self._told_s = 0.0
-        self._byte_s = self._children_byte_s = 0.0
-        self._peaks = Level(0, 0, 0, 0)
-        self._total_peak = 0
+        self._high_water = self._high_water_of(pid) or 0
+        self._high_waters: dict[int, tuple[int, int]] = {}
+        """pid → faults and high water when it was last asked for."""
+        self._byte_s = self._children_byte_s = self._total_byte_s = 0.0
+        self._level = self._peaks = Level(0, 0, 0, 0)
 
     def between(self, start_ns: int, end_ns: int) -> Span | None:
         """Return peaks, means and CPU seconds in a stretch of monotonic time; `None` = nothing is known."""
         return self._ring.between(start_ns, end_ns)
 
-    def sample(self, children: Iterable[int]) -> None:
-        """Take a sample; `children` are the pids of all live descendants. Never raises."""
+    def sample(self, pids: Iterable[int], *, own: Collection[int] = (), all_of_them: bool = False) -> None:
+        """Take a sample; `pids`, `own` and `all_of_them` are those of `ProcessTree.look`. Never raises."""
         now_ns = self._clock_ns()
-        kernel = self._read(self._pid)
-        if self._first is None or kernel is None or kernel.zombie or kernel.born != self._first.born:
+        whole = self.tree.look(pids, own=own, all_of_them=all_of_them)
+        first, kernel = self.tree.first, self.tree.root
+        if whole is None or first is None or kernel is None:
             return  # the kernel is gone: what was used stays as it is
-        self._kernel = kernel
-        self._follow(list(children), now_ns / 1e9)
-        level = self._level(kernel, now_ns / 1e9)
-        self._add_up(level, now_ns)
-        self._count_children_cpu(kernel)
-        self._ring.add(now_ns, level, Cpu(kernel.cpu_s - self._first.cpu_s, self._told_s))
+        level = self._sum_up(kernel) if whole else self._only_kernel(kernel)
+        peak = self._peak_since(level)
+        self._add_up(level, peak, now_ns)
+        self._ring.add(now_ns, level, Cpu(kernel.cpu_s - first.cpu_s, self.tree.cpu_s), peak)
 
     def cost(self, host: HostFacts) -> Cost:
         """Return what was used so far, and its share of the limits."""
         wall_s = (self._last_ns - self._began_ns) / 1e9
-        cpu_s = 0.0 if self._first is None or self._kernel is None else self._kernel.cpu_s - self._first.cpu_s
+        first, kernel = self.tree.first, self.tree.root
+        cpu_s = 0.0 if first is None or kernel is None else kernel.cpu_s - first.cpu_s
         allowed_s = wall_s * host.cores_limit
         return Cost(
             wall_s=wall_s,
             cpu_s=cpu_s,
-            children_cpu_s=self._told_s,
+            children_cpu_s=self.tree.cpu_s,
             gb_h=self._byte_s / _GB_H,
             children_gb_h=self._children_byte_s / _GB_H,
+            total_gb_h=self._total_byte_s / _GB_H,
             peak=self._peaks.kernel_rss,
-            children_peak=self._peaks.children_pss,
-            total_peak=self._total_peak,
+            children_peak=self._peaks.children,
+            total_peak=self._peaks.total,
             memory_limit=host.memory_limit,
-            peak_share=self._total_peak / host.memory_limit if host.memory_limit else 0.0,
+            peak_share=self._peaks.total / host.memory_limit if host.memory_limit else 0.0,
             cores_limit=host.cores_limit,
-            cpu_share=(cpu_s + self._told_s) / allowed_s if allowed_s else 0.0,
+            cpu_share=(cpu_s + self.tree.cpu_s) / allowed_s if allowed_s else 0.0,
         )
 
-    def kernel_member(self) -> Member | None:
-        """Return the observed process as the share sampler wants it; `None` = it was never seen."""
-        kernel = self._kernel
-        return None if kernel is None else Member(self._pid, kernel.born, kernel.rss)
+    def members(self) -> list[Member]:
+        """Return the kernel and its descendants as the share sampler wants them."""
+        kernel = self.tree.root
+        live = [(one.pid, one.times) for one in self.tree.below.values() if not one.times.zombie]
+        everybody = live if kernel is None else [(self._pid, kernel), *live]
+        return [Member(pid, times.born, times.rss, times.faults) for pid, times in everybody]
 
-    def _follow(self, pids: Sequence[int], now: float) -> None:
-        """Read the new children and, in turns, the known ones."""
-        present = set(pids)
-        for gone in [pid for pid in self._children if pid not in present]:
-            del self._children[gone]
-        known = [pid for pid in pids if pid in self._children]
-        start = self._turn % len(known) if known else 0
-        self._turn = start + READS_A_TICK
-        new = [pid for pid in pids if pid not in self._children]
-        for pid in (new + known[start:] + known[:start])[:READS_A_TICK]:
-            self._look_at(pid, now)
-
-    def _look_at(self, pid: int, now: float) -> None:
-        times = self._read(pid)
-        if times is None:
-            return  # ended: the registry will say so, its CPU time comes through the kernel's
-        child = self._children.get(pid)
-        if child is not None and child.born == times.born:
-            self._seen_s += max(0.0, times.cpu_s - child.cpu_s)
-            child.cpu_s, child.reaped_s, child.rss = times.cpu_s, times.reaped_s, times.rss
-            return
-        self._children[pid] = _Child(times.born, now, times.cpu_s, times.reaped_s, times.rss)
-        if self._live_at_start is not None:  # it began under our eyes: all it used counts
-            self._seen_s += times.cpu_s
-
-    def _level(self, kernel: Times, now: float) -> Level:
-        rss = pss = 0
-        for pid, child in self._children.items():
-            rss += child.rss
-            estimate = self._shares.pss(pid, child.born, child.rss)
-            if estimate is None:
-                estimate = child.rss if now - child.first_seen > _WAIT_FOR_PSS_S else 0
-            pss += estimate
+    def _sum_up(self, kernel: Times) -> Level:
+        """Sum over all, as they were read at one moment."""
+        users = [one for one in self.tree.below.values() if not one.is_helper]
+        children = sum(map(self._part_of, users))
         own = self._shares.pss(self._pid, kernel.born, kernel.rss)
-        return Level(kernel.rss, rss, pss, kernel.rss if own is None else own)
+        together = children + (kernel.rss if own is None else own)
+        return Level(kernel.rss, sum(one.rss for one in users), children, max(kernel.rss, together))
 
-    def _add_up(self, level: Level, now_ns: int) -> None:
-        elapsed_s = (now_ns - self._last_ns) / 1e9
-        self._last_ns = now_ns
-        self._byte_s += level.kernel_rss * elapsed_s
-        self._children_byte_s += level.children_pss * elapsed_s
-        self._peaks = Level(*map(max, self._peaks, level))
-        self._total_peak = max(self._total_peak, level.kernel_pss + level.children_pss)
+    def _part_of(self, one: Descendant) -> int:
+        """Return what a descendant adds to a sum in which shared pages count once, in bytes."""
+        pss = self._shares.pss(one.pid, one.times.born, one.rss)
+        if pss is None or one.times.zombie:
+            return max(0, one.rss - one.first.rss) if one.is_fork else one.rss
+        return pss
 
-    def _count_children_cpu(self, kernel: Times) -> None:
-        live_s = sum(child.cpu_s + child.reaped_s for child in self._children.values())
-        if self._live_at_start is None:
-            self._live_at_start = live_s + kernel.reaped_s
-        self._told_s = max(self._told_s, self._seen_s, live_s + kernel.reaped_s - self._live_at_start)
+    def _only_kernel(self, kernel: Times) -> Level:
+        """Let the children be as they were when all were read."""
+        return self._level._replace(kernel_rss=kernel.rss, total=max(kernel.rss, self._level.total))
 
-    def _read(self, pid: int) -> Times | None:
+    def _peak_since(self, level: Level) -> Level:
+        """Return what was reached since the sample before, where the system knows more than two samples do."""
+        kernel = level.kernel_rss
+        high_water = self._high_water_of(self._pid)
+        if high_water is not None:
+            if high_water != self._high_water:  # it has risen, or was reset and tells of the time since
+                kernel = max(kernel, high_water)
+            self._high_water = high_water
+        child = max((self._spurt_of(one) for one in self.tree.below.values() if not one.is_fork), default=0)
+        children = max(level.children, child)
+        return Level(kernel, max(level.children_rss, child), children, max(level.total, kernel, children))
+
+    def _spurt_of(self, one: Descendant) -> int:
+        """Return a child's high water if it has risen since the last look; 0 = nothing new."""
+        faults, before = self._high_waters.get(one.pid, (0, 0))
+        if one.is_helper or one.times.faults - faults < _SPURT_FAULTS:
+            return 0
+        high_water = self._high_water_of(one.pid) or 0
+        if len(self._high_waters) > 2 * MOST:
+            self._high_waters.clear()
+        self._high_waters[one.pid] = one.times.faults, high_water
+        return high_water if high_water > before else 0
+
+    def _high_water_of(self, pid: int) -> int | None:
         try:
-            return self._reader.times(pid)
+            memory = self._reader.memory(pid)
         except OSError:
             return None
+        return None if memory is None else memory.peak
+
+    def _add_up(self, level: Level, peak: Level, now_ns: int) -> None:
+        elapsed_s = (now_ns - self._last_ns) / 1e9
+        self._level, self._last_ns = level, now_ns
+        self._byte_s += level.kernel_rss * elapsed_s
+        self._children_byte_s += level.children * elapsed_s
+        self._total_byte_s += level.total * elapsed_s
+        self._peaks = Level(*map(max, self._peaks, peak))

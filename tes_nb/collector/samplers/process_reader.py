@@ -31,6 +31,10 @@ class Times(NamedTuple):
     """CPU seconds of its ended children that it has waited for, theirs included; 0 where unknown."""
     rss: int
     """Bytes."""
+    faults: int = 0
+    """Pages that it had to be given so far; 0 where unknown."""
+    stack: int = 0
+    """Where its stack begins: a forked child has its parent's, a program that was started another. 0 = unknown."""
 
     @property
     def cpu_s(self) -> float:
@@ -46,6 +50,8 @@ class MemoryWords(NamedTuple):
     heap_total: int | None
     external: int | None
     array_buffers: int | None
+    peak: int | None = None
+    """The greatest `rss` since the program began, or since the process reset it (Linux: VmHWM)."""
 
 
 class Share(NamedTuple):
@@ -72,6 +78,9 @@ class ProcessReader(Protocol):
     def cpu_clock(self, pid: int) -> float | None:
         """Return CPU seconds in fine resolution; `None` = use `times`, there is no such clock."""
 
+    def arguments(self, pid: int) -> list[str]:
+        """Return the command line; [] = gone, or not ours to see. Never shown to anybody: it may hold secrets."""
+
     def age_s(self, born: int) -> float:
         """Return the seconds since a process with that `born` began; no wall clock jump matters."""
 
@@ -80,7 +89,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _READ_AT_ONCE = 65536
 _MEMORY = re.compile(
-    rb"VmRSS:\s+(\d+) kB\s+RssAnon:\s+(\d+) kB\s+"
+    rb"(?:VmHWM:\s+(\d+) kB\s+)?VmRSS:\s+(\d+) kB\s+RssAnon:\s+(\d+) kB\s+"
     rb"RssFile:\s+(\d+) kB\s+RssShmem:\s+(\d+) kB\s+VmData:\s+(\d+) kB"
 )
 _PSS = re.compile(rb"\nPss:\s+(\d+) kB")
@@ -104,7 +113,7 @@ def read_small(path: str) -> bytes | None:
 def parse_stat(content: bytes) -> Times:
     """Read the text of /proc/<pid>/stat. The name may hold brackets: its end is the last one."""
     opening, closing = content.index(b"("), content.rindex(b")")
-    fields = content[closing + 2 :].split(b" ", 22)
+    fields = content[closing + 2 :].split(b" ", 26)
     return Times(
         name=content[opening + 1 : closing].decode("utf-8", "replace"),
         born=int(fields[19]),
@@ -114,6 +123,8 @@ def parse_stat(content: bytes) -> Times:
         system_s=int(fields[12]) * _TICK_S,
         reaped_s=(int(fields[13]) + int(fields[14])) * _TICK_S,
         rss=int(fields[21]) * _PAGE,
+        faults=int(fields[7]),
+        stack=int(fields[25]),
     )
 
 
@@ -122,8 +133,9 @@ def parse_status(content: bytes) -> MemoryWords | None:
     found = _MEMORY.search(content)
     if found is None:
         return None
-    rss, anon, file, shmem, data = (int(group) * 1024 for group in found.groups())
-    return MemoryWords(rss=rss, heap_used=anon, heap_total=data, external=file + shmem, array_buffers=shmem)
+    peak = None if found[1] is None else int(found[1]) * 1024
+    rss, anon, file, shmem, data = (int(group) * 1024 for group in found.groups()[1:])
+    return MemoryWords(rss, anon, data, file + shmem, shmem, peak)
 
 
 def parse_rollup(content: bytes) -> Share | None:
@@ -160,6 +172,14 @@ class ProcfsReader:
             return time.clock_gettime((~pid << 3) | 2)
         except OSError:
             return None
+
+    def arguments(self, pid: int) -> list[str]:
+        """Return what /proc/<pid>/cmdline says."""
+        try:
+            content = read_small(f"/proc/{pid}/cmdline") or b""
+        except OSError:
+            return []
+        return content.decode("utf-8", "replace").split("\0")[:-1]
 
     def age_s(self, born: int) -> float:
         """Return the seconds since `born`, on the clock that counts from the machine's start."""
@@ -204,6 +224,13 @@ class PsutilReader:
     def cpu_clock(self, pid: int) -> float | None:  # noqa: ARG002 - the protocol gives it
         """Return `None`: psutil's own CPU times are fine-grained where this reader is used."""
         return None
+
+    def arguments(self, pid: int) -> list[str]:
+        """Return the command line."""
+        try:
+            return psutil.Process(pid).cmdline()
+        except psutil.Error:
+            return []
 
     def age_s(self, born: int) -> float:
         """Return the seconds since `born`."""

@@ -1,7 +1,9 @@
 """PSS and USS of many processes: figures that cost a walk over all pages, so a thread fetches them, seldom.
 
 A forked child shares most of its memory with its parent. Its RSS counts those pages again, PSS counts each
-page once over all its users. Between two readings a process is taken to hold the same share of its RSS.
+page once over all its users. What a page counts in one process depends on who else has it, so only readings of one
+moment may be added: all are read together, when somebody is new, when somebody has changed, and now and then.
+Between two readings a process is taken to have grown by pages of its own.
 """
 
 from __future__ import annotations
@@ -15,26 +17,31 @@ from typing import NamedTuple
 from tes_nb.collector.samplers.process_reader import ProcessReader, Share
 
 RENEW_S = 5.0
-"""A process is read again after this time, or later when reading costs much."""
+"""All are read again after this time, or later when reading costs much."""
+RENEW_CHANGED_S = 1.0
+"""The same when somebody was given or gave back 1 MiB since."""
+_CHANGED_PAGES = 256
+_CHANGED_BYTES = 2**20
 _SOON_S = 0.2
 _COST_FACTOR = 25
 """Reading may take one part in so many of the wall time: 4 % of one core at the most."""
-_AT_ONCE = 64
 
 
 class Member(NamedTuple):
-    """A process to be read, with the RSS it has now, in bytes."""
+    """A process to be read, with the RSS it has now, in bytes, and the pages it was given so far."""
 
     pid: int
     born: int
     rss: int
+    faults: int = 0
 
 
-class _Known(NamedTuple):
+class _Reading(NamedTuple):
     share: Share | None
     """`None` = it cannot be read; then RSS has to do."""
-    ratio: float
-    at: float
+    rss: int
+    """At the moment of the reading."""
+    faults: int
 
 
 class ShareSampler:
@@ -42,52 +49,60 @@ class ShareSampler:
 
     def __init__(self, reader: ProcessReader) -> None:
         self._reader = reader
-        self._known: dict[tuple[int, int], _Known] = {}
+        self._readings: dict[tuple[int, int], _Reading] = {}
+        self._read_at = float("-inf")
         self._not_before = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tes_nb pss")
         self._closing = False
 
     def pss(self, pid: int, born: int, rss: int) -> int | None:
         """Return the estimated PSS in bytes of a process that has `rss` now; `None` = it was not read yet."""
-        known = self._known.get((pid, born))
-        return None if known is None else int(rss * known.ratio)
+        reading = self._readings.get((pid, born))
+        if reading is None:
+            return None
+        return rss if reading.share is None else max(0, reading.share.pss + rss - reading.rss)
 
     def uss(self, pid: int, born: int) -> int | None:
         """Return the USS at the last reading, in bytes; `None` = not read yet, or not readable."""
-        known = self._known.get((pid, born))
-        return None if known is None or known.share is None else known.share.uss
+        reading = self._readings.get((pid, born))
+        return None if reading is None or reading.share is None else reading.share.uss
 
     async def refresh(self, members: Iterable[Member], now: float) -> int:
-        """Read those that are due at monotonic second `now`; return how many. Forgets the others."""
+        """Read all, if that is due at monotonic second `now`; return how many. Forgets the others."""
         present = {(member.pid, member.born): member for member in members}
-        self._known = {key: known for key, known in self._known.items() if key in present}
-        due = self._due(present, now)
-        if not due:
+        self._readings = {key: reading for key, reading in self._readings.items() if key in present}
+        if not present or not self._is_due(present, now):
             return 0
         began = time.perf_counter()
-        found = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, due)
+        readings = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._read, list(present.values())
+        )
         cost = time.perf_counter() - began
-        for member, share in found:
-            ratio = 1.0 if share is None or not member.rss else share.pss / member.rss
-            self._known[(member.pid, member.born)] = _Known(share, min(ratio, 1.0), now)
+        self._readings = readings
+        self._read_at = now
         self._not_before = now + max(_SOON_S, cost * _COST_FACTOR)
-        return len(found)
+        return len(readings)
 
-    def _due(self, present: dict[tuple[int, int], Member], now: float) -> list[Member]:
-        """Return new ones first, then the oldest readings."""
+    def _is_due(self, present: dict[tuple[int, int], Member], now: float) -> bool:
         if now < self._not_before:
-            return []
-        stale = [key for key in present if key not in self._known]
-        old = [key for key, known in self._known.items() if now - known.at >= RENEW_S]
-        stale += sorted(old, key=lambda key: self._known[key].at)
-        return [present[key] for key in stale[:_AT_ONCE]]
+            return False
+        age = now - self._read_at
+        if age >= RENEW_S or any(key not in self._readings for key in present):
+            return True
+        return age >= RENEW_CHANGED_S and any(map(self._has_changed, present.values()))
 
-    def _read(self, members: list[Member]) -> list[tuple[Member, Share | None]]:
+    def _has_changed(self, member: Member) -> bool:
+        reading = self._readings[member.pid, member.born]
+        moved = abs(member.rss - reading.rss) >= _CHANGED_BYTES
+        return moved or member.faults - reading.faults >= _CHANGED_PAGES
+
+    def _read(self, members: list[Member]) -> dict[tuple[int, int], _Reading]:
         """In the thread: read each, with the RSS of that very moment."""
-        found: list[tuple[Member, Share | None]] = []
+        readings: dict[tuple[int, int], _Reading] = {}
         for member in members:
             if self._closing:
                 break
+            rss, faults = member.rss, member.faults
             try:
                 times = self._reader.times(member.pid)
                 if times is None or times.born != member.born or times.zombie:
@@ -96,9 +111,9 @@ class ShareSampler:
             except OSError:
                 share = None
             else:
-                member = member._replace(rss=times.rss)  # noqa: PLW2901 - the RSS that belongs to this PSS
-            found.append((member, share))
-        return found
+                rss, faults = times.rss, times.faults
+            readings[member.pid, member.born] = _Reading(share, rss, faults)
+        return readings
 
     def close(self) -> None:
         """End the thread after the process it is reading."""

@@ -133,8 +133,7 @@ class WorkerLife:
     def end(self, now: float, code: int | None, *, expected: bool = False) -> None:
         """Take in its end, with that exit code (`None` = unknown, negative = killed by that signal).
 
-        A code other than 0 is an error, unless the end was asked for (`expected`). The memory stays as last
-        seen.
+        A code other than 0 is an error, unless the end was asked for (`expected`). Who has ended uses nothing.
         """
         self.ended_at = now if self.ended_at is None else self.ended_at
         failed = code is not None and code != 0 and not expected
@@ -144,7 +143,13 @@ class WorkerLife:
             errors=int(failed),
             last_error=exit_sentence(code) if failed and code is not None else None,
             exit_code=code,
-            cpu_percent=0.0,
+            rss=None,
+            heap_used=None,
+            heap_total=None,
+            external=None,
+            uss=None,
+            cpu_percent=None,
+            threads=None,
         )
 
 

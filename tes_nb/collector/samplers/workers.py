@@ -22,6 +22,7 @@ from dataclasses import replace
 from tes_nb.collector.samplers.children import ChildFinder, Pace
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
+from tes_nb.collector.samplers.tree import runs_tes_nb
 from tes_nb.collector.samplers.worker_life import WorkerLife, check_id, safe_name, short_lived
 from tes_nb.model import WorkerFacts
 
@@ -128,7 +129,9 @@ class WorkerRegistry:
 
     def members(self) -> list[Member]:
         """Return the live processes as the share sampler wants them."""
-        return [Member(life.pid, life.born, life.facts.rss) for life in self._running.values()]
+        return [
+            Member(life.pid, life.born, life.times.rss, life.times.faults) for life in self._running.values()
+        ]
 
     # what others tell
 
@@ -179,10 +182,15 @@ class WorkerRegistry:
 
     # what is seen
 
+    def main_children(self) -> list[int]:
+        """Return the children that the observed process's main thread started, dead ones that wait included."""
+        return self._finder.of_main_thread(self.observed_pid)
+
     def notice_new(self) -> None:
         """List new children of the observed process's main thread: one small read, ten times a second."""
-        children = self._finder.of_main_thread(self.observed_pid)
-        fresh = [pid for pid in children if pid not in self._running and pid not in self._dismissed]
+        fresh = [
+            pid for pid in self.main_children() if pid not in self._running and pid not in self._dismissed
+        ]
         if fresh and self._root_runs():
             for pid in fresh:
                 self._consider(pid)
@@ -192,8 +200,13 @@ class WorkerRegistry:
     async def refresh(self) -> None:
         """Sample all processes and look for new ones, in slices. Twice a second, never two at a time."""
         pace = Pace()
+        excluded = self._exclude()
         for life in list(self._running.values()):
-            self._sample(life)
+            if life.is_child and life.pid in excluded:  # it was seen before it had started what it is
+                del self._running[life.pid], self._lives[life.facts.id]
+                self._changed = True
+            else:
+                self._sample(life)
             await pace.turn()
         await self._look_around(pace)
         self._forget_ended()
@@ -219,14 +232,14 @@ class WorkerRegistry:
         return True
 
     def _adopt_descendant(self, pid: int) -> WorkerLife | None:
-        """Return a new life; `None` = excluded, ended already, or there is no place for it."""
+        """Return a new life; `None` = excluded, tes_nb's own, ended already, or there is no place for it."""
         if pid in self._exclude():
             return None
         if len(self._running) >= self._cap:
             self._surplus += 1
             return None
         times = self._read(pid)
-        if times is None or times.zombie:
+        if times is None or times.zombie or runs_tes_nb(self._reader.arguments(pid)):
             self._dismissed.add(pid)
             return None
         return self._adopt(pid, times)

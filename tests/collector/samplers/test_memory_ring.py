@@ -13,7 +13,9 @@ def filled(levels: list[int], *, fine: int = 6000, coarse: int = 8640) -> Memory
     """One sample at 100, 200, 300 … with that memory; the kernel uses 1 s of CPU a sample, the children 2 s."""
     ring = MemoryRing(fine, coarse)
     for number, level in enumerate(levels, 1):
-        ring.add(number * 100, Level(level, 2 * level, level // 2, level), Cpu(float(number), 2.0 * number))
+        ring.add(
+            number * 100, Level(level, 2 * level, level // 2, 3 * level), Cpu(float(number), 2.0 * number)
+        )
     return ring
 
 
@@ -30,7 +32,16 @@ def test_peaks_and_means() -> None:
     span = filled([10, 50, 30, 90]).between(100, 300)
     assert span is not None
     assert (span.samples, span.rss_peak, span.rss_mean) == (3, 50, 30)
-    assert (span.children_rss_peak, span.children_rss_mean, span.children_pss_peak) == (100, 60, 25)
+    assert (span.children_rss_peak, span.children_rss_mean, span.children_peak) == (100, 60, 25)
+    assert span.total_peak == 150
+
+
+def test_a_peak_between_two_samples_counts() -> None:
+    ring = filled([10, 50])
+    ring.add(300, Level(20, 0, 0, 20), Cpu(3, 6), Level(90, 0, 0, 95))
+    span = ring.between(100, 300)
+    assert span is not None
+    assert (span.rss_peak, span.total_peak, span.rss_mean) == (90, 150, pytest.approx(80 / 3))
 
 
 def test_cpu_is_interpolated_at_both_ends() -> None:
