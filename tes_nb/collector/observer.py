@@ -20,7 +20,7 @@ from tes_nb.collector.samplers.shares import ShareSampler
 from tes_nb.collector.samplers.tmux import PERIOD_S as TMUX_PERIOD_S
 from tes_nb.collector.samplers.tmux import TmuxSampler
 from tes_nb.collector.samplers.workers import WorkerRegistry
-from tes_nb.model import Observation, SocketFacts
+from tes_nb.model import Observation, SocketFacts, TreeFacts
 
 WORKERS_PERIOD_S = 0.5
 SHARES_PERIOD_S = 0.25
@@ -74,11 +74,13 @@ class Observer:
         self._tasks: list[asyncio.Task[None]] = []
         self._complained: dict[str, float] = {}
         self._ticked = self._sampled = float("-inf")
+        self._children_s = 0.0
+        self._tree: TreeFacts | None = None
 
     def tick(self) -> None:
-        """Sample the observed process: a new grid point begins."""
-        self._ticked = self._sampled = time.monotonic()
-        self.process.sample(self._ticked)
+        """Sample the observed process and what is below it: a new grid point begins."""
+        self._ticked = time.monotonic()
+        self._sample(self._ticked)
 
     def observe(
         self,
@@ -100,6 +102,7 @@ class Observer:
             sockets=sockets,
             workers=self.workers.facts(),
             workers_port=workers_port,
+            tree=self._tree,
             extra={} if extra is None else extra,
         )
 
@@ -177,8 +180,16 @@ class Observer:
     def _sample_if_nobody_ticks(self) -> None:
         now = time.monotonic()
         if now - self._ticked > 2 * self._period_s and now - self._sampled >= self._period_s:
-            self._sampled = now
-            self.process.sample(now)
+            self._sample(now)
+
+    def _sample(self, now: float) -> None:
+        """Sample; CPU counts from the sample before."""
+        elapsed, self._sampled = now - self._sampled, now
+        process = self.process.sample(now)
+        self._sample_memory(all_of_them=True)
+        children_cores = (self.memory.tree.cpu_s - self._children_s) / elapsed
+        self._children_s = self.memory.tree.cpu_s
+        self._tree = TreeFacts(round(process.cpu_cores + children_cores, 4), self.memory.total)
 
     def _excluded(self) -> Collection[int]:
         return self._own_pids | self.tmux.own_pids | self.memory.tree.helpers()

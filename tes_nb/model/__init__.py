@@ -8,6 +8,7 @@ from tes_nb.model.observation import (
     ProcessFacts,
     SocketFacts,
     TmuxFacts,
+    TreeFacts,
     WorkerFacts,
 )
 from tes_nb.model.stream import (
@@ -49,6 +50,7 @@ __all__ = [
     "Table",
     "TmuxFacts",
     "TokenSource",
+    "TreeFacts",
     "Values",
     "WorkerFacts",
 ]

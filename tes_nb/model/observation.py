@@ -111,6 +111,16 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeFacts:
+    """The observed process and its descendants together, without tes_nb's own helpers."""
+
+    cores: float
+    """In use since the last sample, uncapped."""
+    memory: int
+    """Bytes, shared pages counted once; at least the observed process's RSS."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """Everything at one instant."""
 
@@ -124,5 +134,7 @@ class Observation:
     workers: tuple[WorkerFacts, ...] = ()
     workers_port: Literal["answers", "silent"] = "answers"
     """Whether the workers port of this collector is up."""
+    tree: TreeFacts | None = None
+    """`None` = nobody looks below the observed process."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """For streams of the user's own: whatever their samplers add."""

@@ -5,9 +5,10 @@
      "websockets": {"pendingConnections": 2, "subscribers": {"metrics": 2}, "totalSubscribers": 2},
      "memory": {"heapUsed": 52428800, "heapTotal": 104857600, "rss": 83886080, "external": 0, "arrayBuffers": 0},
      "cpu": {"percent": 3.1, "cores": 0.03, "user_ms": 12.0, "system_ms": 3.0},
-     "limits": {"memory": 8589934592, "cores": 2.0}}
+     "limits": {"memory": 8589934592, "cores": 2.0},
+     "total": {"cores": 1.9, "memory": 213886080}}
 
-Old peers leave out `cpu`, most of `memory`, and count other topics.
+Old peers leave out `cpu`, `total`, most of `memory`, and count other topics.
 """
 
 from __future__ import annotations
@@ -69,6 +70,19 @@ class LimitFigures(msgspec.Struct):
     cores: Annotated[float | None, Field("cores", "the CPU limit that applies")] = None
 
 
+class TotalFigures(msgspec.Struct):
+    cores: Annotated[
+        float | None,
+        Field(
+            "cores", "cores in use by the observed process and its descendants since the last tick, uncapped"
+        ),
+    ] = None
+    memory: Annotated[
+        Int | None,
+        Field("bytes", "memory of the observed process and its descendants, shared pages counted once"),
+    ] = None
+
+
 class Metrics(msgspec.Struct):
     timestamp: Int | None = None
     http: HttpFigures = msgspec.field(default_factory=HttpFigures)
@@ -76,6 +90,7 @@ class Metrics(msgspec.Struct):
     memory: MemoryFigures = msgspec.field(default_factory=MemoryFigures)
     cpu: CpuFigures = msgspec.field(default_factory=CpuFigures)
     limits: LimitFigures = msgspec.field(default_factory=LimitFigures)
+    total: TotalFigures = msgspec.field(default_factory=TotalFigures)
 
 
 _COLUMNS, _row = describe(Metrics)
@@ -86,8 +101,10 @@ TABLES = (
         _COLUMNS,
         plot=(
             "cpu_percent",
+            "total_cores",
             "memory_rss",
             "memory_heap_used",
+            "total_memory",
             "http_pending_requests",
             "websockets_total_subscribers",
         ),
@@ -129,7 +146,12 @@ def decode(message: Message) -> Decoded:
 
 def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
-    process, http, sockets = observation.process, observation.http, observation.sockets
+    process, http, sockets, tree = (
+        observation.process,
+        observation.http,
+        observation.sockets,
+        observation.tree,
+    )
     memory = {
         "heapUsed": process.heap_used,
         "heapTotal": process.heap_total,
@@ -154,6 +176,7 @@ def build(observation: Observation) -> dict[str, Any]:
             "system_ms": process.cpu_system_ms,
         },
         "limits": {"memory": observation.host.memory_limit, "cores": observation.host.cores_limit},
+        **({} if tree is None else {"total": {"cores": tree.cores, "memory": tree.memory}}),
     }
 
 

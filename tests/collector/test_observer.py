@@ -156,7 +156,37 @@ def test_a_kernel_that_is_gone() -> None:
         observer.tick()
         seen = observed(observer).process
     assert (seen.alive, seen.rss) == (False, rss)
-    assert observer.cost().peak == 0, "it was never sampled in its life"
+    assert observer.cost().peak == pytest.approx(rss, rel=0.05), "what the tick saw"
+
+
+@linux
+def test_kernel_and_children_together() -> None:
+    code = """
+import time
+print("ready", flush=True)
+while input():
+    end = time.process_time() + 0.3
+    while time.process_time() < end: pass
+    print("done", flush=True)
+"""
+    observer = Observer()
+    observer.tick()
+    with running(code) as one, running(code) as two:
+        observer.tick()
+        began, own_s = time.monotonic(), time.process_time()
+        for child in (one, two):
+            child.stdin.write(b"x\n")
+            child.stdin.flush()
+        for child in (one, two):
+            child.stdout.readline()
+        used_s = 0.6 + time.process_time() - own_s
+        observer.memory.sample([one.pid, two.pid], all_of_them=True)
+        observer.tick()
+        seen = observed(observer)
+        assert seen.tree.cores == pytest.approx(used_s / (time.monotonic() - began), rel=0.15)
+        assert seen.process.cpu_cores < seen.tree.cores
+        together = seen.process.rss + sum(psutil.Process(child.pid).memory_info().rss for child in (one, two))
+        assert seen.tree.memory == pytest.approx(together, rel=0.05), "none of them is a fork"
 
 
 def test_spans_and_cost() -> None:

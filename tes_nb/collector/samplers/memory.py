@@ -256,6 +256,11 @@ class MemoryTrack:
         self._add_up(level, peak, now_ns)
         self._ring.add(now_ns, level, Cpu(kernel.cpu_s - first.cpu_s, self.tree.cpu_s), peak)
 
+    @property
+    def total(self) -> int:
+        """Memory of kernel and children at the newest sample, in bytes, shared pages counted once."""
+        return self._level.total
+
     def cost(self, host: HostFacts) -> Cost:
         """Return what was used so far, and its share of the limits."""
         wall_s = (self._last_ns - self._began_ns) / 1e9
