@@ -38,15 +38,15 @@ def align(frames: Mapping[str, pd.DataFrame], every: Span = "1s") -> pd.DataFram
     parts: dict[str, pd.Series] = {}
     units: dict[str, str] = {}
     for name, frame in frames.items():
-        known = frame.attrs.get("units", {})
+        units_of = frame.attrs.get("units", {})
         for column, label, values in _last_values(frame, step):
             if f"{name}_{label}" in parts:
                 raise ArgumentError(
                     f"Two columns would be called '{name}_{label}': give a frame another name."
                 )
             parts[f"{name}_{label}"] = values
-            if column in known:
-                units[f"{name}_{label}"] = known[column]
+            if column in units_of:
+                units[f"{name}_{label}"] = units_of[column]
     grid = _grid(parts, step, every)
     aligned = pd.DataFrame({name: values.reindex(grid) for name, values in parts.items()}, index=grid)
     zones = [_times(frame).tz for frame in frames.values() if len(frame)]
@@ -60,15 +60,13 @@ def align(frames: Mapping[str, pd.DataFrame], every: Span = "1s") -> pd.DataFram
 def _last_values(frame: pd.DataFrame, step: int) -> Iterator[tuple[str, str, pd.Series]]:
     """Yield each column with its label in the result and its last values by start of interval, in Unix ns."""
     key = [name for name in frame.attrs.get("key", ()) if name in frame]
-    wanted = [str(name) for name in frame if name not in _LEFT_OUT and name not in key]
-    if not key:
-        last = _nullable(frame[wanted]).groupby(_starts(frame, step)).last()
-        yield from ((name, name, last[name]) for name in wanted)
-        return
-    for subject, rows in frame.groupby(key if len(key) > 1 else key[0], observed=True, sort=True):
-        last = _nullable(rows[wanted]).groupby(_starts(rows, step)).last()
-        word = ", ".join(map(str, subject)) if isinstance(subject, tuple) else str(subject)
-        yield from ((name, f"{name}[{word}]", last[name]) for name in wanted)
+    names = [str(name) for name in frame if name not in _LEFT_OUT and name not in key]
+    for subject, rows in frame.groupby(key, observed=True, sort=True) if key else [((), frame)]:
+        # int64 as Int64: there are intervals without a value
+        values = rows[names].astype(dict.fromkeys(rows[names].select_dtypes("int64").columns, "Int64"))
+        last = values.groupby(_starts(rows, step)).last()
+        suffix = f"[{', '.join(map(str, subject))}]" if key else ""
+        yield from ((name, f"{name}{suffix}", last[name]) for name in names)
 
 
 def _starts(frame: pd.DataFrame, step: int) -> pd.Index:
@@ -82,11 +80,6 @@ def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
             "align() takes frames as frame() gives them: with an index of times in a time zone."
         )
     return frame.index
-
-
-def _nullable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with room for absent values in its int64 columns."""
-    return frame.astype(dict.fromkeys(frame.select_dtypes("int64").columns, "Int64"))
 
 
 def _grid(parts: Mapping[str, pd.Series], step: int, every: Span) -> pd.Index:

@@ -1,4 +1,7 @@
-"""The growing memory of one column: Python values of rows become cells, and wait in one piece of memory."""
+"""The growing memory of one column: Python values of rows become cells in one piece of memory.
+
+Batches of decoded objects become columns without becoming rows (docs/decisions/0013).
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,7 @@ class Words:
         return len(self._list)
 
     @property
-    def known(self) -> Sequence[str]:
+    def texts(self) -> Sequence[str]:
         """The words in order of their places; it goes on growing."""
         return self._list
 
@@ -203,7 +206,7 @@ def _plain(text: str) -> str:
     return text
 
 
-def width_for(words: int) -> type[np.signedinteger[Any]]:
+def _width_for(words: int) -> type[np.signedinteger[Any]]:
     """Return the narrowest integer type that holds the places of so many words."""
     if words < 2**7:
         return np.int8
@@ -246,22 +249,21 @@ def _columns_of(kind: type[RowBatch], items: list[Any], width: int) -> tuple[Seq
         raise
     except Exception:  # noqa: BLE001 - a stream's mistake must not end the feed; its rows are counted as refused
         columns = ()
-    if len(columns) == width and {_length(column, len(items)) for column in columns} <= {len(items)}:
+    lengths = {
+        len(column.data) // 8 if isinstance(column, Doubles) else len(column)
+        for column in columns
+        if not isinstance(column, Same)
+    }
+    if len(columns) == width and lengths <= {len(items)}:
         return columns, ()
     return [], range(len(items))
-
-
-def _length(column: Values, count: int) -> int:
-    if isinstance(column, Same):
-        return count
-    return len(column.data) // 8 if isinstance(column, Doubles) else len(column)
 
 
 class Buffer:
     """Cells in one piece of memory with room at the end.
 
     Written cells are never written again: when room runs out the living ones move to a new buffer, and pieces
-    given out keep the old one. That is what makes `cells` free of copies and safe without a lock.
+    given out keep the old one. That is what makes `cells` free of copies and safe without a lock (0008).
     """
 
     def __init__(self, dtype: Dtype) -> None:
@@ -269,7 +271,7 @@ class Buffer:
         self._values: Array = np.empty(0, STORED[dtype])
         self._mask: Array | None = np.empty(0, np.bool_) if dtype in {"Int64", "boolean"} else None
         self._words = Words() if dtype in {"str", "category"} else None
-        self._kept: dict[int, Any] | None = {} if dtype == "str" else None
+        self._blocks: dict[int, Any] | None = {} if dtype == "str" else None
 
     def encode(self, values: Values, count: int) -> Encoded:
         """Return the cells of a batch of `count` Python values, to be written into this buffer."""
@@ -282,17 +284,13 @@ class Buffer:
     def write(self, at: int, cells: Encoded) -> None:
         """Put cells at place `at`; there must be room."""
         if self._words is not None:
-            self._widen()
+            wider = np.dtype(_width_for(len(self._words)))
+            if wider.itemsize > self._values.itemsize:  # a copy: pieces given out keep the narrow ones
+                self._values = self._values.astype(wider)
         end = at + len(cells.values)
         self._values[at:end] = cells.values
         if self._mask is not None:
             self._mask[at:end] = cells.mask
-
-    def _widen(self) -> None:
-        assert self._words is not None
-        wider = np.dtype(width_for(len(self._words)))
-        if wider.itemsize > self._values.itemsize:
-            self._values = self._values.astype(wider)
 
     def moved(self, low: int, high: int, capacity: int) -> Buffer:
         """Return a buffer with the cells `low` to `high` alone and room for `capacity`."""
@@ -308,8 +306,8 @@ class Buffer:
     def cells(self, low: int, high: int) -> Cells:
         """Return the cells `low` to `high`, read-only and without copying."""
         mask = None if self._mask is None else read_only(self._mask[low:high])
-        words = None if self._words is None else self._words.known
-        return Cells(self._dtype, read_only(self._values[low:high]), mask, words, low, self._kept)
+        words = None if self._words is None else self._words.texts
+        return Cells(self._dtype, read_only(self._values[low:high]), mask, words, low, self._blocks)
 
 
 def _roomy(living: Array, capacity: int) -> Array:

@@ -53,8 +53,8 @@ class Cells:
     """Text only. Others may append to it; the places in `values` stay true."""
     start: int = 0
     """Where in the memory of its column this piece begins."""
-    kept: dict[int, Any] | None = None
-    """What `text_blocks` has made of that memory so far; it goes with the memory. `None` = it keeps nothing."""
+    blocks: dict[int, Any] | None = None
+    """What frames have made of that memory (`frames.text_array`), which it goes with. `None` = nothing."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -62,7 +62,7 @@ class Cells:
     def slice(self, low: int, high: int) -> Cells:
         """Return the cells `low` to `high`, without copying."""
         mask = None if self.mask is None else self.mask[low:high]
-        return Cells(self.dtype, self.values[low:high], mask, self.words, self.start + low, self.kept)
+        return Cells(self.dtype, self.values[low:high], mask, self.words, self.start + low, self.blocks)
 
     def take(self, order: Array) -> Cells:
         """Return the cells at the places in `order`, copied."""

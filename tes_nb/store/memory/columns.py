@@ -1,4 +1,4 @@
-"""Growing typed columns for one table: cheap to append to, free to look at.
+"""Growing typed columns for one table: cheap to append to, free to look at (docs/decisions/0008).
 
 Rows wait as their decoder gave them and become numpy cells in batches, column by column. Cost per row does not
 depend on how many rows there are: memory at least doubles when it runs out, and at the row cap a quarter is
@@ -60,7 +60,7 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _State:
     """All there is of a table, replaced as a whole.
 
     An interrupt (Ctrl-C in a cell that asks for a frame) can come between any two steps, and must neither
@@ -104,7 +104,7 @@ class Columns:
         self._required = [name for name, dtype in dtypes.items() if dtype == "int64"]
         self._lock = threading.Lock()
         self._waiting_rows = 0
-        self._kept = _Kept({name: Buffer(dtype) for name, dtype in dtypes.items()})
+        self._state = _State({name: Buffer(dtype) for name, dtype in dtypes.items()})
 
     def append(
         self,
@@ -121,7 +121,7 @@ class Columns:
         if not count:
             return
         with self._lock:
-            self._kept.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows, count))
+            self._state.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows, count))
             self._waiting_rows += count
             if self._waiting_rows >= _BATCH:
                 self._store_waiting()
@@ -134,7 +134,7 @@ class Columns:
     def received(self) -> int:
         """Rows that came, with those that wait to become cells: looking at it costs nothing."""
         with self._lock:
-            return self._kept.total + self._waiting_rows
+            return self._state.total + self._waiting_rows
 
     @property
     def total(self) -> int:
@@ -144,21 +144,21 @@ class Columns:
     @property
     def cleared(self) -> int:
         """The cursor at which the table was last cleared: rows before it count no longer. 0 = never."""
-        return self._kept.cleared
+        return self._state.cleared
 
     @property
     def dropped(self) -> int:
         """How many rows the cap has cost."""
-        kept = self._settled()
-        return kept.dropped - kept.cleared
+        state = self._settled()
+        return state.dropped - state.cleared
 
     def clear(self) -> None:
         """Forget all rows. Cursors go on: one from before lies before `cleared`, also one that had read all."""
         with self._lock:
-            kept = self._store_waiting()
-            place = kept.total + 1
-            self._kept = replace(
-                kept, living=0, total=place, cleared=place, last_time=NAT, unfit=0, refused=0
+            state = self._store_waiting()
+            place = state.total + 1
+            self._state = replace(
+                state, living=0, total=place, cleared=place, last_time=NAT, unfit=0, refused=0
             )
 
     @property
@@ -174,128 +174,117 @@ class Columns:
     def snapshot(self) -> Snapshot:
         """Return all rows kept, without copying any."""
         with self._lock:
-            kept = self._store_waiting()
-            low, high = kept.end - kept.living, kept.end
-            cells = {name: buffer.cells(low, high) for name, buffer in kept.buffers.items()}
+            state = self._store_waiting()
+            low, high = state.end - state.living, state.end
+            cells = {name: buffer.cells(low, high) for name, buffer in state.buffers.items()}
         time = cells.pop("time").values
-        ordered = kept.disorder <= kept.dropped
-        return Snapshot(self.stream, self.table, time, cells, ordered=ordered, dropped=kept.dropped)
+        ordered = state.disorder <= state.dropped
+        return Snapshot(self.stream, self.table, time, cells, ordered=ordered, dropped=state.dropped)
 
     def since(self, cursor: int, columns: Iterable[str] | None = None) -> Fresh:
         """Return the rows after `cursor` (0 = all there are, `total` = none yet).
 
-        `columns` names those wanted, among `sent_at`, `seq`, `conn`, `source` and the table's own; `None` =
-        all. KeyError for another name.
-        A cursor of another table, beyond `total`, gives no rows.
+        `columns` names columns among `sent_at`, `seq`, `conn`, `source` and the table's own; `None` = all.
+        KeyError for another name. A cursor of another table, beyond `total`, gives no rows.
         """
         snapshot, cursor = self.snapshot(), max(cursor, 0)
         oldest, total = snapshot.dropped, snapshot.dropped + len(snapshot)
         fresh = snapshot.slice(min(max(cursor - oldest, 0), len(snapshot)), len(snapshot))
-        wanted = fresh.cells if columns is None else columns
         return Fresh(
             cursor=total,
             lost=max(oldest - cursor, 0),
             time=fresh.time,
-            columns={name: fresh.cells[name].numpy() for name in wanted},
+            columns={
+                name: fresh.cells[name].numpy() for name in (fresh.cells if columns is None else columns)
+            },
         )
 
-    def cursor_at(self, time_ns: int) -> int:
-        """Return the cursor before the first row received at `time_ns` (Unix ns) or later."""
-        snapshot = self.snapshot()
-        if snapshot.ordered:
-            return snapshot.dropped + int(np.searchsorted(snapshot.time, time_ns))
-        later = np.flatnonzero(snapshot.time >= time_ns)
-        return snapshot.dropped + (int(later[0]) if later.size else len(snapshot))
-
-    def _settled(self) -> _Kept:
+    def _settled(self) -> _State:
         with self._lock:
             return self._store_waiting()
 
     # All that follows is called with the lock held.
 
-    def _store_waiting(self) -> _Kept:
-        """Turn waiting rows into cells, and return what is kept then."""
-        if self._kept.waiting:
-            self._kept = self._with_rows(*zip(*self._kept.waiting, strict=True))
+    def _store_waiting(self) -> _State:
+        """Turn waiting rows into cells, and return the state then."""
+        if self._state.waiting:
+            self._state = self._with_rows(*zip(*self._state.waiting, strict=True))
             self._waiting_rows = 0
-        return self._kept
+        return self._state
 
     def _with_rows(
         self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...], counts: tuple[int, ...]
-    ) -> _Kept:
-        """Return what is kept after these messages, each of which gave one group of rows."""
+    ) -> _State:
+        """Return the state after these messages, each of which gave one group of rows."""
         owners = np.repeat(np.arange(len(stamps)), counts)
-        kept = replace(self._kept, waiting=[])
+        state = replace(self._state, waiting=[])
         columns, refused = transposed(groups, len(self.table.columns))
         if refused:
-            kept = replace(kept, refused=kept.refused + len(refused))
+            state = replace(state, refused=state.refused + len(refused))
             owners = np.delete(owners, refused)
         if len(owners) > self.cap:
-            kept = replace(kept, total=kept.total + len(owners) - self.cap, living=0)
+            state = replace(state, total=state.total + len(owners) - self.cap, living=0)
             owners, columns = owners[-self.cap :], [tail(column, self.cap) for column in columns]
-        return self._written(self._roomy(kept, len(owners)), stamps, owners, columns) if owners.size else kept
+        return (
+            self._written(self._roomy(state, len(owners)), stamps, owners, columns) if owners.size else state
+        )
 
-    def _roomy(self, kept: _Kept, rows: int) -> _Kept:
+    def _roomy(self, state: _State, rows: int) -> _State:
         """Return the same with room for so many rows, the oldest left behind where the cap wants it."""
-        if kept.end + rows <= kept.capacity:
-            return kept
-        stay = min(kept.living, self.cap - rows)
+        if state.end + rows <= state.capacity:
+            return state
+        stay = min(state.living, self.cap - rows)
         spare = max(self.cap // 4, _BATCH)
         least = max(min(2 * (stay + rows), self.cap + spare), _BATCH)
         wished = least if stay < _BUSY else max(least, min(16 * (stay + rows), self.cap + spare))
         try:
-            return _moved(kept, stay, wished)
+            return _moved(state, stay, wished)
         except MemoryError:
-            return _moved(kept, stay, least)
+            return _moved(state, stay, least)
 
     def _written(
-        self, kept: _Kept, stamps: tuple[_Stamp, ...], owners: Array, columns: Sequence[Values]
-    ) -> _Kept:
+        self, state: _State, stamps: tuple[_Stamp, ...], owners: Array, columns: Sequence[Values]
+    ) -> _State:
         """Write rows beyond the end, and return the new end. `owners` has the place of each row's stamp."""
         values = chain(zip(*stamps, strict=True), columns)
         cells = {
             name: buffer.encode(column, len(owners))
-            for (name, buffer), column in zip(kept.buffers.items(), values, strict=True)
+            for (name, buffer), column in zip(state.buffers.items(), values, strict=True)
         }
         cells.update({name: cells[name].take(owners) for name in _BASE})
         if any(piece.unfit for piece in cells.values()):
-            kept, cells = self._without_unfit(kept, cells, len(owners))
-        for name, buffer in kept.buffers.items():
-            buffer.write(kept.end, cells[name])
+            state, cells = self._without_unfit(state, cells, len(owners))
+        for name, buffer in state.buffers.items():
+            buffer.write(state.end, cells[name])
         times = cells["time"].values
-        end, total = kept.end + len(times), kept.total + len(times)
-        living = min(kept.living + len(times), self.cap)
-        return _with_disorder(replace(kept, end=end, total=total, living=living), times)
+        end, total = state.end + len(times), state.total + len(times)
+        living = min(state.living + len(times), self.cap)
+        disorder, last_time = state.disorder, state.last_time
+        if times.size:  # where the wall clock jumped back last, if it did
+            back = np.flatnonzero(times[1:] < times[:-1])
+            if back.size:
+                disorder = state.total + int(back[-1]) + 1
+            elif times[0] < last_time:
+                disorder = state.total
+            last_time = int(times[-1])
+        return replace(state, end=end, total=total, living=living, disorder=disorder, last_time=last_time)
 
     def _without_unfit(
-        self, kept: _Kept, cells: dict[str, Encoded], rows: int
-    ) -> tuple[_Kept, dict[str, Encoded]]:
+        self, state: _State, cells: dict[str, Encoded], rows: int
+    ) -> tuple[_State, dict[str, Encoded]]:
         """Count unfit cells, and leave out the rows in which one cannot be absent."""
-        unfit = kept.unfit + sum(len(piece.unfit) for piece in cells.values())
+        unfit = state.unfit + sum(len(piece.unfit) for piece in cells.values())
         hopeless = sorted({place for name in self._required for place in cells[name].unfit})
         places = np.delete(np.arange(rows), hopeless)
-        kept = replace(kept, unfit=unfit, refused=kept.refused + len(hopeless))
-        return kept, {name: piece.take(places) for name, piece in cells.items()}
+        state = replace(state, unfit=unfit, refused=state.refused + len(hopeless))
+        return state, {name: piece.take(places) for name, piece in cells.items()}
 
 
-def _moved(kept: _Kept, stay: int, capacity: int) -> _Kept:
+def _moved(state: _State, stay: int, capacity: int) -> _State:
     """Return the newest `stay` rows alone, in new memory for `capacity` rows."""
-    low = kept.end - stay
-    buffers = {name: buffer.moved(low, kept.end, capacity) for name, buffer in kept.buffers.items()}
-    return replace(kept, buffers=buffers, capacity=capacity, end=stay, living=stay)
-
-
-def _with_disorder(kept: _Kept, times: Array) -> _Kept:
-    """Return the same, knowing where in the newest rows, at these times, the wall clock jumped back."""
-    if not times.size:
-        return kept
-    first, disorder = kept.total - len(times), kept.disorder
-    back = np.flatnonzero(times[1:] < times[:-1])
-    if back.size:
-        disorder = first + int(back[-1]) + 1
-    elif times[0] < kept.last_time:
-        disorder = first
-    return replace(kept, disorder=disorder, last_time=int(times[-1]))
+    low = state.end - stay
+    buffers = {name: buffer.moved(low, state.end, capacity) for name, buffer in state.buffers.items()}
+    return replace(state, buffers=buffers, capacity=capacity, end=stay, living=stay)
 
 
 def _dtypes(table: Table) -> dict[str, Dtype]:

@@ -1,4 +1,4 @@
-"""DataFrames of a table: typed, sorted by receive time, with units in `.attrs`."""
+"""DataFrames of a table: typed, sorted by receive time, with units in `.attrs`, made without copies where possible."""
 
 from __future__ import annotations
 
@@ -23,41 +23,12 @@ if TYPE_CHECKING:
 
 
 BLOCK = 65_536
-"""Rows of a block: so many at most are made anew at the end of each frame."""
-_KEPT_BYTES = 32 * BLOCK
+"""Rows of a block of text: so many at most are made anew at the end of each frame (docs/decisions/0013)."""
+_MAX_BLOCK_BYTES = 32 * BLOCK
 """A block of longer texts is not kept: the memory of a table must not grow with the looking at it."""
 
 _ARROW = pd.StringDtype(na_value=float("nan")).storage == "pyarrow"
 """Without pyarrow pieces cannot be joined without a copy, so that keeping them gains nothing."""
-
-
-def text_array(cells: Cells) -> Any:
-    """Return the cells as what a DataFrame's column of dtype `str` is made of."""
-    if cells.kept is None or len(cells) < BLOCK or not _ARROW:
-        return _made(cells)
-    first, last = -(-cells.start // BLOCK), (cells.start + len(cells)) // BLOCK
-    pieces = [_block(cells, number) for number in range(first, last)]
-    head = cells.slice(0, first * BLOCK - cells.start)
-    tail = cells.slice(max(last, first) * BLOCK - cells.start, len(cells))
-    pieces = [_made(head), *pieces, _made(tail)]
-    return type(pieces[0])._concat_same_type(pieces)  # noqa: SLF001 - of pandas' interface for arrays
-
-
-def _block(cells: Cells, number: int) -> Any:
-    assert cells.kept is not None, "only cells of a growing column have blocks"
-    array = cells.kept.get(number)
-    if array is None:
-        low = number * BLOCK - cells.start
-        array = _made(cells.slice(low, low + BLOCK))
-        if array.nbytes <= _KEPT_BYTES:
-            cells.kept[number] = array
-    return array
-
-
-def _made(cells: Cells) -> Any:
-    words, places = cells.compact()
-    return pd.array(words, dtype="str").take(places, allow_fill=True)
-
 
 _LATEST = int(np.iinfo(np.int64).max)
 
@@ -93,7 +64,8 @@ def frame(
     home = zone(tz)
     snapshot = (rows if isinstance(rows, Snapshot) else rows.snapshot()).by_time()
     low, high = _bounds(snapshot, start, end, last, home, now_ns)
-    chosen = _between(snapshot, low, high)
+    first = int(np.searchsorted(snapshot.time, low, side="left"))
+    chosen = snapshot.slice(first, int(np.searchsorted(snapshot.time, high, side="right")))
     time, cells = chosen.time, dict(chosen.cells)
     if gaps is not None:
         at, moments = _places_of(gaps, time, high)
@@ -101,23 +73,23 @@ def frame(
         cells = {name: piece.with_absent(at) for name, piece in cells.items()}
     index = _times(time.copy() if copy else time, home).rename("time")
     arrays = {name: pandas_array(piece, home) for name, piece in cells.items()}
-    made = pd.DataFrame(arrays, index=index, copy=copy)
-    made.attrs.update(attributes(chosen.stream, chosen.table))
-    return made
+    result = pd.DataFrame(arrays, index=index, copy=copy)
+    result.attrs.update(attributes(chosen.stream, chosen.table))
+    return result
 
 
 def attributes(stream: str, table: Table) -> dict[str, Any]:
     """Return what frames of `table` carry in `.attrs`."""
     units = {column.name: column.unit for column in table.columns if column.unit}
-    found: dict[str, Any] = {"stream": stream, "table": table.name, "units": units}
-    return found | {"key": list(table.key)} if table.key else found
+    key = {"key": list(table.key)} if table.key else {}
+    return {"stream": stream, "table": table.name, "units": units, **key}
 
 
 def describe(table: Table) -> pd.DataFrame:
     """Return a frame with one row per column: its name, dtype, unit ("" = none) and doc."""
     columns = (*BASE_COLUMNS, *table.columns)
-    facts = {word: [getattr(column, word) for column in columns] for word in ("name", "dtype", "unit", "doc")}
-    return pd.DataFrame(facts, dtype="str")
+    rows = [(column.name, column.dtype, column.unit, column.doc) for column in columns]
+    return pd.DataFrame(rows, columns=["name", "dtype", "unit", "doc"], dtype="str")
 
 
 def _bounds(  # noqa: PLR0917 - the words of `frame`, handed on
@@ -128,7 +100,7 @@ def _bounds(  # noqa: PLR0917 - the words of `frame`, handed on
     home: dt.tzinfo,
     now_ns: int | None,
 ) -> tuple[int, int]:
-    """Return the first and the last instant wanted, in Unix ns."""
+    """Return the first and the last instant of a frame, in Unix ns."""
     if last is not None:
         if start is not None or end is not None:
             raise ArgumentError("last= cannot go together with start= or end=: give the one or the others.")
@@ -142,17 +114,12 @@ def _bounds(  # noqa: PLR0917 - the words of `frame`, handed on
     return low, high
 
 
-def _between(snapshot: Snapshot, low: int, high: int) -> Snapshot:
-    first = int(np.searchsorted(snapshot.time, low, side="left"))
-    return snapshot.slice(first, int(np.searchsorted(snapshot.time, high, side="right")))
-
-
 def _places_of(gaps: Iterable[Gap], time: Array, high: int) -> tuple[Array, Array]:
     """Return where to insert a row for each gap, and the moment in the gap for which it stands."""
     moments = sorted(_moment_in(gap) for gap in gaps)
     inside = [moment for moment in moments if time.size and time[0] < moment <= high]
-    found = np.array(inside, dtype=np.int64)
-    return np.searchsorted(time, found, side="right"), found
+    places = np.array(inside, dtype=np.int64)
+    return np.searchsorted(time, places, side="right"), places
 
 
 def _moment_in(gap: Gap) -> int:
@@ -168,7 +135,9 @@ def pandas_array(cells: Cells, tz: dt.tzinfo) -> Any:
     if cells.dtype == "category":
         return _categorical(cells)
     if cells.dtype == "str":
-        return _text(cells)
+        array = text_array(cells)
+        array._readonly = True  # noqa: SLF001 - pandas' own mark; without it the frame is writable, but harmless
+        return array
     if cells.dtype == "datetime64[ns, UTC]":
         return _times(cells.values, tz).array
     if cells.mask is None:
@@ -182,10 +151,31 @@ def _times(ns: Array, tz: dt.tzinfo) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(ns, dtype=pd.DatetimeTZDtype("ns", "UTC"), copy=False).tz_convert(tz)
 
 
-def _text(cells: Cells) -> Any:
-    array = text_array(cells)
-    array._readonly = True  # noqa: SLF001 - pandas' own mark; without it the frame is writable, but harmless
+def text_array(cells: Cells) -> Any:
+    """Return the cells as what a column of dtype `str` is made of; blocks of them are made once for all frames."""
+    if cells.blocks is None or len(cells) < BLOCK or not _ARROW:
+        return _text(cells)
+    first, last = -(-cells.start // BLOCK), (cells.start + len(cells)) // BLOCK
+    head = cells.slice(0, first * BLOCK - cells.start)
+    tail = cells.slice(max(last, first) * BLOCK - cells.start, len(cells))
+    pieces = [_text(head), *(_block(cells, number) for number in range(first, last)), _text(tail)]
+    return type(pieces[0])._concat_same_type(pieces)  # noqa: SLF001 - of pandas' interface for arrays
+
+
+def _block(cells: Cells, number: int) -> Any:
+    assert cells.blocks is not None, "only cells of a growing column have blocks"
+    array = cells.blocks.get(number)
+    if array is None:
+        low = number * BLOCK - cells.start
+        array = _text(cells.slice(low, low + BLOCK))
+        if array.nbytes <= _MAX_BLOCK_BYTES:
+            cells.blocks[number] = array
     return array
+
+
+def _text(cells: Cells) -> Any:
+    words, places = cells.compact()
+    return pd.array(words, dtype="str").take(places, allow_fill=True)
 
 
 def _categorical(cells: Cells) -> pd.Categorical:

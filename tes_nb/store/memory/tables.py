@@ -1,4 +1,4 @@
-"""What one feed holds in memory: its stream's tables, and what came that is no row."""
+"""What one feed holds in memory: its stream's tables, and what came that is no row; a recording's in pieces."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tes_nb.store.memory.cells import Snapshot
 
 
-KEPT_UNDECODED = 1000
-KEPT_UNDECODED_BYTES = 8 * 2**20
-KEPT_EVENTS = 100_000
-KEPT_NOTES = 1000
+MAX_UNDECODED = 1000
+MAX_UNDECODED_BYTES = 8 * 2**20
+MAX_EVENTS = 100_000
+MAX_NOTES = 1000
 SEARCHED_GAPS = 100
 """So many of the newest gaps are looked at for one that is still open."""
 
@@ -75,7 +75,7 @@ class StreamStore:
         self.newest_ns: int | None = None
         """When the last message of any kind was received: Unix ns, UTC. `None` = none yet."""
         self.state: StateChange | None = None
-        """The upstream reader's last known state."""
+        """The upstream reader's last state."""
         self.playback: Playback | None = None
         """How a replay goes on; `None` = this is none."""
         self._changed = threading.Condition()
@@ -90,12 +90,12 @@ class StreamStore:
         self._errors: Counter[str] = Counter()
         self._duplicates = 0
         self._note_count = 0
-        self._notes: deque[str] = deque(maxlen=KEPT_NOTES)
-        self._undecoded: deque[Undecoded] = deque(maxlen=KEPT_UNDECODED)
+        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
+        self._undecoded: deque[Undecoded] = deque(maxlen=MAX_UNDECODED)
         self._undecoded_bytes = 0
-        self._gaps: deque[Gap] = deque(maxlen=KEPT_EVENTS)
-        self._marks: deque[Mark] = deque(maxlen=KEPT_EVENTS)
-        self._clock_jumps: deque[ClockJump] = deque(maxlen=KEPT_EVENTS)
+        self._gaps: deque[Gap] = deque(maxlen=MAX_EVENTS)
+        self._marks: deque[Mark] = deque(maxlen=MAX_EVENTS)
+        self._clock_jumps: deque[ClockJump] = deque(maxlen=MAX_EVENTS)
 
     # Filling: one thread.
 
@@ -106,12 +106,16 @@ class StreamStore:
         decoded is kept raw and counted.
         """
         if message.opcode == Opcode.EVENT:
-            self._receive_event(message)
+            try:
+                self.add_event(decode_event(message.payload))
+            except DecodeError as error:
+                self.add_undecoded(message, error.reason, str(error))
             return None
         if message.direction == Direction.OUT:
             return None
         if message.flags & FLAG_DUPLICATE:
-            self.add_duplicate()
+            with self._changed:
+                self._duplicates += 1
             return None
         try:
             decoded = self.stream.decode(message)
@@ -128,16 +132,10 @@ class StreamStore:
             return None if decoded.kind == Kind.UNDECODED else decoded
         return None
 
-    def _receive_event(self, message: Message) -> None:
-        try:
-            self.add_event(decode_event(message.payload))
-        except DecodeError as error:
-            self.add_undecoded(message, error.reason, str(error))
-
     def add(self, message: Message, decoded: Decoded) -> None:
         """Distribute the rows of a message, those that `stream.fold` derives included, to their tables.
 
-        An UNDECODED message is kept raw and counted, and may have rows that tell of it. Raises `DecodeError`
+        An UNDECODED message is kept raw and counted, and may have rows that say so. Raises `DecodeError`
         when it has none, what `stream.fold` raises, and KeyError for rows of a table that the stream has not;
         no row of the message is stored then.
         """
@@ -148,7 +146,14 @@ class StreamStore:
         if self.stream.fold is not None and not unreadable:
             groups.append(self.stream.fold(self._memory, message, decoded))
         for table, rows in [(self.tables[name], rows) for group in groups for name, rows in group.items()]:
-            self._append(table, rows, message, decoded.sent_at_ns)
+            table.append(
+                rows,
+                time_ns=message.t_wall_ns,
+                sent_at_ns=decoded.sent_at_ns,
+                seq=message.seq,
+                conn=message.conn,
+                source=message.source,
+            )
         if unreadable:
             self.add_undecoded(message, decoded.reason or "undecoded", " ".join(decoded.notes[:1]))
             return
@@ -159,25 +164,14 @@ class StreamStore:
             self._notes.extend(decoded.notes)
             self._count(message, decoded.kind)
 
-    @staticmethod
-    def _append(table: Columns, rows: Sequence[Row], message: Message, sent_at_ns: int | None) -> None:
-        table.append(
-            rows,
-            time_ns=message.t_wall_ns,
-            sent_at_ns=sent_at_ns,
-            seq=message.seq,
-            conn=message.conn,
-            source=message.source,
-        )
-
     def add_undecoded(self, message: Message, reason: str, sentence: str) -> None:
         """Keep a message that could not be read, and count it under `reason`."""
         with self._changed:
-            if len(self._undecoded) == KEPT_UNDECODED:
+            if len(self._undecoded) == MAX_UNDECODED:
                 self._forget_undecoded()
             self._undecoded.append(Undecoded(message, reason, sentence))
             self._undecoded_bytes += len(message.payload)
-            while self._undecoded_bytes > KEPT_UNDECODED_BYTES:
+            while self._undecoded_bytes > MAX_UNDECODED_BYTES:
                 self._forget_undecoded()
             self._errors[reason] += 1
             self._count(message, Kind.UNDECODED)
@@ -185,13 +179,8 @@ class StreamStore:
     def _forget_undecoded(self) -> None:
         self._undecoded_bytes -= len(self._undecoded.popleft().message.payload)
 
-    def add_duplicate(self) -> None:
-        """Count a message that came a second time during a renewal."""
-        with self._changed:
-            self._duplicates += 1
-
     def add_event(self, event: Event) -> None:
-        """Keep one of our own events. A gap that was open is replaced when it is told again, closed."""
+        """Keep one of our own events. A gap that was open is replaced when it comes again, closed."""
         with self._changed:
             if isinstance(event, Gap):
                 self._add_gap(event)
@@ -203,10 +192,10 @@ class StreamStore:
                 self._follow(event)
             else:
                 self.state = event
-            self._tell()
+            self._notify()
 
     def _follow(self, playback: Playback) -> None:
-        """A replay that went back tells everything again: what was held counts no longer."""
+        """A replay that went back sends everything again: what was held counts no longer."""
         if playback.round != (0 if self.playback is None else self.playback.round):
             for table in self.tables.values():
                 table.clear()
@@ -216,8 +205,8 @@ class StreamStore:
 
     def _add_gap(self, gap: Gap) -> None:
         for back in range(1, min(len(self._gaps), SEARCHED_GAPS) + 1):
-            known = self._gaps[-back]
-            if known.back_at_ns is None and (known.conn, known.lost_at_ns) == (gap.conn, gap.lost_at_ns):
+            other = self._gaps[-back]
+            if other.back_at_ns is None and (other.conn, other.lost_at_ns) == (gap.conn, gap.lost_at_ns):
                 self._gaps[-back] = gap
                 return
         self._gaps.append(gap)
@@ -225,9 +214,9 @@ class StreamStore:
     def _count(self, message: Message, kind: Kind) -> None:
         self._kinds[kind] += 1
         self.newest_ns = message.t_wall_ns
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._version += 1
         if self._waiters:
             self._changed.notify_all()
@@ -307,8 +296,8 @@ UNBOUNDED = 2**40
 PIECE_ROWS = 16_384
 
 
-class _Unwanted(Columns):
-    """A table that nobody asked for."""
+class _EmptyTable(Columns):
+    """A table that nobody reads."""
 
     def append(self, rows: Sequence[Row], **stamp: Any) -> None:
         """Keep nothing."""
@@ -326,29 +315,35 @@ def pieces_together(
 
     Each table's pieces come in their order; the last of each, which may be empty, at the end.
     """
-    wanted = [one.name for one in stream.tables if tables is None or one.name in tables]
-    store = StreamStore(stream)
-    store.tables = {one.name: _Unwanted(one) for one in stream.tables} | {
-        name: _empty(stream, name) for name in wanted
-    }
+    names = [one.name for one in stream.tables if tables is None or one.name in tables]
+    store = _store_of(stream, names)
     for message in messages:
         store.receive(message)
-        for name in wanted:
+        for name in names:
             if store.tables[name].received >= PIECE_ROWS:
                 yield name, store.tables[name].snapshot()
-                store.tables[name] = _empty(stream, name)
-    for name in wanted:
+                store.tables[name] = _unbounded(stream, name)
+    for name in names:
         yield name, store.tables[name].snapshot()
 
 
 def count_undecoded(stream: Stream, messages: Iterable[Message]) -> int:
     """Decode the messages, keep nothing, and return how many did not decode."""
-    store = StreamStore(stream)
-    store.tables = {one.name: _Unwanted(one) for one in stream.tables}
+    store = _store_of(stream, ())
     for message in messages:
         store.receive(message)
     return store.counts().kinds.get(Kind.UNDECODED, 0)
 
 
-def _empty(stream: Stream, table: str) -> Columns:
+def _store_of(stream: Stream, names: Collection[str]) -> StreamStore:
+    """Return a store that keeps the rows of these tables only."""
+    store = StreamStore(stream)
+    store.tables = {
+        one.name: _unbounded(stream, one.name) if one.name in names else _EmptyTable(one)
+        for one in stream.tables
+    }
+    return store
+
+
+def _unbounded(stream: Stream, table: str) -> Columns:
     return Columns(stream.table(table), stream=stream.name, cap=UNBOUNDED)

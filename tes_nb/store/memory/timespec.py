@@ -30,12 +30,12 @@ def zone(tz: Zone) -> dt.tzinfo:
     try:
         if not isinstance(tz, str | dt.tzinfo):
             raise TypeError("neither a name nor a tzinfo")  # noqa: TRY301 - one sentence for all that is wrong
-        found: dt.tzinfo = pd.DatetimeTZDtype(unit="ns", tz=tz).tz
+        zone_info: dt.tzinfo = pd.DatetimeTZDtype(unit="ns", tz=tz).tz
     except (TypeError, ValueError, KeyError, OSError) as error:
         raise ArgumentError(
             f"tz={tz!r} is no time zone known here: give a name such as 'Europe/Berlin', or None for UTC."
         ) from error
-    return found
+    return zone_info
 
 
 def instant_ns(value: Instant, *, name: str, tz: Zone = None) -> int:

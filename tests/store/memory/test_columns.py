@@ -124,14 +124,6 @@ def test_since_tells_how_many_rows_were_lost_in_between():
     assert len(columns.since(10_000)) == 0
 
 
-def test_cursor_at_finds_the_first_row_of_a_time_also_after_a_clock_jump():
-    columns = filled(NUMBERS, number_rows(10), cap=8, start=0, step=10)
-    assert columns.since(columns.cursor_at(50), ["n"]).columns["n"].tolist() == [5, 6, 7, 8, 9]
-    columns.append(number_rows(1, 10), time_ns=3, seq=11)
-    assert columns.since(columns.cursor_at(51), ["n"]).columns["n"].tolist() == [6, 7, 8, 9, 10]
-    assert columns.cursor_at(1000) == columns.total
-
-
 @pytest.mark.parametrize("jump", [0, 5, 1023, 1024, 1500])
 def test_disorder_is_known_until_its_rows_are_dropped(jump):
     columns = Columns(NUMBERS, cap=2000)

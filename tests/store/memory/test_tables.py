@@ -161,14 +161,14 @@ def test_events_are_kept_and_a_gap_that_closes_replaces_its_open_form():
 
 
 def test_undecoded_messages_are_bounded_in_number_and_bytes(monkeypatch):
-    monkeypatch.setattr(tables_module, "KEPT_UNDECODED", 50)
+    monkeypatch.setattr(tables_module, "MAX_UNDECODED", 50)
     held = store()
     for number in range(120):
         held.receive(message(b"x" * 10, seq=number))
     assert [kept.message.seq for kept in held.undecoded] == list(range(70, 120))
     for number in range(20):
         held.receive(message(b"x" * 2**20, seq=number))
-    assert sum(len(kept.message.payload) for kept in held.undecoded) <= tables_module.KEPT_UNDECODED_BYTES
+    assert sum(len(kept.message.payload) for kept in held.undecoded) <= tables_module.MAX_UNDECODED_BYTES
     assert held.undecoded[-1].message.seq == 19
     assert held.counts().decode_errors == {"no list": 140}
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tes_nb.model import Column, Table
-from tes_nb.store.memory import frames as text_blocks
+from tes_nb.store.memory import frames as module
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame
 from tests.support.rows import NOON
@@ -14,8 +14,8 @@ TEXT = Table("text", "", (Column("word", "str", "", "text", ""), Column("kind", 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(text_blocks, "BLOCK", 16)
-    monkeypatch.setattr(text_blocks, "_KEPT_BYTES", 32 * 16)
+    monkeypatch.setattr(module, "BLOCK", 16)
+    monkeypatch.setattr(module, "_MAX_BLOCK_BYTES", 32 * 16)
 
 
 def word_of(number):
@@ -52,7 +52,7 @@ def test_long_texts_are_not_kept():
     columns = Columns(TEXT)
     columns.append([("x" * 100 + str(n), "a") for n in range(64)], time_ns=NOON)
     assert frame(columns)["word"].tolist() == ["x" * 100 + str(n) for n in range(64)]
-    assert columns.snapshot().cells["word"].kept == {}
+    assert columns.snapshot().cells["word"].blocks == {}
 
 
 @pytest.mark.skipif(pd.StringDtype(na_value=float("nan")).storage != "pyarrow", reason="needs pyarrow")
@@ -60,11 +60,11 @@ def test_a_block_is_made_once():
     columns = Columns(TEXT)
     columns.append([(word_of(n), "a") for n in range(70)], time_ns=NOON)
     frame(columns)
-    made = dict(columns.snapshot().cells["word"].kept)
+    made = dict(columns.snapshot().cells["word"].blocks)
     assert sorted(made) == [0, 1, 2, 3]
     columns.append([(word_of(n), "a") for n in range(70, 90)], time_ns=NOON)
     frame(columns)
-    again = columns.snapshot().cells["word"].kept
+    again = columns.snapshot().cells["word"].blocks
     assert sorted(again) == [0, 1, 2, 3, 4]
     assert all(again[number] is array for number, array in made.items())
 
