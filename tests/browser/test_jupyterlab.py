@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.conftest import PICTURES
 from tests.support.jupyter import TOKEN, Jupyter, jupyter_lab
+from tests.support.waiting import eventually
 
 MAKE = """
 from tests.support.ticking import Ticking
@@ -94,10 +95,7 @@ class Notebook:
         return self.page.locator(".tes-state").first.text_content() or ""
 
     def eventually(self, check: Callable[[], bool], within: float = 20.0) -> None:
-        end = time.monotonic() + within
-        while not check():
-            assert time.monotonic() < end, (self.state, self.page.locator(".tes-detail").first.text_content())
-            time.sleep(0.1)
+        eventually(check, within, lambda: (self.state, self.page.locator(".tes-detail").first.text_content()))
 
     def values_while_busy(self, seconds: float) -> set[str]:
         """The values seen while the second cell runs."""

@@ -23,8 +23,9 @@ from tests.support.collectors import (
     told,
     told_where,
 )
-from tests.support.processes import IDLE, until
+from tests.support.processes import IDLE
 from tests.support.processes import running as running_process
+from tests.support.waiting import eventually_async
 
 
 def open_descriptors():
@@ -38,7 +39,7 @@ async def test_an_observed_process_that_ends_later_is_told_and_nothing_else_chan
             assert b"tes_nb_process_up 1.0" in (await ask(collector.ports[0], "/metrics")).body
             watched.kill()
             watched.wait()
-            await until(lambda: not collector.observer.process.latest.alive, 5)
+            await eventually_async(lambda: not collector.observer.process.latest.alive, 5)
             assert b"tes_nb_process_up 0.0" in (await ask(collector.ports[0], "/metrics")).body
             async with socket(collector.ports[0], METRICS) as client:
                 assert (await told(client))["cpu"]["percent"] == 0

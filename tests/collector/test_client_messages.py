@@ -25,6 +25,7 @@ from tests.support.collectors import (
     socket,
     told,
 )
+from tests.support.waiting import eventually_async
 from tests.support.websocket_frames import CLOSE, TEXT, frame, read_frames
 
 STREAMS = ((0, STATUS), (0, METRICS), (1, WORKERS))
@@ -219,6 +220,4 @@ async def test_a_close_is_answered_and_its_place_is_free():
             frames = await read_frames(reader)
             assert (CLOSE, (1000).to_bytes(2, "big")) in frames
             writer.close()
-            async with asyncio.timeout(2):
-                while collector.sockets.foreign:
-                    await asyncio.sleep(0.01)
+            await eventually_async(lambda: not collector.sockets.foreign, 2)

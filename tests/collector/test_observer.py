@@ -16,7 +16,8 @@ import pytest
 from tes_nb.collector import observer as module
 from tes_nb.collector.observer import Observer
 from tes_nb.model import Observation, SocketFacts
-from tests.support.processes import BUSY, IDLE, burn, running, until
+from tests.support.processes import BUSY, IDLE, burn, running
+from tests.support.waiting import eventually_async
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's lists of children")
 NO_SOCKETS = SocketFacts(0, {})
@@ -39,7 +40,7 @@ def test_a_kernel_with_a_busy_and_an_idle_child() -> None:
                 def statuses() -> dict[int, str]:
                     return {worker.pid: worker.status for worker in observed(observer).workers}
 
-                await until(lambda: statuses().get(busy.pid) == "working")
+                await eventually_async(lambda: statuses().get(busy.pid) == "working")
                 assert statuses()[idle.pid] == "idle"
                 seen = observed(observer)
                 assert seen.wall_ms == 1
@@ -49,7 +50,7 @@ def test_a_kernel_with_a_busy_and_an_idle_child() -> None:
                 assert seen.http.total == 0
                 count = len(changes)
                 idle.kill()
-                await until(lambda: statuses()[idle.pid] == "terminated")
+                await eventually_async(lambda: statuses()[idle.pid] == "terminated")
                 assert len(changes) > count
                 assert observer.workers.report_exit(idle.pid, -9)
                 assert statuses()[idle.pid] == "error"
@@ -66,7 +67,9 @@ def test_a_new_child_is_seen_within_a_few_tenths_of_a_second() -> None:
         await observer.start()
         with running(IDLE) as child:
             began = time.monotonic()
-            await until(lambda: any(worker.pid == child.pid for worker in observed(observer).workers))
+            await eventually_async(
+                lambda: any(worker.pid == child.pid for worker in observed(observer).workers)
+            )
             took = time.monotonic() - began
             await observer.close()
         return took
@@ -232,7 +235,9 @@ def test_closing_leaves_no_task_process_or_descriptor() -> None:
             await observer.close()
         assert me.num_fds() == descriptors
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("tes_nb pss")])
+        await eventually_async(
+            lambda: not [t for t in threading.enumerate() if t.name.startswith("tes_nb pss")]
+        )
 
     asyncio.run(scene())
 
@@ -254,7 +259,7 @@ def test_a_failing_sampler_is_logged_once_and_does_not_end_the_others(
 
         observer.workers.notice_new = broken  # type: ignore[method-assign]
         await observer.start()
-        await until(lambda: calls >= 3)
+        await eventually_async(lambda: calls >= 3)
         assert len([task for task in observer._tasks if task.done()]) <= 1, "only tmux's first answer"
         await observer.close()
         return calls

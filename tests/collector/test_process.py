@@ -33,7 +33,7 @@ from tests.support.collectors import (
     socket,
     told,
 )
-from tests.support.processes import wait_until
+from tests.support.waiting import eventually, eventually_async
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
@@ -259,7 +259,7 @@ def test_fault_79_a_killed_owner_takes_its_collector_along():
         assert answers(ports[0])
         process.kill()
         began = time.monotonic()
-        wait_until(lambda: is_gone(pid), 5)
+        eventually(lambda: is_gone(pid), 5)
         assert time.monotonic() - began < 2
         assert not any(map(answers, ports))
 
@@ -269,7 +269,7 @@ def test_fault_79_also_while_a_forked_pool_holds_its_pipes_open():
     with owner(FORKED_POOL) as (process, pid, ports):
         process.kill()
         began = time.monotonic()
-        wait_until(lambda: is_gone(pid), 5)
+        eventually(lambda: is_gone(pid), 5)
         assert time.monotonic() - began < 2
         assert not any(map(answers, ports))
 
@@ -283,7 +283,7 @@ def test_fault_79_the_workers_of_a_killed_collector_end_too():
         workers = [one.pid for one in psutil.Process(collector.pid).children()]
         assert len(workers) == 2
         os.kill(collector.pid, signal.SIGKILL)
-        wait_until(lambda: all(map(is_gone, workers)), 5)
+        eventually(lambda: all(map(is_gone, workers)), 5)
 
 
 def test_fault_80_an_owner_that_ends_in_order_is_not_kept_by_its_fork():
@@ -298,7 +298,7 @@ def test_fault_81_interrupts_while_it_starts():
     command = [sys.executable, "-m", "tes_nb.collector"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        wait_until(lambda: ignores_interrupts(process.pid), 5)
+        eventually(lambda: ignores_interrupts(process.pid), 5)
         for _ in range(20):
             process.send_signal(signal.SIGINT)
             time.sleep(0.01)
@@ -333,7 +333,7 @@ def test_fault_84_the_end_says_1001_to_all_and_takes_two_seconds_at_most(how):
         for client in (*clients, control):
             await asyncio.wait_for(client.wait_closed(), 5)
         assert {client.close_code for client in (*clients, control)} == {1001}
-        await asyncio.to_thread(wait_until, lambda: is_gone(collector.pid), 5)
+        await eventually_async(lambda: is_gone(collector.pid), 5)
         assert time.monotonic() - began < 2
         for _, writer in (*stuck, *silent):
             writer.transport.abort()

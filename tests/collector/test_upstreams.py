@@ -12,8 +12,8 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Fault, Options, serve
 from tes_nb.streams.nowgoal.stream import DEFAULT
 from tests.support.collectors import TOKEN, collecting, in_loop
-from tests.support.processes import until
 from tests.support.standin import get_json
+from tests.support.waiting import eventually_async
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +49,7 @@ async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
     async with watching() as (server, collector, client):
         told = await client.call("watch", **endpoint(server))
         assert told == {"watch": 1, "source": "nowgoal", "after": 0, "channels": list(DEFAULT)}
-        await until(lambda: records(collector) > 10)
+        await eventually_async(lambda: records(collector) > 10)
         (connection,) = await connections(server)
         assert connection["channels"] == sorted(DEFAULT)
 
@@ -62,13 +62,13 @@ async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union(
         assert first["channels"] == ["change_xml"]
         assert second["channels"] == ["change_xml", "ch_goal8_xml"]
         assert (first["source"], second["source"]) == ("nowgoal", "nowgoal")
-        await until(lambda: records(collector) > 10)
+        await eventually_async(lambda: records(collector) > 10)
         assert len(await connections(server)) == 1
         told = await client.call("unwatch", watch=second["watch"])
         assert told == {"ended": False, "channels": ["change_xml"]}
-        await until(lambda: server.ledger()["connections"][0]["channels"] == ["change_xml"])
+        await eventually_async(lambda: server.ledger()["connections"][0]["channels"] == ["change_xml"])
         assert await client.call("unwatch", watch=first["watch"]) == {"ended": True, "channels": []}
-        await until(lambda: not server.ledger()["connections"][0]["open"])
+        await eventually_async(lambda: not server.ledger()["connections"][0]["open"])
         assert len(await connections(server)) == 1
 
 
@@ -76,15 +76,15 @@ async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union(
 async def test_channels_change_for_all_and_are_sent_once():
     async with watching() as (server, collector, client):
         await client.call("watch", **endpoint(server, channels=["scores"]))
-        await until(lambda: records(collector) > 3)
+        await eventually_async(lambda: records(collector) > 3)
         assert await client.call("subscribe", source="nowgoal", names=["odds"]) == {
             "channels": ["ch_goal8_xml"]
         }
         server.post(Fault("reset"))
-        await until(lambda: len(server.ledger()["connections"]) == 2)
+        await eventually_async(lambda: len(server.ledger()["connections"]) == 2)
         first, second = await connections(server)
         assert [one["channels"] for one in first["subscriptions"]] == [["change_xml"], ["ch_goal8_xml"]]
-        await until(lambda: server.ledger()["connections"][1]["subscriptions"])
+        await eventually_async(lambda: server.ledger()["connections"][1]["subscriptions"])
         assert second["ended"] == ""
         (asked,) = server.ledger()["connections"][1]["subscriptions"]
         assert asked["channels"] == ["ch_goal8_xml"]
@@ -98,7 +98,7 @@ async def test_another_endpoint_gets_a_name_of_its_own():
             "watch", **endpoint(server, url=server.stream_url, auth="query", channels=["odds"])
         )
         assert other["source"] == "nowgoal_2"
-        await until(lambda: records(collector, "nowgoal_2") > 5)
+        await eventually_async(lambda: records(collector, "nowgoal_2") > 5)
         urls = {collector._about("nowgoal")[1], collector._about("nowgoal_2")[1]}
         assert urls == {server.url, server.stream_url}
         assert [one["channels"] for one in await connections(server)][1] == ["ch_goal8_xml"]
@@ -108,12 +108,12 @@ async def test_another_endpoint_gets_a_name_of_its_own():
 async def test_numbers_go_on_when_a_source_is_watched_again():
     async with watching() as (server, collector, client):
         first = await client.call("watch", **endpoint(server))
-        await until(lambda: records(collector) > 5)
+        await eventually_async(lambda: records(collector) > 5)
         await client.call("unwatch", watch=first["watch"])
         last = collector.hub.topic("nowgoal").log.last
         again = await client.call("watch", **endpoint(server))
         assert (again["source"], again["after"]) == ("nowgoal", last)
-        await until(lambda: records(collector) > 5)
+        await eventually_async(lambda: records(collector) > 5)
         assert collector.hub.topic("nowgoal").log.first == last + 1
 
 
@@ -155,7 +155,9 @@ async def test_fault_19_a_token_is_in_no_record_and_no_repr():
     async with watching() as (server, collector, client):
         secret = "secret-1f2e3d.abc.def"
         await client.call("watch", **endpoint(server, token=secret))  # the stand-in refuses it
-        await until(lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.records))
+        await eventually_async(
+            lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.records)
+        )
         kept = b"".join(collector.hub.topic("nowgoal").log.records)
         assert secret.encode() not in kept
         upstream = collector.watches._endpoints["nowgoal"]
@@ -166,6 +168,6 @@ async def test_fault_19_a_token_is_in_no_record_and_no_repr():
 async def test_a_state_says_how_long_the_token_is_good():
     async with watching(token_life_s=30.0) as (server, collector, client):
         await client.call("watch", **endpoint(server))
-        await until(lambda: collector.hub.topic("nowgoal").state is not None)
-        await until(lambda: b'"token_until_ns":1' in collector.hub.topic("nowgoal").state)
+        await eventually_async(lambda: collector.hub.topic("nowgoal").state is not None)
+        await eventually_async(lambda: b'"token_until_ns":1' in collector.hub.topic("nowgoal").state)
         assert collector.hub.topic("nowgoal").state[1] == Opcode.EVENT

@@ -11,6 +11,7 @@ from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError
 from tes_nb.net.control_client import KEPT_REPORTS, MOST_BYTES, ControlClient
 from tests.support.aio import run_async
 from tests.support.collectors import TOKEN, collecting
+from tests.support.waiting import eventually_async
 
 
 class Desk:
@@ -73,12 +74,6 @@ async def controlling(url, token="right"):
         await control.stop()
 
 
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @run_async
 async def test_the_token_comes_first_and_each_request_gets_its_own_answer():
     async with Desk() as desk, controlling(desk.url) as control:
@@ -97,7 +92,7 @@ async def test_answers_in_any_order_find_their_requests():
 
     async with Desk(held.append) as desk, controlling(desk.url) as control:
         calls = [asyncio.create_task(control.call("op", n=n)) for n in range(3)]
-        await until(lambda: len(held) == 3)
+        await eventually_async(lambda: len(held) == 3)
         for request in reversed(held):
             for one in desk.sockets:
                 await one.send(json.dumps({"id": request["id"], "ok": True, "result": request["args"]["n"]}))
@@ -141,7 +136,7 @@ async def test_a_wrong_token_is_an_authentication_error_now_and_later():
     async with Desk() as desk, controlling(desk.url, "hush") as control:
         with pytest.raises(AuthenticationError, match="wrong token"):
             await control.call("mark", timeout_s=5)
-        await until(lambda: control.state.word == "FAILED")
+        await eventually_async(lambda: control.state.word == "FAILED")
         with pytest.raises(AuthenticationError, match="wrong token"):
             await control.call("mark", timeout_s=5)
         assert "hush" not in str(control.state) + repr(control)
@@ -165,7 +160,7 @@ async def test_a_call_waits_for_the_connection():
 async def test_a_connection_lost_under_way_says_that_nobody_knows():
     async with Desk(lambda request: None) as desk, controlling(desk.url) as control:
         call = asyncio.create_task(control.call("scale", count=2))
-        await until(lambda: desk.requests)
+        await eventually_async(lambda: desk.requests)
         desk.drop()
         with pytest.raises(CollectorError, match="may or may not have been done"):
             await call
@@ -213,7 +208,7 @@ async def test_the_queue_is_bounded_and_counts_what_gives_way():
 async def test_reports_whose_answers_were_lost_are_counted():
     async with Desk(lambda request: None) as desk, controlling(desk.url) as control:
         control.report({"row": 1})
-        await until(lambda: desk.requests)
+        await eventually_async(lambda: desk.requests)
         desk.drop()
         await asyncio.wait_for(control.drain(), 5)
         assert control.dropped == 1
@@ -235,7 +230,7 @@ async def test_what_does_not_fit_or_is_no_json_is_refused_here():
 async def test_stop_sends_the_last_words_and_ends_the_waiting():
     async with Desk() as desk:
         async with controlling(desk.url) as control:
-            await until(lambda: control.connected)
+            await eventually_async(lambda: control.connected)
             control.report({"exit": {"pid": 1, "code": 3}})
         assert desk.requests[-1]["args"] == {"exit": {"pid": 1, "code": 3}}
         with pytest.raises(CollectorError, match="stopped"):

@@ -11,6 +11,7 @@ import pytest
 
 from tes_nb.errors import BackgroundError, SessionError
 from tes_nb.net.loop import Background, background
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -29,13 +30,6 @@ async def give(value, delay=0.0):
 async def fail(text="broken"):
     await asyncio.sleep(0)
     raise ValueError(text)
-
-
-def wait_until(condition, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.005)
 
 
 def test_run_gives_the_result_and_raises_what_the_coroutine_raises(thread):
@@ -105,9 +99,9 @@ def test_an_interrupt_cancels_the_coroutine_and_reaches_the_caller():
 
 def test_spawned_errors_are_raised_by_the_next_call(thread):
     thread.spawn(fail("first"), "the reader of metrics")
-    wait_until(lambda: thread._errors)
+    eventually(lambda: thread._errors)
     thread.spawn(fail("second"), "another")
-    wait_until(lambda: len(thread._errors) == 2)
+    eventually(lambda: len(thread._errors) == 2)
     with pytest.raises(BackgroundError, match=r"the reader of metrics failed.*first.*1 more") as caught:
         thread.raise_pending()
     assert isinstance(caught.value.__cause__, ValueError)
@@ -133,7 +127,7 @@ def test_errors_in_callbacks_are_collected_too(thread):
         raise RuntimeError("in a callback")
 
     thread.loop.call_soon_threadsafe(broken)
-    wait_until(lambda: thread._errors)
+    eventually(lambda: thread._errors)
     with pytest.raises(BackgroundError, match="in a callback"):
         thread.raise_pending()
 

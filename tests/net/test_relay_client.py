@@ -16,6 +16,7 @@ from tes_nb.wire.events import Gap, StateChange, encode_event
 from tes_nb.wire.record import pack
 from tests.support.aio import problems, run_async
 from tests.support.collectors import TOKEN, collecting
+from tests.support.waiting import eventually_async
 
 SOURCE = "numbers"
 
@@ -99,9 +100,7 @@ class Reading:
         return [message.seq for message in self.got]
 
     async def until(self, condition, seconds=10.0):
-        async with asyncio.timeout(seconds):
-            while not condition(self):
-                await asyncio.sleep(0.005)
+        await eventually_async(lambda: condition(self), seconds)
 
 
 @run_async

@@ -31,6 +31,7 @@ from tests.support.peers import (
     staller,
     upgrade,
 )
+from tests.support.waiting import eventually_async
 
 QUICK = PROFILE.scaled(0.1)
 FAST = dataclasses.replace(QUICK, open_timeout_s=5.0)
@@ -256,8 +257,7 @@ async def test_fault_09_slices_of_one_byte_change_nothing():
             asyncio.create_task(link.receive(lambda _o, payload, into=into: into.append(payload)))
             for link, into in zip(links, (direct, sliced), strict=True)
         ]
-        while len(sliced) < 40:
-            await asyncio.sleep(0.01)
+        await eventually_async(lambda: len(sliced) >= 40)
         for link in links:
             link.abort()
         await asyncio.gather(*tasks)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.support.kernels import Kernel, kernel
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -41,15 +42,6 @@ def notebook() -> Iterator[Kernel]:
 def collector_of(notebook: Kernel) -> tuple[int, int, int]:
     pid, status, workers = notebook.run("print(s._backend.pid, *s.ports)").split()[-3:]
     return int(pid), int(status), int(workers)
-
-
-def eventually(check, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if check():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def free(port: int) -> bool:
@@ -153,7 +145,7 @@ def test_fault_78_a_restart_frees_ports_and_leaves_no_orphan(killed):
             one.run(START)
             pid, status, workers = collector_of(one)
             one.restart(now=killed)
-            assert eventually(lambda pid=pid: not psutil.pid_exists(pid), 2.5), "an orphan was left"
+            eventually(lambda pid=pid: not psutil.pid_exists(pid), 2.5, lambda: "an orphan was left")
             assert free(status)
             assert free(workers)
 
@@ -163,6 +155,6 @@ def test_fault_79_a_killed_kernel_takes_its_collector_along():
         one.run(START)
         pid, status, workers = collector_of(one)
         os.kill(one.manager.provisioner.pid, signal.SIGKILL)
-        assert eventually(lambda: not psutil.pid_exists(pid), 2.5)
+        eventually(lambda: not psutil.pid_exists(pid), 2.5)
         assert free(status)
         assert free(workers)

@@ -19,7 +19,7 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Options, start_child
 from tests.support.collectors import TOKEN, child, in_loop
 from tests.support.kernels import kernel
-from tests.support.processes import wait_until
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -61,12 +61,12 @@ def begun(notebook, feed, path, *, keep=True):
 
 
 def wait_ended(pid, within=10.0):
-    wait_until(lambda: not psutil.pid_exists(pid), within)
+    eventually(lambda: not psutil.pid_exists(pid), within)
 
 
 def is_kept(within=10.0):
     """Wait until the collector has retired: its discovery file then has one port."""
-    wait_until(lambda: any(one.workers_port == 0 for one in running()), within)
+    eventually(lambda: any(one.workers_port == 0 for one in running()), within)
 
 
 def listening(pid):
@@ -90,7 +90,7 @@ def test_a_restarted_kernel_finds_its_recording_again(feed, tmp_path):
         assert "kept.tes: RECORDING" in found
         assert str(path) in found
         before = int(notebook.run("print(r.messages)").split()[-1])
-        wait_until(lambda: the_only_one().messages > before + 5, 20)
+        eventually(lambda: the_only_one().messages > before + 5)
         assert "STOPPED" in notebook.run("print(r.stop()); print(r)", timeout=30)
         wait_ended(pid)
     assert tes.recordings() == []

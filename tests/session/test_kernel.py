@@ -5,33 +5,29 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tes_nb.session.kernel import ExitWatch, _children
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux lists children cheaply"
 )
 
 
-def seen(watch: ExitWatch, pid: int, seconds: float = 5) -> int | None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for found, code in watch.new_exits():
-            if found == pid:
-                return code
-        time.sleep(0.02)
-    return None
+def code_of(watch: ExitWatch, pid: int) -> int | None:
+    """The exit code of a child that ends."""
+    exits = eventually(lambda: [code for ended, code in watch.new_exits() if ended == pid])
+    return exits[0]
 
 
 @pytest.mark.parametrize(("code", "expected"), [("raise SystemExit(3)", 3), ("pass", 0)])
 def test_an_exit_code_is_seen_and_left_to_its_owner(code: str, expected: int):
     watch = ExitWatch()
     child = subprocess.Popen([sys.executable, "-c", code])
-    assert seen(watch, child.pid) == expected
-    assert seen(watch, child.pid, 0.2) is None  # told once
+    assert code_of(watch, child.pid) == expected
+    assert code_of(watch, child.pid, 0.2) is None  # told once
     assert child.pid in _children()  # not reaped by us
     assert child.wait() == expected
 
@@ -40,7 +36,7 @@ def test_a_signal_is_negative():
     watch = ExitWatch()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     child.kill()
-    assert seen(watch, child.pid) == -9
+    assert code_of(watch, child.pid) == -9
     child.wait()
     assert child.stdin is not None
     child.stdin.close()
@@ -55,4 +51,4 @@ def test_a_joined_multiprocessing_child_still_tells():
     child = multiprocessing.get_context("fork").Process(target=leave_with_four)
     child.start()
     child.join()
-    assert seen(watch, child.pid) == 4
+    assert code_of(watch, child.pid) == 4

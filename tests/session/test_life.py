@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError, TesError
+from tests.support.waiting import eventually
 
 
 def free(port: int) -> bool:
@@ -27,15 +27,6 @@ def free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def eventually(check, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if check():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def run(code: str, *, timeout: float = 50) -> subprocess.CompletedProcess[str]:
@@ -146,7 +137,7 @@ def test_fault_79_collector_ends_with_a_killed_kernel_whose_pool_lives_on():
     kernel.wait()
     kernel.stdout.close()
     try:
-        assert eventually(lambda: not psutil.pid_exists(collector), 3), "the collector outlived its kernel"
+        eventually(lambda: not psutil.pid_exists(collector), 3, lambda: "the collector outlived its kernel")
         assert free(status)
         assert free(workers)
         assert psutil.pid_exists(child)  # it really held the pipe open
@@ -185,7 +176,7 @@ def test_fault_84_the_end_of_the_interpreter_ends_the_collector():
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
     assert "Warning" not in done.stderr
-    assert eventually(lambda: not psutil.pid_exists(int(done.stdout)), 2)
+    eventually(lambda: not psutil.pid_exists(int(done.stdout)), 2)
 
 
 @pytest.mark.parametrize("where", ["no loop", "running loop"])

@@ -17,6 +17,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.session.state import FeedState
 from tes_nb.streams import NAMES, get
+from tests.support.waiting import eventually
 
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
 SOURCES = ("status", "workers", "metrics", "kernel", "simulated")
@@ -44,13 +45,11 @@ def both(tmp_path_factory):
             _hold_the_interpreter()
             live.scale(1)
             live.mark("second")
-            deadline = time.monotonic() + 60
-            while not feed.gaps.size or not live.kernel.frame("held").size or not _full(live):
-                assert time.monotonic() < deadline, live
-                time.sleep(0.1)
+            eventually(
+                lambda: feed.gaps.size and live.kernel.frame("held").size and _full(live), 60, lambda: live
+            )
             feed.stand_in.clear_faults()
-            while feed.state != "OPEN":
-                time.sleep(0.05)
+            eventually(lambda: feed.state == "OPEN", 60)
             feed.stand_in.post("only_ok")  # so that nothing comes between the two ends
             live._reporter.flush()
             time.sleep(0.5)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import plotly.graph_objects as go
 import pytest
 
 import tes_nb as tes
-
-
-def eventually(check, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
 from tes_nb.store.session.schema import session_path
+from tests.support.waiting import eventually
 
 
 def test_a_recording_holds_what_was_live(session, tmp_path):
@@ -176,9 +177,7 @@ def test_a_killed_collector_loses_nothing_that_was_acknowledged(tmp_path):
         time.sleep(0.2)
         acknowledged = recording.committed
         os.kill(session._backend.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while session._backend.alive and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: not session._backend.alive)
         assert "LOST" in str(session.metrics.state)
         with tes.open(tmp_path / "killed.tes") as opened:
             for source, seq in acknowledged.items():

@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +36,6 @@ def path(tmp_path_factory):
             session.mark("deploy")
             time.sleep(2.5)
     return target
-
-
-def eventually(check, seconds):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture

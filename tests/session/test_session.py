@@ -16,15 +16,7 @@ import pytest
 import tes_nb as tes
 from tes_nb.errors import BackgroundError, SessionError
 from tes_nb.model.table import BASE_COLUMNS
-
-
-def eventually(check, seconds: float = 10.0, step: float = 0.05):
-    """Wait until `check()` gives something, and return it; an empty frame is nothing."""
-    deadline = time.monotonic() + seconds
-    while (value := check()) is None or len(value) == 0:
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(step)
-    return value
+from tests.support.waiting import eventually
 
 
 def test_frames_have_the_declared_columns(session):

@@ -17,14 +17,7 @@ import tes_nb as tes
 from tes_nb.errors import ArgumentError, CollectorError, SessionError
 from tes_nb.session.nowgoal.feed import NowGoalFeed, RecordedNowGoalFeed
 from tes_nb.simulate import Fault, Options, start_child
-
-
-def eventually(check, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not (value := check()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
-    return value
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

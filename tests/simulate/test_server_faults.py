@@ -22,6 +22,7 @@ from tests.support.standin import (
     token_of,
     want,
 )
+from tests.support.waiting import eventually_async
 
 
 async def post(server, body):
@@ -359,8 +360,7 @@ def test_random_faults_leave_a_balanced_ledger():
             await asyncio.sleep(4)
             await server.clear_faults()
             seen = len(reader.received)
-            while len(reader.received) < seen + 50:
-                await asyncio.sleep(0.05)
+            await eventually_async(lambda: len(reader.received) >= seen + 50, 30)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             received = list(reader.received)

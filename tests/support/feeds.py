@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import time
@@ -19,6 +18,7 @@ from tes_nb.streams.nowgoal.stream import STREAM
 from tes_nb.wire.events import Gap, StateChange
 from tes_nb.wire.inflate import inflate
 from tes_nb.wire.profile import PROFILE
+from tests.support.waiting import eventually_async
 
 ALL = ["change_xml", "ch_goal8_xml", "nba_change_xml", "ch_nbaGoal8_xml", "tes_ticks_xml"]
 SUBSCRIBER = "tests"
@@ -80,9 +80,7 @@ class Sink:
         return reconcile(server.sent_at(subscriber), self.received_at, self.gaps, until=self.last)
 
     async def until(self, true, seconds=20.0):
-        async with asyncio.timeout(seconds):
-            while not true(self):
-                await asyncio.sleep(0.005)
+        await eventually_async(lambda: true(self), seconds)
 
     async def more(self, count, seconds=20.0):
         """Wait for so many more data messages."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import msgspec
 
 from tes_nb.model import Column, Decoded, Direction, Endpoint, Kind, Message, Opcode, Stream, Table
 from tes_nb.net.outlet import Outlet
 from tes_nb.wire.events import Gap, StateChange
+from tests.support.waiting import eventually_async
 
 TABLES = (Table("numbers", "One row a number.", (Column("n", "int64", "", "counter", "the number"),)),)
 _KINDS = {
@@ -68,7 +66,6 @@ class Collected:
         self.messages = []  # (direction, opcode, payload, conn, flags)
         self.events = []
         self.order = []  # both, as they came
-        self._changed = asyncio.Event()
 
     def outlet(self, source="numbers"):
         """What a reader gets to put its messages and events into this."""
@@ -78,21 +75,14 @@ class Collected:
         entry = (message.direction, message.opcode, message.payload, message.conn, message.flags)
         self.messages.append(entry)
         self.order.append(entry)
-        self._changed.set()
 
     def event(self, event):
         self.events.append(event)
         self.order.append(event)
-        self._changed.set()
 
     async def until(self, condition, seconds=15.0):
         """Wait for `condition(self)`."""
-        async with asyncio.timeout(seconds):
-            while not condition(self):
-                self._changed.clear()
-                # Some conditions look elsewhere too: look again now and then.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 0.02)
+        await eventually_async(lambda: condition(self), seconds)
 
     async def count(self, n, seconds=15.0):
         await self.until(lambda sink: len(sink.numbers) >= n, seconds)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-PATIENCE_S = 15.0
 
 IDLE = "import time; print('ready', flush=True); time.sleep(60)"
 BUSY = "print('ready', flush=True)\nwhile True: pass"
@@ -34,22 +31,6 @@ def running(code: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_until(true: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """Wait until `true()`; fail when that takes too long."""
-    end = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
-async def until(true: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """The same in an event loop."""
-    end = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 def burn(seconds: float) -> None:

@@ -23,20 +23,11 @@ from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tests.support.sessions import SOURCES, numbered, read_all
+from tests.support.waiting import eventually
 
 _ACK = struct.Struct("<3Q")
 ROOMY = 10**12
 """A size limit that no test reaches."""
-
-
-def until(condition, seconds: float = 20.0) -> float:
-    """Wait for a condition; return how long it took, or fail."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > seconds:
-            raise AssertionError("waited in vain")
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def killed_size(number: int) -> int:
@@ -155,8 +146,10 @@ def disk_full(folder: Path) -> dict[str, object]:
     committed = recorder.messages
     filler.unlink()
     put(1, 0)
-    back = until(lambda: recorder.state is RecorderState.RECORDING)
-    until(lambda: recorder.waiting == 0)
+    since = time.monotonic()
+    eventually(lambda: recorder.state is RecorderState.RECORDING)
+    back = time.monotonic() - since
+    eventually(lambda: recorder.waiting == 0)
     put(50, 0.002)
     recorder.stop()
     with SessionFile.open(path) as session:
@@ -189,7 +182,9 @@ def write_error(folder: Path) -> dict[str, object]:
     text, committed = recorder.text, recorder.messages
     prefix = read_all(path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    back = until(lambda: recorder.state is RecorderState.RECORDING)
+    since = time.monotonic()
+    eventually(lambda: recorder.state is RecorderState.RECORDING)
+    back = time.monotonic() - since
     recorder.stop()
     with SessionFile.open(path) as session:
         gaps = [each.gap.missing for each in session.gaps]
@@ -211,14 +206,18 @@ def folder_removed(folder: Path) -> dict[str, object]:
     recorder = Recorder(path, size_limit=ROOMY, on_state=lambda status: states.append(status.state))
     for number in range(100):
         recorder.put(numbered(number))
-    until(lambda: recorder.messages == 100)
+    eventually(lambda: recorder.messages == 100)
     shutil.rmtree(place)
-    noticed = until(lambda: recorder.state is RecorderState.FILE_REMOVED)
+    since = time.monotonic()
+    eventually(lambda: recorder.state is RecorderState.FILE_REMOVED)
+    noticed = time.monotonic() - since
     text = recorder.text
     for number in range(100, 150):
         recorder.put(numbered(number))
     place.mkdir()
-    back = until(lambda: recorder.state is RecorderState.RECORDING)
+    since = time.monotonic()
+    eventually(lambda: recorder.state is RecorderState.RECORDING)
+    back = time.monotonic() - since
     for number in range(150, 200):
         recorder.put(numbered(number))
     recorder.stop()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 
 import pytest
 
 from tes_nb.views.clock import RepaintClock
+from tests.support.waiting import eventually
 
 
 class View:
@@ -24,13 +24,6 @@ class View:
         return self.steps < self.ends_after
 
 
-def wait_for(check, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def running(clock: RepaintClock) -> bool:
     return clock._thread is not None and clock._thread.is_alive()
 
@@ -40,25 +33,25 @@ def test_one_thread_for_all_views_and_none_without():
     for view in views:
         clock.add(view)
     thread = clock._thread
-    wait_for(lambda: all(view.steps > 3 for view in views))
+    eventually(lambda: all(view.steps > 3 for view in views))
     assert clock._thread is thread
     for view in views:
         clock.remove(view)
-    wait_for(lambda: not running(clock))
+    eventually(lambda: not running(clock))
     clock.add(views[0])
-    wait_for(lambda: running(clock))
+    eventually(lambda: running(clock))
     clock.remove(views[0])
-    wait_for(lambda: not running(clock))
+    eventually(lambda: not running(clock))
 
 
 def test_a_view_that_ends_or_that_nobody_holds_is_stepped_no_more():
     clock, ending, dropped = RepaintClock(fps=30), View(ends_after=3), View()
     clock.add(ending)
     clock.add(dropped)
-    wait_for(lambda: ending.steps == 3)
+    eventually(lambda: ending.steps == 3)
     del dropped
     gc.collect()
-    wait_for(lambda: not running(clock))
+    eventually(lambda: not running(clock))
     assert ending.steps == 3
 
 
@@ -67,7 +60,7 @@ def test_a_failing_view_is_logged_and_left_the_others_go_on(caplog: pytest.LogCa
     with caplog.at_level(logging.ERROR, "tes_nb.views"):
         for view in (bad, recovering, good):
             clock.add(view)
-        wait_for(lambda: good.steps > 8 and recovering.steps > 8)
+        eventually(lambda: good.steps > 8 and recovering.steps > 8)
     assert bad.steps == 3
     assert sum("could not be repainted" in record.message for record in caplog.records) == 5
     clock.remove(good)
@@ -77,10 +70,10 @@ def test_a_failing_view_is_logged_and_left_the_others_go_on(caplog: pytest.LogCa
 def test_its_pace_can_be_set_within_bounds_and_a_look_wakes_it():
     clock, view = RepaintClock(fps=0.1), View()
     clock.add(view)
-    wait_for(lambda: view.steps >= 2)  # at once when added, and once more for having been added
+    eventually(lambda: view.steps >= 2)  # at once when added, and once more for having been added
     steps = view.steps
     clock.wake()
-    wait_for(lambda: view.steps > steps)
+    eventually(lambda: view.steps > steps)
     clock.remove(view)
     clock.wake()
     clock.fps = 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 import tes_nb as tes
 from tes_nb.errors import ArgumentError
 from tes_nb.views.clock import DEFAULT_FPS, clock
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +43,7 @@ def test_views_that_are_there_already_keep_to_it():
         slow = view.steps
         assert slow <= 3  # the first, and those that adding and setting woke
         tes.options.fps = 30
-        done = threading.Event()
-        deadline = time.monotonic() + 10
-        while view.steps < slow + 10 and not done.wait(0.02):
-            assert time.monotonic() < deadline
+        eventually(lambda: view.steps >= slow + 10)
     finally:
         clock.remove(view)
 

@@ -11,6 +11,7 @@ from tes_nb.model import Opcode
 from tes_nb.wire.events import Gap, StateChange, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.collectors import TOKEN, ask, collecting, handshake, in_loop, open_socket, socket
+from tests.support.waiting import eventually_async
 
 FEED = "feed"
 
@@ -184,9 +185,7 @@ async def test_readers_that_leave_are_forgotten():
             await asyncio.sleep(0.01)
             assert len(collector.hub.topics[FEED].readers) == 1
             stamp(collector, 1, 100)
-        async with asyncio.timeout(2):
-            while collector.hub.topics[FEED].readers:
-                await asyncio.sleep(0.01)
+        await eventually_async(lambda: not collector.hub.topics[FEED].readers, 2)
         stamp(collector, 101, 101)
 
 

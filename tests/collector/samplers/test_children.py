@@ -17,7 +17,8 @@ from tes_nb.collector.samplers.children import (
     children_of,
     lists_of_children_exist,
 )
-from tests.support.processes import running, wait_until
+from tests.support.processes import running
+from tests.support.waiting import eventually
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists children per thread")
 BOTH = [pytest.param(True, marks=linux, id="lists"), pytest.param(False, id="table")]
@@ -58,7 +59,7 @@ def found(finder: ChildFinder, pid: int, consider: Callable[[int], bool] | None 
 def family_of(pid: int, size: int) -> list[int]:
     """The descendants as psutil sees them, once they are all there."""
     process = psutil.Process(pid)
-    wait_until(lambda: len(process.children(recursive=True)) == size)
+    eventually(lambda: len(process.children(recursive=True)) == size)
     return [child.pid for child in process.children(recursive=True)]
 
 

@@ -16,8 +16,9 @@ from tes_nb.collector.samplers.memory import MemoryTrack
 from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.model import HostFacts
-from tests.support.processes import burn, running, wait_until
+from tests.support.processes import burn, running
 from tests.support.readers import TableReader, times
+from tests.support.waiting import eventually
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs PSS and the system's sums over children")
 MIB = 2**20
@@ -286,4 +287,4 @@ def test_closing_in_the_middle_of_a_reading_does_not_hang() -> None:
         shares.close()
 
     asyncio.run(scene())
-    wait_until(lambda: not any(thread.is_alive() for thread in shares._thread._threads))
+    eventually(lambda: not any(thread.is_alive() for thread in shares._thread._threads))

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from tes_nb.collector.samplers.process import ProcessSampler
-from tests.support.processes import BUSY, IDLE, burn, running, wait_until
+from tests.support.processes import BUSY, IDLE, burn, running
 from tests.support.readers import TableReader, times
+from tests.support.waiting import eventually
 
 TWO_BUSY_THREADS = """
 import hashlib, threading
@@ -82,7 +83,7 @@ def test_what_is_gone_keeps_its_last_values() -> None:
         sampler = ProcessSampler(child.pid)
         last = sampler.sample(time.monotonic())
         child.kill()
-        wait_until(lambda: not sampler.sample(time.monotonic()).alive)  # a zombie already counts as gone
+        eventually(lambda: not sampler.sample(time.monotonic()).alive)  # a zombie already counts as gone
         child.wait()
         facts = sampler.sample(time.monotonic())
     assert not facts.alive

@@ -20,7 +20,8 @@ from tes_nb.collector.samplers.process_reader import (
     parse_stat,
     parse_status,
 )
-from tests.support.processes import BUSY, IDLE, running, wait_until
+from tests.support.processes import BUSY, IDLE, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 
@@ -67,7 +68,7 @@ def test_own_process_agrees_with_psutil() -> None:
 
 def test_both_readers_say_the_same_of_a_child() -> None:
     with running(BUSY) as child:
-        wait_until(lambda: psutil.Process(child.pid).cpu_times().user > 0.2)
+        eventually(lambda: psutil.Process(child.pid).cpu_times().user > 0.2)
         quick, portable = ProcfsReader(), PsutilReader()
         a, b = quick.times(child.pid), portable.times(child.pid)
         assert a is not None
@@ -88,7 +89,7 @@ def test_gone_and_zombie(reader: ProcfsReader | PsutilReader) -> None:
     with running(IDLE) as child:
         before = reader.times(child.pid)
         child.kill()
-        wait_until(lambda: reader.times(child.pid).zombie)
+        eventually(lambda: reader.times(child.pid).zombie)
         assert before.born == reader.times(child.pid).born
         assert reader.memory(child.pid) is None
         child.wait()

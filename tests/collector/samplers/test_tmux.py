@@ -16,6 +16,7 @@ import pytest
 
 from tes_nb.collector.samplers.tmux import TmuxSampler
 from tes_nb.model import TmuxFacts
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tmux") is None and os.environ.get("CI", "").lower() != "true",
@@ -175,9 +176,7 @@ def test_cancelling_ends_the_command(tmp_path: Path) -> None:
 
     async def scene() -> int:
         task = asyncio.create_task(sampler.refresh())
-        while not sampler.own_pids:
-            await asyncio.sleep(0.01)
-        (pid,) = sampler.own_pids
+        (pid,) = await eventually_async(lambda: sampler.own_pids)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -19,8 +19,9 @@ from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id
 from tes_nb.collector.samplers.workers import KEEP_ENDED_S, WorkerRegistry
 from tes_nb.model import WorkerFacts
 from tests.support.observations import WORKER
-from tests.support.processes import BUSY, IDLE, running, until
+from tests.support.processes import BUSY, IDLE, running
 from tests.support.readers import TableReader, times
+from tests.support.waiting import eventually_async
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's lists of children")
 
@@ -73,11 +74,12 @@ async def listed(registry: WorkerRegistry, pid: int) -> WorkerFacts:
 
 async def becomes(registry: WorkerRegistry, pid: int, status: str) -> WorkerFacts:
     """Refresh twice a second, as the collector does, until the worker has that status."""
-    end = time.monotonic() + 15
-    while (worker := await listed(registry, pid)).status != status:
-        assert time.monotonic() < end, f"it stays {worker.status}"
-        await asyncio.sleep(0.1)
-    return worker
+
+    async def worker() -> WorkerFacts | None:
+        newest = await listed(registry, pid)
+        return newest if newest.status == status else None
+
+    return await eventually_async(worker, 15, registry.facts)
 
 
 @linux
@@ -203,10 +205,7 @@ def test_forked_and_grandchildren_count_too_and_outlive_their_parent() -> None:
                 await registry.refresh()
                 return len(registry.facts()) == 3
 
-            end = time.monotonic() + 15
-            while not await three():
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
+            await eventually_async(three, 15)
             os.kill(kernel.children[0], signal.SIGKILL)
             kernel.reap(0)
             await becomes(registry, kernel.children[0], "terminated")
@@ -241,7 +240,7 @@ def test_names_carry_no_arguments_and_follow_a_new_program() -> None:
             version = registry.version
             child.stdin.write(b"x")
             child.stdin.flush()
-            await until(lambda: registry._reader.times(child.pid).name == "sleep")
+            await eventually_async(lambda: registry._reader.times(child.pid).name == "sleep")
             assert (await listed(registry, child.pid)).name == "sleep"
             assert registry.version > version
             assert secret not in repr(registry.facts())

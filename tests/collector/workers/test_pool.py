@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tes_nb.collector.workers.pool import CAP, DEFAULT_COMMAND, WorkerPool, parse_count
 from tes_nb.collector.workers.worker import compute
 from tes_nb.errors import CollectorError
-from tests.support.processes import python, until, wait_until
+from tests.support.processes import python
+from tests.support.waiting import eventually, eventually_async
 
 SLEEPER = python("import time; time.sleep(60)")
 STUBBORN = python("import signal, sys, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
@@ -102,7 +103,9 @@ def test_a_worker_that_ends_at_once_when_told_has_code_zero() -> None:
         pool = WorkerPool(on_exit=lambda *what: ended.append(what))
         await pool.scale(1)
         (pid,) = pool.pids
-        await until(lambda: psutil.Process(pid).num_threads() == 2)  # its handlers are set before its thread
+        await eventually_async(
+            lambda: psutil.Process(pid).num_threads() == 2
+        )  # its handlers are set before its thread
         await asyncio.sleep(0.1)
         await pool.scale(0)
         await pool.close()
@@ -119,7 +122,7 @@ def test_a_worker_that_dies_is_noticed_with_its_code_and_not_replaced() -> None:
         await pool.scale(2)
         victim, other = pool.pids
         os.kill(victim, signal.SIGKILL)
-        await until(lambda: ended)
+        await eventually_async(lambda: ended)
         assert ended == [(victim, -9, False)]
         assert pool.pids == (other,)
         assert await pool.scale(2) == (1, 0)
@@ -139,7 +142,7 @@ def test_a_command_that_ends_by_itself_is_reported() -> None:
             python("raise SystemExit(3)"), on_start=gone_already, on_exit=lambda *what: ended.append(what)
         )
         assert await pool.scale(2) == (2, 0)
-        await until(lambda: len(ended) == 2)
+        await eventually_async(lambda: len(ended) == 2)
         assert pool.pids == ()
         await pool.close()
 
@@ -153,7 +156,7 @@ def test_a_stubborn_worker_is_killed_after_the_grace_time() -> None:
         pool = WorkerPool(STUBBORN, grace_s=0.3)
         await pool.scale(2)
         pids = pool.pids
-        await until(lambda: all(ignores_sigterm(pid) for pid in pids))
+        await eventually_async(lambda: all(ignores_sigterm(pid) for pid in pids))
         began = time.monotonic()
         await pool.close()
         assert not any(exists(pid) for pid in pids)
@@ -223,7 +226,7 @@ def test_an_interrupt_does_not_end_a_worker_and_no_secret_reaches_it(monkeypatch
         await pool.scale(1)
         (pid,) = pool.pids
         worker = psutil.Process(pid)
-        await until(lambda: worker.num_threads() == 2)
+        await eventually_async(lambda: worker.num_threads() == 2)
         os.kill(pid, signal.SIGINT)
         await asyncio.sleep(0.2)
         assert exists(pid)
@@ -254,7 +257,7 @@ def test_workers_end_when_their_owner_is_killed() -> None:
         assert len(pids) == 3
         owner.kill()
         owner.wait()
-        wait_until(lambda: not any(exists(pid) for pid in pids))
+        eventually(lambda: not any(exists(pid) for pid in pids))
     finally:
         owner.kill()
         owner.communicate()
@@ -266,7 +269,7 @@ def test_kill_all_needs_no_loop() -> None:
         await pool.scale(2)
         pids = pool.pids
         pool.kill_all()
-        await until(lambda: not pool.pids)
+        await eventually_async(lambda: not pool.pids)
         return pids
 
     assert not any(exists(pid) for pid in asyncio.run(scene()))
@@ -275,7 +278,7 @@ def test_kill_all_needs_no_loop() -> None:
 def test_the_worker_runs_by_itself_and_ends_with_its_input() -> None:
     worker = subprocess.Popen(DEFAULT_COMMAND, stdin=subprocess.PIPE, cwd="/")
     try:
-        wait_until(lambda: psutil.Process(worker.pid).num_threads() == 2)
+        eventually(lambda: psutil.Process(worker.pid).num_threads() == 2)
         assert worker.poll() is None
         worker.communicate(timeout=10)
         assert worker.returncode == 0

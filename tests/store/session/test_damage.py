@@ -32,7 +32,7 @@ from tests.support.sessions import (
     write_session,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COUNT = 180
 
 

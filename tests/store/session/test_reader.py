@@ -20,10 +20,10 @@ from tes_nb.store.session.rows import bites_by_id
 from tes_nb.store.session.schema import Fact, FileGap, SourceInfo
 from tes_nb.store.session.writer import SessionWriter, wal_path
 from tes_nb.wire.events import ClockJump, Gap, Mark
-from tests.support.recording import until
 from tests.support.sessions import SOURCES, STEP, WALL, event, numbered, read_all, write_session
+from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MANY = 6000
 
 
@@ -194,7 +194,7 @@ def test_reading_in_the_recording_process_does_not_drop_its_locks(tmp_path):
     ]
     with Recorder(path) as recorder:
         recorder.put(numbered(0))
-        until(lambda: recorder.messages == 1)
+        eventually(lambda: recorder.messages == 1)
         with SessionFile.open(path) as session:
             assert list(session.messages()) == [numbered(0)]
         # Had the reader dropped the recorder's lock, this one would now fold in and delete the log it writes to.
@@ -209,13 +209,13 @@ def test_a_reader_that_stands_still_holds_nobody_back(tmp_path):
     with Recorder(path) as recorder:
         for number in range(3000):
             recorder.put(numbered(number))
-        until(lambda: recorder.messages == 3000)
+        eventually(lambda: recorder.messages == 3000)
         with SessionFile.open(path) as session:
             half = session.messages()
             next(half)
             for number in range(3000, 30_000):
                 recorder.put(numbered(number))
-            until(lambda: recorder.messages == 30_000)
+            eventually(lambda: recorder.messages == 30_000)
             assert wal_path(path).stat().st_size < 12_000_000, "the log is folded in and used again meanwhile"
             assert len(list(half)) == 29_999
 

@@ -19,8 +19,8 @@ from tes_nb.store.session.recorder_loop import FileRemoved, RecorderState, diagn
 from tes_nb.store.session.schema import MAX_PAYLOAD
 from tes_nb.store.session.writer import Committed
 from tes_nb.wire.events import Gap, Mark, StateChange
-from tests.support.recording import until
 from tests.support.sessions import SOURCES, WALL, event, numbered, read_all
+from tests.support.waiting import eventually
 
 
 def test_everything_that_was_put_is_read_back_in_order(tmp_path):
@@ -37,7 +37,7 @@ def test_the_acknowledgement_says_per_source_how_far_the_file_is(tmp_path):
     with Recorder(tmp_path / "a.tes", on_commit=seen.append) as recorder:
         for number in range(30):
             recorder.put(numbered(number))
-        until(lambda: recorder.messages == 30)
+        eventually(lambda: recorder.messages == 30)
         assert dict(recorder.committed) == {name: Committed(10, 10) for name in SOURCES}
         assert recorder.waiting == 0
         assert len(read_all(tmp_path / "a.tes")) == 30, (
@@ -49,11 +49,11 @@ def test_the_acknowledgement_says_per_source_how_far_the_file_is(tmp_path):
 def test_an_idle_recorder_commits_at_once_and_a_busy_one_in_groups(tmp_path):
     commits = []
     with Recorder(tmp_path / "a.tes", on_commit=commits.append) as recorder:
-        until(lambda: commits)  # the facts
+        eventually(lambda: commits)  # the facts
         before = len(commits)
         for number in range(3000):
             recorder.put(numbered(number))
-        until(lambda: recorder.messages == 3000)
+        eventually(lambda: recorder.messages == 3000)
         assert len(commits) - before < 300
 
 
@@ -118,7 +118,7 @@ def test_what_overflows_the_queue_is_counted_and_leaves_one_gap(tmp_path):
     taken = [message for message in sent if recorder.put(message)]
     assert 0 < len(taken) < len(sent)
     gate.set()
-    until(lambda: recorder.waiting == 0)
+    eventually(lambda: recorder.waiting == 0)
     late = [numbered(number) for number in range(500, 520)]
     assert all(recorder.put(message) for message in late)
     recorder.stop()

@@ -22,10 +22,11 @@ from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tes_nb.store.session.writer import wal_path
-from tests.support.recording import ROOMY, until
+from tests.support.recording import ROOMY
 from tests.support.sessions import SOURCES, numbered, read_all
+from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("TES_TEST_KILLS", "200")) // 2
 
 
@@ -226,7 +227,7 @@ def test_fault_35_a_file_taken_from_under_the_recorder_is_written_again_whole(tm
     with Recorder(path, size_limit=ROOMY) as recorder:
         for number in range(50):
             recorder.put(numbered(number))
-        until(lambda: recorder.messages == 50)
+        eventually(lambda: recorder.messages == 50)
         if how == "remove":
             path.unlink()
         elif how == "move":
@@ -236,7 +237,7 @@ def test_fault_35_a_file_taken_from_under_the_recorder_is_written_again_whole(tm
         time.sleep(0.3)
         for number in range(50, 60):
             recorder.put(numbered(number))
-        until(lambda: recorder.messages == 60)
+        eventually(lambda: recorder.messages == 60)
         assert recorder.state is RecorderState.RECORDING
     assert read_all(path) == [numbered(number) for number in range(60)]
     assert sorted(each.name for each in tmp_path.iterdir() if "elsewhere" not in each.name) == ["a.tes"]
@@ -246,14 +247,14 @@ def test_fault_35_another_file_of_that_name_is_never_overwritten(tmp_path):
     path = tmp_path / "a.tes"
     with Recorder(path) as recorder:
         recorder.put(numbered(0))
-        until(lambda: recorder.messages == 1)
+        eventually(lambda: recorder.messages == 1)
         path.rename(tmp_path / "moved.tes")
         path.write_text("somebody else's")
-        until(lambda: recorder.state is RecorderState.FILE_REMOVED)
+        eventually(lambda: recorder.state is RecorderState.FILE_REMOVED)
         assert "Another file has taken the name a.tes" in recorder.text
         assert path.read_text() == "somebody else's"
         path.unlink()
-        until(lambda: recorder.state is RecorderState.RECORDING)
+        eventually(lambda: recorder.state is RecorderState.RECORDING)
     assert read_all(path) == [numbered(0)]
 
 
