@@ -1,13 +1,20 @@
-"""Write the tables of docs/*.md from the stream descriptions. `--check` only says whether they are up to date."""
+"""Write the tables of docs/*.md from what describes streams and operations. `--check` says whether they are fresh."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from tes_nb.model import Stream, Table
-from tes_nb.model.table import BASE_COLUMNS
+from tes_nb.model.control import operations
+from tes_nb.model.operation import Operation, phrase
+from tes_nb.model.table import BASE_COLUMNS, Field
 from tes_nb.streams import all_streams
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -42,9 +49,45 @@ def base_text() -> str:
     return "\n".join([*lines, *(f"| `{c.name}` | {c.dtype} | {c.doc} |" for c in BASE_COLUMNS)]) + "\n"
 
 
+def operations_text() -> str:
+    """Every operation of the control protocol: what it takes, and what it answers."""
+    described: dict[type[Struct], str] = {}
+    texts = []
+    for op, operation in operations().items():
+        takes = struct_text(operation) or "It takes nothing.\n"
+        texts.append(f"### `{op}`\n\n{operation.__doc__}\n\n{takes}\n{answer_text(op, operation, described)}")
+    return "\n".join(texts)
+
+
+def answer_text(op: str, operation: type[Operation[Any]], described: dict[type[Struct], str]) -> str:
+    """What an operation answers; a type that another one answers as well is described there."""
+    kind = operation.result_type()
+    struct = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, Struct))
+    form = "A list; each of them" if get_origin(kind) is list else "The answer"
+    form += ", if any" if get_origin(kind) is UnionType else ""
+    if struct in described:
+        return f"{form} is like that of `{described[struct]}`.\n"
+    described[struct] = op
+    return f"{form}: {struct.__doc__}\n\n{struct_text(struct)}"
+
+
+def struct_text(struct: type[Struct]) -> str:
+    """The fields of a struct in Markdown; "" = it has none."""
+    hints = get_type_hints(struct, include_extras=True)
+    rows = []
+    for field in fields(struct):
+        about = next(one for one in hints[field.name].__metadata__ if isinstance(one, Field))
+        value = phrase(field.type) + ("" if field.required else "; may be left out")
+        rows.append(f"| `{field.encode_name}` | {value} | {about.unit} | {about.doc} |")
+    return "\n".join(["| field | value | unit | meaning |", "|---|---|---|---|", *rows, ""]) if rows else ""
+
+
 def rewritten(text: str) -> str:
     """The page with fresh tables."""
-    fresh = {stream.name: tables_of(stream) for stream in all_streams()} | {"base": base_text()}
+    fresh = {stream.name: tables_of(stream) for stream in all_streams()} | {
+        "base": base_text(),
+        "operations": operations_text(),
+    }
     return MARK.sub(lambda found: f"{found[1]}{fresh[found[2]]}{found[3]}", text)
 
 

@@ -21,25 +21,36 @@ from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.http.rows import rows_history, rows_socket
 from tes_nb.collector.http.server import Bound, Port, bind_ports
 from tes_nb.collector.http.sockets import Sockets, stream_socket
-from tes_nb.collector.http.workers import WorkerDesk
+from tes_nb.collector.http.workers import WorkerRoutes
 from tes_nb.collector.hub import Hub
-from tes_nb.collector.kernel_source import KernelDesk
+from tes_nb.collector.kernel_source import KernelSource
 from tes_nb.collector.lifetime import create_time
 from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.options import Options
 from tes_nb.collector.produced import Channel, run_grid
-from tes_nb.collector.recordings import Peaks, RecordingDesk
+from tes_nb.collector.recordings import Peaks, Recordings
 from tes_nb.collector.upstreams import Watches
 from tes_nb.collector.workers.pool import WorkerPool
 from tes_nb.errors import CollectorError
 from tes_nb.model import Observation, SocketFacts, Stream
+from tes_nb.model.control import (
+    GetCost,
+    KernelReport,
+    ListRecordings,
+    PutMark,
+    ScaleWorkers,
+    StartRecording,
+    StopRecording,
+    SubscribeSource,
+    UnwatchSource,
+    WatchSource,
+)
 from tes_nb.streams import all_streams, get
+from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
     from tes_nb.collector.upstreams import UpstreamReader
-
-KERNEL = "kernel"
 
 
 class Collector:
@@ -71,7 +82,7 @@ class Collector:
             on_exit=self._worker_ended,
         )
         self.control = Control()
-        self.recordings = RecordingDesk(self.hub, self._about, lambda: Peaks(self.observer))
+        self.recordings = Recordings(self.hub, self._about, lambda: Peaks(self.observer))
         self.upstreams = self._upstreams()
         self.watches = Watches(self.hub, self.upstreams)
         self.tables = {"status": RouteTable(), "workers": RouteTable()}
@@ -258,25 +269,25 @@ class Collector:
     def _fill_tables(self) -> None:
         self._stream_routes()
         status, workers = self.tables["status"], self.tables["workers"]
-        desk = WorkerDesk(self.observer, self.pool, self.sockets)
-        workers.post("/api/workers/scale", desk.scale, Access.TOKEN)
-        workers.get("/api/workers/snapshot/{id}", desk.snapshot, Access.TOKEN)
-        workers.get("/workers/status", desk.status, Access.OPEN)
+        worker_routes = WorkerRoutes(self.observer, self.pool, self.sockets)
+        workers.post("/api/workers/scale", worker_routes.scale, Access.TOKEN)
+        workers.get("/api/workers/snapshot/{id}", worker_routes.snapshot, Access.TOKEN)
+        workers.get("/workers/status", worker_routes.status, Access.OPEN)
         status.get("/api/dev/tmux/status", self._tmux_status, Access.OPEN)
-        kernel = KernelDesk(self.hub, self.observer, self.guard)
+        kernel = KernelSource(self.hub, self.observer, self.guard)
         self.hub.topic(KERNEL)
         for name in self.channels:
             self.hub.topic(name)
-        self.control.register("kernel", kernel.kernel)
-        self.control.register("cost", kernel.cost)
-        self.control.register("mark", kernel.mark)
-        self.control.register("scale", desk.scale_operation)
-        self.control.register("watch", self.watches.watch)
-        self.control.register("unwatch", self.watches.unwatch)
-        self.control.register("subscribe", self.watches.subscribe)
-        self.control.register("record", self.recordings.record)
-        self.control.register("recordings", self.recordings.recordings)
-        self.control.register("stop", self.recordings.stop)
+        self.control.register(KernelReport, kernel.report)
+        self.control.register(GetCost, kernel.cost)
+        self.control.register(PutMark, kernel.mark)
+        self.control.register(ScaleWorkers, worker_routes.scale_operation)
+        self.control.register(WatchSource, self.watches.watch)
+        self.control.register(UnwatchSource, self.watches.unwatch)
+        self.control.register(SubscribeSource, self.watches.subscribe)
+        self.control.register(StartRecording, self.recordings.record)
+        self.control.register(ListRecordings, self.recordings.recordings)
+        self.control.register(StopRecording, self.recordings.stop)
         status.socket("/ws/relay/{source}", relay_socket(self.hub, self.sockets), Access.OPEN)
         status.socket(
             "/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE

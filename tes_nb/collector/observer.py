@@ -13,7 +13,7 @@ from tes_nb.collector.logs import logger
 from tes_nb.collector.samplers import memory
 from tes_nb.collector.samplers.host import HostSampler
 from tes_nb.collector.samplers.http_window import HttpWindow
-from tes_nb.collector.samplers.memory import Cost, MemoryTrack, Span
+from tes_nb.collector.samplers.memory import MemoryTrack, Span
 from tes_nb.collector.samplers.process import ProcessSampler
 from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.shares import ShareSampler
@@ -21,6 +21,7 @@ from tes_nb.collector.samplers.tmux import PERIOD_S as TMUX_PERIOD_S
 from tes_nb.collector.samplers.tmux import TmuxSampler
 from tes_nb.collector.samplers.workers import WorkerRegistry
 from tes_nb.model import Observation, SocketFacts, TreeFacts
+from tes_nb.model.control import Cost
 
 WORKERS_PERIOD_S = 0.5
 SHARES_PERIOD_S = 0.25

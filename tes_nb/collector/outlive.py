@@ -19,6 +19,7 @@ from tes_nb.collector.http.sockets import Sockets
 from tes_nb.collector.lifetime import first_of
 from tes_nb.collector.logs import logger
 from tes_nb.collector.samplers.http_window import HttpWindow
+from tes_nb.model.control import ListRecordings, StopRecording
 from tes_nb.wire.events import Mark
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ async def _serve_control(collector: Collector) -> Port:
     """Serve the two operations that make sense now, at a free port of 127.0.0.1, and say where."""
     options = collector.options
     control = Control()
-    control.register("recordings", collector.recordings.recordings)
-    control.register("stop", collector.recordings.stop)
+    control.register(ListRecordings, collector.recordings.recordings)
+    control.register(StopRecording, collector.recordings.stop)
     listener = bind_free()
     number = listener.getsockname()[1]
     guard = Guard(

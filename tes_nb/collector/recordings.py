@@ -1,4 +1,4 @@
-"""The recordings that a collector writes: begun, told of and ended over the control socket."""
+"""The recordings that a collector writes: begun, listed and ended over the control socket."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from tes_nb.collector.hub import Hub
 from tes_nb.collector.observer import Observer
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
+from tes_nb.model.control import (
+    ListRecordings,
+    PathText,
+    RecordingEnd,
+    RecordingStatus,
+    StartRecording,
+    StopRecording,
+)
+from tes_nb.model.operation import phrase
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tes_nb.store.session.schema import session_path
@@ -74,7 +83,7 @@ class _Running:
             self.recorder.set_fact("peaks", self.peaks.highest)
 
 
-class RecordingDesk:
+class Recordings:
     """Starts and stops recorders. Messages reach them in the turn of the loop in which they are stamped."""
 
     def __init__(self, hub: Hub, about: About, new_peaks: Callable[[], Peaks]) -> None:
@@ -92,30 +101,23 @@ class RecordingDesk:
             one.keep and one.recorder.state is not RecorderState.STOPPED for one in self._running.values()
         )
 
-    async def record(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Begin: optional `path` (absolute, else a new name), `sources`, `size_limit` in bytes, `keep`."""
-        path = session_path(None) if args.get("path") is None else _path(args)
-        sources = args.get("sources")
-        if sources is not None:
-            self._check_sources(sources)
-        limit = args.get("size_limit")
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit <= 0):
-            raise ValueError("'size_limit' must be a number of bytes.")
-        recorder = Recorder(path, size_limit=limit)  # refuses a file that is there or being written
-        wanted = None if sources is None else frozenset(sources)
-        keep = bool(args.get("keep", False))
-        self._running[str(path)] = _Running(recorder, wanted, keep, self._new_peaks())
+    async def record(self, operation: StartRecording) -> RecordingStatus:
+        """Begin a recording."""
+        path = session_path(None) if operation.path is None else _absolute(operation.path)
+        sources = None if operation.sources is None else frozenset(operation.sources)
+        topics = self._hub.topics
+        if sources is not None and not (sources and sources <= topics.keys()):
+            raise ValueError(f"'sources' must name some of: {', '.join(sorted(topics))}.")
+        recorder = Recorder(
+            path, size_limit=operation.size_limit
+        )  # refuses a file that is there or being written
+        self._running[str(path)] = _Running(recorder, sources, operation.keep, self._new_peaks())
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")
         self._named[str(path)] = set()
         if self._take not in self._hub.listeners:
             self._hub.listeners.append(self._take)
-        return self._told(str(path))
-
-    def _check_sources(self, sources: Any) -> None:
-        known = set(self._hub.topics)
-        if not isinstance(sources, list) or not sources or not set(map(str, sources)) <= known:
-            raise ValueError(f"'sources' must name some of: {', '.join(sorted(known))}.")
+        return self._status(str(path))
 
     def _take(self, message: Message) -> None:
         for path, one in self._running.items():
@@ -129,14 +131,14 @@ class RecordingDesk:
         recorder.add_source(source, stream=stream, url=url)
         self._named[path].add(source)
 
-    async def recordings(self, args: dict[str, Any]) -> list[dict[str, Any]]:
-        """Tell of every recording that runs."""
-        del args
-        return [self._told(path) for path in self._running]
+    async def recordings(self, operation: ListRecordings) -> list[RecordingStatus]:
+        """Return every recording that runs."""
+        del operation
+        return [self._status(path) for path in self._running]
 
-    async def stop(self, args: dict[str, Any]) -> dict[str, Any]:
+    async def stop(self, operation: StopRecording) -> RecordingEnd:
         """End the recording of `path`, or the only one there is; what waits is written first."""
-        path = self._only() if args.get("path") is None else str(_path(args))
+        path = self._only() if operation.path is None else str(_absolute(operation.path))
         if path not in self._running:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
@@ -145,7 +147,7 @@ class RecordingDesk:
         running.peaks.look()
         running.note_peaks()
         await asyncio.to_thread(recorder.stop)
-        return {**_figures(path, recorder), "ended": recorder.text}
+        return RecordingEnd(**_figures(path, recorder), ended=recorder.text)
 
     async def _watch_peaks(self) -> None:
         rose: set[str] = set()
@@ -172,20 +174,20 @@ class RecordingDesk:
                 await self._watch
             self._watch = None  # what is kept has nobody to look at any more
         for path in [path for path in self._running if path not in but]:
-            await self.stop({"path": path})
+            await self.stop(StopRecording(path=path))
 
     def kept(self) -> list[str]:
         """The paths of the recordings that outlive the parent."""
         return [path for path, one in self._running.items() if one.keep]
 
-    def _told(self, path: str) -> dict[str, Any]:
-        return {**_figures(path, self._running[path].recorder), "keep": self._running[path].keep}
+    def _status(self, path: str) -> RecordingStatus:
+        running = self._running[path]
+        return RecordingStatus(**_figures(path, running.recorder), keep=running.keep)
 
 
-def _path(args: dict[str, Any]) -> Path:
-    text = args.get("path")
-    if not isinstance(text, str) or not Path(text).is_absolute():
-        raise ValueError("'path' must be an absolute path.")
+def _absolute(text: str) -> Path:
+    if not Path(text).is_absolute():
+        raise ValueError(f"'path' must be {phrase(PathText)}.")
     return Path(text)
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
 
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.options import Upstream
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Stream, TokenSource
+from tes_nb.model.control import (
+    SubscribeResult,
+    SubscribeSource,
+    UnwatchResult,
+    UnwatchSource,
+    WatchResult,
+    WatchSource,
+)
 from tes_nb.net.auth import TokenAuthorizer
 from tes_nb.net.endpoints import Target, resolve
 from tes_nb.net.outlet import Outlet
@@ -117,24 +122,6 @@ MOST_WATCHES = 64
 _SOURCE_CHARACTERS = 64
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """The arguments of a watch, as they come over the control socket."""
-
-    stream: str
-    source: str | None = None
-    url: str | None = None
-    token_url: str | None = None
-    auth: str | None = None
-    token: str | None = None
-    channels: list[str] | None = None
-    note: str | None = None
-    """What everybody must know who looks at the data; `None` = nothing."""
-
-    def __repr__(self) -> str:
-        """Without the token."""
-        return f"<watch of {self.stream}>"
-
-
 @dataclass(slots=True, repr=False)
 class _Endpoint:
     """One upstream and who wants what of it."""
@@ -178,51 +165,44 @@ class Watches:
         endpoint = self._endpoints.get(source)
         return "" if endpoint is None else endpoint.note
 
-    async def watch(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Read an endpoint: `stream`, optional `source`, `url`, `token_url`, `auth`, `token`, `channels`, `note`.
-
-        Answers the number of the watch, the source under which it is relayed, the number of that source's last
-        record before anybody watched this endpoint, and the channels that are asked for now.
-        """
-        asked = _asked(args)
-        key = (asked.stream, asked.url, asked.token_url, asked.auth, asked.token)
+    async def watch(self, operation: WatchSource) -> WatchResult:
+        """Read an endpoint."""
+        if operation.stream not in NAMES:
+            raise ValueError(f"There is no stream '{operation.stream}'; there are {', '.join(NAMES)}.")
+        if not all("!" <= character <= "~" for character in operation.token or ""):
+            raise ArgumentError("The token has characters that cannot travel in a header; it was not used.")
+        key = (operation.stream, operation.url, operation.token_url, operation.auth, operation.token)
         endpoint = next((one for one in self._endpoints.values() if one.key == key), None)
         number = next(self._numbers)
         if endpoint is None:
-            endpoint = await self._begin(asked, key, number)
+            endpoint = await self._begin(operation, key, number)
         else:
-            await self._share(endpoint, asked, number)
-        return {
-            "watch": number,
-            "source": endpoint.upstream.source,
-            "after": endpoint.after,
-            "channels": list(endpoint.union()),
-        }
+            names = None if operation.channels is None else tuple(operation.channels)
+            endpoint.wants[number] = wire_names(endpoint.reader.stream, names) or ()
+            await self._ask(endpoint)
+        return WatchResult(number, endpoint.upstream.source, endpoint.after, list(endpoint.union()))
 
-    async def _begin(self, asked: _Asked, key: tuple[str | None, ...], number: int) -> _Endpoint:
-
+    async def _begin(self, operation: WatchSource, key: tuple[str | None, ...], number: int) -> _Endpoint:
         if len(self._endpoints) >= MOST_WATCHES:
             raise ValueError(f"{MOST_WATCHES} endpoints are watched already; end one with unwatch.")
-        source = self._free_name(asked.source or asked.stream)
-        upstream = msgspec.convert(
-            {**msgspec.to_builtins(asked), "source": source, "url": asked.url or ""}, Upstream
+        source = self._free_name(operation.source or operation.stream)
+        upstream = Upstream(
+            source=source,
+            stream=operation.stream,
+            url=operation.url or "",
+            token_url=operation.token_url,
+            auth=operation.auth,
+            token=operation.token,
+            channels=None if operation.channels is None else tuple(operation.channels),
         )
         reader = UpstreamReader(upstream, self._hub)
         after = self._hub.topic(source).log.last
-        endpoint = _Endpoint(
-            key, upstream, reader, after, (asked.note or "")[:200], {number: reader.channels}
-        )
+        endpoint = _Endpoint(key, upstream, reader, after, operation.note or "", {number: reader.channels})
         self._endpoints[source] = endpoint
         self._upstreams[source] = reader
         self._ended.discard(source)
         await reader.start()
         return endpoint
-
-    async def _share(self, endpoint: _Endpoint, asked: _Asked, number: int) -> None:
-
-        names = None if asked.channels is None else tuple(asked.channels)
-        endpoint.wants[number] = wire_names(endpoint.reader.stream, names) or ()
-        await self._ask(endpoint)
 
     def _free_name(self, wanted: str) -> str:
         """Return the name, with a number behind it when another endpoint has it already."""
@@ -233,54 +213,37 @@ class Watches:
         names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
         return next(name for name in names if name in self._ended or name not in self._hub.topics)
 
-    async def unwatch(self, args: dict[str, Any]) -> dict[str, Any]:
+    async def unwatch(self, operation: UnwatchSource) -> UnwatchResult:
         """End the watch of that number; the last watch of an endpoint ends its connection."""
-        number = args.get("watch")
+        number = operation.watch
         endpoint = next((one for one in self._endpoints.values() if number in one.wants), None)
-        if endpoint is None or not isinstance(number, int):
+        if endpoint is None:
             raise ValueError("There is no such watch; it may have ended already.")
         source = endpoint.upstream.source
         del endpoint.wants[number]
         if endpoint.wants:
             await self._ask(endpoint)
-            return {"ended": False, "channels": list(endpoint.union())}
+            return UnwatchResult(ended=False, channels=list(endpoint.union()))
         del self._endpoints[source], self._upstreams[source]
         await endpoint.reader.stop()
         self._hub.topic(source).log.clear()
         self._ended.add(source)
-        return {"ended": True, "channels": []}
+        return UnwatchResult(ended=True, channels=[])
 
-    async def subscribe(self, args: dict[str, Any]) -> dict[str, Any]:
+    async def subscribe(self, operation: SubscribeSource) -> SubscribeResult:
         """Ask the peer of a source for exactly these names, whoever asked for others before."""
-        source, names = args.get("source"), args.get("names")
-        reader = self._upstreams.get(source) if isinstance(source, str) else None
-        if reader is None or not isinstance(source, str):
+        source = operation.source
+        reader = self._upstreams.get(source)
+        if reader is None:
             raise ValueError(f"There is no upstream called {source!r} here.")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("'names' must be a list of texts.")
-        await reader.subscribe(names)
+        await reader.subscribe(operation.names)
         if source in self._endpoints:
             wants = self._endpoints[source].wants
             wants.update(dict.fromkeys(wants, reader.channels))
-        return {"channels": list(reader.channels)}
+        return SubscribeResult(list(reader.channels))
 
     async def _ask(self, endpoint: _Endpoint) -> None:
         """Ask for all that somebody wants, unless that is what was asked for already."""
         union = endpoint.union()
         if set(union) != set(endpoint.reader.channels):
             await endpoint.reader.subscribe(union)
-
-
-def _asked(args: dict[str, Any]) -> _Asked:
-    try:
-        asked = msgspec.convert(args, _Asked)
-    except msgspec.ValidationError:
-        known = ", ".join(_Asked.__struct_fields__)
-        raise ValueError(f"A watch takes {known}: texts, and a list of texts.") from None
-    if asked.stream not in NAMES:
-        raise ValueError(f"There is no stream '{asked.stream}'; there are {', '.join(NAMES)}.")
-    if asked.auth not in (None, "header", "query"):
-        raise ArgumentError(f"auth must be 'header' or 'query', not {asked.auth!r}.")
-    if asked.token is not None and not all("!" <= character <= "~" for character in asked.token):
-        raise ArgumentError("The token has characters that cannot travel in a header; it was not used.")
-    return asked

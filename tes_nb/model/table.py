@@ -6,7 +6,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, overload
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, overload
+
+import msgspec
 
 
 class Same(NamedTuple):
@@ -94,6 +96,21 @@ Dtype = Literal["float64", "int64", "Int64", "boolean", "str", "category", "date
 
 ColumnKind = Literal["gauge", "counter", "label", "time", "text", "flag"]
 """gauge: goes up and down. counter: only rises, drawn as a rate. label: splits series. text: free text."""
+
+
+Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer that fits a column; anything larger makes the message undecodable instead of wrapping around."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What the type of a message's field does not say. Put it into `Annotated`."""
+
+    unit: str
+    doc: str
+    kind: ColumnKind = "gauge"
+    dtype: Dtype | None = None
+    """`None` = follows from the type: int → Int64, float → float64, str → str, bool → boolean."""
 
 
 @dataclass(frozen=True, slots=True)

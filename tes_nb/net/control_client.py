@@ -8,13 +8,16 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, ConnectionFailed
 from tes_nb.model import Opcode
+from tes_nb.model.control import KernelReport
+from tes_nb.model.operation import Greeting, Operation, Reply
 from tes_nb.net.collector_connection import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
@@ -23,10 +26,12 @@ from tes_nb.wire.profile import Profile
 
 MOST_BYTES = 64 * 1024
 """What a collector takes in one message."""
-KEPT_REPORTS = 1000
-_REPORT = "kernel"
+REPORT_LIMIT = 1000
+"""Reports that wait for a connection; beyond it the oldest gives way."""
 _POLICY_VIOLATION = 1008
 _LAST_WORDS_S = 0.5
+
+R = TypeVar("R")
 
 
 class ControlClient:
@@ -44,8 +49,8 @@ class ControlClient:
         """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into the first message, never into a URL."""
         self._token = token
         self._ids = itertools.count(1)
-        self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
-        self._reports: deque[Mapping[str, Any]] = deque(maxlen=KEPT_REPORTS)
+        self._waiting: dict[int, tuple[Operation[Any], asyncio.Future[Any]]] = {}
+        self._reports: deque[KernelReport] = deque(maxlen=REPORT_LIMIT)
         self._unanswered: set[int] = set()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,19 +90,20 @@ class ControlClient:
         self._fail_all("the session stopped")
         self._ready.set()  # whoever still waits for a connection learns that there will be none
 
-    async def call(self, op: str, *, timeout_s: float = 5.0, **args: Any) -> Any:
-        """Ask the collector for `op` and return the result.
+    async def call(self, operation: Operation[R], *, timeout_s: float = 5.0) -> R:
+        """Let the collector carry out an operation and return its result.
 
         Waits for the connection if there is none. Raises `CollectorError` with the collector's sentence when it
         refuses, and when no answer came within `timeout_s`; `AuthenticationError` for a wrong token.
         """
+        op = operation.op()
         number = next(self._ids)
-        request = _encode(number, op, args)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        request = _encode(number, operation)
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout_s):
                 link = await self._connected(op)
-                self._waiting[number] = (op, answer)
+                self._waiting[number] = (operation, answer)
                 await link.send(request)
                 return await answer
         except TimeoutError:
@@ -112,18 +118,18 @@ class ControlClient:
         finally:
             self._waiting.pop(number, None)
 
-    def report(self, args: Mapping[str, Any]) -> None:
+    def report(self, report: KernelReport) -> None:
         """Tell the collector something that only the kernel knows; nobody waits for the answer.
 
         While there is no connection reports queue up, the oldest give way, and a mere heartbeat is left out,
         since it is only true now. Raises `ArgumentError` for what does not fit into one message.
         """
-        _encode(0, _REPORT, args)
-        if self._link is None and set(args) == {"heartbeat"}:
+        _encode(0, report)
+        if self._link is None and report.is_heartbeat:
             return
-        if len(self._reports) == KEPT_REPORTS:
+        if len(self._reports) == REPORT_LIMIT:
             self.dropped += 1
-        self._reports.append(dict(args))
+        self._reports.append(report)
         self._idle.clear()
         self._news.set()
 
@@ -146,13 +152,13 @@ class ControlClient:
 
     async def _serve(self, link: Link) -> Closed:
         with contextlib.suppress(ConnectionFailed):  # `receive` tells how it ended
-            await link.send(msgspec.json.encode({"type": "auth", "token": self._token}))
+            await link.send(msgspec.json.encode(Greeting(self._token)))
         self._link = link
         self._ready.set()
         sender = asyncio.create_task(self._send_reports(link), name="reports to the collector")
         closed = Closed(1006, "the connection was given up")
         try:
-            closed = await link.receive(self._take)
+            closed = await link.receive(self._receive)
         finally:
             self._link = None
             self._ready.clear()
@@ -166,27 +172,27 @@ class ControlClient:
         while True:
             while self._reports:
                 number = next(self._ids)
-                request = _encode(number, _REPORT, self._reports.popleft())
+                request = _encode(number, self._reports.popleft())
                 self._unanswered.add(number)
                 await link.send(request)
             self._news.clear()
             await self._news.wait()
 
-    def _take(self, _opcode: Opcode, text: bytes) -> None:
+    def _receive(self, _opcode: Opcode, text: bytes) -> None:
         try:
-            answer = _decode(text)
-        except msgspec.MsgspecError:
+            reply = _decode(text)
+        except (msgspec.MsgspecError, ValueError):
             note(logging.WARNING, "control: the collector's answer is not understood")
             return
-        if answer.id in self._unanswered:
-            self._unanswered.discard(answer.id)
-            if not answer.ok:
-                note(logging.WARNING, f"control: a report was refused: {answer.error}")
+        if reply.id in self._unanswered:
+            self._unanswered.discard(reply.id)
+            if not reply.ok:
+                note(logging.WARNING, f"control: a report was refused: {reply.error or 'without a reason'}")
             self._look_idle()
-        elif answer.id in self._waiting:
-            op, future = self._waiting[answer.id]
+        elif reply.id in self._waiting:
+            operation, future = self._waiting[reply.id]
             if not future.done():
-                _settle(future, op, answer)
+                _settle(future, operation, reply)
 
     def _look_idle(self) -> None:
         if not self._reports and not self._unanswered:
@@ -211,24 +217,18 @@ class ControlClient:
         )
 
     def _fail_with(self, error: Callable[[str], Exception]) -> None:
-        for op, future in self._waiting.values():
+        for operation, future in self._waiting.values():
             if not future.done():
-                future.set_exception(error(op))
+                future.set_exception(error(operation.op()))
 
 
-class _Answer(msgspec.Struct):
-    id: int | None = None
-    ok: bool = False
-    result: Any = None
-    error: str | None = None
+_decode = msgspec.json.Decoder(Reply).decode
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
-def _encode(number: int, op: str, args: Mapping[str, Any]) -> bytes:
+def _encode(number: int, operation: Operation[Any]) -> bytes:
+    op = operation.op()
     try:
-        request = msgspec.json.encode({"id": number, "op": op, "args": args})
+        request = msgspec.json.encode({"id": number, "op": op, "args": operation.args()})
     except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"The arguments of '{op}' cannot be sent as JSON: {error}.") from error
     if len(request) > MOST_BYTES:
@@ -238,10 +238,18 @@ def _encode(number: int, op: str, args: Mapping[str, Any]) -> bytes:
     return request
 
 
-def _settle(future: asyncio.Future[Any], op: str, answer: _Answer) -> None:
-    if answer.ok:
-        future.set_result(answer.result)
-    else:
-        future.set_exception(
-            CollectorError(answer.error or f"The collector refused '{op}' without a reason.")
+def _settle(future: asyncio.Future[Any], operation: Operation[Any], reply: Reply) -> None:
+    op = operation.op()
+    if not reply.ok:
+        future.set_exception(CollectorError(reply.error or f"The collector refused '{op}' without a reason."))
+        return
+    try:
+        result = msgspec.json.decode(
+            b"null" if reply.result is UNSET else reply.result, type=operation.result_type()
         )
+    except (msgspec.MsgspecError, ValueError):
+        future.set_exception(
+            CollectorError(f"The collector's answer to '{op}' is of another form than expected.")
+        )
+    else:
+        future.set_result(result)

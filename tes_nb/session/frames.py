@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
+from tes_nb.model.control import Cost
 from tes_nb.store.memory.tables import Undecoded
 from tes_nb.wire.events import Gap, Mark
 
 UNITS = {"cpu_s": "s", "gb_h": "GB·h", "peak": "bytes"}
 
 
-def cost_frame(cost: Mapping[str, Any]) -> pd.DataFrame:
+def cost_frame(cost: Cost) -> pd.DataFrame:
     """Return a row each for kernel, children and total: CPU seconds, GB·h, peak bytes, shares of the limits.
 
     The kernel's memory is its RSS; the children's, and the total, count pages that several of them share once.
     `.attrs` has the wall time and the limits.
     """
     rows = {
-        "kernel": (cost["cpu_s"], cost["gb_h"], cost["peak"]),
-        "children": (cost["children_cpu_s"], cost["children_gb_h"], cost["children_peak"]),
+        "kernel": (cost.cpu_s, cost.gb_h, cost.peak),
+        "children": (cost.children_cpu_s, cost.children_gb_h, cost.children_peak),
         "total": (
-            cost["cpu_s"] + cost["children_cpu_s"],
-            cost["total_gb_h"],
-            cost["total_peak"],
+            cost.cpu_s + cost.children_cpu_s,
+            cost.total_gb_h,
+            cost.total_peak,
         ),
     }
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(UNITS))
     frame["peak"] = frame["peak"].astype("int64")
-    frame["share_of_memory"] = frame["peak"] / cost["memory_limit"]
-    frame["share_of_cpu"] = frame["cpu_s"] / (cost["wall_s"] * cost["cores_limit"]) if cost["wall_s"] else 0.0
+    frame["share_of_memory"] = frame["peak"] / cost.memory_limit
+    frame["share_of_cpu"] = frame["cpu_s"] / (cost.wall_s * cost.cores_limit) if cost.wall_s else 0.0
     frame.index.name = "what"
     frame.attrs = {
         "units": {**UNITS, "share_of_memory": "ratio", "share_of_cpu": "ratio"},
-        "wall_s": cost["wall_s"],
-        "memory_limit": cost["memory_limit"],
-        "cores_limit": cost["cores_limit"],
+        "wall_s": cost.wall_s,
+        "memory_limit": cost.memory_limit,
+        "cores_limit": cost.cores_limit,
     }
     return frame
 

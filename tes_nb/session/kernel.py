@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from tes_nb.model.control import Cell, Gauge, KernelReport, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
-from tes_nb.streams.kernel import Cell, Gauge, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,30 +234,28 @@ class KernelReporter:
 
     async def _beat(self) -> None:
         while True:
-            self._control.report({"heartbeat": time.monotonic_ns()})
+            self._control.report(KernelReport(heartbeat=time.monotonic_ns()))
             self._report_exits()
             await asyncio.sleep(HEARTBEAT_S if self._control.connected else CONNECTING_S)
 
     def _report_exits(self) -> None:
         for pid, code in self._exits.new_exits():
-            self._control.report({"exit": {"pid": pid, "code": code}})
+            self._control.report(KernelReport(exit=ProcessExit(pid, code)))
 
     def gauge(self, name: str, value: float, unit: str) -> None:
         """Queue a gauge, stamped with the time of the call."""
-        told = Gauge(
-            name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000
-        )
-        self._queue({"row": encode(told)})
+        row = Gauge(name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000)
+        self._queue(KernelReport(row=row))
 
     def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
         """Queue an executed cell; the collector adds what it sampled meanwhile."""
-        self._queue({"row": encode(cell), "between": [began_mono_ns, ended_mono_ns]})
+        self._queue(KernelReport(row=cell, between=(began_mono_ns, ended_mono_ns)))
 
     def origin(self, origin: str) -> None:
         """Queue the origin of a page that shows our views: it may talk to the collector directly."""
-        self._queue({"origin": origin})
+        self._queue(KernelReport(origin=origin))
 
-    def _queue(self, report: dict[str, Any]) -> None:
+    def _queue(self, report: KernelReport) -> None:
         background().loop.call_soon_threadsafe(self._control.report, report)
 
     def flush(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.collector.discovery import Found, running
 from tes_nb.errors import TesError
+from tes_nb.model.control import ListRecordings, RecordingFigures, RecordingStatus, StopRecording
+from tes_nb.model.operation import Call, Operation, R
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.logs import note
 from tes_nb.net.loop import background
@@ -22,56 +24,53 @@ if TYPE_CHECKING:
     from tes_nb.store.export.export import ExportResult
 
 
-Ask = Callable[..., Any]
-"""(operation, **args) → what the collector answers."""
-
-
 class Recording:
     """What `s.record()` gives: a context manager with live counters. `stop()` may be called twice."""
 
-    def __init__(self, ask: Ask, told: Mapping[str, Any]) -> None:
-        self._ask = ask
-        self._told = dict(told)
+    def __init__(self, call: Call, status: RecordingStatus) -> None:
+        self._call = call
+        self._figures: RecordingFigures = status
+        self._keep = status.keep
         self._ended: str | None = None
-        self.path = Path(told["path"])
+        self.path = Path(status.path)
         """The session file."""
 
-    def _refresh(self) -> Mapping[str, Any]:
+    def _refresh(self) -> RecordingFigures:
         if self._ended is None:
-            for told in self._ask("recordings"):
-                if told["path"] == str(self.path):
-                    self._told = dict(told)
-        return self._told
+            for status in self._call(ListRecordings()):
+                if status.path == str(self.path):
+                    self._figures = status
+        return self._figures
 
     @property
     def state(self) -> str:
         """RECORDING, DISK FULL, READ-ONLY, FILE REMOVED, WRITE ERROR or STOPPED."""
-        return "STOPPED" if self._ended is not None else str(self._refresh()["state"])
+        return "STOPPED" if self._ended is not None else self._refresh().state
 
     @property
     def text(self) -> str:
         """The sentence that belongs to the state."""
-        return self._ended if self._ended is not None else str(self._refresh()["text"])
+        return self._ended if self._ended is not None else self._refresh().text
 
     @property
     def messages(self) -> int:
         """Messages that are safely in the file."""
-        return int(self._refresh()["messages"])
+        return self._refresh().messages
 
     @property
     def lost(self) -> int:
         """Messages that could not be kept; the file's gaps say when."""
-        return int(self._refresh()["lost"])
+        return self._refresh().lost
 
     @property
     def committed(self) -> dict[str, int]:
         """Source → the number of its newest message that is safely in the file."""
-        return dict(self._refresh()["committed"])
+        return self._refresh().committed
 
     @property
     def kept(self) -> bool:
         """Whether it goes on when its kernel restarts or dies (`s.record(keep=True)`)."""
-        return bool(self._told.get("keep", False))
+        return self._keep
 
     @property
     def running(self) -> bool:
@@ -81,8 +80,8 @@ class Recording:
     def stop(self) -> str:
         """Write what waits, close the file, and return the sentence that says how it ended."""
         if self._ended is None:
-            self._told = self._ask("stop", path=str(self.path))
-            self._ended = str(self._told["ended"])
+            end = self._call(StopRecording(path=str(self.path)))
+            self._figures, self._ended = end, end.ended
         return self._ended
 
     def open(self) -> RecordedSession:
@@ -127,12 +126,12 @@ class Recording:
 
     def __repr__(self) -> str:
         try:
-            told = self._refresh()
+            figures = self._refresh()
         except TesError as error:
             return f"<recording {self.path.name}: {error}>"
-        state = "STOPPED" if self._ended is not None else told["state"]
-        lost = f", {told['lost']:,} lost" if told["lost"] else ""
-        size = f"{told['messages']:,} messages, {told['bytes'] / 1e6:,.1f} MB"
+        state = "STOPPED" if self._ended is not None else figures.state
+        lost = f", {figures.lost:,} lost" if figures.lost else ""
+        size = f"{figures.messages:,} messages, {figures.bytes / 1e6:,.1f} MB"
         kept = ", kept" if self.kept and self._ended is None else ""
         return f"<recording {self.path.name}: {state}, {size}{lost}{kept}>"
 
@@ -174,33 +173,27 @@ def recordings() -> list[Recording]:
     """
     found = []
     for collector in running():
-        ask = _Questions(collector)
+        call = partial(_call_alone, collector)
         try:
-            told = ask("recordings")
+            running_now = call(ListRecordings())
         except TesError as error:
             note(logging.WARNING, f"recordings: collector {collector.pid} does not answer: {error}")
             continue
-        found += [Recording(ask, one) for one in told]
+        found += [Recording(call, status) for status in running_now]
     return found
 
 
-class _Questions:
-    """Asks one collector; each question has a connection of its own, since few are asked."""
+def _call_alone(collector: Found, operation: Operation[R]) -> R:
+    """Call one operation over a connection of its own, since few are called."""
 
-    def __init__(self, collector: Found) -> None:
-        self._collector = collector
-
-    def __call__(self, operation: str, **args: Any) -> Any:
-        return background().run(self._ask(operation, args), timeout=ANSWER_S * 5)
-
-    async def _ask(self, operation: str, args: dict[str, Any]) -> Any:
-        url = f"ws://127.0.0.1:{self._collector.status_port}/ws/control"
-        client = ControlClient(url, self._collector.token)
+    async def call() -> R:
+        client = ControlClient(f"ws://127.0.0.1:{collector.status_port}/ws/control", collector.token)
         await client.start()
         try:
             # ending a recording waits for the disk
-            return await client.call(
-                operation, timeout_s=ANSWER_S * (4 if operation == "stop" else 1), **args
-            )
+            patience = ANSWER_S * (4 if isinstance(operation, StopRecording) else 1)
+            return await client.call(operation, timeout_s=patience)
         finally:
             await client.stop()
+
+    return background().run(call(), timeout=ANSWER_S * 5)

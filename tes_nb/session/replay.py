@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Stream
+from tes_nb.model.control import ReplayPlace, ReplayStatus, SteerReplay
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.feed import NowGoalMethods
 from tes_nb.session.session import Session
@@ -96,37 +97,37 @@ class Replay(Session):
 
     def pause(self) -> None:
         """Hold the position."""
-        self._call("replay", do="pause")
+        self._call(SteerReplay(do="pause"))
 
     def resume(self) -> None:
         """Go on; from the beginning when it has come to the end."""
-        self._call("replay", do="resume")
+        self._call(SteerReplay(do="resume"))
 
     @property
     def speed(self) -> float:
         """Recorded seconds a second; `math.inf` = as fast as it goes. Set it to change it."""
-        speed = float(self._call("replay")["speed"])
+        speed = self._call(SteerReplay()).speed
         return speed or math.inf
 
     @speed.setter
     def speed(self, speed: float | str) -> None:
-        self._call("replay", speed=speed_of(speed) or 0.0)
+        self._call(SteerReplay(speed=speed_of(speed) or 0.0))
 
     @property
     def position(self) -> pd.Timestamp:
         """When the newest message that was played was received, in UTC."""
-        return pd.Timestamp(self._call("replay")["at_ns"], unit="ns", tz="UTC")
+        return pd.Timestamp(self._call(SteerReplay()).at_ns, unit="ns", tz="UTC")
 
     @property
     def progress(self) -> float:
         """How much of the recording's time was played, 0 to 1; of the running round when it loops."""
-        return float(self._call("replay")["share"])
+        return self._call(SteerReplay()).share
 
     @property
     def done(self) -> bool:
         """Whether everything was played and has arrived here. A replay that loops is never done."""
-        told = self._call("replay")
-        return told["word"] == "ENDED" and self._has_arrived(told)
+        status = self._call(SteerReplay())
+        return status.word == "ENDED" and self._has_arrived(status)
 
     def seek(self, where: str | float | pd.Timestamp) -> None:
         """Go to a place of the recording; returns when the frames hold what lies before it.
@@ -135,23 +136,23 @@ class Replay(Session):
         ("10:15:03"), seconds from its beginning, or a share of its time ("50%"). Beyond its ends it goes to them.
         Raises `ArgumentError` or `SessionError` for what is none of these.
         """
-        self._call("replay", **self._target(where))
-        self._wait_until(lambda told: told["settled"] and self._has_arrived(told), SEEK_TIMEOUT_S)
+        self._call(self._target(where))
+        self._wait_until(lambda status: status.settled and self._has_arrived(status), SEEK_TIMEOUT_S)
 
-    def _target(self, where: str | float | pd.Timestamp) -> dict[str, float]:
+    def _target(self, where: str | float | pd.Timestamp) -> SteerReplay:
         if isinstance(where, str) and where.strip().endswith("%"):
             try:
-                return {"seek_share": float(where.strip()[:-1]) / 100}
+                return SteerReplay(seek_share=float(where.strip()[:-1]) / 100)
             except ValueError:
                 raise SessionError(
                     f"'{where}' is no share of the recording; write for example '50%'."
                 ) from None
         began = self._recording.info().began_ns or 0
         if isinstance(where, int | float) and not isinstance(where, bool):
-            return {"seek_ns": began + round(where * 1e9)}
+            return SteerReplay(seek_ns=began + round(where * 1e9))
         if isinstance(where, str) and len(where) <= len("10:15:03.123456789") and where[1:3].count(":"):
             where = f"{pd.Timestamp(began, unit='ns'):%Y-%m-%d} {where}"
-        return {"seek_ns": instant_ns(where, name="where")}
+        return SteerReplay(seek_ns=instant_ns(where, name="where"))
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait, with a progress bar, until everything was played.
@@ -160,40 +161,40 @@ class Replay(Session):
         """
         with tqdm(total=100, desc=self.path.name, unit="%", leave=False) as bar:
 
-            def at_end(told: Mapping[str, Any]) -> bool:
-                if told["word"] == "PAUSED" or told["loop"]:
-                    what = "is paused: resume() it" if told["word"] == "PAUSED" else "loops, and has no end"
+            def at_end(status: ReplayStatus) -> bool:
+                if status.word == "PAUSED" or status.loop:
+                    what = "is paused: resume() it" if status.word == "PAUSED" else "loops, and has no end"
                     raise SessionError(f"The replay {what}.")
-                bar.update(round(told["share"] * 100) - bar.n)
-                return told["word"] == "ENDED" and self._has_arrived(told)
+                bar.update(round(status.share * 100) - bar.n)
+                return status.word == "ENDED" and self._has_arrived(status)
 
             self._wait_until(at_end, timeout)
 
-    def _wait_until(self, reached: Callable[[Mapping[str, Any]], bool], timeout: float | None) -> None:
+    def _wait_until(self, reached: Callable[[ReplayStatus], bool], timeout: float | None) -> None:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not reached(self._call("replay")):
+        while not reached(self._call(SteerReplay())):
             if time.monotonic() > deadline:
                 raise SessionError(
                     f"The replay did not come there within {timeout:g} s; look at its position."
                 )
             time.sleep(STEP_S)
 
-    def _has_arrived(self, told: Mapping[str, Any]) -> bool:
+    def _has_arrived(self, status: ReplayStatus) -> bool:
         """Whether everything that the collector has played is in the feeds."""
 
-        def is_there(reader: RelayReader, there: Mapping[str, int]) -> bool:
-            return reader.round == there["round"] and reader.last_seq >= there["seq"]
+        def is_there(reader: RelayReader, there: ReplayPlace) -> bool:
+            return reader.round == there.round and reader.last_seq >= there.seq
 
         return all(
-            is_there(reader, told["sources"][source])
+            is_there(reader, status.sources[source])
             for source, reader in self._readers.items()
-            if source in told["sources"]
+            if source in status.sources
         )
 
     @property
     def damage(self) -> tuple[str, ...]:
         """What of the recording is damaged, a sentence each; () = nothing that was read."""
-        return tuple(self._call("replay")["damage"])
+        return tuple(self._call(SteerReplay()).damage)
 
     # What a replay is not --------------------------------------------------------------------------------------
 
@@ -237,12 +238,12 @@ class Replay(Session):
     def _head(self) -> str:
         if not self.running:
             return f"replay of {self.path.name}, stopped"
-        told = self._call("replay")
-        speed = f"{told['speed']:g} x" if told["speed"] else "as fast as it goes"
-        at = pd.Timestamp(told["at_ns"], unit="ns")
+        status = self._call(SteerReplay())
+        speed = f"{status.speed:g} x" if status.speed else "as fast as it goes"
+        at = pd.Timestamp(status.at_ns, unit="ns")
         return (
-            f"replay of {self.path.name}, {told['word'].lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{told['share']:.0%}, ports {self.ports[0]} and {self.ports[1]}"
+            f"replay of {self.path.name}, {status.word.lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{status.share:.0%}, ports {self.ports[0]} and {self.ports[1]}"
         )
 
 

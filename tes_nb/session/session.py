@@ -12,11 +12,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+import msgspec
 import pandas as pd
 
 from tes_nb.collector.http.pages import page_url
 from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Message, Stream
+from tes_nb.model.control import (
+    Cell,
+    GetCost,
+    PutMark,
+    ScaleWorkers,
+    StartRecording,
+    SubscribeSource,
+    operations,
+)
+from tes_nb.model.operation import Operation, R, Request, decode_operation
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
@@ -27,7 +38,7 @@ from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recordings import Recording
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
-from tes_nb.streams.kernel import KERNEL, Cell
+from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import session_html
 from tes_nb.views.source import KernelNotes
 
@@ -126,7 +137,7 @@ class Session(SessionOutputs):
         return "no connection to the collector, trying again"
 
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
-        asked = self._control.call("subscribe", source=source, names=list(names))
+        asked = self._control.call(SubscribeSource(source=source, names=list(names)))
         await asyncio.wrap_future(background().spawn(asked, name="subscribe"))
 
     # External feeds ------------------------------------------------------------------------------------------
@@ -222,7 +233,7 @@ class Session(SessionOutputs):
         from tes_nb.session.frames import cost_frame  # noqa: PLC0415
 
         self._raise_pending()
-        return cost_frame(self._call("cost"))
+        return cost_frame(self._call(GetCost()))
 
     # What a user does ----------------------------------------------------------------------------------------
 
@@ -234,11 +245,11 @@ class Session(SessionOutputs):
     def mark(self, label: str) -> None:
         """Mark this moment on every source's time line."""
         self._raise_pending()
-        self._call("mark", label=label)
+        self._call(PutMark(label=label))
 
     def scale(self, count: int) -> dict[str, int]:
         """Run so many managed workers; return how many were created and terminated."""
-        result: dict[str, int] = self._call("scale", count=count)
+        result: dict[str, int] = msgspec.to_builtins(self._call(ScaleWorkers(count=count)))
         return result
 
     def record(
@@ -264,11 +275,11 @@ class Session(SessionOutputs):
                 'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
             )
         chosen = self._chosen(streams, sources)
-        told = self._call(
-            "record", path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep
+        status = self._call(
+            StartRecording(path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep)
         )
         self._keeps |= keep
-        return Recording(self._call, told)
+        return Recording(self._call, status)
 
     def _chosen(self, streams: Sequence[str] | None, sources: Sequence[str] | None) -> list[str] | None:
         """Return the sources to record; `None` = all."""
@@ -319,10 +330,10 @@ class Session(SessionOutputs):
             await reader.stop()
         await self._control.stop()
 
-    def _call(self, operation: str, **args: Any) -> Any:
+    def _call(self, operation: Operation[R]) -> R:
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
-        return background().run(self._control.call(operation, **args), timeout=10)
+        return background().run(self._control.call(operation), timeout=10)
 
     def _raise_pending(self) -> None:
         if not self._stopped and os.getpid() == self._owner:
@@ -348,7 +359,11 @@ class Session(SessionOutputs):
     def _steering(self) -> Steering | None:
         from tes_nb.views.dashboard import Steering  # noqa: PLC0415
 
-        return Steering(self.ports[0], lambda: str(self._reveal()), self._call)
+        def ask(op: str, **args: Any) -> Any:
+            request = Request(op=op, args=msgspec.Raw(msgspec.json.encode(args)))
+            return msgspec.to_builtins(self._call(decode_operation(request, operations())))
+
+        return Steering(self.ports[0], lambda: str(self._reveal()), ask)
 
     def __enter__(self) -> Self:
         return self

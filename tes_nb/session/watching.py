@@ -10,6 +10,8 @@ import msgspec
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Stream
+from tes_nb.model.control import SubscribeResult, SubscribeSource, UnwatchSource, WatchResult, WatchSource
+from tes_nb.model.operation import Call
 from tes_nb.session.backend import uninterrupted
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.feed import LIVE_FEEDS, NowGoalFeed, wire_names
@@ -30,7 +32,7 @@ class Watching:
     def __init__(
         self,
         feeds: Mapping[str, Feed],
-        call: Callable[..., Any],
+        call: Call,
         open_feed: Callable[[str, Stream, type[Feed], int], Feed],
         close_feed: Callable[[str], None],
     ) -> None:
@@ -54,35 +56,35 @@ class Watching:
             source = source.with_endpoint(**options).with_environment()
             if source.is_local:
                 stand_in = StandInClient(_http_of(source.url or ""))
-        told = self._call(
-            "watch",
-            stream=source.stream,
-            source=source.name,
-            url=source.url,
-            token_url=source.token_url,
-            auth=source.auth,
-            token=source.token,
-            channels=names,
-            note=SIMULATED_DATA if simulated else None,
+        result = self._call(
+            WatchSource(
+                stream=source.stream,
+                source=source.name,
+                url=source.url,
+                token_url=source.token_url,
+                auth=source.auth,
+                token=source.token,
+                channels=names,
+                note=SIMULATED_DATA if simulated else None,
+            )
         )
-        return self._feed(source, stand_in, told)
+        return self._feed(source, stand_in, result)
 
-    def _feed(self, source: Source, stand_in: StandInClient | None, told: Mapping[str, Any]) -> Feed:
-        name = told["source"]
+    def _feed(self, source: Source, stand_in: StandInClient | None, result: WatchResult) -> Feed:
+        name = result.source
         feed = self._feeds.get(name)
         fresh = feed is None or feed.closed
         if feed is None or fresh:
             make = LIVE_FEEDS.get(source.stream, Feed)
-            feed = self._open_feed(name, get(source.stream), make, told["after"])
+            feed = self._open_feed(name, get(source.stream), make, result.after)
         if isinstance(feed, NowGoalFeed):
-            feed.opened(told, stand_in, source.url, self._subscribe)
+            feed.opened(result, stand_in, source.url, self._subscribe)
             if fresh:
                 _wait_for_verdict(feed)
         return feed
 
-    def _subscribe(self, source: str, names: Sequence[str]) -> Mapping[str, Any]:
-        told: Mapping[str, Any] = self._call("subscribe", source=source, names=list(names))
-        return told
+    def _subscribe(self, source: str, names: Sequence[str]) -> SubscribeResult:
+        return self._call(SubscribeSource(source=source, names=list(names)))
 
     def unwatch(self, feed: Feed) -> None:
         """End a feed that `watch` began; its frames stay."""
@@ -90,7 +92,7 @@ class Watching:
         if feed.closed or not watches:
             raise SessionError(f"The feed '{feed.source}' is not watched; there is nothing to end.")
         for number in watches:
-            self._call("unwatch", watch=number)
+            self._call(UnwatchSource(watch=number))
         self._close_feed(feed.source)
         stand_in = self._stand_ins.pop(feed.source, None)
         if stand_in is not None:

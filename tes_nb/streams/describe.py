@@ -11,28 +11,15 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 
-from tes_nb.model import Column, ColumnKind, Dtype, Row
+from tes_nb.model import Column, Dtype, Row
+from tes_nb.model.table import Field, Int
 
-Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""An integer that fits a column; anything larger makes the message undecodable instead of wrapping around."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What the type of a field does not say. Put it into `Annotated`."""
-
-    unit: str
-    doc: str
-    kind: ColumnKind = "gauge"
-    dtype: Dtype | None = None
-    """`None` = follows from the type: int → Int64, float → float64, str → str, bool → boolean."""
-
+__all__ = ["Field", "Int", "describe"]
 
 _DTYPES: dict[type, Dtype] = {int: "Int64", float: "float64", str: "str", bool: "boolean"}
 

@@ -11,52 +11,15 @@ Only the cell's number is kept; its first line is opt-in, since code may hold se
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
+from tes_nb.model.control import Cell, Gauge
 from tes_nb.streams.describe import Field, Int, describe
 from tes_nb.streams.tes_protocol import ms_to_ns
 from tes_nb.wire.json_guard import decode_json
-
-
-class Gauge(msgspec.Struct, tag="gauge"):
-    """A number of the user's own, on the same time line as everything else."""
-
-    name: Annotated[str, Field("", "the gauge's name", "label", "category")]
-    value: Annotated[float | None, Field("", "its value, in `unit`")] = None
-    unit: Annotated[str, Field("", "its unit, as the user wrote it", "label", "category")] = ""
-    timestamp: Int | None = None
-
-
-class Cell(msgspec.Struct, tag="cell"):
-    """What one executed cell cost."""
-
-    number: Annotated[Int, Field("", "execution count", "label")]
-    start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]")]
-    wall_s: Annotated[float, Field("s", "wall time")]
-    cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads")]
-    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory (RSS) of the kernel")] = None
-    rss_mean: Annotated[float | None, Field("bytes", "mean resident memory (RSS) of the kernel")] = None
-    children_rss_peak: Annotated[
-        Int | None,
-        Field("bytes", "peak of the sum of its descendants' RSS; a page that forks share counts in each"),
-    ] = None
-    peak_source: Annotated[
-        str | None, Field("", "VmHWM (exact, reset per cell) or sampled", "label", "category")
-    ] = None
-    outcome: Annotated[str | None, Field("", "ok, error or interrupted", "label", "category")] = None
-    first_line: Annotated[str | None, Field("", "the cell's first line; only if asked for", "text")] = None
-    children_cpu_s: Annotated[
-        float | None, Field("s", "CPU time of the kernel's descendants, ended ones included")
-    ] = None
-    children_peak: Annotated[
-        Int | None, Field("bytes", "peak memory of its descendants together, shared pages counted once (PSS)")
-    ] = None
-    total_peak: Annotated[
-        Int | None, Field("bytes", "peak memory of kernel and descendants together, shared pages once")
-    ] = None
 
 
 class Held(msgspec.Struct, tag="held"):
@@ -92,12 +55,6 @@ def decode(message: Message) -> Decoded:
 def classify(message: Message) -> Kind:
     """Whatever the kernel reports is data."""
     return Kind.KEEPALIVE if message.opcode == Opcode.EVENT else Kind.DATA
-
-
-def encode(report: Gauge | Cell | Held) -> dict[str, Any]:
-    """Return the report as it goes over `/ws/control`."""
-    body: dict[str, Any] = msgspec.to_builtins(report)
-    return body
 
 
 KERNEL = "kernel"

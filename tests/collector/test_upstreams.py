@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
 from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
+from tes_nb.model.control import SubscribeSource, UnwatchResult, UnwatchSource, WatchResult, WatchSource
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Fault, Options, serve
 from tes_nb.streams.nowgoal.stream import DEFAULT
@@ -33,7 +35,7 @@ async def watching(**options):
 
 
 def endpoint(server, **more):
-    return {"stream": "nowgoal", "url": server.url, "token_url": server.token_url} | more
+    return WatchSource(**{"stream": "nowgoal", "url": server.url, "token_url": server.token_url} | more)
 
 
 def records(collector, source="nowgoal"):
@@ -47,8 +49,8 @@ async def connections(server):
 @in_loop
 async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
     async with watching() as (server, collector, client):
-        told = await client.call("watch", **endpoint(server))
-        assert told == {"watch": 1, "source": "nowgoal", "after": 0, "channels": list(DEFAULT)}
+        result = await client.call(endpoint(server))
+        assert result == WatchResult(watch=1, source="nowgoal", after=0, channels=list(DEFAULT))
         await eventually_async(lambda: records(collector) > 10)
         (connection,) = await connections(server)
         assert connection["channels"] == sorted(DEFAULT)
@@ -57,17 +59,18 @@ async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
 @in_loop
 async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union():
     async with watching() as (server, collector, client):
-        first = await client.call("watch", **endpoint(server, channels=["scores"]))
-        second = await client.call("watch", **endpoint(server, channels=["odds", "scores"]))
-        assert first["channels"] == ["change_xml"]
-        assert second["channels"] == ["change_xml", "ch_goal8_xml"]
-        assert (first["source"], second["source"]) == ("nowgoal", "nowgoal")
+        first = await client.call(endpoint(server, channels=["scores"]))
+        second = await client.call(endpoint(server, channels=["odds", "scores"]))
+        assert first.channels == ["change_xml"]
+        assert second.channels == ["change_xml", "ch_goal8_xml"]
+        assert (first.source, second.source) == ("nowgoal", "nowgoal")
         await eventually_async(lambda: records(collector) > 10)
         assert len(await connections(server)) == 1
-        told = await client.call("unwatch", watch=second["watch"])
-        assert told == {"ended": False, "channels": ["change_xml"]}
+        left = await client.call(UnwatchSource(watch=second.watch))
+        assert left == UnwatchResult(ended=False, channels=["change_xml"])
         await eventually_async(lambda: server.ledger()["connections"][0]["channels"] == ["change_xml"])
-        assert await client.call("unwatch", watch=first["watch"]) == {"ended": True, "channels": []}
+        nothing = await client.call(UnwatchSource(watch=first.watch))
+        assert nothing == UnwatchResult(ended=True, channels=[])
         await eventually_async(lambda: not server.ledger()["connections"][0]["open"])
         assert len(await connections(server)) == 1
 
@@ -75,11 +78,10 @@ async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union(
 @in_loop
 async def test_channels_change_for_all_and_are_sent_once():
     async with watching() as (server, collector, client):
-        await client.call("watch", **endpoint(server, channels=["scores"]))
+        await client.call(endpoint(server, channels=["scores"]))
         await eventually_async(lambda: records(collector) > 3)
-        assert await client.call("subscribe", source="nowgoal", names=["odds"]) == {
-            "channels": ["ch_goal8_xml"]
-        }
+        result = await client.call(SubscribeSource(source="nowgoal", names=["odds"]))
+        assert result.channels == ["ch_goal8_xml"]
         server.post(Fault("reset"))
         await eventually_async(lambda: len(server.ledger()["connections"]) == 2)
         first, second = await connections(server)
@@ -93,11 +95,9 @@ async def test_channels_change_for_all_and_are_sent_once():
 @in_loop
 async def test_another_endpoint_gets_a_name_of_its_own():
     async with watching() as (server, collector, client):
-        await client.call("watch", **endpoint(server))
-        other = await client.call(
-            "watch", **endpoint(server, url=server.stream_url, auth="query", channels=["odds"])
-        )
-        assert other["source"] == "nowgoal_2"
+        await client.call(endpoint(server))
+        other = await client.call(endpoint(server, url=server.stream_url, auth="query", channels=["odds"]))
+        assert other.source == "nowgoal_2"
         await eventually_async(lambda: records(collector, "nowgoal_2") > 5)
         urls = {collector._about("nowgoal")[1], collector._about("nowgoal_2")[1]}
         assert urls == {server.url, server.stream_url}
@@ -107,12 +107,12 @@ async def test_another_endpoint_gets_a_name_of_its_own():
 @in_loop
 async def test_numbers_go_on_when_a_source_is_watched_again():
     async with watching() as (server, collector, client):
-        first = await client.call("watch", **endpoint(server))
+        first = await client.call(endpoint(server))
         await eventually_async(lambda: records(collector) > 5)
-        await client.call("unwatch", watch=first["watch"])
+        await client.call(UnwatchSource(watch=first.watch))
         last = collector.hub.topic("nowgoal").log.last
-        again = await client.call("watch", **endpoint(server))
-        assert (again["source"], again["after"]) == ("nowgoal", last)
+        again = await client.call(endpoint(server))
+        assert (again.source, again.after) == ("nowgoal", last)
         await eventually_async(lambda: records(collector) > 5)
         assert collector.hub.topic("nowgoal").log.first == last + 1
 
@@ -121,16 +121,16 @@ async def test_numbers_go_on_when_a_source_is_watched_again():
     ("args", "sentence"),
     [
         ({"stream": "nothing"}, "no stream 'nothing'"),
-        ({}, "A watch takes stream"),
-        ({"stream": "nowgoal", "channels": "odds"}, "A watch takes stream"),
-        ({"stream": "nowgoal", "nonsense": 1}, "A watch takes stream"),
+        ({}, "'watch' needs 'stream', a text"),
+        ({"stream": "nowgoal", "channels": "odds"}, "'channels' must be a list, each a text"),
+        ({"stream": "nowgoal", "nonsense": 1}, "no field 'nonsense'; its fields are stream, source, url"),
         ({"stream": "nowgoal", "channels": ["a b"]}, "no channel of NowGoal"),
         ({"stream": "nowgoal", "url": "http://localhost/ws"}, "no WebSocket address"),
         (
             {"stream": "nowgoal", "url": "wss://localhost/ws", "token_url": "nonsense"},
             "no address of a token",
         ),
-        ({"stream": "nowgoal", "auth": "cookie"}, "auth must be"),
+        ({"stream": "nowgoal", "auth": "cookie"}, "'auth' must be 'header' or 'query'"),
         ({"stream": "nowgoal", "token": "line\nbreak"}, "cannot travel in a header"),
         ({"stream": "nowgoal", "source": "../secrets"}, "must be made of letters"),
     ],
@@ -140,13 +140,13 @@ async def test_what_makes_no_sense_is_refused_with_a_sentence(args, sentence):
     async with collecting(produce=False) as collector:
         client = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}/ws/control", TOKEN)
         await client.start()
-        with pytest.raises(CollectorError, match=sentence):
-            await client.call("watch", **args)
+        request = json.dumps({"id": 1, "op": "watch", "args": args})
+        assert sentence in json.loads(await collector.control.answer(request))["error"]
         assert collector.upstreams == {}
         with pytest.raises(CollectorError, match="no such watch"):
-            await client.call("unwatch", watch=7)
+            await client.call(UnwatchSource(watch=7))
         with pytest.raises(CollectorError, match="no upstream called 'nowgoal'"):
-            await client.call("subscribe", source="nowgoal", names=[])
+            await client.call(SubscribeSource(source="nowgoal", names=[]))
         await client.stop()
 
 
@@ -154,7 +154,7 @@ async def test_what_makes_no_sense_is_refused_with_a_sentence(args, sentence):
 async def test_fault_19_a_token_is_in_no_record_and_no_repr():
     async with watching() as (server, collector, client):
         secret = "secret-1f2e3d.abc.def"
-        await client.call("watch", **endpoint(server, token=secret))  # the stand-in refuses it
+        await client.call(endpoint(server, token=secret))  # the stand-in refuses it
         await eventually_async(
             lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.records)
         )
@@ -167,7 +167,7 @@ async def test_fault_19_a_token_is_in_no_record_and_no_repr():
 @in_loop
 async def test_a_state_says_how_long_the_token_is_good():
     async with watching(token_life_s=30.0) as (server, collector, client):
-        await client.call("watch", **endpoint(server))
+        await client.call(endpoint(server))
         await eventually_async(lambda: collector.hub.topic("nowgoal").state is not None)
         await eventually_async(lambda: b'"token_until_ns":1' in collector.hub.topic("nowgoal").state)
         assert collector.hub.topic("nowgoal").state[1] == Opcode.EVENT

@@ -15,6 +15,7 @@ import tes_nb as tes
 from tes_nb.collector.discovery import running
 from tes_nb.collector.outlive import KEPT_LABEL, LATE_LABEL
 from tes_nb.errors import SessionError
+from tes_nb.model.control import StartRecording, WatchSource
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Options, start_child
 from tests.support.collectors import TOKEN, child, in_loop
@@ -172,8 +173,8 @@ async def test_the_time_it_may_be_kept_is_limited(feed, tmp_path):
     with child(keep_s=1.0) as process:
         control = ControlClient(f"ws://127.0.0.1:{process.ports[0]}/ws/control", TOKEN)
         await control.start()
-        await control.call("watch", stream="nowgoal", url=feed.url, token_url=feed.token_url)
-        await control.call("record", path=str(path), keep=True)
+        await control.call(WatchSource(stream="nowgoal", url=feed.url, token_url=feed.token_url))
+        await control.call(StartRecording(path=str(path), keep=True))
         await control.stop()
         since = time.monotonic()
         process.leave()

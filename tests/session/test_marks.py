@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import tes_nb as tes
-from tes_nb.streams.kernel import Cell
+from tes_nb.model.control import Cell
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -14,61 +14,43 @@ from tes_nb.collector.http.guard import Guard, Handler
 from tes_nb.collector.http.sockets import Sockets, authenticated, messages
 from tes_nb.collector.logs import logger
 from tes_nb.errors import TesError
+from tes_nb.model.operation import Operation, Reply, decode_operation, decode_request
 
-Operation = Callable[[dict[str, Any]], Awaitable[Any]]
-"""args → result. A `TesError` or `ValueError` becomes the sentence of the answer."""
+AnyOperation = TypeVar("AnyOperation", bound=Operation[Any])
 
 
 class Control:
     """The operations that views and kernels may ask for."""
 
     def __init__(self) -> None:
-        self._operations: dict[str, Operation] = {}
+        self._operations: dict[str, type[Operation[Any]]] = {}
+        self._handlers: dict[str, Callable[[Any], Awaitable[object]]] = {}
 
-    def register(self, name: str, operation: Operation) -> None:
-        """Add an operation."""
-        self._operations[name] = operation
+    def register(
+        self, operation: type[AnyOperation], handler: Callable[[AnyOperation], Awaitable[object]]
+    ) -> None:
+        """Let `handler` carry out an operation, in place of any handler before it.
+
+        The handler returns the operation's result. A `TesError` or `ValueError` becomes the sentence of the reply.
+        """
+        self._operations[operation.op()] = operation
+        self._handlers[operation.op()] = handler
 
     async def answer(self, text: str | bytes) -> bytes:
-        """Carry out one request and return the answer as JSON. Never raises."""
-        request_id: Any = None
+        """Carry out one request and return the reply as JSON. Never raises."""
+        reply = Reply()
         try:
-            request = _request(text)
-            request_id = _id_of(request)
-            result = await self._perform(request.get("op"), request.get("args", {}))
+            request = decode_request(text)
+            reply.id = request.id
+            operation = decode_operation(request, self._operations)
+            result = await self._handlers[operation.op()](operation)
+            reply.ok, reply.result = True, msgspec.Raw(msgspec.json.encode(result))
         except (TesError, ValueError) as error:
-            return msgspec.json.encode({"id": request_id, "ok": False, "error": str(error)})
+            reply.error = str(error)
         except Exception:
             logger.exception("A control request failed")
-            told = "The collector failed on this request; its log says more."
-            return msgspec.json.encode({"id": request_id, "ok": False, "error": told})
-        return msgspec.json.encode({"id": request_id, "ok": True, "result": result})
-
-    async def _perform(self, name: Any, args: Any) -> Any:
-        operation = self._operations.get(name) if isinstance(name, str) else None
-        if operation is None:
-            known = ", ".join(sorted(self._operations))
-            raise ValueError(f"There is no such operation; known are {known}.")
-        if not isinstance(args, dict):
-            raise ValueError("'args' must be a JSON object.")
-        return await operation(args)
-
-
-def _request(text: str | bytes) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        request = None
-    if not isinstance(request, dict):
-        raise ValueError("A request must be a JSON object with 'id', 'op' and 'args'.")
-    return request
-
-
-def _id_of(request: dict[str, Any]) -> str | int | None:
-    request_id = request.get("id")
-    if request_id is not None and not isinstance(request_id, str | int):
-        raise ValueError("'id' must be a text or a whole number; the answer carries the same.")
-    return request_id
+            reply.error = "The collector failed on this request; its log says more."
+        return msgspec.json.encode(reply)
 
 
 def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:

@@ -23,6 +23,7 @@ from tes_nb.collector.samplers.worker_life import check_id, worker_id
 from tes_nb.collector.workers.pool import WorkerPool, parse_count
 from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
+from tes_nb.model.control import ScaleResult, ScaleWorkers
 
 __all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "take_snapshot"]
 
@@ -158,7 +159,7 @@ _READINGS: dict[str, Callable[[psutil.Process], Any]] = {
 BODY_TIMEOUT_S = 4.0
 
 
-class WorkerDesk:
+class WorkerRoutes:
     """Answers about workers."""
 
     def __init__(self, observer: Observer, pool: WorkerPool, sockets: Sockets) -> None:
@@ -187,17 +188,13 @@ class WorkerDesk:
             )
             return sentence(422, text)
         try:
-            return json_answer(await self._scaled(count))
+            return json_answer(await self.scale_operation(ScaleWorkers(count=count)))
         except CollectorError as error:
             return sentence(503, str(error))
 
-    async def scale_operation(self, args: dict[str, Any]) -> dict[str, int]:
+    async def scale_operation(self, operation: ScaleWorkers) -> ScaleResult:
         """The same over the control socket."""
-        return await self._scaled(parse_count(args, cap=self._pool.cap))
-
-    async def _scaled(self, count: int) -> dict[str, int]:
-        created, terminated = await self._pool.scale(count)
-        return {"created": created, "terminated": terminated}
+        return ScaleResult(*await self._pool.scale(operation.count))
 
     async def snapshot(self, request: web.Request) -> web.Response:
         """gzip-compressed JSON of one worker's memory and state."""

@@ -11,19 +11,35 @@ from typing import Any, NoReturn
 import msgspec
 from aiohttp import web
 
-from tes_nb.collector.app import KERNEL, Collector
+from tes_nb.collector.app import Collector
 from tes_nb.collector.http.pages import Shown
 from tes_nb.collector.http.server import Bound
 from tes_nb.collector.hub import Hub
-from tes_nb.collector.kernel_source import KernelDesk
+from tes_nb.collector.kernel_source import KernelSource
 from tes_nb.collector.options import Options, Replay
 from tes_nb.collector.produced import Channel, Client, binary_frame, text_frame
 from tes_nb.collector.replay.player import Player
 from tes_nb.errors import CollectorError, SessionError
 from tes_nb.model import Direction, Kind, Message, Observation, Opcode, Producer, Stream
+from tes_nb.model.control import (
+    GetCost,
+    KernelReport,
+    PutMark,
+    ReplayPlace,
+    ReplayStatus,
+    ScaleWorkers,
+    StartRecording,
+    SteerReplay,
+    StopRecording,
+    SubscribeSource,
+    UnwatchSource,
+    WatchSource,
+)
 from tes_nb.model.message import FLAG_DUPLICATE
+from tes_nb.model.operation import Operation
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, all_streams, get
+from tes_nb.streams.kernel import KERNEL
 
 
 def _nothing_observed() -> Observation:
@@ -90,7 +106,16 @@ def _parsed(message: Message) -> Any:
         return None
 
 
-REFUSED = ("cost", "mark", "scale", "watch", "unwatch", "subscribe", "record", "stop")
+REFUSED: tuple[type[Operation[Any]], ...] = (
+    GetCost,
+    PutMark,
+    ScaleWorkers,
+    WatchSource,
+    UnwatchSource,
+    SubscribeSource,
+    StartRecording,
+    StopRecording,
+)
 """What makes sense for something live alone."""
 
 
@@ -169,70 +194,58 @@ class ReplayCollector(Collector):
     def _fill_tables(self) -> None:
         super()._fill_tables()
         self.hub.topic(KERNEL)
-        desk = KernelDesk(self.hub, self.observer, self.guard)
+        kernel_source = KernelSource(self.hub, self.observer, self.guard)
 
-        async def kernel(args: dict[str, Any]) -> None:
-            """Only where a widget's page is may be told; what the kernel does now is no part of a recording."""
-            if "origin" in args:
-                await desk.kernel({"origin": args["origin"]})
+        async def kernel(report: KernelReport) -> None:
+            """Take in only where a widget's page is; what the kernel does now is no part of a recording."""
+            if report.origin is not None:
+                kernel_source.allow_origin(report.origin)
 
-        async def refused(args: dict[str, Any]) -> NoReturn:
-            del args
+        async def refused(operation: Operation[Any]) -> NoReturn:
+            del operation
             raise SessionError(
                 f"This is a replay of {self.file.path.name}: there is nothing to mark, scale, watch or record. "
                 "tes.start() or tes.attach() starts a live session."
             )
 
-        for name in REFUSED:
-            self.control.register(name, refused)
-        self.control.register("kernel", kernel)
-        self.control.register("replay", self._operate)
+        for operation in REFUSED:
+            self.control.register(operation, refused)
+        self.control.register(KernelReport, kernel)
+        self.control.register(SteerReplay, self._steer)
 
-    async def _operate(self, args: dict[str, Any]) -> dict[str, Any]:
-        """`do`: "pause", "resume", or nothing; `speed` (0 = as fast as it goes); `seek_ns` (Unix) or `seek_share`."""
+    async def _steer(self, operation: SteerReplay) -> ReplayStatus:
         player = self.player
-        if "speed" in args:
-            speed = _number(args["speed"], "speed")
-            player.set_speed(speed or math.inf)
-        if "seek_ns" in args:
-            player.seek(self._mono_of(int(_number(args["seek_ns"], "seek_ns"))))
-        if "seek_share" in args:
+        if operation.speed is not None:
+            player.set_speed(operation.speed or math.inf)
+        if operation.seek_ns is not None:
+            player.seek(self._mono_of(operation.seek_ns))
+        if operation.seek_share is not None:
             first, end = player.schedule.first_ns, player.schedule.end_ns
-            player.seek(first + round(_number(args["seek_share"], "seek_share") * (end - first)))
-        act = {"pause": player.pause, "resume": player.resume, None: _nothing}.get(args.get("do"))
-        if act is None:
-            raise ValueError("'do' must be 'pause' or 'resume'.")
-        act()
-        return self._told()
+            player.seek(first + round(operation.seek_share * (end - first)))
+        if operation.do == "pause":
+            player.pause()
+        elif operation.do == "resume":
+            player.resume()
+        return self._status()
 
     def _mono_of(self, wall_ns: int) -> int:
         """The recorded monotonic time of the first message received then or later; the end when there is none."""
         message = next(self.file.messages(start_ns=wall_ns), None)
         return self.player.schedule.end_ns if message is None else message.t_mono_ns
 
-    def _told(self) -> dict[str, Any]:
+    def _status(self) -> ReplayStatus:
         player, schedule = self.player, self.player.schedule
         length = schedule.end_ns - schedule.first_ns
-        return {
-            "word": player.word,
-            "speed": 0.0 if math.isinf(schedule.speed) else schedule.speed,
-            "at_ns": player.wall_ns,
-            "share": 1.0 if player.ended else (player.position - schedule.first_ns) / length,
-            "settled": player.settled,
-            "loop": player.loop,
-            "sources": {
-                source: {"round": topic.round, "seq": player.newest.get(source, 0)}
+        return ReplayStatus(
+            word=player.word,
+            speed=0.0 if math.isinf(schedule.speed) else schedule.speed,
+            at_ns=player.wall_ns,
+            share=1.0 if player.ended else (player.position - schedule.first_ns) / length,
+            settled=player.settled,
+            loop=player.loop,
+            sources={
+                source: ReplayPlace(topic.round, player.newest.get(source, 0))
                 for source, topic in self.hub.topics.items()
             },
-            "damage": list(self.file.damage),
-        }
-
-
-def _nothing() -> None:
-    """Only tell."""
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"'{name}' must be a number.")
-    return value
+            damage=list(self.file.damage),
+        )

@@ -25,6 +25,7 @@ from tes_nb.collector.samplers.process_reader import ProcessReader, Times, defau
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import MOST, Descendant, ProcessTree
 from tes_nb.model import HostFacts
+from tes_nb.model.control import Cost
 
 FINE = 6000
 """Ten minutes at ten samples a second."""
@@ -190,30 +191,6 @@ PERIOD_S = 0.1
 _GB_H = 1e9 * 3600
 _SPURT_FAULTS = 256
 """Pages that a child was given between two samples, from which on it may have had a peak in between (1 MiB)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What was used since the track began: `s.cost()`. Memory in bytes, shared pages once; GB are 10⁹ bytes."""
-
-    wall_s: float
-    cpu_s: float
-    """Of the kernel."""
-    children_cpu_s: float
-    gb_h: float
-    """Memory times time: the kernel's RSS."""
-    children_gb_h: float
-    total_gb_h: float
-    peak: int
-    """The kernel's greatest RSS."""
-    children_peak: int
-    total_peak: int
-    memory_limit: int
-    peak_share: float
-    """`total_peak` in parts of the memory limit."""
-    cores_limit: float
-    cpu_share: float
-    """All CPU seconds in parts of what the limit would have allowed."""
 
 
 class MemoryTrack:

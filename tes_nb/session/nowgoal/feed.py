@@ -26,6 +26,7 @@ from tes_nb.views.rows import Lookup
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
+    from tes_nb.model.control import SubscribeResult, WatchResult
     from tes_nb.session.state import FeedState
     from tes_nb.session.table_view import TableView
 
@@ -173,20 +174,20 @@ class NowGoalFeed(NowGoalMethods):
     watches: tuple[int, ...] = ()
     """The collector's numbers for what was asked for."""
     _channels: tuple[str, ...] = ()
-    _set_channels: Callable[[str, Sequence[str]], Mapping[str, Any]] | None = None
+    _set_channels: Callable[[str, Sequence[str]], SubscribeResult] | None = None
     _subscriber = ""
     _received: Received | None = None
 
     def opened(
         self,
-        told: Mapping[str, Any],
+        result: WatchResult,
         stand_in: StandInClient | None,
         address: str | None,
-        ask: Callable[[str, Sequence[str]], Mapping[str, Any]],
+        ask: Callable[[str, Sequence[str]], SubscribeResult],
     ) -> None:
         """Take what the collector answered to a watch; called by the session."""
-        self.watches = (*self.watches, told["watch"])
-        self._channels = tuple(told["channels"])
+        self.watches = (*self.watches, result.watch)
+        self._channels = tuple(result.channels)
         self._set_channels = ask
         if stand_in is not None and self._received is None:
             self.stand_in, self._received = stand_in, Received()
@@ -220,7 +221,7 @@ class NowGoalFeed(NowGoalMethods):
         self._raise_pending()
         if self._set_channels is None:
             raise SessionError(f"The feed '{self.source}' is not watched; call s.watch() first.")
-        self._channels = tuple(self._set_channels(self.source, wire_names(names))["channels"])
+        self._channels = tuple(self._set_channels(self.source, wire_names(names)).channels)
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask for exactly these channels, now and after each reconnect; the same as setting `channels`."""

@@ -6,11 +6,19 @@ import asyncio
 import json
 import os
 import time
+from typing import Annotated
 
+import msgspec
 import pytest
+from msgspec import Meta
 from websockets.exceptions import ConnectionClosed
 
+from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
+from tes_nb.model.control import operations
+from tes_nb.model.operation import Operation
+from tes_nb.model.table import Field
+from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.collectors import METRICS, TOKEN, collecting, in_loop, open_socket, socket, told
@@ -36,6 +44,18 @@ class Owner:
 
 def auth(token=TOKEN):
     return json.dumps({"type": "auth", "token": token})
+
+
+class Delay(Operation[str], tag="delay"):
+    """An operation that exists in this file alone: nothing else had to be touched for it."""
+
+    seconds: Annotated[float, Field("s", "how long the answer takes")]
+    words: Annotated[tuple[Annotated[str, Meta(max_length=10)], ...], Field("", "what it says")] = ()
+
+
+async def delay(operation: Delay) -> str:
+    await asyncio.sleep(operation.seconds)
+    return " ".join(operation.words)
 
 
 async def owner_of(client):
@@ -121,16 +141,25 @@ async def test_requests_are_answered_by_id():
 @in_loop
 async def test_a_slow_request_does_not_hold_up_the_next():
     async with collecting() as collector, control(collector) as client:
-
-        async def slowly(args):
-            await asyncio.sleep(0.2)
-            return "slow"
-
-        collector.control.register("slow", slowly)
+        collector.control.register(Delay, delay)
         owner = await owner_of(client)
-        await client.send('{"id":1,"op":"slow"}')
+        await client.send('{"id":1,"op":"delay","args":{"seconds":0.2,"words":["slow"]}}')
         assert (await owner.say({"id": 2, "op": "cost"}))["id"] == 2
         assert await told(client) == {"id": 1, "ok": True, "result": "slow"}
+
+
+@in_loop
+async def test_a_new_operation_is_one_struct_and_one_handler():
+    async with collecting() as collector:
+        collector.control.register(Delay, delay)
+        client = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}{CONTROL}", TOKEN)
+        await client.start()
+        assert await client.call(Delay(seconds=0.0, words=["there", "it", "is"])) == "there it is"
+        with pytest.raises(
+            CollectorError, match="'words' must be a list, each a text of at most 10 characters"
+        ):
+            await client.call(Delay(seconds=0.0, words=["x" * 11]))
+        await client.stop()
 
 
 @pytest.mark.parametrize(
@@ -177,14 +206,28 @@ async def test_what_cannot_be_done_is_a_sentence_and_the_socket_stays(request_):
 
 
 @in_loop
+async def test_no_operation_takes_what_it_does_not_describe():
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        for op, operation in operations().items():
+            wrong = {field.name: {"nonsense": 1} for field in msgspec.structs.fields(operation)}
+            for args in ({"nonsense": 1}, wrong) if wrong else ({"nonsense": 1},):
+                answer = await owner.ask(op, **args)
+                assert answer["ok"] is False
+                expected = "no field 'nonsense'" if "nonsense" in args else f"'{next(iter(wrong))}' must be "
+                assert (expected if op != "replay" else "no such operation") in answer["error"]
+        assert (await owner.ask("cost"))["ok"] is True
+
+
+@in_loop
 async def test_a_bug_is_told_without_its_details(caplog):
     async with collecting() as collector, control(collector) as client:
 
-        async def broken(args):
+        async def broken(operation):
             raise KeyError("inner detail")
 
-        collector.control.register("broken", broken)
-        answer = await (await owner_of(client)).ask("broken")
+        collector.control.register(Delay, broken)
+        answer = await (await owner_of(client)).ask("delay", seconds=0)
         assert "log says more" in answer["error"]
         assert "inner" not in answer["error"]
     assert "inner detail" in caplog.text
@@ -204,7 +247,8 @@ async def test_rows_of_the_kernel_go_to_its_relay():
         assert message.json() == row
         # a cell's row gets what was sampled while it ran
         now = time.monotonic_ns()
-        await owner.ask("kernel", row={"type": "cell", "number": 1}, between=[now - 10**9, now])
+        row = {"type": "cell", "number": 1, "start": 0, "wall_s": 1.0, "cpu_s": 0.1}
+        await owner.ask("kernel", row=row, between=[now - 10**9, now])
         cell = unpack("kernel", await asyncio.wait_for(relay.recv(), 5)).json()
         assert cell["rss_mean"] > 2**20
         assert cell["peak_source"] == "sampled"
