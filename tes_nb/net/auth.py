@@ -6,7 +6,6 @@ A token is never logged or shown. Every way in which none can be had is one sent
 
 from __future__ import annotations
 
-import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,13 +14,9 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-import aiohttp
-
-from tes_nb._version import __version__
 from tes_nb.errors import AuthenticationError
 from tes_nb.model import TokenSource
-from tes_nb.net.endpoints import is_loopback
-from tes_nb.net.failures import MOST_REDIRECTS, REDIRECTS, failure_of, redirect
+from tes_nb.net.http import HttpClient
 from tes_nb.net.loop import now
 from tes_nb.wire.jwt import MAX_BODY, Token, read_token
 from tes_nb.wire.lifecycle import Failure
@@ -68,8 +63,7 @@ NO_CREDENTIALS = Credentials()
 
 
 DEADLINE_S = 10.0
-"""For all of a fetch: names, TLS, redirects, and a body that drips."""
-_CHUNK = 16 * 1024
+"""For all of a fetch."""
 
 
 class TokenAuthorizer:
@@ -117,36 +111,28 @@ class TokenAuthorizer:
 
     async def fetch(self) -> Token:
         """Ask for one token. Raises `AuthenticationError`, whose `reason` says what came instead."""
-        try:
-            async with asyncio.timeout(self._deadline_s), self._client() as client:
-                return await self._follow(client)
-        except aiohttp.ClientConnectorError as error:
-            raise _unreachable(failure_of(error.os_error, self._deadline_s)) from None
-        except aiohttp.ClientError as error:
-            raise _no_token("broken answer", f"the token source broke off: {type(error).__name__}") from None
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
-            raise _unreachable(failure_of(error, self._deadline_s)) from None
-
-    def _client(self) -> aiohttp.ClientSession:
-        """Return a client for one fetch: certificates are verified, nothing is kept, nothing is inflated."""
         if self._tls is None:
             self._tls = ssl.create_default_context()
-        return aiohttp.ClientSession(
-            headers={"User-Agent": f"tes_nb/{__version__}", "Accept-Encoding": "identity"},
-            auto_decompress=False,
-            trust_env=not is_loopback(urlsplit(self._source.url).hostname or ""),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=1, ssl=self._tls),
+        client = HttpClient(
+            urlsplit(self._source.url).hostname or "",
+            deadline_s=self._deadline_s,
+            max_bytes=MAX_BODY,
+            same_scheme=True,
+            tls=self._tls,
         )
-
-    async def _follow(self, client: aiohttp.ClientSession) -> Token:
-        url, headers = self._url(), self._source.headers
-        for _ in range(MOST_REDIRECTS + 1):
-            async with client.get(url, headers=headers, allow_redirects=False) as response:
-                if response.status not in REDIRECTS or "Location" not in response.headers:
-                    return await self._token(response)
-                url, headers = _hop(url, response.headers["Location"], headers)
-        raise _no_token("redirect", f"the token source redirects more than {MOST_REDIRECTS} times")
+        async with client:
+            reply = await client.get(self._url(), self._source.headers)
+        if isinstance(reply, Failure):
+            raise _unreachable(reply)
+        if reply.status != HTTPStatus.OK:
+            phrase = f"http {reply.status}"
+            raise _no_token(phrase, f"the token source answers {phrase} instead of one")
+        try:
+            date = _date(reply.headers.get("Date", ""))
+            return read_token(reply.body, fetched_at_s=self._clock(), server_date_s=date)
+        except AuthenticationError as error:
+            why = str(error).partition(":")[0]
+            raise _no_token(error.reason, why[:1].lower() + why[1:]) from None
 
     def _url(self) -> str:
         """The address with a random number in it, so that no cache answers."""
@@ -155,40 +141,6 @@ class TokenAuthorizer:
         parts = urlsplit(self._source.url)
         nonce = urlencode({self._source.nonce: f"{self._dice():.16f}"})
         return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, nonce)))))
-
-    async def _token(self, response: aiohttp.ClientResponse) -> Token:
-        if response.status != HTTPStatus.OK:
-            phrase = f"http {response.status}"
-            raise _no_token(phrase, f"the token source answers {phrase} instead of one")
-        body = await _body(response)
-        try:
-            return read_token(
-                body, fetched_at_s=self._clock(), server_date_s=_date(response.headers.get("Date", ""))
-            )
-        except AuthenticationError as error:
-            why = str(error).partition(":")[0]
-            raise _no_token(error.reason, why[:1].lower() + why[1:]) from None
-
-
-def _hop(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """Return where a redirect leads. The scheme stays, and our headers stay at their origin."""
-    hop = redirect(url, location, headers)
-    if isinstance(hop, Failure):
-        raise _no_token("redirect", hop.sentence.replace("the peer", "the token source"))
-    if urlsplit(hop[0]).scheme != urlsplit(url).scheme:
-        raise _no_token("redirect", "the token source redirects to another scheme, which is refused")
-    return hop
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body, of a long one no more than is needed to see that it is too long."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        body += chunk
-        if len(body) > MAX_BODY:
-            response.close()
-            break
-    return bytes(body[: MAX_BODY + 1])
 
 
 def _date(text: str) -> float | None:
@@ -199,12 +151,15 @@ def _date(text: str) -> float | None:
         return None
 
 
-def _unreachable(failure: Failure | None) -> AuthenticationError:
-    if failure is None:
-        return _no_token("unreachable", "the token source's address is not one of HTTP")
-    return _no_token(
-        "timeout" if failure.kind == "timeout" else "unreachable", f"the token source: {failure.sentence}"
-    )
+def _unreachable(failure: Failure) -> AuthenticationError:
+    if failure.kind == "redirect":
+        return _no_token("redirect", failure.sentence.replace("the peer", "the token source"))
+    if failure.kind == "protocol":
+        return _no_token("broken answer", f"the token source broke off: {failure.sentence}")
+    if failure.kind == "poll":
+        return _no_token("unreachable", f"the token source's {failure.sentence.removeprefix('the ')}")
+    reason = "timeout" if failure.kind == "timeout" else "unreachable"
+    return _no_token(reason, f"the token source: {failure.sentence}")
 
 
 def _no_token(reason: str, why: str) -> AuthenticationError:

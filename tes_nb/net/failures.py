@@ -1,4 +1,9 @@
-"""The border to foreign exceptions: what a try to connect or to poll can raise becomes a plain `Failure`."""
+"""What a try to connect or to poll may meet: foreign exceptions become a plain `Failure`, redirects are followed.
+
+There is one loop that follows redirects, for WebSocket handshakes, polls and token sources: at most five, our headers
+reach no other origin, and TLS is never left. It stands here and not beside the HTTP client, since the kernel's
+readers need it and should not have to import aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,11 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from websockets.exceptions import (
@@ -24,6 +31,7 @@ from tes_nb.wire.lifecycle import Failure
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 _LONGEST_TEXT = 200
+T = TypeVar("T")
 
 
 def failure_of(error: BaseException, patience_s: float) -> Failure | None:
@@ -41,8 +49,8 @@ def failure_of(error: BaseException, patience_s: float) -> Failure | None:
 
 def status_failure(status: int, headers: Mapping[str, str]) -> Failure:
     """Return the failure that an HTTP status stands for."""
-    known = {entry.value: entry.phrase for entry in HTTPStatus}
-    sentence = f"HTTP {status} {known.get(status, '')}".rstrip()
+    phrases = {entry.value: entry.phrase for entry in HTTPStatus}
+    sentence = f"HTTP {status} {phrases.get(status, '')}".rstrip()
     return Failure("status", sentence, status, retry_after_s(headers))
 
 
@@ -56,6 +64,34 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     except (TypeError, ValueError, LookupError):  # LookupError: the header stands there twice
         return None
     return max(wait.total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A peer wants us elsewhere."""
+
+    location: str
+
+
+async def follow(
+    url: str,
+    headers: Mapping[str, str],
+    attempt: Callable[[str, Mapping[str, str]], Awaitable[T | Redirect]],
+    *,
+    same_scheme: bool = False,
+) -> T | Failure:
+    """Return what `attempt` gives that is no redirect, or why no redirect is followed any further."""
+    for _ in range(MOST_REDIRECTS + 1):
+        result = await attempt(url, headers)
+        if not isinstance(result, Redirect):
+            return result
+        hop = redirect(url, result.location, headers)
+        if isinstance(hop, Failure):
+            return hop
+        if same_scheme and urlsplit(hop[0]).scheme != urlsplit(url).scheme:
+            return Failure("redirect", "the peer redirects to another scheme, which is refused")
+        url, headers = hop
+    return Failure("redirect", f"the peer redirects more than {MOST_REDIRECTS} times")
 
 
 def redirect(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | Failure:

@@ -24,7 +24,7 @@ from tes_nb._version import __version__
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
 from tes_nb.net.endpoints import is_loopback
-from tes_nb.net.failures import MOST_REDIRECTS, REDIRECTS, failure_of, plain, redirect, unsendable
+from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, plain, unsendable
 from tes_nb.net.logs import QUIET
 from tes_nb.net.loop import now
 from tes_nb.wire.keepalive import Keepalive
@@ -228,7 +228,8 @@ async def connect(
     begun = now()
     try:
         async with asyncio.timeout(profile.open_timeout_s):
-            result = await _follow(url, headers or {}, profile, limits, compression)
+            attempt = partial(_handshake, profile=profile, limits=limits, compression=compression)
+            result = await follow(url, headers or {}, attempt)
     except Exception as error:
         failure = failure_of(error, profile.open_timeout_s)
         if failure is None:
@@ -242,41 +243,30 @@ async def connect(
     return Link(result)
 
 
-async def _follow(
-    url: str, headers: Mapping[str, str], profile: Profile, limits: PeerLimits, compression: str | None
-) -> GuardedConnection | Failure:
-    for _ in range(MOST_REDIRECTS + 1):
-        try:
-            return await _handshake(url, headers, profile, limits, compression)
-        except InvalidStatus as error:
-            response = error.response
-            if response.status_code not in REDIRECTS or "Location" not in response.headers:
-                raise
-            hop = redirect(url, response.headers["Location"], headers)
-            if isinstance(hop, Failure):
-                return hop
-            url, headers = hop
-    return Failure("redirect", f"the peer redirects more than {MOST_REDIRECTS} times")
-
-
 async def _handshake(
-    url: str, headers: Mapping[str, str], profile: Profile, limits: PeerLimits, compression: str | None
-) -> GuardedConnection:
+    url: str, headers: Mapping[str, str], *, profile: Profile, limits: PeerLimits, compression: str | None
+) -> GuardedConnection | Redirect:
     local = is_loopback(urlsplit(url).hostname or "")
     if compression == "usual":
         compression = None if local else "deflate"
     factory = partial(_guarded, limits, profile)
-    connection = await _OneHop(
-        url,
-        additional_headers=headers,
-        user_agent_header=f"tes_nb/{__version__}",
-        proxy=None if local else True,
-        compression=compression,
-        open_timeout=None,  # all hops together have one deadline
-        max_size=limits.message_bytes,
-        logger=QUIET,
-        create_connection=cast("type[ClientConnection]", factory),
-    )
+    try:
+        connection = await _OneHop(
+            url,
+            additional_headers=headers,
+            user_agent_header=f"tes_nb/{__version__}",
+            proxy=None if local else True,
+            compression=compression,
+            open_timeout=None,  # all hops together have one deadline
+            max_size=limits.message_bytes,
+            logger=QUIET,
+            create_connection=cast("type[ClientConnection]", factory),
+        )
+    except InvalidStatus as error:
+        response = error.response
+        if response.status_code in REDIRECTS and "Location" in response.headers:
+            return Redirect(response.headers["Location"])
+        raise
     return cast("GuardedConnection", connection)
 
 
