@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +25,14 @@ from tes_nb.collector.hub import Hub
 from tes_nb.collector.kernel_source import KernelSource
 from tes_nb.collector.lifetime import create_time
 from tes_nb.collector.logs import logger
-from tes_nb.collector.observer import Observer
+from tes_nb.collector.observer import Observer, run_grid
 from tes_nb.collector.options import Options
-from tes_nb.collector.produced import Channel, run_grid
+from tes_nb.collector.produced import Channel
 from tes_nb.collector.recordings import Peaks, Recordings
 from tes_nb.collector.upstreams import Watches
 from tes_nb.collector.workers.pool import WorkerPool
 from tes_nb.errors import CollectorError
-from tes_nb.model import Observation, SocketFacts, Stream
+from tes_nb.model import SocketFacts, Stream
 from tes_nb.model.control import (
     GetCost,
     KernelReport,
@@ -74,6 +73,7 @@ class Collector:
         except ValueError as error:
             raise CollectorError(str(error)) from error
         self.sockets = Sockets(self.guard, options.limits, self._changed)
+        self.observer.sockets = self._sockets
         self.channels = self._channels() if options.produce else {}
         self.pool = WorkerPool(
             options.worker_command,
@@ -91,14 +91,13 @@ class Collector:
         self.taken: tuple[int, ...] = ()
         self._servers: list[Port] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._route_count = 0
 
     # What is seen --------------------------------------------------------------------------------------------
 
     def _channels(self) -> dict[str, Channel]:
         produced = [(stream, stream.producer) for stream in all_streams()]
         return {
-            stream.name: Channel(stream, producer, self.hub, self._observe)
+            stream.name: Channel(stream, producer, self.hub, self.observer.observe)
             for stream, producer in produced
             if producer is not None
         }
@@ -130,16 +129,9 @@ class Collector:
     def _stream_of(self, source: str) -> Stream | None:
         return next((one.stream for one in self._shown() if one.source == source), None)
 
-    def _observe(self) -> Observation:
-        return self.observer.observe(
-            time.time_ns() // 1_000_000,
-            sockets=SocketFacts(
-                connections=self.sockets.foreign,
-                subscribers={name: len(channel.clients) for name, channel in self.channels.items()},
-            ),
-            total_routes=self._route_count,
-            workers_port="answers" if self._servers else "silent",
-        )
+    def _sockets(self) -> SocketFacts:
+        subscribers = {name: len(channel.clients) for name, channel in self.channels.items()}
+        return SocketFacts(self.sockets.foreign, subscribers)
 
     def _changed(self) -> None:
         """Something that a stream may push has changed."""
@@ -178,7 +170,9 @@ class Collector:
         await self._serve(bound)
         await self.observer.start()
         self._tasks = [
-            asyncio.create_task(run_grid(self._period(channel), self._ticker(name)), name=f"grid {name}")
+            asyncio.create_task(
+                run_grid(name, self._period(channel), self._ticker(name)), name=f"grid {name}"
+            )
             for name, channel in self.channels.items()
         ]
         for upstream in self.upstreams.values():
@@ -196,6 +190,7 @@ class Collector:
             server = Port(app, sockets, limits.request_timeout)
             await server.start()
             self._servers.append(server)
+        self.observer.workers_port = "answers"
 
     def _period(self, channel: Channel) -> float:
         """The base stream of the grid follows `period`; slower ones keep their own."""
@@ -249,6 +244,7 @@ class Collector:
         for channel in self.channels.values():
             channel.close()
         servers, self._servers = self._servers, []
+        self.observer.workers_port = "silent"
         for server in servers:
             server.close_listeners()
         await asyncio.gather(self._close_connections(servers), self.pool.close())
@@ -296,8 +292,8 @@ class Collector:
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
         status.get("/api/rows/{source}", rows_history(self.hub, self._stream_of), Access.OPEN)
-        page_routes(self.tables, self._observe, self.ports, self._shown)
-        self._route_count = len(
+        page_routes(self.tables, self.observer.observe, self.ports, self._shown)
+        self.observer.total_routes = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal
 
 from tes_nb.collector.logs import logger
 from tes_nb.collector.samplers import memory
@@ -30,6 +31,31 @@ HOST_PERIOD_S = 60.0
 _COMPLAIN_EVERY_S = 60.0
 _TMUX_MAY_DELAY_S = 0.3
 """The start waits so long for tmux's first answer, so that the first observation has it."""
+
+
+async def run_grid(what: str, period_s: float, act: Callable[[], object], *, at_once: bool = True) -> None:
+    """Call `act` at start + k · period until cancelled, for the first time at once or after a period.
+
+    Each point is planned from the start, never from the one before, so lateness does not add up. After a stall
+    of more than a period the missed points are left out: nobody can measure the past. What `act` raises is logged,
+    once a minute at most; the next point comes. `what` names it in the log.
+    """
+    loop = asyncio.get_running_loop()
+    start, count, complained = loop.time(), 0, float("-inf")
+    if not at_once:
+        count = 1
+        await asyncio.sleep(period_s)
+    while True:
+        try:
+            result = act()
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            if loop.time() - complained > _COMPLAIN_EVERY_S:
+                complained = loop.time()
+                logger.exception("Sampling %s failed; it goes on with the next sample.", what)
+        count = max(count + 1, int((loop.time() - start) / period_s))
+        await asyncio.sleep(start + count * period_s - loop.time())
 
 
 class Observer:
@@ -72,8 +98,12 @@ class Observer:
         self.memory = MemoryTrack(self.observed_pid, self.shares, reader=reader)
         for pid in worker_pids:
             self.workers.add(pid)
+        self.sockets: Callable[[], SocketFacts] = lambda: SocketFacts(0, {})
+        """Asks who serves what is observed for the connections that are open."""
+        self.total_routes = 0
+        """How many routes are served."""
+        self.workers_port: Literal["answers", "silent"] = "silent"
         self._tasks: list[asyncio.Task[None]] = []
-        self._complained: dict[str, float] = {}
         self._ticked = self._sampled = float("-inf")
         self._children_s = 0.0
         self._tree: TreeFacts | None = None
@@ -83,28 +113,19 @@ class Observer:
         self._ticked = time.monotonic()
         self._sample(self._ticked)
 
-    def observe(
-        self,
-        now_wall_ms: int,
-        *,
-        sockets: SocketFacts,
-        total_routes: int = 0,
-        workers_port: Literal["answers", "silent"] = "answers",
-        extra: Mapping[str, Any] | None = None,
-    ) -> Observation:
-        """Return what is known now; it reads nothing that it has not just sampled."""
+    def observe(self, wall_ms: int | None = None) -> Observation:
+        """Return what is known now; it reads nothing that it has not just sampled. wall_ms: `None` = now."""
         self._sample_if_nobody_ticks()
         return Observation(
-            wall_ms=now_wall_ms,
+            wall_ms=time.time_ns() // 1_000_000 if wall_ms is None else wall_ms,
             process=self.process.latest,
             host=self.host.facts,
             tmux=self.tmux.facts,
-            http=self.http.facts(total_routes),
-            sockets=sockets,
+            http=self.http.facts(self.total_routes),
+            sockets=self.sockets(),
             workers=self.workers.facts(),
-            workers_port=workers_port,
+            workers_port=self.workers_port,
             tree=self._tree,
-            extra={} if extra is None else extra,
         )
 
     def span(self, start_ns: int, end_ns: int) -> Span | None:
@@ -122,16 +143,25 @@ class Observer:
         self.tick()
         self._sample_memory()
         await self.workers.refresh()
-        first_answer = asyncio.create_task(self._attempt("tmux", self.tmux.refresh))
-        await asyncio.wait({first_answer}, timeout=_TMUX_MAY_DELAY_S)
-        self._tasks = [
-            first_answer,
-            asyncio.create_task(self._repeat("memory", memory.PERIOD_S, self._look_quickly)),
-            asyncio.create_task(self._repeat("workers", WORKERS_PERIOD_S, self.workers.refresh)),
-            asyncio.create_task(self._repeat("shares", SHARES_PERIOD_S, self._refresh_shares)),
-            asyncio.create_task(self._repeat("tmux", TMUX_PERIOD_S, self.tmux.refresh)),
-            asyncio.create_task(self._repeat("host", HOST_PERIOD_S, self._refresh_host)),
-        ]
+        answered = asyncio.Event()
+
+        async def ask_tmux() -> None:
+            try:
+                await self.tmux.refresh()
+            finally:
+                answered.set()
+
+        grids = (
+            run_grid("tmux", TMUX_PERIOD_S, ask_tmux),
+            run_grid("memory", memory.PERIOD_S, self._look_quickly, at_once=False),
+            run_grid("workers", WORKERS_PERIOD_S, self.workers.refresh, at_once=False),
+            run_grid("shares", SHARES_PERIOD_S, self._refresh_shares, at_once=False),
+            run_grid("host", HOST_PERIOD_S, self.host.refresh, at_once=False),
+        )
+        self._tasks = [asyncio.create_task(grid) for grid in grids]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TMUX_MAY_DELAY_S):
+                await answered.wait()
 
     async def close(self) -> None:
         """End the tasks, and a running tmux command. Idempotent."""
@@ -143,31 +173,9 @@ class Observer:
         self._tasks = []
         self.shares.close()
 
-    async def _repeat(self, what: str, period_s: float, act: Callable[[], Awaitable[object]]) -> None:
-        """Call `act` on a grid, from one period on; missed points are left out, errors logged."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        while True:
-            passed = loop.time() - started
-            await asyncio.sleep(period_s - passed % period_s)
-            await self._attempt(what, act)
-
-    async def _attempt(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
-        """Call `act`; an error is logged, once a minute at most, and ends nothing."""
-        try:
-            await act()
-        except Exception:
-            now = time.monotonic()
-            if now - self._complained.get(what, float("-inf")) > _COMPLAIN_EVERY_S:
-                self._complained[what] = now
-                logger.exception("Sampling %s failed; it goes on with the next sample.", what)
-
-    async def _look_quickly(self) -> None:
+    def _look_quickly(self) -> None:
         self._sample_memory()
         self.workers.notice_new()
-
-    async def _refresh_host(self) -> None:
-        self.host.refresh()
 
     async def _refresh_shares(self) -> None:
         given = [member for member in self.workers.members() if member.pid not in self.memory.tree.below]

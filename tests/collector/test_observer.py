@@ -15,16 +15,15 @@ import pytest
 
 from tes_nb.collector import observer as module
 from tes_nb.collector.observer import Observer
-from tes_nb.model import Observation, SocketFacts
+from tes_nb.model import Observation
 from tests.support.processes import BUSY, IDLE, burn, running
 from tests.support.waiting import eventually_async
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's lists of children")
-NO_SOCKETS = SocketFacts(0, {})
 
 
 def observed(observer: Observer) -> Observation:
-    return observer.observe(1, sockets=NO_SOCKETS)
+    return observer.observe(1)
 
 
 @linux
@@ -83,13 +82,12 @@ def test_the_collector_and_its_own_children_are_no_workers_of_the_kernel() -> No
     code = """
 import asyncio, os, subprocess, sys
 from tes_nb.collector.observer import Observer
-from tes_nb.model import SocketFacts
 async def main():
     mine = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     observer = Observer(os.getppid())
     await observer.start()
     await asyncio.sleep(0.7)
-    print(*(w.pid for w in observer.observe(1, sockets=SocketFacts(0, {})).workers), flush=True)
+    print(*(w.pid for w in observer.observe(1).workers), flush=True)
     await observer.close()
     mine.communicate()
 asyncio.run(main())

@@ -46,7 +46,7 @@ class LoudCollector(Collector):
     """The collector under test, unchanged but for what it offers."""
 
     def _channels(self):
-        loud = Channel(LOUD_STREAM, LOUD_PRODUCER, self.hub, self._observe)
+        loud = Channel(LOUD_STREAM, LOUD_PRODUCER, self.hub, self.observer.observe)
         return {"loud": loud, **super()._channels()}
 
     def _fill_tables(self):
