@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shlex
 import signal
 from dataclasses import dataclass
+from functools import partial
 
 from tes_nb.collector.app import Collector
-from tes_nb.collector.child import new_collector
+from tes_nb.collector.child import serve_until, start_collector
 from tes_nb.collector.http.pages import allowed_hosts, page_url, public_origins
+from tes_nb.collector.lifetime import watch_signals
 from tes_nb.collector.logs import log_to_stderr
 from tes_nb.collector.options import Options, Replay, default_auth, default_token
 from tes_nb.net.endpoints import default_ports
@@ -36,28 +37,10 @@ async def serve_forever(request: ServeRequest) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises `CollectorError` when a port that was asked for is taken."""
     log_to_stderr()
     logging.getLogger().setLevel(logging.WARNING)
-    collector = new_collector(_options(request))
-    await collector.start()
-    try:
-        _announce(collector)
-        if await _told_to_end() == signal.SIGINT:
-            raise KeyboardInterrupt
-    finally:
-        await collector.stop()
-
-
-async def _told_to_end() -> signal.Signals:
-    """Wait for Ctrl-C or SIGTERM."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def end(number: signal.Signals) -> None:
-        if not ended.done():
-            ended.set_result(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
-    return await ended
+    collector = await start_collector(_options(request))
+    ended = watch_signals(signal.SIGINT, signal.SIGTERM)
+    if await serve_until(collector, partial(_announce, collector), ended) == signal.SIGINT.name:
+        raise KeyboardInterrupt
 
 
 def _options(request: ServeRequest) -> Options:

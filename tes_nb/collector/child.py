@@ -1,11 +1,12 @@
-"""What the child process does: start, say so, run until the owner is gone."""
+"""A collector that serves until it is told to end: in the foreground, or as the child of a kernel."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -16,6 +17,7 @@ from tes_nb.collector.options import Options
 from tes_nb.collector.outlive import keep
 from tes_nb.collector.process import Started
 from tes_nb.errors import TesError
+from tes_nb.net.child import give_answer, read_options
 
 SWITCH_INTERVAL_S = 0.0005
 """How long one thread may keep the others waiting: the grid must not wait for the recorder's writer."""
@@ -26,45 +28,54 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     log_to_stderr()
     try:
-        options = msgspec.json.decode(sys.stdin.buffer.readline(), type=Options)
+        options = read_options(Options)
     except msgspec.MsgspecError as error:
-        _say(Started(error=f"The collector did not understand its options: {error}."))
+        give_answer(Started(error=f"The collector did not understand its options: {error}."))
         return 2
     return asyncio.run(_run(options))
 
 
 async def _run(options: Options) -> int:
     try:
-        collector = new_collector(options)
-        await collector.start()
+        collector = await start_collector(options)
     except TesError as error:
-        _say(Started(error=str(error)))
+        give_answer(Started(error=str(error)))
         return 1
-    try:
-        told = watch_signals()
-        watches: list[Awaitable[str]] = [told, watch_stdin()]
-        if options.parent_pid is not None:
-            watches.append(watch_parent(options.parent_pid, options.parent_created))
-        _say(Started(os.getpid(), collector.ports, collector.taken))
-        reason = await first_of(*watches)
-        if not told.done() and collector.recordings.keeps and collector.upstreams:
-            logger.info("The kernel is gone (%s); what is recorded goes on.", reason)
-            reason = await keep(collector, told)
-        logger.info("The collector ends: %s.", reason)
-    finally:
-        await collector.stop()
+    ended = watch_signals(signal.SIGTERM)
+    watches: list[Awaitable[str]] = [watch_stdin()]
+    if options.parent_pid is not None:
+        watches.append(watch_parent(options.parent_pid, options.parent_created))
+    started = Started(os.getpid(), collector.ports, collector.taken)
+    reason = await serve_until(collector, lambda: give_answer(started), ended, *watches)
+    logger.info("The collector ends: %s.", reason)
     return 0
 
 
-def new_collector(options: Options) -> Collector:
-    """Return the collector that the options ask for."""
+async def start_collector(options: Options) -> Collector:
+    """Return the collector that the options ask for, serving. Raises `CollectorError` when it cannot."""
     if options.replay is None:
-        return Collector(options)
-    from tes_nb.collector.replay.app import ReplayCollector  # noqa: PLC0415 - few replay, none waits for it
+        collector = Collector(options)
+    else:
+        from tes_nb.collector.replay.app import ReplayCollector  # noqa: PLC0415 - few replay, none waits for it
 
-    return ReplayCollector(options)
+        collector = ReplayCollector(options)
+    await collector.start()
+    return collector
 
 
-def _say(started: Started) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(started) + b"\n")
-    sys.stdout.buffer.flush()
+async def serve_until(
+    collector: Collector, announce: Callable[[], None], ended: asyncio.Future[str], *watches: Awaitable[str]
+) -> str:
+    """Announce it and serve until one of the awaitables gives its reason, then stop; return the reason.
+
+    ended: somebody wants it to end. The others say that its owner is gone: then recordings that are kept go on.
+    """
+    try:
+        announce()
+        reason = await first_of(ended, *watches)
+        if not ended.done() and collector.recordings.keeps and collector.upstreams:
+            logger.info("The kernel is gone (%s); what is recorded goes on.", reason)
+            reason = await keep(collector, ended)
+    finally:
+        await collector.stop()
+    return reason

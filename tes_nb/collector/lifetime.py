@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Awaitable
 
 from tes_nb.collector.samplers.process_reader import default_reader
+from tes_nb.net.child import input_ended
 
 CHECK_S = 0.5
 
@@ -45,25 +45,22 @@ async def watch_parent(pid: int, created: float | None) -> str:
 
 async def watch_stdin() -> str:
     """Return a reason when standard input ends."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(4096):
-        pass
+    await input_ended()
     return "the owner has closed the collector's input"
 
 
-def watch_signals() -> asyncio.Future[str]:
-    """Return a future that has a reason at SIGTERM. Takes effect at once, not when it is first awaited."""
+def watch_signals(*numbers: signal.Signals) -> asyncio.Future[str]:
+    """Return a future that has the name of the first of these signals. Takes effect at once, not when it is awaited."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[str] = loop.create_future()
+    first: asyncio.Future[str] = loop.create_future()
 
-    def tell() -> None:
-        if not told.done():
-            told.set_result("SIGTERM")
+    def note_signal(name: str) -> None:
+        if not first.done():
+            first.set_result(name)
 
-    loop.add_signal_handler(signal.SIGTERM, tell)
-    return told
+    for number in numbers:
+        loop.add_signal_handler(number, note_signal, number.name)
+    return first
 
 
 async def first_of(*watches: Awaitable[str]) -> str:

@@ -10,16 +10,13 @@ import os
 import signal
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from threading import Timer
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from tes_nb.errors import TesError
+from tes_nb.net.child import end, handshake, how_it_failed, launch
 from tes_nb.simulate.client import Addresses, StandInClient
 from tes_nb.simulate.faults import Fault
 from tes_nb.simulate.options import Options
@@ -52,7 +49,7 @@ class ChildServer(StandInClient):
         if os.getpid() != self._owner:
             return
         atexit.unregister(self.stop)
-        _end(self._process)
+        end(self._process, STOP_S)
 
 
 def start_child(options: Options | None = None) -> ChildServer:
@@ -60,60 +57,21 @@ def start_child(options: Options | None = None) -> ChildServer:
 
     Raises `TesError` when it cannot listen, or says nothing for 15 s.
     """
-    process = subprocess.Popen(
-        # -P: no module in the notebook's folder may stand in for one of the standard library
-        [sys.executable, "-P", "-m", "tes_nb.simulate"],
-        env=_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Ctrl-C in the terminal and "Interrupt kernel" are for the parent.
-        start_new_session=True,
-    )
+    process = launch("tes_nb.simulate")
     try:
-        return ChildServer(_hear(process, options or Options()), process)
+        return ChildServer(_address(process, options or Options()), process)
     except BaseException:
-        _end(process)
+        end(process, STOP_S)
         raise
 
 
-def _environment() -> dict[str, str]:
-    """The child finds the same tes_nb as its parent, wherever that was imported from."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    paths = [package_root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
-
-
-def _hear(process: subprocess.Popen[bytes], options: Options) -> str:
-    """Tell the child its options and return its address."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    patience = Timer(START_S, process.kill)
-    patience.start()
-    try:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(msgspec.json.encode(options) + b"\n")
-            process.stdin.flush()
-        answer = msgspec.json.decode(process.stdout.readline() or b"{}", type=dict[str, str])
-    except msgspec.MsgspecError:
-        answer = {}
-    finally:
-        patience.cancel()
+def _address(process: subprocess.Popen[bytes], options: Options) -> str:
+    """Give the child its options and return where it listens."""
+    answer = handshake(process, options, dict[str, str], timeout_s=START_S) or {}
     if "http" not in answer:
-        said = answer.get("error", f"it ended without a word, exit code {process.poll()}")
-        raise TesError(f"The simulated NowGoal did not start: {said}")
+        sentence = answer.get("error", f"it {how_it_failed(process, START_S)}")
+        raise TesError(f"The simulated NowGoal did not start: {sentence}")
     return answer["http"]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 log = logging.getLogger("tes_nb.simulate")

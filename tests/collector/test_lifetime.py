@@ -59,11 +59,11 @@ def test_fault_75_the_parents_identity_does_not_follow_the_wall_clock(monkeypatc
 
 @in_loop
 async def test_sigterm_is_a_reason_from_the_moment_it_is_watched():
-    told = watch_signals()
+    ended = watch_signals(signal.SIGTERM)
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)  # twice is no error
-        assert await asyncio.wait_for(told, 2) == "SIGTERM"
+        assert await asyncio.wait_for(ended, 2) == "SIGTERM"
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 

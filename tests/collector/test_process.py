@@ -172,7 +172,7 @@ def test_a_child_that_dies_or_hangs_is_a_sentence(monkeypatch, own_runtime_dir, 
     }
     for code, sentence in commands.items():
         with monkeypatch.context() as patch:
-            patch.setattr(process_module.sys, "executable", fake_python(tmp_path, code))
+            patch.setattr(sys, "executable", fake_python(tmp_path, code))
             with pytest.raises(CollectorError, match=sentence):
                 start_process(options())
     assert list(own_runtime_dir.glob("*.log")) == []
@@ -186,7 +186,7 @@ def fake_python(folder, code):
 
 
 def test_no_program_at_all_is_a_sentence(monkeypatch):
-    monkeypatch.setattr(process_module.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(CollectorError, match="could not be started"):
         start_process(options())
 
