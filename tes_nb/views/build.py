@@ -17,7 +17,7 @@ from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
 from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
-from tes_nb.views.table import CardsContent, LiveCards, LiveTable, TableContent, view_spec
+from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,14 +203,13 @@ def chart_part(feed: ViewSource, table: str) -> Part:
 
 def table_part(feed: ViewSource, table: str) -> Part:
     """Return a live table."""
-    described = feed.stream.table(table)
-    lookup = feed.lookup(table)
-    content = TableContent(feed.store, described, upstream=lambda: upstream_of(feed), lookup=lookup)
-    return Part("table", view_spec(feed, described, feed.url, lookup), content)
+    spec, content = table_parts(
+        feed, table, url=feed.url, upstream=lambda: upstream_of(feed), lookup=feed.lookup(table)
+    )
+    return Part("table", spec, content)
 
 
 def cards_part(feed: ViewSource, table: str) -> Part:
     """Return live cards."""
-    described = feed.stream.table(table)
-    content = CardsContent(feed.store, described, upstream=lambda: upstream_of(feed))
-    return Part("cards", view_spec(feed, described, feed.url), content)
+    spec, content = cards_parts(feed, table, url=feed.url, upstream=lambda: upstream_of(feed))
+    return Part("cards", spec, content)

@@ -166,10 +166,7 @@ class Dashboard(LiveView):
         elif "part" in content:
             part = self._content.part(content["part"])
             if part is not None and part.on_request is not None:
-                part.on_request(content, lambda sent: self._answer(_of_part(content["part"], sent)))
-
-    def _answer(self, sent: Sent) -> None:
-        self.send(sent.content, list(sent.buffers))
+                part.on_request(content, lambda sent: self.send_message(_of_part(content["part"], sent)))
 
     def _control(self, content: Mapping[str, Any]) -> None:
         """Ask the collector for a browser that cannot reach it. On a thread of its own, since it blocks."""

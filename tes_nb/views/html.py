@@ -125,7 +125,10 @@ def chart(frame: pd.DataFrame, table: Table, columns: Sequence[Column]) -> str:
         _panel(unit, [(place, line) for place, line in enumerate(chosen) if line.unit == unit])
         for unit in dict.fromkeys(line.unit for line in chosen)
     )
-    rows = [(line.name, *_figures(line), line.unit) for line in chosen]
+    rows = []
+    for line in chosen:
+        values = _finite(line)
+        rows.append((line.name, *map(_number, (values[-1], values.min(), values.max())), line.unit))
     if more > 0:
         rows.append((f"… and {more} more lines", "", "", "", ""))
     return panels + table_html("", ("line", "last", "least", "most", "unit"), rows)
@@ -150,14 +153,8 @@ def _number(value: float) -> str:
 
 
 def _finite(line: Line) -> np.ndarray:
-    numbers: np.ndarray = line.values  # noqa: PD011 - of a line, not of a frame
-    finite: np.ndarray = numbers[np.isfinite(numbers)]
+    finite: np.ndarray = line.values[np.isfinite(line.values)]  # noqa: PD011 - of a line, not of a frame
     return finite
-
-
-def _figures(line: Line) -> tuple[str, str, str]:
-    values = _finite(line)
-    return _number(values[-1]), _number(values.min()), _number(values.max())
 
 
 def _panel(unit: str, plotted: Sequence[tuple[int, Line]]) -> str:

@@ -185,7 +185,7 @@ class Inspector(LiveView):
 
     def on_request(self, content: Mapping[str, Any]) -> None:
         """Answer a request for a payload, or for saving the messages in sight."""
-        self._requests.on_request(content, lambda sent: self.send(sent.content, list(sent.buffers)))
+        self._requests.on_request(content, self.send_message)
 
 
 def inspector_spec(title: str, period_s: float, url: str, *, can_save: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import traitlets
 from tes_nb.errors import SessionError
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import static_view
-from tes_nb.views.push import Content, Listening, Presence, Push
+from tes_nb.views.push import Content, Listening, Presence, Push, Sent
 
 if TYPE_CHECKING:
     from tes_nb.model import Table
@@ -100,7 +100,7 @@ class LiveView(anywidget.AnyWidget):
         self._on_origin = on_origin
         self._presence = Presence(Listening().seconds)
         self._repaint = repaint
-        self._push = Push(content, self.send, self._presence)
+        self._push = Push(content, self.send_message, self._presence)
         self.on_msg(self._receive)
         repaint.add(self._push)
 
@@ -137,6 +137,10 @@ class LiveView(anywidget.AnyWidget):
             self._on_origin(origin)
         self.on_request(content)
         self._repaint.wake()
+
+    def send_message(self, message: Sent) -> None:
+        """Send one message to the browsers."""
+        self.send(message.content, list(message.buffers))
 
     def on_request(self, content: Mapping[str, Any]) -> None:
         """Called with each message, for those of the view's own kind; there are none unless a view has some."""

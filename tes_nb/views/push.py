@@ -134,9 +134,6 @@ class Sent(NamedTuple):
     buffers: Sequence[bytes] = ()
 
 
-Send = Callable[[dict[str, Any], list[bytes]], None]
-
-
 class Content(Protocol):
     """What a view shows, turned into messages. All is called on the clock's thread."""
 
@@ -183,15 +180,15 @@ class Push:
     def __init__(
         self,
         content: Content,
-        send: Send,
+        send: Callable[[Sent], None],
         presence: Presence,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """send: (content, buffers) → the browser. clock: seconds."""
+        """send: a message → the browser. clock: seconds."""
         self.content = content
         self.ended = False
-        self._browser = send
+        self._send = send
         self._presence = presence
         self._clock = clock
         self._all_due = True
@@ -217,9 +214,9 @@ class Push:
         state = self.content.state()
         if state or (not messages and now - self._last_sent >= HEARTBEAT_S):
             messages = [*messages, Sent({"type": "state", "state": state})]
-        for content, buffers in messages:
+        for message in messages:
             self._last_sent = now
-            self._browser(content, list(buffers))
+            self._send(message)
         return True
 
     def _plan(self, now: float) -> None:

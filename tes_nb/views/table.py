@@ -31,7 +31,7 @@ TREND_ROWS = 60
 class _TableContent:
     """What tables and cards have in common."""
 
-    def __init__(self, store: StreamStore, table: Table, upstream: Upstream | None) -> None:
+    def __init__(self, store: StreamStore, table: Table, upstream: Upstream | None = None) -> None:
         self._store = store
         self._table = table
         self._rows = store.tables[table.name]
@@ -133,9 +133,6 @@ class TableContent(_TableContent):
 class CardsContent(_TableContent):
     """The newest rows of a table with one subject."""
 
-    def __init__(self, store: StreamStore, table: Table, *, upstream: Upstream | None = None) -> None:
-        super().__init__(store, table, upstream)
-
     def everything(self) -> list[Sent]:
         """Return the rows that a trend needs."""
         self._state.forget()
@@ -184,15 +181,7 @@ class LiveTable(LiveView):
 
         lookup: columns beside the table's own; `None` = there are none. url, upstream, on_origin: as in `ChartOptions`.
         """
-        described = source.stream.table(table or source.stream.main)
-        if not described.key:
-            able = ", ".join(one.name for one in source.stream.tables if one.key) or "none"
-            raise SessionError(
-                f"'{described.name}' has one subject and no rows to update; tables with a key are {able}. "
-                "Show it with cards() or plot()."
-            )
-        content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
-        spec = view_spec(source, described, url, lookup)
+        spec, content = table_parts(source, table, url=url, upstream=upstream, lookup=lookup)
         super().__init__("views", "table", spec, content, on_origin=on_origin, repaint=repaint)
 
 
@@ -210,19 +199,37 @@ class LiveCards(LiveView):
         repaint: RepaintClock = clock,
     ) -> None:
         """Show `table` of the source; `None` = its main one. Raises `SessionError` for one with a key."""
-        described = source.stream.table(table or source.stream.main)
-        if described.key:
-            raise SessionError(f"'{described.name}' has many subjects; show it with table() or plot().")
-        content = CardsContent(source.store, described, upstream=upstream)
-        spec = view_spec(source, described, url)
+        spec, content = cards_parts(source, table, url=url, upstream=upstream)
         super().__init__("views", "cards", spec, content, on_origin=on_origin, repaint=repaint)
+
+
+def table_parts(
+    source: TableSource, table: str | None, *, url: str, upstream: Upstream | None, lookup: Lookup | None
+) -> tuple[dict[str, Any], TableContent]:
+    """Return what the browser must know of a table, and what it is sent. Raises `SessionError`, see `LiveTable`."""
+    described = source.stream.table(table or source.stream.main)
+    if not described.key:
+        able = ", ".join(one.name for one in source.stream.tables if one.key) or "none"
+        raise SessionError(
+            f"'{described.name}' has one subject and no rows to update; tables with a key are {able}. "
+            "Show it with cards() or plot()."
+        )
+    content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
+    columns = column_specs(all_columns(described, lookup))
+    return {**usual_spec(source, described, url), "columns": columns}, content
+
+
+def cards_parts(
+    source: TableSource, table: str | None, *, url: str, upstream: Upstream | None
+) -> tuple[dict[str, Any], CardsContent]:
+    """Return what the browser must know of cards, and what it is sent. Raises `SessionError`, see `LiveCards`."""
+    described = source.stream.table(table or source.stream.main)
+    if described.key:
+        raise SessionError(f"'{described.name}' has many subjects; show it with table() or plot().")
+    content = CardsContent(source.store, described, upstream)
+    return {**usual_spec(source, described, url), "columns": column_specs(described.columns)}, content
 
 
 def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
     """Return the columns that a live table shows, in their order."""
     return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)
-
-
-def view_spec(source: TableSource, table: Table, url: str, lookup: Lookup | None = None) -> dict[str, Any]:
-    """What the browser must know of a table from the start."""
-    return {**usual_spec(source, table, url), "columns": column_specs(all_columns(table, lookup))}

@@ -11,7 +11,7 @@ import pytest
 from tes_nb.views.alerts import AlertLimit, Alerts
 from tes_nb.views.chart import ChartContent
 from tes_nb.views.chart_codec import ChartSeries
-from tes_nb.views.push import HEARTBEAT_S, Presence, Push
+from tes_nb.views.push import HEARTBEAT_S, Presence, Push, Sent
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.ticking import Ticking
 
@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, table: str = "ticks", **given: Any) -> None:
         self.source = Ticking()
         self.now = 0.0
-        self.sent: list[tuple[dict[str, Any], list[bytes]]] = []
+        self.sent: list[Sent] = []
         self.presence = Presence(lambda: self.now)
         described = self.source.stream.table(table)
         columns = [column for column in described.columns if column.kind in ("gauge", "counter")]
@@ -36,7 +36,7 @@ class Bench:
         )
         self.push = Push(
             content,
-            lambda content, buffers: self.sent.append((content, buffers)),
+            self.sent.append,
             self.presence,
             clock=lambda: self.now,
         )

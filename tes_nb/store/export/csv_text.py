@@ -1,4 +1,4 @@
-"""Cells as CSV text: times with nine digits and Z, numbers that come back exactly, text no spreadsheet runs.
+"""Cells as CSV text: times with nine digits and Z, numbers that come back exactly, text no spreadsheet runs (0008).
 
 The rule for text (`formulas="neutralise"`), which `restore` undoes:
 
@@ -91,15 +91,15 @@ def fields(cells: Cells, formulas: Formulas) -> list[str]:
     if cells.words is not None:
         words, places = cells.compact()
         guard: Callable[[str], str] = neutralise if formulas == "neutralise" else str
-        texts = [*(quoted(guard(word)) for word in words), ""]
-        return [texts[place] for place in places.tolist()]
+        quoted_words = [*(quoted(guard(word)) for word in words), ""]
+        return [quoted_words[place] for place in places.tolist()]
     if cells.dtype == "datetime64[ns, UTC]":
-        found = iso_times(cells.values)
+        texts = iso_times(cells.values)
     else:
-        found = list(map(repr, cells.values.tolist()))
+        texts = list(map(repr, cells.values.tolist()))
     for place in np.flatnonzero(cells.absent()).tolist():
-        found[place] = ""
+        texts[place] = ""
     if cells.dtype == "float64":
         for place in np.flatnonzero(np.isinf(cells.values)).tolist():
-            found[place] = "INF" if cells.values[place] > 0 else "-INF"
-    return found
+            texts[place] = "INF" if cells.values[place] > 0 else "-INF"
+    return texts

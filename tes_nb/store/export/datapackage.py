@@ -6,7 +6,7 @@ for a file `stream`, `table`, `key`, `rows`, `dropped` (rows that memory had to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -112,7 +112,7 @@ class Package(msgspec.Struct):
     resources: list[Resource]
 
 
-def package(resources: list[Resource], formulas: Formulas, created_ns: int) -> Package:
+def describe(resources: list[Resource], formulas: Formulas, created_ns: int) -> Package:
     """Return the description of an export made at `created_ns` (Unix ns)."""
     return Package(
         profile=_PROFILE,
@@ -183,22 +183,14 @@ def load(folder: Path) -> Package:
     try:
         if len(text) > _LARGEST:
             raise msgspec.ValidationError("it is larger than 64 MiB")
-        found = msgspec.json.decode(text, type=Package)
+        package = msgspec.json.decode(text, type=Package)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"'{path}' was not written by tes_nb, or by another version of it: {error}. "
             "Read the CSV files with pandas.read_csv instead."
         ) from error
-    for entry in found.resources:
-        _refuse_elsewhere(entry.path, path)
-    return found
-
-
-def _refuse_elsewhere(name: str, path: Path) -> None:
-    if name != name.strip() or name.startswith(".") or set(name) & set("/\\:\0") or not name.endswith(".csv"):
-        raise ArgumentError(f"'{path}' names a file outside its folder, {name!r}: do not trust it.")
-
-
-def dtypes(entry: Resource) -> dict[str, Any]:
-    """Return column → dtype."""
-    return {field.name: field.dtype for field in entry.schema.fields}
+    for name in (entry.path for entry in package.resources):
+        plain = name == name.strip() and not name.startswith(".") and name.endswith(".csv")
+        if not plain or set(name) & set("/\\:\0"):
+            raise ArgumentError(f"'{path}' names a file outside its folder, {name!r}: do not trust it.")
+    return package

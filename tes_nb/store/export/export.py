@@ -95,23 +95,21 @@ def exports(store: StreamStore, name: str | None = None) -> list[TableExport]:
     The main table's file is called after `name` (`None` = the stream), the others after both names.
     """
     prefix = name or store.stream.name
-    return [
-        _of_memory(store, table, prefix if table in {store.stream.main, prefix} else f"{prefix}_{table}")
-        for table in store.tables
-    ]
-
-
-def _of_memory(store: StreamStore, table: str, stem: str) -> TableExport:
-    rows = store.tables[table].snapshot()
-    return TableExport(
-        stem=stem,
-        stream=store.stream.name,
-        table=rows.table,
-        chunks=rows.chunks(CHUNK_ROWS),
-        rows=len(rows),
-        dropped=store.tables[table].dropped,
-        gaps=store.gaps,
-    )
+    result = []
+    for table, columns in store.tables.items():
+        rows = columns.snapshot()
+        result.append(
+            TableExport(
+                stem=prefix if table in {store.stream.main, prefix} else f"{prefix}_{table}",
+                stream=store.stream.name,
+                table=rows.table,
+                chunks=rows.chunks(CHUNK_ROWS),
+                rows=len(rows),
+                dropped=columns.dropped,
+                gaps=store.gaps,
+            )
+        )
+    return result
 
 
 def write_csv(
@@ -135,9 +133,9 @@ def write_csv(
     """
     _check(formulas)
     path = Path(path)
-    with staged(path.parent) as staging, told(progress, rows) as tell:
+    with staged(path.parent) as staging, reporting(progress, rows) as report:
         alone = TableExport(path.stem, "", table, chunks)
-        return _write_rows({table.name: staging.open(path.name)}, [alone], formulas, tell)[table.name]
+        return _write_rows({table.name: staging.open(path.name)}, [alone], formulas, report)[table.name]
 
 
 def write_folder(
@@ -157,33 +155,30 @@ def write_folder(
     _check(formulas)
     folder = Path(folder)
     todo = list(tables)
-    sizes = [table.rows for table in todo]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
     written: dict[str, int] = {}
     resources = []
-    with staged(folder) as staging, told(progress, total) as tell:
+    with staged(folder) as staging, reporting(progress, total_rows(todo)) as report:
         for group in grouped(zip(_stems(todo), todo, strict=True)):
             files = {table.table.name: staging.open(f"{stem}.csv") for stem, table in group}
             before = sum(written.values())
-            rows = _write_rows(files, [one for _, one in group], formulas, lambda done: tell(before + done))  # noqa: B023
+            rows = _write_rows(files, [one for _, one in group], formulas, lambda done: report(before + done))  # noqa: B023
             staging.finish()
             for stem, table in group:
-                name = table.table.name
-                written[f"{stem}.csv"] = rows[name]
-                resources.append(
-                    datapackage.resource(
-                        stem,
-                        table.stream,
-                        table.table,
-                        rows=rows[name],
-                        size=files[name].size,
-                        dropped=table.dropped,
-                        gaps=table.gaps,
-                    )
+                count, size = rows[table.table.name], files[table.table.name].size
+                written[f"{stem}.csv"] = count
+                info = datapackage.resource(
+                    stem,
+                    table.stream,
+                    table.table,
+                    rows=count,
+                    size=size,
+                    dropped=table.dropped,
+                    gaps=table.gaps,
                 )
+                resources.append(info)
         made = time.time_ns() if created_ns is None else created_ns
         staging.open(datapackage.FILE_NAME).write(
-            datapackage.dump(datapackage.package(resources, formulas, made))
+            datapackage.dump(datapackage.describe(resources, formulas, made))
         )
     return ExportResult(folder, written, sum(table.dropped for table in todo), datapackage.FILE_NAME)
 
@@ -209,7 +204,7 @@ def _write_rows(
     files: Mapping[str, StagedFile],
     tables: Sequence[TableExport],
     formulas: Formulas,
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> dict[str, int]:
     """Write headers and rows of tables that are read together; return how many rows each has."""
     for table in tables:
@@ -219,12 +214,18 @@ def _write_rows(
         for piece in chunk.chunks(CHUNK_ROWS) if name in files else ():
             files[name].write(csv_text.lines(piece, formulas))
             rows[name] += len(piece)
-            tell(sum(rows.values()))
+            report(sum(rows.values()))
     return rows
 
 
+def total_rows(tables: Iterable[TableExport]) -> int | None:
+    """Return how many rows there will be; `None` = unknown."""
+    counts = [table.rows for table in tables]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 @contextlib.contextmanager
-def told(
+def reporting(
     progress: Progress | bool | None, total: int | None, *, what: str = "CSV"
 ) -> Iterator[Callable[[int], None]]:
     """Give a function that takes the number of rows written so far."""
@@ -245,23 +246,21 @@ def told(
 
 def _stems(tables: Sequence[TableExport]) -> list[str]:
     """Return file names without ".csv": safe on every system and no two alike, whatever their streams."""
-    found: list[str] = []
+    stems: list[str] = []
     for table in tables:
         plain = re.sub(r"[^\w.-]", "_", table.stem, flags=re.ASCII).lstrip(".")[:100] or "table"
         if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", plain, flags=re.IGNORECASE):
             plain = f"_{plain}"
         stem, number = plain, 1
-        while stem.lower() in {other.lower() for other in found}:
+        while stem.lower() in {other.lower() for other in stems}:
             number += 1
             stem = f"{plain}_{number}"
-        found.append(stem)
-    return found
+        stems.append(stem)
+    return stems
 
 
-NAME = "marks"
-STREAM = "session"
-TABLE = Table(
-    NAME,
+MARKS = Table(
+    "marks",
     "What was marked on the time line; a mark stands once, though every source carries it.",
     (Column("label", "str", "", "text", "What the user called it."),),
 )
@@ -269,8 +268,8 @@ TABLE = Table(
 
 def marks_export(marks: Iterable[Mark]) -> TableExport:
     """Return the marks, which are in the order of time, ready to be written."""
-    columns = Columns(TABLE, stream=STREAM)
+    columns = Columns(MARKS, stream="session")
     for mark in marks:
         columns.append([(mark.label,)], time_ns=mark.at_ns)
     rows = columns.snapshot()
-    return TableExport(NAME, STREAM, TABLE, [rows], len(rows))
+    return TableExport(MARKS.name, columns.stream, MARKS, [rows], len(rows))

@@ -9,14 +9,9 @@ Frames come back with their dtypes, their index `time`, and units and docs in th
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.util
-import os
-import secrets
-import shutil
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +20,13 @@ from urllib.parse import quote
 import numpy as np
 
 from tes_nb.errors import ExportError
-from tes_nb.store.export.export import ExportResult, TableExport, grouped, told
-from tes_nb.store.export.staging import explained, staged
+from tes_nb.store.export.export import ExportResult, TableExport, grouped, reporting, total_rows
+from tes_nb.store.export.staging import explained, staged, staged_folders
 from tes_nb.store.memory.frames import frame
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
     import pyarrow as pa  # type: ignore[import-untyped] # it has no stubs
     from pyarrow import parquet
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
 _ROWS = 65_536
 """Rows of a row group, and the most that wait in memory."""
 _DAY_NS = 86_400 * 10**9
-_PREFIX, _SUFFIX = ".tes-", ".part"
-_LEFTOVER_S = 3600.0
-"""A temporary folder that is so old belongs to a process that was killed."""
 
 
 def write_parquet(
@@ -58,11 +52,12 @@ def write_parquet(
     _need_pyarrow()
     folder = Path(folder)
     todo = list(tables)
-    sizes = [table.rows for table in todo]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
     written: Counter[str] = Counter()
     parts: Counter[str] = Counter()
-    with _staged_folder(folder) as temporary, told(progress, total, what="Parquet") as tell:
+    with (
+        staged_folders(folder, "stream=*/table=*") as temporary,
+        reporting(progress, total_rows(todo), what="Parquet") as report,
+    ):
         for group in grouped((_dataset_name(table), table) for table in todo):
             with explained(folder), contextlib.ExitStack() as open_ones:
                 datasets = {
@@ -74,7 +69,7 @@ def write_parquet(
                 for table_name, chunk in group[0][1].pieces():
                     if table_name in datasets:
                         datasets[table_name].add(chunk)
-                        tell(written.total() + sum(one.rows for one in datasets.values()))
+                        report(written.total() + sum(one.rows for one in datasets.values()))
             for name, table in group:
                 written[name] += datasets[table.table.name].rows
                 parts[name] += 1
@@ -179,50 +174,6 @@ def _schema(rows: pd.DataFrame, table: Table) -> pa.Schema:
         kind = pa.dictionary(pa.int32(), pa.string()) if pa.types.is_dictionary(each.type) else each.type
         fields.append(pa.field(each.name, kind, metadata=about.get(each.name)))
     return pa.schema(fields, metadata=plain.metadata)
-
-
-@contextlib.contextmanager
-def _staged_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder whose datasets move into `folder` when the block ends well, and vanish otherwise."""
-    temporary = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-    try:
-        with explained(folder):
-            if folder.exists() and not folder.is_dir():
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            temporary.mkdir(parents=True)
-            _remove_leftovers(folder)
-        yield temporary
-        with explained(folder):
-            _sync(temporary)
-            for dataset in sorted(temporary.glob("stream=*/table=*")):
-                _move(dataset, folder / dataset.relative_to(temporary), temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _move(dataset: Path, final: Path, temporary: Path) -> None:
-    """Put a dataset in its place; what was there goes with the temporary folder."""
-    final.parent.mkdir(exist_ok=True)
-    if final.exists():
-        final.rename(temporary / f"replaced-{secrets.token_hex(4)}")
-    dataset.rename(final)
-
-
-def _sync(folder: Path) -> None:
-    for file in folder.rglob("*.parquet"):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    oldest = time.time() - _LEFTOVER_S
-    for leftover in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            if leftover.is_dir() and leftover.stat().st_mtime < oldest:
-                shutil.rmtree(leftover)
 
 
 def _need_pyarrow() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _TIME: Dtype = "datetime64[ns, UTC]"
 _EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
-"""Older parsers of pandas may miss the last bit of a number unless they are told not to."""
+"""Older parsers of pandas may miss the last bit of a number without it."""
 
 
 def read_csv_options(table: Table) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
 
 
 def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
-    dtypes: dict[str, Dtype] = datapackage.dtypes(entry)
+    dtypes = {field.name: field.dtype for field in entry.schema.fields}
     try:
         read: pd.DataFrame = pd.read_csv(path, index_col=False, **_options(dtypes))
         typed = {name: _typed(read[name], dtype, neutralised=neutralised) for name, dtype in dtypes.items()}
@@ -73,12 +73,12 @@ def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
             f"'{path}' is not what {datapackage.FILE_NAME} says ({error}): export again."
         ) from error
     index = pd.DatetimeIndex(typed.pop("time"), name="time")
-    found = pd.DataFrame(typed, index=index)
+    frame = pd.DataFrame(typed, index=index)
     units = {field.name: field.unit for field in entry.schema.fields if field.unit}
-    found.attrs.update({"stream": entry.stream, "table": entry.table, "units": units})
+    frame.attrs.update({"stream": entry.stream, "table": entry.table, "units": units})
     if entry.key:
-        found.attrs["key"] = entry.key
-    return found if index.is_monotonic_increasing else found.sort_index(kind="stable")
+        frame.attrs["key"] = entry.key
+    return frame if index.is_monotonic_increasing else frame.sort_index(kind="stable")
 
 
 def _typed(column: pd.Series, dtype: Dtype, *, neutralised: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Files that appear under their names whole, and together, or not at all."""
+"""Files, and folders of files, that appear under their names whole, and together, or not at all."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tes_nb.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PREFIX, _SUFFIX = ".tes-", ".part"
 _LEFTOVER_S = 3600.0
-"""A temporary file that nobody has written to for so long belongs to a process that was killed."""
+"""A temporary file or folder that nobody has written to for so long belongs to a process that was killed."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or export to another folder",
@@ -74,7 +75,7 @@ class Staging:
         self._open: list[StagedFile] = []
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._remove_leftovers()
+        _remove_leftovers(folder, folders=False)
 
     def open(self, name: str) -> StagedFile:
         """Return a file to write to; it stays open until `finish`."""
@@ -82,7 +83,7 @@ class Staging:
         with explained(final):
             if final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        temporary = self._folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        temporary = _temporary_in(self._folder)
         self._staged.append((temporary, final))  # before it exists: an interrupt must not leave it behind
         self._open.append(StagedFile(temporary, final))  # on one line: an interrupt must not lose it open
         return self._open[-1]
@@ -100,7 +101,8 @@ class Staging:
             with explained(final):
                 temporary.replace(final)
         with explained(self._folder):
-            _sync_folder(self._folder)
+            if os.name == "posix":  # Windows cannot bring renames to the disk
+                _sync(self._folder)
 
     def sweep(self) -> None:
         """Remove the files that have not got their names."""
@@ -109,13 +111,6 @@ class Staging:
         for temporary, _ in self._staged:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-    def _remove_leftovers(self) -> None:
-        oldest = time.time() - _LEFTOVER_S
-        for leftover in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-            with contextlib.suppress(OSError):  # another process may be quicker
-                if leftover.stat().st_mtime < oldest:
-                    leftover.unlink()
 
 
 class StagedFile:
@@ -153,11 +148,47 @@ class StagedFile:
             self._file.close()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring renames to the disk, where a system can (Windows cannot)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+@contextlib.contextmanager
+def staged_folders(folder: Path, pattern: str) -> Iterator[Path]:
+    """Give a folder in which those that fit `pattern` move into `folder` when the block ends well, else vanish.
+
+    What stood under their names before is replaced as a whole. Raises `ExportError` where it cannot be written to.
+    """
+    temporary = _temporary_in(folder)
+    try:
+        with explained(folder):
+            if folder.exists() and not folder.is_dir():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            temporary.mkdir(parents=True)
+            _remove_leftovers(folder, folders=True)
+        yield temporary
+        with explained(folder):
+            for file in filter(Path.is_file, temporary.rglob("*")):
+                _sync(file)
+            for made in sorted(temporary.glob(pattern)):
+                final = folder / made.relative_to(temporary)
+                final.parent.mkdir(exist_ok=True)
+                if final.exists():  # it goes with the temporary folder
+                    final.rename(temporary / f"replaced-{secrets.token_hex(4)}")
+                made.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_in(folder: Path) -> Path:
+    return folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+
+
+def _remove_leftovers(folder: Path, *, folders: bool) -> None:
+    oldest = time.time() - _LEFTOVER_S
+    for leftover in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # another process may be quicker
+            if leftover.is_dir() == folders and leftover.stat().st_mtime < oldest:
+                shutil.rmtree(leftover) if folders else leftover.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

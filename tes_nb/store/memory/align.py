@@ -64,14 +64,9 @@ def _last_values(frame: pd.DataFrame, step: int) -> Iterator[tuple[str, str, pd.
     for subject, rows in frame.groupby(key, observed=True, sort=True) if key else [((), frame)]:
         # int64 as Int64: there are intervals without a value
         values = rows[names].astype(dict.fromkeys(rows[names].select_dtypes("int64").columns, "Int64"))
-        last = values.groupby(_starts(rows, step)).last()
+        last = values.groupby(_times(rows).as_unit("ns").asi8 // step * step).last()
         suffix = f"[{', '.join(map(str, subject))}]" if key else ""
         yield from ((name, f"{name}{suffix}", last[name]) for name in names)
-
-
-def _starts(frame: pd.DataFrame, step: int) -> pd.Index:
-    """Return the start of each row's interval, in Unix ns."""
-    return pd.Index(_times(frame).as_unit("ns").asi8 // step * step)
 
 
 def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,7 +46,11 @@ class RecentMessages:
     def append(self, message: Message) -> None:
         """Keep a message; of our own events only changes of state."""
         if message.opcode == Opcode.EVENT:
-            self._append_event(message)
+            with contextlib.suppress(DecodeError):  # the store counts it
+                event = decode_event(message.payload)
+                if isinstance(event, StateChange):
+                    with self._lock:
+                        self._states.append(event)
             return
         with self._lock:
             self._count += 1
@@ -55,15 +60,6 @@ class RecentMessages:
                 self._bytes > self._limit_bytes and len(self._messages) > 1
             ):
                 self._bytes -= len(self._messages.popleft().message.payload)
-
-    def _append_event(self, message: Message) -> None:
-        try:
-            event = decode_event(message.payload)
-        except DecodeError:
-            return  # the store counts it
-        if isinstance(event, StateChange):
-            with self._lock:
-                self._states.append(event)
 
     def since(self, number: int) -> list[RecentMessage]:
         """Return the messages after `number` that are still there, oldest first; 0 = all."""
