@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from tes_nb.errors import DecodeError, FrameTooLarge
 
@@ -49,7 +49,7 @@ _CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\r"))
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InflateLimits:
     """How large a frame may be, in bytes."""
 
     wire: int = 1 << 20
@@ -66,34 +66,12 @@ class Limits:
         return self.ratio_from if most <= self.ratio_from else min(self.inflated, most)
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = InflateLimits()
 
 
-class Inflated(NamedTuple):
-    """What came out of a frame, and how it was compressed."""
-
-    form: Form
-    text: bytes
-
-
-def inflate(payload: bytes, limits: Limits = LIMITS) -> bytes:
+def inflate(payload: bytes, limits: InflateLimits = LIMITS) -> bytes:
     """Return the text in a binary frame. Raises `DecodeError`; the payload stays the caller's to keep."""
-    return _text(form_of(payload), payload, limits)
-
-
-def read_frame(payload: bytes, limits: Limits = LIMITS) -> Inflated:
-    """Return the text in a binary frame and the form it travelled in. Raises `DecodeError`."""
     form = form_of(payload)
-    text = _text(form, payload, limits)
-    return Inflated("plain" if form is None and text is payload else form or "raw", text)
-
-
-def form_of(payload: bytes) -> Form | None:
-    """Return the form that the first two bytes claim; `None` = none, so raw deflate or uncompressed."""
-    return _FORMS.get(payload[:2])
-
-
-def _text(form: Form | None, payload: bytes, limits: Limits) -> bytes:
     if len(payload) > limits.wire:
         raise FrameTooLarge(
             f"A frame of {len(payload)} bytes is over the limit of {limits.wire}. The raw message is kept."
@@ -105,6 +83,11 @@ def _text(form: Form | None, payload: bytes, limits: Limits) -> bytes:
     if payload[1] ^ payload[3] == 0xFF and form == "zlib" and _inflates_raw(payload, limits):
         raise _refusal("ambiguous", "it is good zlib and good raw deflate at once")
     return _single_layer(text)
+
+
+def form_of(payload: bytes) -> Form | None:
+    """Return the form that the first two bytes claim; `None` = none, so raw deflate or uncompressed."""
+    return _FORMS.get(payload[:2])
 
 
 def peek(payload: bytes, count: int = 16) -> bytes:
@@ -119,14 +102,14 @@ def peek(payload: bytes, count: int = 16) -> bytes:
         return b""
 
 
-def _inflates_raw(payload: bytes, limits: Limits) -> bool:
+def _inflates_raw(payload: bytes, limits: InflateLimits) -> bool:
     try:
         return _is_text(_expand(payload, "raw", limits))
     except DecodeError:
         return False
 
 
-def _without_header(payload: bytes, limits: Limits) -> bytes:
+def _without_header(payload: bytes, limits: InflateLimits) -> bytes:
     if _is_text(payload):
         if _inflates_raw(payload, limits):
             raise _refusal("ambiguous", "it is uncompressed text and good raw deflate at once")
@@ -137,7 +120,7 @@ def _without_header(payload: bytes, limits: Limits) -> bytes:
     return text
 
 
-def _expand(payload: bytes, form: Form, limits: Limits) -> bytes:
+def _expand(payload: bytes, form: Form, limits: InflateLimits) -> bytes:
     """Inflate one layer. The fast way for what fits into one slice, which is nearly everything."""
     size = len(payload)
     room = limits.room(size)

@@ -1,7 +1,7 @@
 """JSON from strangers: what msgspec lets through silently is refused here, in a few microseconds.
 
 A typed msgspec decoder skips fields it does not know without looking inside them, takes integers of any
-length, and keeps the last of two equal keys. `check_json` looks at the whole payload. Good messages pay an
+length, and keeps the last of two equal keys. `parse_json` looks at the whole payload. Good messages pay an
 untyped decode, an encode and a few byte counts (about 6 µs for 600 bytes); the exact and slow checks run only
 where a count cannot prove that all is well.
 
@@ -49,11 +49,6 @@ _AT_BYTE: Final = re.compile(r"invalid character \(byte (\d+)\)")
 
 _untyped: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def check_json(payload: bytes) -> None:
-    """Raise `DecodeError` unless `payload` is JSON that every reader would understand the same way."""
-    parse_json(payload)
 
 
 def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:

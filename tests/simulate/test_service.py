@@ -1,5 +1,6 @@
 import base64
 import json
+import time
 
 import jwt
 import pytest
@@ -24,6 +25,14 @@ def test_a_token_is_an_hs256_jwt_of_a_minute_without_padding():
     claims = part(token, 1)
     assert claims["exp"] - claims["iat"] == 60
     assert claims["iat"] == int(NOW)
+
+
+def test_another_library_reads_and_verifies_it():
+    now = time.time()
+    claims = jwt.decode(Tokens(KEY, 60).issue(now), KEY, algorithms=["HS256"])
+    assert claims["simulatedAt"] == now
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(Tokens(KEY, 60).issue(now), b"x" * 32, algorithms=["HS256"])
 
 
 def test_every_token_is_another():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tes_nb.errors import DecodeError, FrameTooLarge
 from tes_nb.wire import json_guard
-from tes_nb.wire.json_guard import MAX_DEPTH, REASONS, check_json, decode_json, parse_json
+from tes_nb.wire.json_guard import MAX_DEPTH, REASONS, decode_json, parse_json
 
 REFUSED = {
     "depth 65": (b"[" * 65 + b"]" * 65, "too deep"),
@@ -82,7 +82,7 @@ ACCEPTED = (
 def test_fault_58_refused_json_is_named(name):
     payload, reason = REFUSED[name]
     with pytest.raises(DecodeError) as refused:
-        check_json(payload)
+        parse_json(payload)
     assert refused.value.reason == reason
     assert str(refused.value).endswith(".")
 
@@ -128,7 +128,7 @@ def test_a_wrong_form_is_the_schema_s_fault():
 
 def test_a_flood_of_items_is_refused_before_it_takes_memory():
     with pytest.raises(FrameTooLarge):
-        check_json(b"[" + b"[]," * (json_guard.MAX_ITEMS + 1) + b"[]]")
+        parse_json(b"[" + b"[]," * (json_guard.MAX_ITEMS + 1) + b"[]]")
 
 
 def _acceptable(value, depth=1):
@@ -191,6 +191,6 @@ def test_duplicate_keys_are_found_however_they_are_written(pairs, ascii_only):
 @given(st.binary(max_size=64) | st.text('{}[]":,\\ud8eE+-.0129NaInfity ', max_size=40).map(str.encode))
 def test_any_bytes_give_a_value_or_a_named_refusal(payload):
     try:
-        check_json(payload)
+        parse_json(payload)
     except DecodeError as refused:
         assert refused.reason in REASONS

@@ -1,4 +1,4 @@
-"""The registry of workers: the observed process's descendants, pids that were given, and what others report.
+"""The registry of workers: the observed process's descendants, and pids that were given.
 
 Rules, for the docs and for tests:
 
@@ -8,62 +8,21 @@ Rules, for the docs and for tests:
 - A process that vanishes, or is a zombie, is `terminated` with an unknown exit code, until the code is
   reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by SIGKILL".
 - Who ended stays listed for 60 s.
-- At most 500 live processes, as many ended and as many reported workers are listed; `overflow` counts the
-  rest.
+- At most 500 live processes and as many ended ones are listed; `overflow` counts the rest.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection
 
 from tes_nb.collector.samplers.children import ChildFinder, Pace
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import runs_tes_nb
-from tes_nb.collector.samplers.worker_life import WorkerLife, check_id, safe_name, short_lived
+from tes_nb.collector.samplers.worker_life import WorkerLife, short_lived
 from tes_nb.model import WorkerFacts
-
-_ERROR_MOST = 500
-
-
-class ReportedWorkers:
-    """The last report of each source. A report replaces the source's earlier one; an empty one ends it."""
-
-    def __init__(self, cap: int) -> None:
-        """Keep at most `cap` workers over all sources."""
-        self._cap = cap
-        self._by_source: dict[str, dict[str, WorkerFacts]] = {}
-
-    def __len__(self) -> int:
-        return sum(len(workers) for workers in self._by_source.values())
-
-    def all(self) -> list[WorkerFacts]:
-        """Return the workers of all sources."""
-        return [worker for workers in self._by_source.values() for worker in workers.values()]
-
-    def update(self, source: str, workers: Iterable[WorkerFacts]) -> None:
-        """Replace what `source` said. Raises ValueError, changing nothing, for a bad id or too many."""
-        told = {check_id(worker.id): _for_display(worker) for worker in workers}
-        others = {name: known for name, known in self._by_source.items() if name != source}
-        if len(told) + sum(len(known) for known in others.values()) > self._cap:
-            raise ValueError(f"More than {self._cap} workers were reported; report fewer, or sums of them.")
-        twice = next((name for known in others.values() for name in known if name in told), None)
-        if twice is not None:
-            raise ValueError(f"The worker id '{twice}' is reported by another source too; make ids unlike.")
-        self._by_source = {**others, source: told} if told else others
-
-
-def _for_display(worker: WorkerFacts) -> WorkerFacts:
-    error = worker.last_error
-    return replace(
-        worker,
-        name=safe_name(worker.name),
-        last_error=None if error is None else error[:_ERROR_MOST],
-    )
-
 
 CAP = 500
 KEEP_ENDED_S = 60.0
@@ -103,7 +62,6 @@ class WorkerRegistry:
         self._lives: dict[str, WorkerLife] = {}
         self._running: dict[int, WorkerLife] = {}
         self._dismissed: set[int] = set()
-        self._reported = ReportedWorkers(cap)
         self._facts: tuple[WorkerFacts, ...] = ()
         self._changed = False
         self._surplus = 0
@@ -119,9 +77,7 @@ class WorkerRegistry:
     def find(self, worker_id: str) -> WorkerFacts | None:
         """Return the listed worker with that id; `None` = there is none."""
         life = self._lives.get(worker_id)
-        if life is not None:
-            return life.facts
-        return next((worker for worker in self._reported.all() if worker.id == worker_id), None)
+        return None if life is None else life.facts
 
     def running(self) -> list[WorkerLife]:
         """Return the live processes."""
@@ -172,13 +128,6 @@ class WorkerRegistry:
         self._changed = True
         self._publish()
         return True
-
-    def update_reported(self, workers: Iterable[WorkerFacts], *, source: str = "kernel") -> None:
-        """Replace the workers that `source` reports. Raises ValueError for a bad id or too many."""
-        before = {worker.id: _health(worker) for worker in self._reported.all()}
-        self._reported.update(source, workers)
-        self._changed |= before != {worker.id: _health(worker) for worker in self._reported.all()}
-        self._publish()
 
     # what is seen
 
@@ -305,7 +254,7 @@ class WorkerRegistry:
 
     def _publish(self) -> None:
         """Renew what everybody sees, and tell of a change."""
-        self._facts = (*(life.facts for life in self._lives.values()), *self._reported.all())
+        self._facts = tuple(life.facts for life in self._lives.values())
         if self._changed:
             self._changed = False
             self.version += 1

@@ -111,12 +111,6 @@ class WorkerPool:
             if self._watches:
                 await asyncio.wait(self._watches, timeout=self._grace_s)
 
-    def kill_all(self) -> None:
-        """Kill all workers at once, without an event loop: for an end in a hurry."""
-        for process in self._workers.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-
     async def _start(self, number: int) -> int:
         started: list[int] = []
         try:

@@ -11,14 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
 from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id, exit_sentence, safe_name
 from tes_nb.collector.samplers.workers import KEEP_ENDED_S, WorkerRegistry
 from tes_nb.model import WorkerFacts
-from tests.support.observations import WORKER
 from tests.support.processes import BUSY, IDLE, running
 from tests.support.readers import TableReader, times
 from tests.support.waiting import eventually_async
@@ -395,49 +393,6 @@ def test_children_beyond_the_bound_are_counted() -> None:
             assert (len(registry.facts()), registry.overflow) == (2, 1)
 
     asyncio.run(scene())
-
-
-def test_reported_workers_come_and_go_as_a_whole() -> None:
-    changes: list[int] = []
-    registry, _, _ = table_registry(on_change=lambda: changes.append(registry.version))
-    task = replace(WORKER, id="executor-1", kind="executor")
-    registry.update_reported([task])
-    registry.update_reported([task])
-    assert registry.facts() == (task,)
-    assert changes == [1], "the same again is no change"
-    registry.update_reported([replace(task, rss=1)])
-    assert changes == [1], "memory alone is no change of health"
-    registry.update_reported([replace(task, id="d.1", kind="dask")], source="dask")
-    assert {worker.kind for worker in registry.facts()} == {"executor", "dask"}
-    registry.update_reported([])
-    assert [worker.kind for worker in registry.facts()] == ["dask"]
-
-
-@pytest.mark.parametrize("bad", ["../etc", "a/b", "", "x" * 101, "a b", "ä"])
-def test_a_bad_reported_id_changes_nothing(bad: str) -> None:
-    registry, _, _ = table_registry()
-    registry.update_reported([WORKER])
-    with pytest.raises(ValueError, match="worker's id"):
-        registry.update_reported([replace(WORKER, id="fine"), replace(WORKER, id=bad)])
-    assert [worker.id for worker in registry.facts()] == [WORKER.id]
-
-
-def test_reported_workers_are_bounded_and_unlike() -> None:
-    registry, _, _ = table_registry(cap=2)
-    with pytest.raises(ValueError, match="More than 2"):
-        registry.update_reported([replace(WORKER, id=f"w{number}") for number in range(3)])
-    registry.update_reported([WORKER])
-    with pytest.raises(ValueError, match="another source"):
-        registry.update_reported([WORKER], source="dask")
-
-
-def test_reported_text_is_for_display() -> None:
-    registry, _, _ = table_registry()
-    registry.update_reported([replace(WORKER, name="a\x00\u202eb" + "n" * 200, last_error="e" * 2000)])
-    (worker,) = registry.facts()
-    assert worker.name.startswith("a��b")
-    assert len(worker.name) == 100
-    assert len(worker.last_error) == 500
 
 
 def test_the_rule_of_idle_and_working() -> None:

@@ -263,18 +263,6 @@ def test_workers_end_when_their_owner_is_killed() -> None:
         owner.communicate()
 
 
-def test_kill_all_needs_no_loop() -> None:
-    async def scene() -> tuple[int, ...]:
-        pool = WorkerPool(SLEEPER)
-        await pool.scale(2)
-        pids = pool.pids
-        pool.kill_all()
-        await eventually_async(lambda: not pool.pids)
-        return pids
-
-    assert not any(exists(pid) for pid in asyncio.run(scene()))
-
-
 def test_the_worker_runs_by_itself_and_ends_with_its_input() -> None:
     worker = subprocess.Popen(DEFAULT_COMMAND, stdin=subprocess.PIPE, cwd="/")
     try:
