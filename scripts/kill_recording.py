@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tes_nb as tes
+from tes_nb.analysis.ledger import received_in
 from tes_nb.errors import TesError
 from tes_nb.net.loop import background
 from tes_nb.session.nowgoal.feed import NowGoalFeed
 from tes_nb.session.recordings import Recording
 from tes_nb.simulate import StandInClient, reconcile
-from tes_nb.simulate.ledger import received_in
 from tes_nb.store.session.reader import SessionFile
 
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]

@@ -24,7 +24,6 @@ from msgspec.structs import replace
 
 import tes_nb as tes
 from tes_nb.model import Message, Opcode
-from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import SourceInfo
 from tes_nb.store.session.writer import SessionWriter
@@ -143,8 +142,7 @@ def compare(folder: Path, path: Path) -> int:
     frames = tes.read_csv(folder)
     with tes.open(path) as session:
         for feed in session.feeds.values():
-            assert isinstance(feed, RecordedFeed)
-            for one in feed.exports():
+            for one in feed.origin.exports():
                 back = frames.pop(one.stem)
                 try:
                     pd.testing.assert_frame_equal(back, feed.frame(one.table.name), check_exact=True)
@@ -152,7 +150,7 @@ def compare(folder: Path, path: Path) -> int:
                     wrong += 1
                     print(f"WRONG: {one.stem}: {error}")
                 rows += len(back)
-            feed.__dict__.pop("store", None)  # the next one needs the memory
+            feed.origin.__dict__.pop("store", None)  # the next one needs the memory
         wrong += list(frames.pop("marks")["label"]) != list(session.marks["label"])
     print(f"{rows:,} rows came back, {wrong} tables differ")
     return wrong + len(frames)

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from tes_nb.nesting import nest
     from tes_nb.options import options
     from tes_nb.session.feed import Feed
+    from tes_nb.session.nowgoal.source import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recorded import RecordedSession
     from tes_nb.session.recordings import Recording, recordings
     from tes_nb.session.session import Session
-    from tes_nb.session.source import NOWGOAL, SIMULATED
     from tes_nb.session.start import attach, replay, sessions, start, stop
     from tes_nb.store.export.restore import read_folder as read_csv
 
 _HOMES = {
-    "NOWGOAL": "tes_nb.session.source",
-    "SIMULATED": "tes_nb.session.source",
+    "NOWGOAL": "tes_nb.session.nowgoal.source",
+    "SIMULATED": "tes_nb.session.nowgoal.source",
     "AuthenticationError": "tes_nb.errors",
     "BackgroundError": "tes_nb.errors",
     "CollectorError": "tes_nb.errors",

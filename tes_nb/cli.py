@@ -210,9 +210,9 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve simulated NowGoal data on this machine, until Ctrl-C: every team, goal and price is made up."""
-    from tes_nb.simulate import Addresses, Options, parse_fault, run_forever  # noqa: PLC0415
+    from tes_nb.session.nowgoal.stand_in import StandIn, simulator  # noqa: PLC0415
 
-    def announce(server: Addresses) -> None:
+    def announce(server: StandIn) -> None:
         print(
             f"SIMULATED DATA at {server.http}/ (a stand-in for NowGoal; every team, goal and price is made up)."
         )
@@ -221,11 +221,12 @@ def simulate(
         )
         print("Ctrl-C ends it.", flush=True)
 
-    faults = tuple(parse_fault(one) for one in fault or ())
-    options = Options(
+    package = simulator()
+    faults = tuple(package.parse_fault(one) for one in fault or ())
+    options = package.Options(
         speed=speed or None, port=port, seed=seed, matches=matches, token_life_s=token_life, faults=faults
     )
-    run_forever(options, announce)
+    package.run_forever(options, announce)
 
 
 @app.command()

@@ -148,6 +148,8 @@ class Stream:
     """`None` = our collector does not produce it by itself."""
     view: Literal["chart", "cards", "table"] = "chart"
     """How its main table is looked at most often."""
+    extras: str = ""
+    """`module:name` of the `tes_nb.session.extras.Extras` that its feeds have beyond others; "" = none."""
 
     def table(self, name: str) -> Table:
         """Return the table of that name; KeyError lists the names there are."""

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from tes_nb.errors import SessionError
-from tes_nb.model import Kind, Message, Opcode, Stream
+from tes_nb.model import Message, Stream
 from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
-from tes_nb.session.listeners import Listeners
+from tes_nb.session.origin import Origin
 from tes_nb.session.state import FeedState
 from tes_nb.session.table_view import TableView
 from tes_nb.session.waiting import wait_async, wait_blocking
-from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import StreamStore
-from tes_nb.views.html import feed_html
+from tes_nb.views.html import feed_html, table_html
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from tes_nb.store.export.csv_text import Formulas
+    from tes_nb.store.session.tables import SourceSummary
     from tes_nb.views.annotations import Notes
     from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from tes_nb.views.table import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
 
-RECENT = 500
-RECENT_BYTES = 4 * 2**20
-"""So many of its newest messages a feed keeps as they came."""
+USUAL = "usual"
+"""A chart's window where the user names none."""
 
 
 class Feed:
@@ -45,76 +44,54 @@ class Feed:
     Made by a session (`s.metrics`), never by hand. All methods may be called from any thread and while a loop runs.
     """
 
-    def __init__(
-        self,
-        stream: Stream,
-        source: str,
-        *,
-        live: bool = True,
-        row_cap: int = DEFAULT_CAP,
-        relay_state: Callable[[], str | None] = lambda: None,
-        check: Callable[[], None] = lambda: None,
-        subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
-    ) -> None:
+    def __init__(self, stream: Stream, origin: Origin) -> None:
         self.stream = stream
-        self.source = source
-        self.live = live
-        self.store = StreamStore(stream, cap=row_cap)
-        self.recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
-        """The newest messages as they came, for inspectors."""
-        self._listeners = Listeners()
-        self._relay_state = relay_state
-        self._check = check
-        self._subscribe = subscribe
-        self._last_data_mono = 0.0
-        self._closed = False
+        self.origin = origin
+        """Where its messages come from: a collector, a recording or a replay."""
         self.url = ""
         """The page that shows the same while the kernel is held; "" = there is none."""
         self.notes: Notes | None = None
-        """Executed cells and held times, for charts; `None` = nobody tells."""
+        """Executed cells and held times, for charts; `None` = nobody reports them."""
         self.on_origin: Callable[[str], None] | None = None
         """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
 
-    # What comes in -------------------------------------------------------------------------------------------
+    @property
+    def source(self) -> str:
+        """The source's name."""
+        return self.origin.source
 
-    def append(self, message: Message) -> None:
-        """Append one message of the relay. Called on the background thread, in the order of the source."""
-        self.recent.append(message)
-        decoded = self.store.receive(message)
-        if decoded is not None and decoded.kind is Kind.DATA:
-            self._last_data_mono = time.monotonic()
-        if message.opcode != Opcode.EVENT:
-            self._listeners.publish(message)
+    name = source
+
+    @property
+    def store(self) -> StreamStore:
+        """The rows of everything that came."""
+        return self.origin.store
+
+    @property
+    def recent(self) -> RecentMessages:
+        """The newest messages as they came, for inspectors."""
+        return self.origin.recent
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can come."""
+        return self.origin.listeners.closed
 
     def close(self) -> None:
         """End iterations; frames stay."""
-        self._closed = True
-        self._listeners.close()
+        self.origin.listeners.close()
 
     # What a user reads ---------------------------------------------------------------------------------------
 
     @property
-    def name(self) -> str:
-        """The source's name."""
-        return self.source
-
-    @property
     def state(self) -> FeedState:
         """How the feed is doing; `str()` of it is one line."""
-        self._raise_pending()
-        return self.look()
+        self.origin.check()
+        return self.origin.state()
 
     def look(self) -> FeedState:
         """The state for views: leaves errors of the user's own functions to the user's next call."""
-        return FeedState.of(
-            upstream=self.store.state,
-            relay=None if self._closed else self._relay_state(),
-            closed=self._closed or not self.live,
-            silent_s=time.monotonic() - self._last_data_mono if self._last_data_mono else None,
-            period_s=self.stream.period_s,
-            undecoded=self.store.counts().kinds.get(Kind.UNDECODED, 0),
-            gaps=len(self.store.gaps),
-        )
+        return self.origin.look()
 
     @property
     def tables(self) -> list[str]:
@@ -139,7 +116,7 @@ class Feed:
     @property
     def latest(self) -> Any:
         """The last data message in wire form; `None` = none yet."""
-        self._raise_pending()
+        self.origin.check()
         message = self.store.latest
         return None if message is None else message.json()
 
@@ -160,7 +137,7 @@ class Feed:
 
     def mark_list(self) -> list[Mark]:
         """What was marked, for views."""
-        return self.store.marks
+        return self.origin.marks()
 
     def frame(
         self,
@@ -179,21 +156,15 @@ class Feed:
         is UTC. last: "10min", a Timedelta or seconds; counts back from now when live, else from the newest row.
         copy=False gives a read-only frame at once. gaps=True puts a row of NA into each gap.
         """
-        self._raise_pending()
+        self.origin.check()
+        within = {"start": start, "end": end, "last": last, "tz": tz}
         return frame_of(
-            self.store.tables[self._table_name(table)],
-            start=start,
-            end=end,
-            last=last,
-            tz=tz,
+            self.origin.rows(self._table_name(table), **within),
+            **within,
             copy=copy,
-            gaps=self.store.gaps if gaps else None,
-            now_ns=self._now_ns(),
+            gaps=self.origin.gaps() if gaps else None,
+            now_ns=self.origin.now_ns(),
         )
-
-    def _now_ns(self) -> int | None:
-        """What `last` counts back from, Unix ns; `None` = the newest row."""
-        return time.time_ns() if self.live and not self._closed else None
 
     def _table_name(self, table: str | None) -> str:
         name = self.stream.main if table is None else table
@@ -225,15 +196,15 @@ class Feed:
         columns: Sequence[str] | str | None = None,
         *,
         table: str | None = None,
-        window: str | float | None = "5min",
+        window: str | float | None = USUAL,
         by: Sequence[str] | None = None,
         alert: Bounds | None = None,
     ) -> Chart:
         """Return a live chart that keeps moving while a cell computes; display it.
 
-        columns: names to draw; `None` = the usual ones. window: time shown at first, `None` = all. by: columns
-        that split lines, `None` = the table's key. alert: {column: above} or {column: (below, above)}, drawn as
-        lines; `chart.alerts` lists what passed them.
+        columns: names to draw; `None` = the usual ones. window: time shown at first, `None` = all, "usual" = five
+        minutes, and all of a recording. by: columns that split lines, `None` = the table's key. alert:
+        {column: above} or {column: (below, above)}, drawn as lines; `chart.alerts` lists what passed them.
         """
         from tes_nb.views.build import live_chart  # noqa: PLC0415 - widgets only when somebody draws
 
@@ -242,7 +213,7 @@ class Feed:
             self,
             self._table_name(table),
             columns=chosen,
-            window=window,
+            window=self.origin.window if window == USUAL else window,
             by=by,
             alert=alert,
         )
@@ -301,7 +272,7 @@ class Feed:
         With both, whichever comes first. Raises `SessionError` when `timeout` seconds pass without them, or
         when the feed closes meanwhile.
         """
-        self._raise_pending()
+        self._check_more()
         return wait_blocking(self, rows, seconds, timeout)
 
     async def wait_async(
@@ -311,77 +282,100 @@ class Feed:
         timeout: float | None = None,  # noqa: ASYNC109 - it raises our sentence
     ) -> int:
         """The same in async code; the caller's loop goes on."""
-        self._raise_pending()
+        self._check_more()
         return await wait_async(self, rows, seconds, timeout)
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more can come."""
-        return self._closed
 
     def __aiter__(self) -> AsyncIterator[Message]:
         """Yield each message from now on, in the caller's own loop."""
-        self._raise_pending()
-        return self._listeners.iterate()
+        self._check_more()
+        return self.origin.listeners.iterate()
 
     def on_message(self, callback: Callable[[Message], object]) -> Callable[[], None]:
         """Call `callback(message)` for each message, on the background thread; return the function that ends it.
 
         What it raises is raised by your next call on this feed or session.
         """
-        self._raise_pending()
-        return self._listeners.on_message(callback)
+        self._check_more()
+        return self.origin.listeners.on_message(callback)
 
     @property
     def dropped_messages(self) -> int:
         """Messages that slow `async for` loops missed."""
-        return self._listeners.dropped
+        return self.origin.listeners.dropped
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask the peer for these parts or channels only; asked again after each reconnect."""
-        self._raise_pending()
-        if self._subscribe is None or self.stream.subscription is None:
+        self._check_more()
+        if self.stream.subscription is None:
             raise SessionError(
                 f"The feed '{self.source}' has nothing to choose from: it always sends everything."
             )
-        await self._subscribe(self.source, list(names))
+        await self.origin.subscribe(list(names))
 
-    def _raise_pending(self) -> None:
-        self._check()
-        self._listeners.raise_pending()
+    def _check_more(self) -> None:
+        """Raise what is pending, and `SessionError` where nothing more comes."""
+        self.origin.check()
+        if self.origin.refusal:
+            raise SessionError(self.origin.refusal)
 
     # Files ---------------------------------------------------------------------------------------------------
 
     def to_csv(
         self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise"
     ) -> Path:
-        """Write what memory holds of a table (`None` = the main one) to one CSV file; return its path.
+        """Write all there is of a table (`None` = the main one) to one CSV file; return its path.
 
-        formulas="neutralise" puts a ' before text that a spreadsheet would run; "keep" writes it as it is.
+        Live, that is what memory holds; a recording is written whole, in flat memory. formulas="neutralise" puts a '
+        before text that a spreadsheet would run; "keep" writes it as it is.
         """
-        from tes_nb.store.export.export import CHUNK_ROWS, write_csv  # noqa: PLC0415 - only when somebody exports
+        from tes_nb.store.export.export import write_csv  # noqa: PLC0415 - only when somebody exports
 
-        self._raise_pending()
-        rows = self.store.tables[self._table_name(table)].snapshot()
-        write_csv(path, rows.table, rows.chunks(CHUNK_ROWS), formulas=formulas)
+        self.origin.check()
+        name = self._table_name(table)
+        write_csv(path, self.stream.table(name), self.origin.pieces(name), formulas=formulas)
         return Path(path)
 
     export = to_csv
 
     def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
         """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
-        from tes_nb.store.export.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
-        from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415
+        from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
 
-        self._raise_pending()
-        rows = self.store.tables[self._table_name(table)].snapshot()
-        write_parquet_file(path, rows.table, rows.chunks(CHUNK_ROWS))
+        self.origin.check()
+        name = self._table_name(table)
+        write_parquet_file(path, self.stream.table(name), self.origin.pieces(name))
         return Path(path)
 
+    # How it shows --------------------------------------------------------------------------------------------
+
     def __repr__(self) -> str:
-        state = self.state
-        return f"<{self.source}: {state} · {self.rows} rows · {self.messages} messages>"
+        summary = self.origin.summary()
+        if summary is None:
+            return f"<{self.source}: {self.state} · {self.rows} rows · {self.messages} messages>"
+        gaps = f", {summary.gaps} gaps" if summary.gaps else ""
+        return (
+            f"<{self.source}: RECORDED · {summary.messages:,} messages in {summary.duration_s:,.1f} s{gaps}>"
+        )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
-        return {"text/plain": repr(self), "text/html": feed_html(self)}
+        summary = self.origin.summary()
+        html = feed_html(self) if summary is None else summary_html(self.source, summary, self.tables)
+        return {"text/plain": repr(self), "text/html": html}
+
+
+def summary_html(source: str, summary: SourceSummary, tables: list[str]) -> str:
+    """Return a recorded source in figures."""
+    rows = [
+        ("messages", f"{summary.messages:,}"),
+        ("per second", f"{summary.per_second:,.1f}"),
+        ("from", _moment(summary.first_ns)),
+        ("to", _moment(summary.last_ns)),
+        ("gaps", str(summary.gaps)),
+        ("tables", ", ".join(tables)),
+    ]
+    return table_html(f"{source}: recorded", ("", ""), rows)
+
+
+def _moment(ns: int | None) -> str:
+    return "-" if ns is None else str(pd.Timestamp(ns, tz="UTC"))

@@ -23,6 +23,8 @@ class Listeners:
         self._errors: deque[tuple[str, Exception]] = deque(maxlen=100)
         self.dropped = 0
         """Messages that slow iterations missed."""
+        self.closed = False
+        """Whether no message can come any more."""
 
     def publish(self, message: Message) -> None:
         """Give the message to everyone; what user code raises is kept for the next call."""
@@ -65,7 +67,8 @@ class Listeners:
             self._iterations.remove(iteration)
 
     def close(self) -> None:
-        """End every iteration."""
+        """End every iteration: no message comes any more."""
+        self.closed = True
         for iteration in tuple(self._iterations):
             iteration.end()
 

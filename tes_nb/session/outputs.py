@@ -84,7 +84,7 @@ class SessionOutputs(ABC):
         return frame
 
     def _all_marks(self) -> list[Mark]:
-        return [mark for feed in self.feeds.values() for mark in feed.store.marks]
+        return [mark for feed in self.feeds.values() for mark in feed.mark_list()]
 
     def _all_gaps(self) -> list[tuple[str | None, Gap]]:
         return [(source, gap) for source, feed in self.feeds.items() for gap in feed.store.gaps]
@@ -95,11 +95,9 @@ class SessionOutputs(ABC):
         return marks_export(in_time(self._all_marks()))
 
     def _exports(self) -> list[TableExport]:
-        from tes_nb.store.export.export import exports  # noqa: PLC0415
-
         self._raise_pending()
         self._settle()
-        return [one for source, feed in self.feeds.items() for one in exports(feed.store, source)]
+        return [one for feed in self.feeds.values() for one in feed.origin.exports()]
 
     def report(self, path: str | Path, *, title: str | None = None) -> Path:
         """Write one self-contained HTML file with plots and tables; it opens without a network.

@@ -8,9 +8,10 @@ from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
+from tes_nb.session.origin import RecordedOrigin
 from tes_nb.session.outputs import SessionOutputs
-from tes_nb.session.recorded_feed import RecordedFeed
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, get
@@ -22,19 +23,11 @@ from tes_nb.wire.events import Gap, Mark
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from tes_nb.store.export.export import TableExport
     from tes_nb.store.har.har import HarReport
     from tes_nb.store.session.tables import SessionInfo
 
 SHORT = 20_000
 """So many messages are decoded in about a second."""
-
-
-def _feed_type(stream: str) -> type[RecordedFeed]:
-    """Which kind of feed a stream has; some can do more than others."""
-    from tes_nb.session.nowgoal.feed import RECORDED_FEEDS  # noqa: PLC0415 - steam and the stand-in come with it
-
-    return RECORDED_FEEDS.get(stream, RecordedFeed)
 
 
 class RecordedSession(SessionOutputs):
@@ -57,8 +50,9 @@ class RecordedSession(SessionOutputs):
         """Source name → feed."""
         for source in file.sources.values():
             if source.stream in NAMES:
-                make = _feed_type(source.stream)
-                self.feeds[source.name] = make(get(source.stream), source.name, file)
+                stream = get(source.stream)
+                origin = RecordedOrigin(stream, source.name, file)
+                self.feeds[source.name] = extras_of(stream).feed(stream, origin)
         if KERNEL in self.feeds:
             for feed in self.feeds.values():
                 feed.notes = self._notes
@@ -108,11 +102,6 @@ class RecordedSession(SessionOutputs):
         }
         sources = {name: replace(each, undecoded=counts.get(name, 0)) for name, each in told.sources.items()}
         return replace(told, undecoded=sum(counts.values()), sources=sources)
-
-    def _exports(self) -> list[TableExport]:
-        """Give the whole recording, read in pieces: memory stays flat."""
-        recorded = (feed for feed in self.feeds.values() if isinstance(feed, RecordedFeed))
-        return [one for feed in recorded for one in feed.exports()]
 
     def _named(self) -> tuple[str, str]:
         return self.path.name, ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -15,10 +15,8 @@ from tqdm.auto import tqdm
 from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.model.control import ReplayPlace, ReplayStatus, SteerReplay
-from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal.feed import NowGoalMethods
+from tes_nb.session.origin import ReplayOrigin
 from tes_nb.session.session import Session
-from tes_nb.session.state import FeedState
 from tes_nb.store.memory.timespec import instant_ns
 from tes_nb.streams.kernel import KERNEL
 
@@ -31,34 +29,6 @@ STEP_S = 0.02
 CONNECT_TIMEOUT_S = 10.0
 """It begins when all feeds listen, so that none misses the beginning."""
 SEEK_TIMEOUT_S = 600.0
-
-
-class ReplayFeed(Feed):
-    """One source of a replay. `last=` and windows count from the newest message that was played."""
-
-    newest: Callable[[], int | None] = staticmethod(lambda: None)
-    """→ the receive time of the newest message of any source, Unix ns; `None` = none yet."""
-
-    def _now_ns(self) -> int | None:
-        return self.newest()
-
-    def look(self) -> FeedState:
-        """The state for views: of the replay first, then what was recorded of the upstream."""
-        state, playback = super().look(), self.store.playback
-        if playback is None or state.word in ("LOST", "CLOSED"):
-            return state
-        speed = "as fast as it goes" if playback.speed == 0 else f"{playback.speed:g} x"
-        if playback.word == "PLAYING":
-            return replace(state, note=f"replay, {speed}")
-        text = {"PAUSED": "PAUSED", "ENDED": "ENDED: the recording was played to its end"}[playback.word]
-        return replace(state, word=playback.word, text=text, token_s=None, note="replay")
-
-
-class ReplayNowGoalFeed(NowGoalMethods, ReplayFeed):
-    """NowGoal, replayed."""
-
-
-REPLAY_FEEDS: Mapping[str, type[ReplayFeed]] = {"nowgoal": ReplayNowGoalFeed}
 
 
 class Replay(Session):
@@ -74,6 +44,7 @@ class Replay(Session):
         self._recording = recording
         self.path: Path = recording.path
         """The recording."""
+        self._past = f"replay of {recording.path.name}"
         sources = {
             name: slowed(feed.stream, speed) for name, feed in recording.feeds.items() if name != KERNEL
         }
@@ -82,12 +53,8 @@ class Replay(Session):
             lambda _: all(feed.store.playback for feed in self.feeds.values()), CONNECT_TIMEOUT_S
         )
 
-    def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
-        del make
-        super()._add_feed(source, stream, REPLAY_FEEDS.get(stream.name, ReplayFeed), after)
-        feed = self.feeds[source]
-        if isinstance(feed, ReplayFeed):
-            feed.newest = self._newest_ns
+    def _new_origin(self, stream: Stream, source: str, **options: Any) -> ReplayOrigin:
+        return ReplayOrigin(stream, source, newest_ns=self._newest_ns, **options)
 
     def _newest_ns(self) -> int | None:
         times = (feed.store.newest_ns for feed in self.feeds.values())
@@ -196,29 +163,10 @@ class Replay(Session):
         """What of the recording is damaged, a sentence each; () = nothing that was read."""
         return tuple(self._call(SteerReplay()).damage)
 
-    # What a replay is not --------------------------------------------------------------------------------------
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise SessionError(f"This is a replay of {self.path.name}: {what} needs a live session, tes.start().")
-
-    def watch(self, *_given: Any, **_options: Any) -> NoReturn:
-        """Refused: what is not in the recording is not replayed."""
-        self._refuse("watch()")
-
-    def record(self, *_given: Any, **_options: Any) -> NoReturn:
-        """Refused: it was recorded already."""
-        self._refuse("record()")
-
-    def gauge(self, *_given: Any, **_options: Any) -> NoReturn:
-        """Refused: a number of now is no part of then."""
-        self._refuse("gauge()")
-
-    def mark(self, *_given: Any, **_options: Any) -> NoReturn:
-        """Refused: the recording has the marks that it has."""
-        self._refuse("mark()")
+    # What differs from a live session --------------------------------------------------------------------------
 
     def _named(self) -> tuple[str, str]:
-        return f"replay of {self.path.name}", self.url
+        return self._past, self.url
 
     def _steering(self) -> None:
         return None
@@ -237,12 +185,12 @@ class Replay(Session):
 
     def _head(self) -> str:
         if not self.running:
-            return f"replay of {self.path.name}, stopped"
+            return f"{self._past}, stopped"
         status = self._call(SteerReplay())
         speed = f"{status.speed:g} x" if status.speed else "as fast as it goes"
         at = pd.Timestamp(status.at_ns, unit="ns")
         return (
-            f"replay of {self.path.name}, {status.word.lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{self._past}, {status.word.lower()}, {speed}, at {at:%Y-%m-%d %H:%M:%S} UTC, "
             f"{status.share:.0%}, ports {self.ports[0]} and {self.ports[1]}"
         )
 

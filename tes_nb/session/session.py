@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
 import pandas as pd
@@ -32,8 +32,10 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
 from tes_nb.session.backend import Backend, uninterrupted
+from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recordings import Recording
 from tes_nb.store.session.schema import session_path
@@ -44,8 +46,7 @@ from tes_nb.views.source import KernelNotes
 
 if TYPE_CHECKING:
     from tes_nb.session.kernel import CellWatch
-    from tes_nb.session.nowgoal.feed import NowGoalFeed
-    from tes_nb.session.source import Source
+    from tes_nb.session.source import FeedT, Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
 
@@ -66,6 +67,8 @@ class Session(SessionOutputs):
     Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.
     """
 
+    _past = ""
+    """What the session shows where that is over, such as a replay; "" = it shows what is."""
     status: Feed
     workers: Feed
     metrics: Feed
@@ -105,18 +108,23 @@ class Session(SessionOutputs):
             self._surround(feed)
         background().run(self._open(), timeout=10)
 
-    def _add_feed(self, source: str, stream: Stream, make: type[Feed] = Feed, after: int = 0) -> None:
-        feed = make(
+    def _add_feed(self, source: str, stream: Stream, after: int = 0) -> Feed:
+        origin = self._new_origin(
             stream,
             source,
-            relay_state=lambda: self._trouble(reader),
+            trouble=lambda: self._trouble(reader),
             check=self._raise_pending,
             subscribe=self._subscribe,
         )
-        reader = self._new_reader(source, feed.append, after)
+        reader: RelayReader = self._new_reader(source, origin.append, after)
+        feed = extras_of(stream).feed(stream, origin)
         self._readers[source], self.feeds[source] = reader, feed
         if not hasattr(type(self), source):  # a feed called "stop" is s.feeds["stop"]
             setattr(self, source, feed)
+        return feed
+
+    def _new_origin(self, stream: Stream, source: str, **options: Any) -> LiveOrigin:
+        return LiveOrigin(stream, source, **options)
 
     def _surround(self, feed: Feed) -> None:
         """Tell a feed what its views show beside it."""
@@ -143,22 +151,23 @@ class Session(SessionOutputs):
     # External feeds ------------------------------------------------------------------------------------------
 
     @overload
-    def watch(
-        self, what: Source | Literal["nowgoal"] = ..., channels: Sequence[str] | None = None, **options: Any
-    ) -> NowGoalFeed: ...
+    def watch(self, what: Source[FeedT], channels: Sequence[str] | None = None, **options: Any) -> FeedT: ...
     @overload
-    def watch(self, what: str, channels: Sequence[str] | None = None, **options: Any) -> Feed: ...
     def watch(
-        self, what: str | Source = "nowgoal", channels: Sequence[str] | None = None, **options: Any
-    ) -> Feed:
-        """Read an external feed through the collector, from now on; also as `s.nowgoal`, `s.simulated`.
+        self, what: str | None = None, channels: Sequence[str] | None = None, **options: Any
+    ) -> Any: ...
+    def watch(
+        self, what: str | Source[Any] | None = None, channels: Sequence[str] | None = None, **options: Any
+    ) -> Any:
+        """Read an external feed through the collector, from now on; also as an attribute of the feed's name.
 
-        what: `tes.NOWGOAL`, "nowgoal", or `tes.SIMULATED`, which takes `speed=50`, `faults=["random:every=3"]`
-        and the other options of `tes-nb simulate`. channels: "scores", "odds", "basketball_scores",
-        "basketball_odds" or names of the wire; `None` = football scores and odds. options of a real endpoint:
-        url, token_url, auth, token. The same endpoint again gives the same feed, with the channels of both.
+        what: a source, such as `tes.SIMULATED`, which takes `speed=50`, `faults=["random:every=3"]` and the other
+        options of `tes-nb simulate`; or the name of an external stream; `None` = the first there is. channels: names
+        of the stream's own or of the wire; `None` = the usual ones. options of a real endpoint: url, token_url, auth,
+        token. The same endpoint again gives the same feed, with the channels of both.
         Raises `ArgumentError` for what makes no sense; a feed that cannot be reached goes on trying.
         """
+        self._check_present("watch()")
         if self._watching is None:
             from tes_nb.session.watching import Watching  # noqa: PLC0415 - most sessions watch nothing
 
@@ -172,10 +181,9 @@ class Session(SessionOutputs):
             raise SessionError("This session watches nothing.")
         self._watching.unwatch(feed)
 
-    def _open_feed(self, source: str, stream: Stream, make: type[Feed], after: int) -> Feed:
+    def _open_feed(self, source: str, stream: Stream, after: int) -> Feed:
         """Begin to read a source of the collector."""
-        self._add_feed(source, stream, make, after)
-        feed = self.feeds[source]
+        feed = self._add_feed(source, stream, after)
         self._surround(feed)
         background().run(self._readers[source].start(), timeout=5)
         return feed
@@ -239,11 +247,13 @@ class Session(SessionOutputs):
 
     def gauge(self, name: str, value: float, unit: str = "") -> None:
         """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports."""
+        self._check_present("gauge()")
         self._raise_pending()
         self._reporter.gauge(name, value, unit)
 
     def mark(self, label: str) -> None:
         """Mark this moment on every source's time line."""
+        self._check_present("mark()")
         self._raise_pending()
         self._call(PutMark(label=label))
 
@@ -264,12 +274,13 @@ class Session(SessionOutputs):
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
         path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
-        name. streams: what the feeds carry, for example ["metrics", "nowgoal"]; sources: names of `s.feeds`; `None` =
+        name. streams: what the feeds carry, for example ["metrics", "workers"]; sources: names of `s.feeds`; `None` =
         all, also those that begin later. size_limit: bytes; `None` = most of what is free.
         keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
         `tes.recordings()` finds it again. `s.stop()` ends it all the same.
         Raises `CollectorError` when the file exists or cannot be written, `SessionError` where `keep` cannot be had.
         """
+        self._check_present("record()")
         if keep and not self._backend.outlives:
             raise SessionError(
                 'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
@@ -334,6 +345,11 @@ class Session(SessionOutputs):
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
         return background().run(self._control.call(operation), timeout=10)
+
+    def _check_present(self, what: str) -> None:
+        """Raise `SessionError` where the session shows what was, and not what is."""
+        if self._past:
+            raise SessionError(f"This is a {self._past}: {what} needs a live session, tes.start().")
 
     def _raise_pending(self) -> None:
         if not self._stopped and os.getpid() == self._owner:

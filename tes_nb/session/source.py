@@ -1,30 +1,34 @@
-"""Which external feed to watch, and where: `tes.NOWGOAL`, `tes.SIMULATED`."""
+"""Which external feed to watch, and where: what `s.watch` takes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from tes_nb.errors import ArgumentError
+from tes_nb.model import Stream
 from tes_nb.net.endpoints import is_loopback, without_query
 from tes_nb.streams import get
-from tes_nb.streams.nowgoal.stream import QUERY_ENDPOINT
+
+if TYPE_CHECKING:
+    from tes_nb.session.feed import Feed
 
 Auth = Literal["header", "query"]
 
-HINT = "For simulated data instead: s.watch(tes.SIMULATED, speed=50)"
-"""What to do without a token of one's own."""
+SIMULATED_NOTE = "simulated data"
+"""What everybody must know who looks at data that are made up."""
+FeedT = TypeVar("FeedT", bound="Feed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Generic[FeedT]):
     """A feed outside, and how to get at it. Immutable; what is `None` comes from the environment, else is usual.
 
-    The environment variables of NowGoal are `TES_NOWGOAL_URL`, `TES_NOWGOAL_TOKEN_URL` and
-    `TES_NOWGOAL_TOKEN`, those of another stream are named in the same way.
+    The environment variables of a stream are `TES_<STREAM>_URL`, `TES_<STREAM>_TOKEN_URL` and `TES_<STREAM>_TOKEN`.
+    A type checker learns from `FeedT` which feed it gives.
     """
 
     stream: str
@@ -39,6 +43,8 @@ class Source:
     """How a token is presented: as a bearer header, or in the query of the WebSocket's URL."""
     token: str | None = field(default=None, repr=False)
     """A token that is used as it is, for every connection; `None` = they are fetched."""
+    query_path: str = ""
+    """Addresses with this path take the token in the query; "" = none does unless `auth` says so."""
     simulated: bool = False
     """Whether the data are made up, by a stand-in on this machine."""
 
@@ -50,7 +56,7 @@ class Source:
         auth: Auth | None = None,
         token: str | None = None,
         name: str | None = None,
-    ) -> Source:
+    ) -> Self:
         """Return the same source at another place; `None` leaves a thing as it is.
 
         auth: "header" (`Authorization: Bearer …`) or "query" (`?channels=…&&token=…`). token: one of your own.
@@ -60,27 +66,27 @@ class Source:
         _check(token_url, ("http", "https"), "a token source, such as https://host/token")
         if auth not in (None, "header", "query"):
             raise ArgumentError(f"auth must be 'header' or 'query', not {auth!r}.")
-        given: dict[str, Any] = {
+        changes: dict[str, Any] = {
             "url": url,
             "token_url": token_url,
             "auth": auth,
             "token": token,
             "name": name,
         }
-        return replace(self, **{key: value for key, value in given.items() if value is not None})
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
-    def with_environment(self, environ: Mapping[str, str] = os.environ) -> Source:
+    def with_environment(self, environ: Mapping[str, str] = os.environ) -> Self:
         """Return the same source with what it lacks taken from environment variables."""
 
         def lacking(field_name: str) -> str | None:
             value = environ.get(f"TES_{self.stream.upper()}_{field_name.upper()}", "").strip()
             return value or None if getattr(self, field_name) is None else None
 
-        found = self.with_endpoint(url=lacking("url"), token_url=lacking("token_url"), token=lacking("token"))
-        path = "" if found.url is None else urlsplit(found.url).path
-        if found.auth is None and path == urlsplit(QUERY_ENDPOINT.path).path:
-            return replace(found, auth="query")  # the form of the site's own page
-        return found
+        whole = self.with_endpoint(url=lacking("url"), token_url=lacking("token_url"), token=lacking("token"))
+        path = "" if whole.url is None else urlsplit(whole.url).path
+        if whole.auth is None and self.query_path and path == self.query_path:
+            return replace(whole, auth="query")
+        return whole
 
     @property
     def is_local(self) -> bool:
@@ -108,8 +114,12 @@ def _check(url: str | None, schemes: tuple[str, ...], example: str) -> None:
         raise ArgumentError("An address must not hold a user name or a password, since addresses are shown.")
 
 
-NOWGOAL = Source(stream="nowgoal", name="nowgoal")
-"""NowGoal's own endpoint, or the one in the environment."""
-
-SIMULATED = Source(stream="nowgoal", name="simulated", simulated=True)
-"""A stand-in for NowGoal that the session starts and ends: every team, goal and price is made up."""
+def wire_names(stream: Stream, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the wire's names of channels. Raises `ArgumentError` for what is none."""
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    if stream.resolve_names is None:
+        return listed
+    try:
+        return stream.resolve_names(listed)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Stream
-from tes_nb.model.control import SubscribeResult, SubscribeSource, UnwatchSource, WatchResult, WatchSource
+from tes_nb.model.control import SubscribeSource, UnwatchSource, WatchSource
 from tes_nb.model.operation import Call
 from tes_nb.session.backend import uninterrupted
+from tes_nb.session.extras import Extras, StandIn, Watch, extras_of
 from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal.feed import LIVE_FEEDS, NowGoalFeed, wire_names
-from tes_nb.session.nowgoal.feed import SIMULATED as SIMULATED_DATA
-from tes_nb.session.source import NOWGOAL, Source
-from tes_nb.simulate import ChildServer, Options, StandInClient, start_child
-from tes_nb.simulate.faults import parse
-from tes_nb.streams import NAMES, get
+from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
+from tes_nb.streams import all_streams, get
 
-VERDICT_S = 3.0
-"""A watch waits so long to learn whether the connection comes about."""
 _ENDPOINT = ("url", "token_url", "auth", "token", "name")
 
 
@@ -33,7 +25,7 @@ class Watching:
         self,
         feeds: Mapping[str, Feed],
         call: Call,
-        open_feed: Callable[[str, Stream, type[Feed], int], Feed],
+        open_feed: Callable[[str, Stream, int], Feed],
         close_feed: Callable[[str], None],
     ) -> None:
         """Take the session's feeds and what it does: ask the collector, begin and end to read a source."""
@@ -41,22 +33,29 @@ class Watching:
         self._call = call
         self._open_feed = open_feed
         self._close_feed = close_feed
-        self._stand_ins: dict[str, tuple[ChildServer, Options]] = {}
+        self._watches: dict[str, list[int]] = {}
+        """Source → the collector's numbers for what was asked for."""
+        self._stand_ins: dict[str, tuple[StandIn, Any]] = {}
+        """Source → the stand-in that this session started, and its options."""
 
-    def watch(self, what: str | Source, channels: Sequence[str] | None, options: dict[str, Any]) -> Feed:
+    def watch(
+        self, what: str | Source[Any] | None, channels: Sequence[str] | None, options: dict[str, Any]
+    ) -> Feed:
         """Read an external feed. Raises `ArgumentError` or `CollectorError` with a sentence."""
         source = _source(what)
-        names = None if channels is None else list(_names_of(source, channels))
-        stand_in: StandInClient | None = None
+        stream = get(source.stream)
+        extras = extras_of(stream)
+        names = None if channels is None else wire_names(stream, channels)
+        stand_in: Any = None
         simulated = source.simulated
         if simulated:
-            source, stand_in = self._simulated(source, options)
+            source, stand_in = self._simulated(source, extras, options)
         else:
-            _check_known(options, _ENDPOINT)
+            _check_options(options, _ENDPOINT)
             source = source.with_endpoint(**options).with_environment()
-            if source.is_local:
-                stand_in = StandInClient(_http_of(source.url or ""))
-        result = self._call(
+            if source.is_local and extras.stand_ins is not None:
+                stand_in = extras.stand_ins.at(source.url or "")
+        reply = self._call(
             WatchSource(
                 stream=source.stream,
                 source=source.name,
@@ -64,34 +63,36 @@ class Watching:
                 token_url=source.token_url,
                 auth=source.auth,
                 token=source.token,
-                channels=names,
-                note=SIMULATED_DATA if simulated else None,
+                channels=None if names is None else list(names),
+                note=SIMULATED_NOTE if simulated else None,
             )
         )
-        return self._feed(source, stand_in, result)
-
-    def _feed(self, source: Source, stand_in: StandInClient | None, result: WatchResult) -> Feed:
-        name = result.source
+        name = reply.source
         feed = self._feeds.get(name)
         fresh = feed is None or feed.closed
         if feed is None or fresh:
-            make = LIVE_FEEDS.get(source.stream, Feed)
-            feed = self._open_feed(name, get(source.stream), make, result.after)
-        if isinstance(feed, NowGoalFeed):
-            feed.opened(result, stand_in, source.url, self._subscribe)
-            if fresh:
-                _wait_for_verdict(feed)
+            feed = self._open_feed(name, stream, reply.after)
+        self._watches.setdefault(name, []).append(reply.watch)
+        if extras.opened is not None:
+            watch = Watch(
+                channels=tuple(reply.channels),
+                set_channels=lambda names: self._set_channels(name, names),
+                address=source.url,
+                stand_in=stand_in,
+                simulated=simulated,
+                fresh=fresh,
+            )
+            extras.opened(feed, watch)
         return feed
 
-    def _subscribe(self, source: str, names: Sequence[str]) -> SubscribeResult:
-        return self._call(SubscribeSource(source=source, names=list(names)))
+    def _set_channels(self, source: str, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self._call(SubscribeSource(source=source, names=list(names))).channels)
 
     def unwatch(self, feed: Feed) -> None:
         """End a feed that `watch` began; its frames stay."""
-        watches = feed.watches if isinstance(feed, NowGoalFeed) else ()
-        if feed.closed or not watches:
+        if feed.closed or feed.source not in self._watches:
             raise SessionError(f"The feed '{feed.source}' is not watched; there is nothing to end.")
-        for number in watches:
+        for number in self._watches.pop(feed.source):
             self._call(UnwatchSource(watch=number))
         self._close_feed(feed.source)
         stand_in = self._stand_ins.pop(feed.source, None)
@@ -103,70 +104,48 @@ class Watching:
         while self._stand_ins:
             self._stand_ins.popitem()[1][0].stop()
 
-    # Simulated feeds -----------------------------------------------------------------------------------------
-
-    def _simulated(self, source: Source, given: dict[str, Any]) -> tuple[Source, ChildServer]:
-        options = _simulate_options(given)
+    def _simulated(
+        self, source: Source[Any], extras: Extras, named: dict[str, Any]
+    ) -> tuple[Source[Any], StandIn]:
+        stand_ins = extras.stand_ins
+        if stand_ins is None:
+            raise ArgumentError(f"There is no stand-in for '{source.stream}', so it cannot be simulated.")
+        _check_options(named, stand_ins.option_names())
+        options = stand_ins.options(named)
         running = self._stand_ins.get(source.name)
-        if running is not None and given and running[1] != options:
+        if running is not None and named and running[1] != options:
             raise SessionError(
                 f"The feed '{source.name}' runs already with other options; end it with s.unwatch(s.{source.name})."
             )
         if running is None:
             # never left half begun by an interrupt: a child without an owner would go on until the kernel ends
-            child = uninterrupted(lambda: start_child(options), undo=ChildServer.stop)
+            child = uninterrupted(lambda: stand_ins.start(options), undo=lambda late: late.stop())
             self._stand_ins[source.name] = running = (child, options)
         child = running[0]
         url = f"{child.url}?subscriber=notebook"
         return source.with_endpoint(url=url, token_url=child.token_url), child
 
 
-def _source(what: str | Source) -> Source:
+def _check_options(options: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise `ArgumentError` for an option that is none of these."""
+    unknown = [name for name in options if name not in names]
+    if unknown:
+        raise ArgumentError(f"watch() does not know {', '.join(unknown)}; here it takes {', '.join(names)}.")
+
+
+def _source(what: str | Source[Any] | None) -> Source[Any]:
     if isinstance(what, Source):
         return what
-    if what == NOWGOAL.stream:
-        return NOWGOAL
-    if what not in NAMES or get(what).endpoint.port != "none" or not get(what).endpoint.path:
+    external = {stream.name: stream for stream in all_streams() if _is_external(stream)}
+    name = next(iter(external)) if what is None else what
+    if name not in external:
+        ways = [one for each in external.values() for one in extras_of(each).names or (f"'{each.name}'",)]
+        listed = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
         raise ArgumentError(
-            f"'{what}' cannot be watched; use 'nowgoal', tes.NOWGOAL or tes.SIMULATED. TES streams come with "
-            "tes.start() and tes.attach()."
+            f"'{name}' cannot be watched; use {listed}. TES streams come with tes.start() and tes.attach()."
         )
-    return Source(stream=what, name=what)
+    return extras_of(external[name]).source or Source(stream=name, name=name)
 
 
-def _names_of(source: Source, channels: Sequence[str]) -> Sequence[str]:
-    return wire_names(channels) if source.stream == NOWGOAL.stream else channels
-
-
-def _check_known(options: Mapping[str, Any], known: Sequence[str]) -> None:
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise ArgumentError(f"watch() does not know {', '.join(unknown)}; here it takes {', '.join(known)}.")
-
-
-def _simulate_options(given: Mapping[str, Any]) -> Options:
-    """Return the stand-in's options; faults may be given in words."""
-    _check_known(given, list(Options.__dataclass_fields__))
-    faults = [parse(one) if isinstance(one, str) else one for one in given.get("faults", ())]
-    try:
-        return msgspec.convert({**given, "faults": msgspec.to_builtins(faults)}, Options)
-    except msgspec.ValidationError as error:
-        raise ArgumentError(f"An option of the simulated feed is wrong: {error}.") from error
-
-
-def _http_of(url: str) -> str:
-    """Return where a stand-in with that WebSocket answers over HTTP."""
-    scheme, _, rest = url.partition("://")
-    return f"http{'s' if scheme == 'wss' else ''}://{rest.partition('/')[0]}"
-
-
-def _wait_for_verdict(feed: NowGoalFeed) -> None:
-    """Wait a little for the first state; say in the caller's cell what keeps the real feed away."""
-    deadline = time.monotonic() + VERDICT_S
-    while time.monotonic() < deadline:
-        state = feed.store.state
-        if state is not None and state.state != "CONNECTING":
-            break
-        time.sleep(0.02)
-    if feed.trouble is not None:
-        print(feed.trouble)  # noqa: T201 - said once, in the cell that asked
+def _is_external(stream: Stream) -> bool:
+    return stream.endpoint.port == "none" and bool(stream.endpoint.path)

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tes_nb.analysis.ledger import NUMBER
 from tes_nb.simulate import encoding
-from tes_nb.simulate.encoding import NUMBER, Frame, Instant
+from tes_nb.simulate.encoding import Frame, Instant
 from tes_nb.simulate.fault_runner import members
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.world import (

@@ -14,13 +14,13 @@ from random import Random
 from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
+from tes_nb.analysis.ledger import NUMBER
 from tes_nb.simulate.world import TICKS, GamePrice, GameScore, Move, Price, Score
 
 # Every data message carries its number under the name `simulatedNumber`: an attribute of the XML's root, a
 # field of a JSON object. Readers of NowGoal look at neither, and `ledger.number_in` finds it again. The name
 # also says in each message that the data are simulated.
 
-NUMBER = "simulatedNumber"
 COMPRESSIONS = ("zlib", "gzip", "raw", "text", "binary")
 SHAPES = ("xml", "envelope", "array", "json")
 WINDOW_BITS = {"zlib": 15, "gzip": 31, "raw": -15}

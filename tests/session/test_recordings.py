@@ -48,7 +48,7 @@ def test_ranges_read_the_same_rows(session, tmp_path):
     with tes.open(tmp_path / "range.tes") as opened:
         assert list(opened.feeds) == ["metrics"]
         last = opened.metrics.frame(last="1200ms")
-        assert "store" not in opened.metrics.__dict__  # only the range was read
+        assert "store" not in opened.metrics.origin.__dict__  # only the range was read
         whole = opened.metrics.frame()
         pd.testing.assert_frame_equal(last, whole[whole.index >= whole.index[-1] - pd.Timedelta("1200ms")])
         middle = opened.metrics.frame(start=whole.index[1], end=whole.index[3])

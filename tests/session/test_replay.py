@@ -179,7 +179,7 @@ async def collected(url, start, seconds=20.0):
 def recorded(opened, source):
     return [
         message.payload.decode()
-        for message in opened.feeds[source]._file.messages(source)
+        for message in opened._file.messages(source)
         if message.opcode == 1 and message.direction == 0
     ]
 

@@ -6,7 +6,10 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError
-from tes_nb.session.nowgoal.feed import wire_names
+from tes_nb.session.source import wire_names
+from tes_nb.streams import get
+
+NOWGOAL = get("nowgoal")
 
 SECRET = "eyJhbGciOi.secret.token"
 
@@ -77,8 +80,8 @@ def test_what_is_no_endpoint_is_refused_without_repeating_secrets(given):
 
 
 def test_channels_have_short_names_and_those_of_the_wire():
-    assert wire_names(["scores", "ch_goal3_xml", "scores"]) == ("change_xml", "ch_goal3_xml")
-    assert wire_names("odds") == ("ch_goal8_xml",)
-    assert wire_names([]) == ("change_xml", "ch_goal8_xml")
+    assert wire_names(NOWGOAL, ["scores", "ch_goal3_xml", "scores"]) == ("change_xml", "ch_goal3_xml")
+    assert wire_names(NOWGOAL, "odds") == ("ch_goal8_xml",)
+    assert wire_names(NOWGOAL, []) == ("change_xml", "ch_goal8_xml")
     with pytest.raises(ArgumentError, match="no channel of NowGoal"):
-        wire_names(["everything"])
+        wire_names(NOWGOAL, ["everything"])

@@ -15,7 +15,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, CollectorError, SessionError
-from tes_nb.session.nowgoal.feed import NowGoalFeed, RecordedNowGoalFeed
+from tes_nb.session.nowgoal.feed import NowGoalFeed
 from tes_nb.simulate import Fault, Options, start_child
 from tests.support.waiting import eventually
 
@@ -199,7 +199,7 @@ def test_a_recording_has_the_same_methods(session, ng, tmp_path):
         ng.wait(rows=30, timeout=30)
     with tes.open(tmp_path / "ng.tes") as old:
         feed = old.simulated
-        assert isinstance(feed, RecordedNowGoalFeed)
+        assert isinstance(feed, NowGoalFeed)
         assert len(feed.matches())
         assert feed.steam().columns.isin(["velocity", "steam"]).sum() == 2
         held = ng.odds.frame()

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from tes_nb.analysis.ledger import Ledger, number_in, reconcile
 from tes_nb.errors import DecodeError
-from tes_nb.model import Message, Opcode
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.session.frames import gaps_frame
-from tes_nb.simulate import Ledger, number_in, reconcile
 from tes_nb.views.html import table_html
 from tes_nb.wire.events import Gap
 from tes_nb.wire.inflate import inflate
@@ -96,6 +97,8 @@ class Received:
 
     def append(self, message: Message) -> None:
         """Note the number that a received message carries, if it carries one."""
+        if message.direction != Direction.IN or message.flags & FLAG_DUPLICATE:
+            return
         try:
             text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
         except DecodeError:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
-from tes_nb.simulate.encoding import NUMBER
 from tes_nb.wire.events import Gap
 from tes_nb.wire.inflate import inflate
 
+NUMBER = "simulatedNumber"
+"""The name under which each message of a stand-in carries its number: an attribute or a field."""
 _NUMBER = re.compile(rb'\b%s\\?"?\s*[=:]\s*\\?"?(\d+)' % NUMBER.encode())
 
 

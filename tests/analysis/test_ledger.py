@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tes_nb.analysis import ledger
+from tes_nb.analysis.ledger import Ledger, number_in, received_in, reconcile
 from tes_nb.model import Message
 from tes_nb.model.message import FLAG_DUPLICATE
-from tes_nb.simulate import ledger
-from tes_nb.simulate.ledger import Ledger, number_in, received_in, reconcile
 from tes_nb.simulate.sent_log import SentLog
 from tes_nb.wire.events import Gap
 

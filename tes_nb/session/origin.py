@@ -1,0 +1,323 @@
+"""Where a feed's messages come from: a collector that goes on, a recording, or a collector that replays one.
+
+`Feed` asks each of them the same questions; what one of them cannot do is a sentence of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tes_nb.errors import ArgumentError
+from tes_nb.model import Kind, Message, Opcode, Stream
+from tes_nb.session.listeners import Listeners
+from tes_nb.session.state import FeedState
+from tes_nb.store.memory.columns import DEFAULT_CAP
+from tes_nb.store.memory.recent import RecentMessages
+from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
+from tes_nb.store.memory.timespec import instant_ns, span_ns
+from tes_nb.wire.events import Gap, Mark
+
+if TYPE_CHECKING:
+    from tes_nb.store.export.export import TableExport
+    from tes_nb.store.memory.cells import Snapshot
+    from tes_nb.store.memory.columns import Columns
+    from tes_nb.store.session.reader import SessionFile
+    from tes_nb.store.session.tables import SourceSummary
+
+RECENT = 500
+RECENT_BYTES = 4 * 2**20
+"""So many of its newest messages a feed keeps as they came."""
+LIVE_WINDOW = "5min"
+FIRST_LOOK_NS = 10_000_000_000
+AFTER_NS = 1
+"""`SessionFile.messages` leaves its end out; frames count theirs in."""
+
+
+class Origin(Protocol):
+    """One source: what came of it, how it is doing, and what cannot be done with it."""
+
+    source: str
+    """What it is called."""
+    listeners: Listeners
+    """Who is called with each message to come; closed when none can come any more."""
+    refusal: str
+    """Why nothing more can be waited or asked for, a sentence; "" = it can."""
+    window: str | None
+    """How much time a chart shows at first; `None` = all there is."""
+
+    @property
+    def store(self) -> StreamStore:
+        """The rows of everything that came."""
+
+    @property
+    def recent(self) -> RecentMessages:
+        """The newest messages as they came."""
+
+    def check(self) -> None:
+        """Raise what went wrong in the background."""
+
+    def state(self) -> FeedState:
+        """How it is doing."""
+
+    def look(self) -> FeedState:
+        """The same for views, which show what has ended on purpose as CLOSED."""
+
+    def now_ns(self) -> int | None:
+        """What `last=` counts back from, Unix ns; `None` = the newest row."""
+
+    def rows(self, table: str, *, start: Any, end: Any, last: Any, tz: str | None) -> Columns:
+        """Return the rows of a table, at least those of the range; the range is as in `Feed.frame`."""
+
+    def gaps(self) -> list[Gap]:
+        """Holes in what came."""
+
+    def marks(self) -> list[Mark]:
+        """What was marked."""
+
+    def pieces(self, table: str) -> Iterator[Snapshot]:
+        """Yield all rows of a table in pieces, for a file."""
+
+    def exports(self) -> Iterator[TableExport]:
+        """Yield all tables, for the files of a folder."""
+
+    def summary(self) -> SourceSummary | None:
+        """What is known of the whole source without a look at its messages; `None` = the store tells."""
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask the peer for these parts or channels only."""
+
+
+class LiveOrigin:
+    """A source of a collector. `append` is what its reader calls with each message."""
+
+    refusal = ""
+    window: str | None = LIVE_WINDOW
+
+    def __init__(
+        self,
+        stream: Stream,
+        source: str,
+        *,
+        row_cap: int = DEFAULT_CAP,
+        trouble: Callable[[], str | None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
+        subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
+    ) -> None:
+        """trouble: what is wrong between us and the collector. check: raises what went wrong in the session."""
+        self.source = source
+        self.store = StreamStore(stream, cap=row_cap)
+        self.recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
+        self.listeners = Listeners()
+        self._trouble = trouble
+        self._check = check
+        self._subscribe = subscribe
+        self._data_at = 0.0
+        """When data came last, seconds of the monotonic clock; 0 = none yet."""
+
+    def append(self, message: Message) -> None:
+        """Append one message of the relay. Called on the background thread, in the order of the source."""
+        self.recent.append(message)
+        decoded = self.store.receive(message)
+        if decoded is not None and decoded.kind is Kind.DATA:
+            self._data_at = time.monotonic()
+        if message.opcode != Opcode.EVENT:
+            self.listeners.publish(message)
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, or in a function of the user's own."""
+        self._check()
+        self.listeners.raise_pending()
+
+    def look(self) -> FeedState:
+        """How it is doing."""
+        closed = self.listeners.closed
+        return FeedState.of(
+            upstream=self.store.state,
+            relay=None if closed else self._trouble(),
+            closed=closed,
+            silent_s=time.monotonic() - self._data_at if self._data_at else None,
+            period_s=self.store.stream.period_s,
+            undecoded=self.store.counts().kinds.get(Kind.UNDECODED, 0),
+            gaps=len(self.store.gaps),
+        )
+
+    state = look
+
+    def now_ns(self) -> int | None:
+        """Now, while it goes on."""
+        return None if self.listeners.closed else time.time_ns()
+
+    def rows(self, table: str, **_range: Any) -> Columns:
+        """Return what memory holds of a table."""
+        return self.store.tables[table]
+
+    def gaps(self) -> list[Gap]:
+        """Holes in what was received."""
+        return self.store.gaps
+
+    def marks(self) -> list[Mark]:
+        """What was marked."""
+        return self.store.marks
+
+    def pieces(self, table: str) -> Iterator[Snapshot]:
+        """Yield what memory holds of a table now."""
+        from tes_nb.store.export.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
+
+        return iter(self.store.tables[table].snapshot().chunks(CHUNK_ROWS))
+
+    def exports(self) -> Iterator[TableExport]:
+        """Yield what memory holds of all tables."""
+        from tes_nb.store.export.export import exports  # noqa: PLC0415
+
+        return iter(exports(self.store, self.source))
+
+    def summary(self) -> None:
+        """Nothing is known but what is in memory."""
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Ask the peer; asked again after each reconnect."""
+        if self._subscribe is not None:
+            await self._subscribe(self.source, names)
+
+
+class ReplayOrigin(LiveOrigin):
+    """A source of a collector that replays a recording, with the recording's own times."""
+
+    def __init__(
+        self, stream: Stream, source: str, *, newest_ns: Callable[[], int | None], **options: Any
+    ) -> None:
+        """newest_ns: the receive time of the newest message of any source, Unix ns; `None` = none was played yet."""
+        super().__init__(stream, source, **options)
+        self._newest_ns = newest_ns
+
+    def now_ns(self) -> int | None:
+        """Where the replay is."""
+        return self._newest_ns()
+
+    def look(self) -> FeedState:
+        """How the replay is doing, then what was recorded of the upstream."""
+        state, playback = super().look(), self.store.playback
+        if playback is None or state.word in ("LOST", "CLOSED"):
+            return state
+        speed = "as fast as it goes" if playback.speed == 0 else f"{playback.speed:g} x"
+        if playback.word == "PLAYING":
+            return replace(state, note=f"replay, {speed}")
+        text = {"PAUSED": "PAUSED", "ENDED": "ENDED: the recording was played to its end"}[playback.word]
+        return replace(state, word=playback.word, text=text, token_s=None, note="replay")
+
+    state = look
+
+
+class RecordedOrigin:
+    """A source of a session file. Nothing is read before it is asked for; a range reads that range only."""
+
+    window: str | None = None
+
+    def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:
+        self.source = source
+        self.listeners = Listeners()
+        self.listeners.close()
+        self.refusal = (
+            f"The feed '{source}' is a recording ({file.path.name}): nothing more comes. Its rows are in "
+            f".frame(); tes.replay('{file.path.name}') plays it as if it were live."
+        )
+        self._stream = stream
+        self._file = file
+
+    @cached_property
+    def store(self) -> StreamStore:
+        """Everything of this source, decoded on first use."""
+        store = self._read(None, None)
+        for one in self._file.gaps:
+            if one.source is None:  # its own are in its messages
+                store.add_event(one.gap)
+        return store
+
+    def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
+        store = StreamStore(self._stream, cap=UNBOUNDED)
+        for message in self._file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
+            store.receive(message)
+        return store
+
+    @cached_property
+    def recent(self) -> RecentMessages:
+        """The newest messages of the recording."""
+        recent = RecentMessages(self.source, self._stream, limit=RECENT, limit_bytes=RECENT_BYTES)
+        for message in self._newest_messages():
+            recent.append(message)
+        return recent
+
+    def _newest_messages(self) -> list[Message]:
+        """At least `RECENT`, where there are so many, without reading all of a long recording."""
+        span, messages, back_ns = self._file.span(self.source), list[Message](), FIRST_LOOK_NS
+        while span is not None and len(messages) < RECENT:
+            start = span[1] - back_ns
+            messages = list(self._file.messages(self.source, start_ns=start))
+            if start <= span[0]:
+                break
+            back_ns *= 4
+        return messages
+
+    def check(self) -> None:
+        """Nothing goes on in the background."""
+
+    def state(self) -> FeedState:
+        """Always RECORDED; beside it gaps and undecoded messages. Reads the whole source."""
+        undecoded = self.store.counts().kinds.get(Kind.UNDECODED, 0)
+        return FeedState("RECORDED", "RECORDED", 0, undecoded, len(self.store.gaps))
+
+    def look(self) -> FeedState:
+        """CLOSED, and where it is recorded; reads nothing."""
+        return FeedState("CLOSED", f"recorded in {self._file.path.name}", 0, 0, 0)
+
+    def now_ns(self) -> int | None:
+        """The time of the recording's newest message, of any source."""
+        span = self._file.span()
+        return None if span is None else span[1]
+
+    def rows(self, table: str, *, start: Any, end: Any, last: Any, tz: str | None) -> Columns:
+        """Read the range, or everything where that has been read or all is wanted."""
+        if last is not None and (start is not None or end is not None):
+            raise ArgumentError("last= cannot go together with start= or end=: give the one or the others.")
+        low = None if start is None else instant_ns(start, name="start", tz=tz)
+        high = None if end is None else instant_ns(end, name="end", tz=tz) + AFTER_NS
+        now_ns = self.now_ns()
+        if last is not None and now_ns is not None:
+            low = now_ns - span_ns(last, name="last")
+        if "store" in self.__dict__ or (low is None and high is None):
+            return self.store.tables[table]
+        # a table of comparisons depends on all that came before
+        return self._read(None if table in self._stream.folded else low, high).tables[table]
+
+    def gaps(self) -> list[Gap]:
+        """The gaps that touch this source, also those in which nothing could be written."""
+        return [one.gap for one in self._file.gaps if one.source in (None, self.source)]
+
+    def marks(self) -> list[Mark]:
+        """From the file's own table: no message is read for them."""
+        return [Mark(one.label, one.at_ns) for one in self._file.marks if one.source == self.source]
+
+    def pieces(self, table: str) -> Iterator[Snapshot]:
+        """Yield all that was recorded of a table, in flat memory."""
+        return iter(pieces(self._stream, table, self._file.messages(self.source)))
+
+    def exports(self) -> Iterator[TableExport]:
+        """Yield the tables, decoded once for all: memory stays flat, however long it is."""
+        from tes_nb.store.export.export import TableExport  # noqa: PLC0415 - only when somebody exports
+
+        together = pieces_together(self._stream, self._file.messages(self.source))
+        for table in self._stream.tables:
+            alone = table.name in {self._stream.main, self.source}
+            stem = self.source if alone else f"{self.source}_{table.name}"
+            yield TableExport(stem, self._stream.name, table, (), gaps=self.gaps(), together=together)
+
+    def summary(self) -> SourceSummary:
+        """What the file says of the source."""
+        return self._file.info().sources[self.source]
+
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Nobody is there to be asked, see `refusal`."""
