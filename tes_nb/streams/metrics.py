@@ -33,7 +33,14 @@ from tes_nb.model import (
     Table,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
+from tes_nb.streams.tes_protocol import (
+    classify,
+    client_message,
+    is_own,
+    ms_to_ns,
+    talk_decoded,
+    unknown_answer,
+)
 from tes_nb.wire.json_guard import decode_json
 
 
@@ -129,7 +136,7 @@ def decode(message: Message) -> Decoded:
     talk = talk_decoded(message)
     if talk is not None:
         return talk
-    metrics = decode_json(message.payload, _decoder)
+    metrics = decode_json(message.payload, _decoder, check=not is_own(message))
     if (
         metrics.memory.rss is None
         and metrics.memory.heap_used is None

@@ -36,7 +36,14 @@ from tes_nb.model import (
     Table,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
+from tes_nb.streams.tes_protocol import (
+    classify,
+    client_message,
+    is_own,
+    ms_to_ns,
+    talk_decoded,
+    unknown_answer,
+)
 from tes_nb.wire.json_guard import decode_json
 
 PARTS = ("sessions", "directions", "others", "meta")
@@ -145,7 +152,7 @@ def decode(message: Message) -> Decoded:
     talk = talk_decoded(message)
     if talk is not None:
         return talk
-    envelope = decode_json(message.payload, _decoder)
+    envelope = decode_json(message.payload, _decoder, check=not is_own(message))
     status = envelope if envelope.data is None else envelope.data
     if status.vector is None and status.memory is None and status.cpu is None and status.meta == Meta():
         raise DecodeError("The message has none of the fields of a status message.", reason="schema")

@@ -52,8 +52,15 @@ def classify(message: Message) -> Kind:
     return small_talk(message.payload) or Kind.DATA
 
 
+def is_own(message: Message) -> bool:
+    """Whether our own collector has made the message: its payload is not looked at before it is decoded."""
+    return message.conn == 0
+
+
 def talk_decoded(message: Message) -> Decoded | None:
-    """Return the decoding of small talk; `None` = go on, it should be data."""
+    """Return the decoding of small talk; `None` = go on, it should be data. Our own collector makes none."""
+    if is_own(message):
+        return None
     kind = small_talk(message.payload)
     if kind is None or kind is Kind.UNDECODED:
         return None

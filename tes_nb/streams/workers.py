@@ -34,7 +34,14 @@ from tes_nb.model import (
     WorkerFacts,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import classify, client_message, ms_to_ns, talk_decoded, unknown_answer
+from tes_nb.streams.tes_protocol import (
+    classify,
+    client_message,
+    is_own,
+    ms_to_ns,
+    talk_decoded,
+    unknown_answer,
+)
 from tes_nb.wire.json_guard import decode_json
 
 _MIB = 2**20
@@ -156,7 +163,7 @@ def decode(message: Message) -> Decoded:
     if talk is not None:
         return talk
     try:
-        telemetry = decode_json(message.payload, _decoder)
+        telemetry = decode_json(message.payload, _decoder, check=not is_own(message))
     except DecodeError as error:
         return _decode_old(message, error)
     rows = [_row(worker_id, worker) for worker_id, worker in telemetry.workers.items()]
@@ -174,7 +181,7 @@ def _row(worker_id: str, worker: Worker) -> Row:
 
 def _decode_old(message: Message, first: DecodeError) -> Decoded:
     try:
-        old = decode_json(message.payload, _old_decoder)
+        old = decode_json(message.payload, _old_decoder, check=not is_own(message))
     except DecodeError:
         raise first from None
     memory = None if old.metrics.memory is None else old.metrics.memory / _MIB

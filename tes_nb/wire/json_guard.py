@@ -51,9 +51,13 @@ _untyped: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Return what `decoder` makes of the checked payload. Raises `DecodeError` and nothing else."""
-    parse_json(payload)
+def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T], *, check: bool = True) -> T:
+    """Return what `decoder` makes of the checked payload. Raises `DecodeError` and nothing else.
+
+    check: False = it is ours, written by the same library, and is parsed this once.
+    """
+    if check:
+        parse_json(payload)
     try:
         return decoder.decode(payload)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:

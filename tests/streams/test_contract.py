@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Kind, Stream
-from tes_nb.streams import NAMES, all_streams, get
+from tes_nb.streams import NAMES, all_streams, get, tes_protocol
+from tes_nb.wire import json_guard
 from tests.support.messages import message
 from tests.support.observations import observation
 
@@ -83,6 +84,31 @@ def test_what_we_build_decodes(stream: Stream):
     assert decoded.sent_at_ns == 1_767_225_600_123_000_000
     assert decoded.rows[stream.main]
     check_rows(stream, decoded)
+
+
+@PRODUCED
+def test_what_our_own_collector_built_is_parsed_once_and_decodes_to_the_same(stream: Stream, monkeypatch):
+    assert stream.producer is not None
+    of_a_peer = message(stream.producer.build(observation()))
+    expected = stream.decode(of_a_peer)
+
+    def refuse(payload: bytes) -> None:
+        raise AssertionError("parsed once more")
+
+    monkeypatch.setattr(json_guard, "parse_json", refuse)
+    monkeypatch.setattr(tes_protocol, "small_talk", refuse)
+    assert stream.decode(msgspec.structs.replace(of_a_peer, conn=0)) == expected
+    with pytest.raises(AssertionError, match="once more"):
+        stream.decode(of_a_peer)
+
+
+@STREAMS
+@given(payload=st.binary(max_size=200) | JSON.map(msgspec.json.encode))
+def test_what_only_claims_to_be_our_own_raises_nothing_else_either(stream: Stream, payload: bytes):
+    try:
+        check_rows(stream, stream.decode(msgspec.structs.replace(message(payload), conn=0)))
+    except DecodeError as error:
+        assert error.reason
 
 
 @PRODUCED

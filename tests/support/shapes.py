@@ -38,6 +38,7 @@ METRICS_SHAPE = {
     "memory": {"heapUsed": int, "heapTotal": int, "rss": int, "external": int, "arrayBuffers": int},
     "cpu": {"percent": float, "cores": float, "user_ms": float, "system_ms": float},
     "limits": {"memory": int, "cores": float},
+    "total": {"cores": float, "memory": int},
 }
 SUMMARY_SHAPE = dict.fromkeys(("total", "idle", "working", "error", "total_queue_depth"), int)
 WORKER_SHAPE = {
