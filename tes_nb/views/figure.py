@@ -14,7 +14,7 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Table
 from tes_nb.views.annotations import Beside, annotate, plain
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.lines import Line, colour, lines, plotted_columns
+from tes_nb.views.lines import PlotLine, colour, lines, plotted_columns
 
 PANEL_HEIGHT = 190
 MARGIN_HEIGHT = 130
@@ -57,12 +57,12 @@ def table_figure(
     return figure
 
 
-def range_of(plotted: Iterable[Line]) -> list[pd.Timestamp]:
+def range_of(plotted: Iterable[PlotLine]) -> list[pd.Timestamp]:
     """Return the first and last time of each line that has any."""
     return [pd.Timestamp(line.time[at], tz="UTC") for line in plotted if len(line.time) for at in (0, -1)]
 
 
-def _trace(line: Line, line_colour: str) -> go.Scatter:
+def _trace(line: PlotLine, line_colour: str) -> go.Scatter:
     return go.Scatter(
         x=line.time,
         y=line.values,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tes_nb.model import Column, Table
-from tes_nb.views.lines import Line, colour, lines
+from tes_nb.views.lines import PlotLine, colour, lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,12 +152,12 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{DIGITS}g}"
 
 
-def _finite(line: Line) -> np.ndarray:
+def _finite(line: PlotLine) -> np.ndarray:
     finite: np.ndarray = line.values[np.isfinite(line.values)]  # noqa: PD011 - of a line, not of a frame
     return finite
 
 
-def _panel(unit: str, plotted: Sequence[tuple[int, Line]]) -> str:
+def _panel(unit: str, plotted: Sequence[tuple[int, PlotLine]]) -> str:
     """One SVG: every line of a unit on one scale."""
     times = np.concatenate([line.time for _, line in plotted]).astype("int64")
     values = np.concatenate([_finite(line) for _, line in plotted])
@@ -176,7 +176,7 @@ def _panel(unit: str, plotted: Sequence[tuple[int, Line]]) -> str:
     return f'<svg role="img" viewBox="0 0 {WIDTH} {PANEL}" width="{WIDTH}" {style}>{paths}{words}</svg>'
 
 
-def _path(line: Line, stroke: str, across: Callable[[float], float], up: Callable[[float], float]) -> str:
+def _path(line: PlotLine, stroke: str, across: Callable[[float], float], up: Callable[[float], float]) -> str:
     step = -(-len(line.values) // POINTS)
     points: list[str] = []
     pen = "M"

@@ -18,7 +18,7 @@ MAX_POINTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlotLine:
     """One line of a figure."""
 
     name: str
@@ -74,7 +74,7 @@ def names_of(chosen: object) -> list[str]:
     return names
 
 
-def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[Line]:
+def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[PlotLine]:
     """Yield a line per column, and per label where the table has a key. Counters become rates per second."""
     parts = frame.groupby(list(table.key), observed=True, sort=True) if table.key else [((), frame)]
     for label, part in parts:
@@ -84,7 +84,7 @@ def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Itera
             unit = column.unit
             if column.kind == "counter":
                 values, unit = rate(time, values), f"{column.unit or '1'}/s"
-            yield Line(" ".join([*map(str, label), column.name]), unit, *thin(time, values))
+            yield PlotLine(" ".join([*map(str, label), column.name]), unit, *thin(time, values))
 
 
 def rate(time: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -39,19 +39,19 @@ def html(view) -> str:
 
 
 def test_a_chart_leaves_a_picture_and_its_last_values(source):
-    told = html(Chart(source, None, ChartOptions()))
-    pictures = re.findall(r"<svg.*?</svg>", told, flags=re.DOTALL)
+    page = html(Chart(source, None, ChartOptions()))
+    pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert pictures
     for picture in pictures:
         drawn = ET.fromstring(picture)
         assert len(drawn.findall(".//{http://www.w3.org/2000/svg}path")) >= 1
-    assert "<th" in told
+    assert "<th" in page
 
 
 def test_many_lines_are_said_and_not_drawn(source):
-    told = html(Chart(source, "parts", ChartOptions()))
-    assert told.count("<path") <= MOST_LINES
-    assert "more lines" in told
+    page = html(Chart(source, "parts", ChartOptions()))
+    assert page.count("<path") <= MOST_LINES
+    assert "more lines" in page
 
 
 def test_a_gap_stays_open_and_one_value_is_enough():
@@ -62,9 +62,9 @@ def test_a_gap_stays_open_and_one_value_is_enough():
 
 
 def test_a_table_leaves_its_first_rows_and_cards_their_values(source):
-    told = html(LiveTable(source, "parts"))
-    assert f"the first {MOST_ROWS} of 40 rows" in told
-    assert told.count("<tr>") == MOST_ROWS + 1
+    page = html(LiveTable(source, "parts"))
+    assert f"the first {MOST_ROWS} of 40 rows" in page
+    assert page.count("<tr>") == MOST_ROWS + 1
     assert "<td" in html(LiveCards(source))
 
 
@@ -72,9 +72,9 @@ def test_an_inspector_leaves_the_newest_messages():
     recent = RecentMessages("m", get("metrics"))
     for number in range(50):
         recent.append(Message("metrics", 0, 1, b'{"n": %d}' % number, time.time_ns(), 1, 0, number + 1))
-    told = html(Inspector([recent]))
-    assert "{&quot;n&quot;: 49}" in told
-    assert "{&quot;n&quot;: 2}" not in told
+    page = html(Inspector([recent]))
+    assert "{&quot;n&quot;: 49}" in page
+    assert "{&quot;n&quot;: 2}" not in page
 
 
 def test_fault_51_all_of_it_is_text(source):

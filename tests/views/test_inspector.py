@@ -38,10 +38,10 @@ def recent(*messages, **given):
 
 
 def items(sent):
-    ((told, buffers),) = sent
-    assert len(told["items"]) == len(buffers)
-    json.dumps(told, allow_nan=False)
-    return told["items"], buffers
+    ((update, buffers),) = sent
+    assert len(update["items"]) == len(buffers)
+    json.dumps(update, allow_nan=False)
+    return update["items"], buffers
 
 
 def test_a_tap_keeps_the_newest_by_number_and_by_size():

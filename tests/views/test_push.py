@@ -46,7 +46,7 @@ class Bench:
         self.now += seconds
         self.sent.clear()
         assert self.push.step()
-        return [told(content, buffers) for content, buffers in self.sent]
+        return [described(content, buffers) for content, buffers in self.sent]
 
     def say(self, kind: str, **more: Any) -> None:
         message = {"type": kind, "client": "a", **more}
@@ -55,7 +55,7 @@ class Bench:
             self.push.request_all()
 
 
-def told(content: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
+def described(content: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
     if content["type"] != "append":
         return content
     _, _, flags, blocks, sequence, length = struct.unpack_from("<4sBBHII", buffers[0])

@@ -28,10 +28,10 @@ def content(source: Ticking, *, complete: bool = False) -> TableContent:
 
 
 def only(messages):
-    ((told, buffers),) = messages
+    ((update, buffers),) = messages
     assert not buffers
-    json.dumps(told, allow_nan=False)
-    return told
+    json.dumps(update, allow_nan=False)
+    return update
 
 
 def test_first_all_rows_then_those_that_changed():
@@ -43,8 +43,8 @@ def test_first_all_rows_then_those_that_changed():
     assert (first["replace"], dict(first["rows"])) == (True, {"a": ["a", 2, 1.0, 1], "b": ["b", 1, 1.0, 1]})
     assert one.news() == []
     source.put(part("a", 2), part("c"), table="parts")
-    told = only(one.news())
-    assert [key for key, _ in told["rows"]] == ["c"]
+    update = only(one.news())
+    assert [key for key, _ in update["rows"]] == ["c"]
     source.put(part("a", 2), table="parts")
     assert only(one.news())["rows"] == []  # nothing changed, but data came: the view is not stale
 
@@ -55,8 +55,8 @@ def test_who_is_missing_where_everybody_is_listed_is_gone():
     source.put(part("a"), part("b"), table="parts", at=1.0)
     assert len(only(one.everything())["rows"]) == 2
     source.store.tables["parts"].append([part("b"), part("c")], time_ns=2 * 10**9, seq=2)
-    told = only(one.news())
-    assert ([key for key, _ in told["rows"]], told["gone"]) == (["c"], ["a"])
+    update = only(one.news())
+    assert ([key for key, _ in update["rows"]], update["gone"]) == (["c"], ["a"])
     empty = Message("x", Direction.IN, 1, b"{}", 3 * 10**9, 1, 0, 3)
     source.store.add(empty, Decoded(Kind.DATA))
     assert sorted(only(one.news())["gone"]) == ["b", "c"]
@@ -70,8 +70,8 @@ def test_elsewhere_nobody_goes_and_the_oldest_make_room(monkeypatch):
     source.put(part("a"), part("b"), table="parts")
     one.everything()
     source.put(part("c"), part("d"), table="parts")
-    told = only(one.news())
-    assert ([key for key, _ in told["rows"]], told["gone"]) == (["c", "d"], ["a"])
+    update = only(one.news())
+    assert ([key for key, _ in update["rows"]], update["gone"]) == (["c", "d"], ["a"])
 
 
 def test_upstream_is_told_when_it_changes_and_after_everything():

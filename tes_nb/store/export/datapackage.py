@@ -14,7 +14,7 @@ import numpy as np
 from tes_nb._version import __version__
 from tes_nb.errors import ArgumentError
 from tes_nb.model import ColumnKind, Dtype
-from tes_nb.model.table import BASE_COLUMNS, Column
+from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.export.csv_text import Formulas, iso_times
 
 if TYPE_CHECKING:
@@ -137,21 +137,15 @@ def resource(
         table=table.name,
         rows=rows,
         bytes=size,
-        schema=Schema([_field(column) for column in (*BASE_COLUMNS, *table.columns)]),
+        schema=Schema(
+            [
+                FieldDescriptor(one.name, _TYPES[one.dtype], one.dtype, one.doc, one.kind, one.unit)
+                for one in (*BASE_COLUMNS, *table.columns)
+            ]
+        ),
         key=list(table.key),
         dropped=dropped,
         gaps=[_gap(gap) for gap in gaps],
-    )
-
-
-def _field(column: Column) -> FieldDescriptor:
-    return FieldDescriptor(
-        name=column.name,
-        type=_TYPES[column.dtype],
-        dtype=column.dtype,
-        description=column.doc,
-        kind=column.kind,
-        unit=column.unit,
     )
 
 

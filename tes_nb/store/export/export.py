@@ -1,4 +1,4 @@
-"""CSV files of tables: one a table, whole or not at all, in constant memory.
+"""CSV files of tables: one a table, whole or not at all, in constant memory (docs/decisions/0008).
 
     write_csv("metrics.csv", table, store.main.snapshot().chunks(CHUNK_ROWS))
     write_folder("friday", exports(metrics_store) + exports(workers_store))

@@ -52,13 +52,14 @@ def write_parquet(
     _need_pyarrow()
     folder = Path(folder)
     todo = list(tables)
+    names = [f"stream={quote(one.stream, safe='')}/table={quote(one.table.name, safe='')}" for one in todo]
     written: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     with (
         staged_folders(folder, "stream=*/table=*") as temporary,
         reporting(progress, total_rows(todo), what="Parquet") as report,
     ):
-        for group in grouped((_dataset_name(table), table) for table in todo):
+        for group in grouped(zip(names, todo, strict=True)):
             with explained(folder), contextlib.ExitStack() as open_ones:
                 datasets = {
                     table.table.name: open_ones.enter_context(
@@ -104,10 +105,6 @@ def _as_arrow(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
     return pa.Table.from_pandas(rows, schema=schema)
-
-
-def _dataset_name(table: TableExport) -> str:
-    return f"stream={quote(table.stream, safe='')}/table={quote(table.table.name, safe='')}"
 
 
 @dataclass(slots=True)
