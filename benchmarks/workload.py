@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from tes_nb.collector.lifetime import own_identity
-from tes_nb.collector.options import Limits, Options
+from tes_nb.collector.options import CollectorOptions, Limits
 from tes_nb.collector.process import CollectorProcess, start_process
 
 TOKEN = "benchmark-token"
@@ -21,7 +21,7 @@ def collector(*, clients: int = 64, observed_pid: int | None = None) -> Iterator
     """A collector on free ports that ends with this process."""
     pid, created = own_identity()
     running = start_process(
-        Options(
+        CollectorOptions(
             token=TOKEN,
             observed_pid=pid if observed_pid is None else observed_pid,
             parent_pid=pid,

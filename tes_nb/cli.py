@@ -188,10 +188,10 @@ def replay(
     workers_port: Annotated[int, typer.Option(min=0, max=65535, help="Workers port; 0 = any free one.")] = 0,
 ) -> None:
     """Serve a recording on TES's paths as if it were live, until Ctrl-C. Notebooks read it with tes.attach()."""
-    from tes_nb.collector.options import Replay  # noqa: PLC0415
+    from tes_nb.collector.options import ReplayOptions  # noqa: PLC0415
     from tes_nb.serve import ServeRequest, serve_forever  # noqa: PLC0415
 
-    recording = Replay(str(path.absolute()), speed or None, loop)
+    recording = ReplayOptions(str(path.absolute()), speed or None, loop)
     asyncio.run(serve_forever(ServeRequest(port, workers_port, replay=recording)))
 
 

@@ -14,7 +14,7 @@ from tes_nb.collector.child import serve_until, start_collector
 from tes_nb.collector.http.pages import allowed_hosts, page_url, public_origins
 from tes_nb.collector.lifetime import watch_signals
 from tes_nb.collector.logs import log_to_stderr
-from tes_nb.collector.options import Options, Replay, default_auth, default_token
+from tes_nb.collector.options import CollectorOptions, ReplayOptions, default_auth, default_token
 from tes_nb.net.endpoints import default_ports
 
 
@@ -29,7 +29,7 @@ class ServeRequest:
     worker_pids: tuple[int, ...] = ()
     worker_command: str | None = None
     origins: tuple[str, ...] = ()
-    replay: Replay | None = None
+    replay: ReplayOptions | None = None
     """A recording to serve instead of this machine; `None` = this machine."""
 
 
@@ -43,9 +43,9 @@ async def serve_forever(request: ServeRequest) -> None:
         raise KeyboardInterrupt
 
 
-def _options(request: ServeRequest) -> Options:
+def _options(request: ServeRequest) -> CollectorOptions:
     status, workers = default_ports(request.worktree, os.environ)
-    return Options(
+    return CollectorOptions(
         token=default_token(),
         observed_pid=request.observed_pid,
         status_port=status if request.status_port < 0 else request.status_port,
@@ -63,9 +63,9 @@ def _options(request: ServeRequest) -> Options:
 
 def _announce(collector: Collector) -> None:
     status, workers = collector.ports
-    if collector.taken:
-        wanted = " and ".join(str(port) for port in collector.taken)
-        print(f"Port {wanted} is in use by another program; free ports were taken instead.")  # noqa: T201
+    if collector.busy_ports:
+        numbers = " and ".join(str(port) for port in collector.busy_ports)
+        print(f"Port {numbers} is in use by another program; free ports were taken instead.")  # noqa: T201
     replay = collector.options.replay
     what = "Serving" if replay is None else f"Replaying {os.path.basename(replay.path)}"  # noqa: PTH119 - a text
     print(f"{what} at http://127.0.0.1:{status}/ and http://127.0.0.1:{workers}/ (pid {os.getpid()}).")  # noqa: T201

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tes_nb.collector.discovery import Found, publish
+from tes_nb.collector.discovery import RunningCollector, publish
 from tes_nb.collector.http.control import Control, control_socket
 from tes_nb.collector.http.guard import Access, Guard, json_answer
 from tes_nb.collector.http.pages import Shown, http_half, page_routes
@@ -26,7 +26,7 @@ from tes_nb.collector.kernel_source import KernelSource
 from tes_nb.collector.lifetime import create_time
 from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer, run_grid
-from tes_nb.collector.options import Options
+from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.produced import Channel
 from tes_nb.collector.recordings import Peaks, Recordings
 from tes_nb.collector.upstreams import Watches
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 class Collector:
     """Samples, reads upstreams, serves. `await start()`, then `await stop()`; both on one running loop."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CollectorOptions) -> None:
         self.options = options
         self.hub = Hub(options.limits.relay_bytes)
         self.guard = Guard(
@@ -88,7 +88,7 @@ class Collector:
         self.tables = {"status": RouteTable(), "workers": RouteTable()}
         self.discovery_path: Path | None = None
         self.ports = (0, 0)
-        self.taken: tuple[int, ...] = ()
+        self.busy_ports: tuple[int, ...] = ()
         self._servers: list[Port] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -116,7 +116,7 @@ class Collector:
                 return upstream.stream, upstream.url
         return self.watches.about(source) or (source, None)
 
-    def _shown(self) -> list[Shown]:
+    def _page_sources(self) -> list[Shown]:
         """What the page shows: our own streams, peers and watched feeds, and what the kernel reports."""
         made = [Shown(name, channel.stream, made_here=True) for name, channel in self.channels.items()]
         read = []
@@ -127,7 +127,7 @@ class Collector:
         return [*made, *read, Shown(KERNEL, get(KERNEL), made_here=False)]
 
     def _stream_of(self, source: str) -> Stream | None:
-        return next((one.stream for one in self._shown() if one.source == source), None)
+        return next((one.stream for one in self._page_sources() if one.source == source), None)
 
     def _sockets(self) -> SocketFacts:
         subscribers = {name: len(channel.clients) for name, channel in self.channels.items()}
@@ -180,7 +180,7 @@ class Collector:
         self.announce(self.ports)
 
     async def _serve(self, bound: Bound) -> None:
-        self.ports, self.taken = bound.ports, bound.taken
+        self.ports, self.busy_ports = bound.ports, bound.busy_ports
         self.guard.allow_ports(self.ports, hosts=self.options.hosts)
         self.guard.origins.update(self.options.origins)
         self._fill_tables()
@@ -217,9 +217,9 @@ class Collector:
     def announce(self, ports: tuple[int, int]) -> None:
         """Write the discovery file; the control socket is at the first of the ports."""
         pid = os.getpid()
-        found = Found(pid, create_time(pid), *ports, self.options.observed_pid, self.options.token)
+        ours = RunningCollector(pid, create_time(pid), *ports, self.options.observed_pid, self.options.token)
         try:
-            self.discovery_path = publish(found)
+            self.discovery_path = publish(ours)
         except OSError as error:
             logger.warning("No discovery file was written: %s.", error)
 
@@ -233,7 +233,7 @@ class Collector:
         """The same, but upstreams are read on, and recorded by the recordings that are kept."""
         self._withdraw()
         await self._end_service()
-        await self.recordings.close(but=self.recordings.kept())
+        await self.recordings.close(but=self.recordings.outliving())
 
     async def _end_service(self) -> None:
         """Serve and sample nothing any more; the ports are free at once."""
@@ -292,7 +292,7 @@ class Collector:
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
         status.get("/api/rows/{source}", rows_history(self.hub, self._stream_of), Access.OPEN)
-        page_routes(self.tables, self.observer.observe, self.ports, self._shown)
+        page_routes(self.tables, self.observer.observe, self.ports, self._page_sources)
         self.observer.total_routes = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}
         )

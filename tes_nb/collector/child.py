@@ -13,7 +13,7 @@ import msgspec
 from tes_nb.collector.app import Collector
 from tes_nb.collector.lifetime import first_of, watch_parent, watch_signals, watch_stdin
 from tes_nb.collector.logs import log_to_stderr, logger
-from tes_nb.collector.options import Options
+from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.outlive import keep
 from tes_nb.collector.process import Started
 from tes_nb.errors import TesError
@@ -28,14 +28,14 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     log_to_stderr()
     try:
-        options = read_options(Options)
+        options = read_options(CollectorOptions)
     except msgspec.MsgspecError as error:
         give_answer(Started(error=f"The collector did not understand its options: {error}."))
         return 2
     return asyncio.run(_run(options))
 
 
-async def _run(options: Options) -> int:
+async def _run(options: CollectorOptions) -> int:
     try:
         collector = await start_collector(options)
     except TesError as error:
@@ -45,13 +45,13 @@ async def _run(options: Options) -> int:
     watches: list[Awaitable[str]] = [watch_stdin()]
     if options.parent_pid is not None:
         watches.append(watch_parent(options.parent_pid, options.parent_created))
-    started = Started(os.getpid(), collector.ports, collector.taken)
+    started = Started(os.getpid(), collector.ports, collector.busy_ports)
     reason = await serve_until(collector, lambda: give_answer(started), ended, *watches)
     logger.info("The collector ends: %s.", reason)
     return 0
 
 
-async def start_collector(options: Options) -> Collector:
+async def start_collector(options: CollectorOptions) -> Collector:
     """Return the collector that the options ask for, serving. Raises `CollectorError` when it cannot."""
     if options.replay is None:
         collector = Collector(options)

@@ -17,7 +17,7 @@ from tes_nb.collector.lifetime import create_time, is_same_process
 _LOG = re.compile(r"collector-(\d+)-\d+\.log")
 
 
-class Found(msgspec.Struct, frozen=True):
+class RunningCollector(msgspec.Struct, frozen=True):
     """A collector that runs. The token is left out of its `repr`."""
 
     pid: int
@@ -28,7 +28,7 @@ class Found(msgspec.Struct, frozen=True):
     token: str
 
     def __repr__(self) -> str:
-        return f"Found(pid={self.pid}, ports={self.status_port}/{self.workers_port})"
+        return f"RunningCollector(pid={self.pid}, ports={self.status_port}/{self.workers_port})"
 
 
 def runtime_dir() -> Path:
@@ -46,34 +46,34 @@ def runtime_dir() -> Path:
 def _private(folder: Path) -> Path:
     """Return the folder, open to this user alone. Raises PermissionError when it is somebody else's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    told = folder.lstat()
-    if told.st_uid != os.getuid() or not stat.S_ISDIR(told.st_mode):
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(f"{folder} is no folder of this user; set XDG_RUNTIME_DIR to one of your own.")
-    if stat.S_IMODE(told.st_mode) != 0o700:
+    if stat.S_IMODE(status.st_mode) != 0o700:
         folder.chmod(0o700)
     return folder
 
 
-def publish(found: Found) -> Path:
+def publish(collector: RunningCollector) -> Path:
     """Write the file with mode 0600, never readable by others even for a moment."""
-    path = runtime_dir() / f"collector-{found.pid}.json"
+    path = runtime_dir() / f"collector-{collector.pid}.json"
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(found))
+        file.write(msgspec.json.encode(collector))
     return path
 
 
-def running() -> Iterator[Found]:
+def running() -> Iterator[RunningCollector]:
     """Yield the collectors that still run; files of dead ones are removed."""
     for path in sorted(runtime_dir().glob("collector-*.json")):
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=Found)
+            collector = msgspec.json.decode(path.read_bytes(), type=RunningCollector)
         except (OSError, msgspec.MsgspecError):
             continue
-        if is_same_process(found.pid, found.created):
-            yield found
+        if is_same_process(collector.pid, collector.created):
+            yield collector
         else:
             path.unlink(missing_ok=True)
 

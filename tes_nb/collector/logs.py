@@ -24,7 +24,7 @@ MAX_LINE = 2000
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-class Limit(logging.Filter):
+class LineLimit(logging.Filter):
     """Lets ten records a second pass; the first one after a flood says how many did not."""
 
     def __init__(self, per_s: int = LINES_PER_S, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +51,7 @@ class Limit(logging.Filter):
 
 
 logger = logging.getLogger("tes_nb.collector")
-logger.addFilter(Limit())  # inside a kernel (isolation="thread") the lines go to the user's own handlers
+logger.addFilter(LineLimit())  # inside a kernel (isolation="thread") the lines go to the user's own handlers
 logging.getLogger("tes_nb").addHandler(logging.NullHandler())  # without any, nothing is printed into a cell
 
 
@@ -64,8 +64,8 @@ class OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         text = super().format(record)
-        shown = text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…"
-        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)
+        line = text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…"
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - the name of logging.Formatter
         """Return the error and where it happened, innermost last."""
@@ -80,7 +80,7 @@ class FileHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.setFormatter(OneLine())
-        self.addFilter(Limit())
+        self.addFilter(LineLimit())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line. Never raises: a full disk must not end the collector."""
@@ -93,8 +93,8 @@ class FileHandler(logging.StreamHandler[TextIO]):
 
     def _begin_anew_if_big(self) -> None:
         descriptor = self.stream.fileno()
-        told = os.fstat(descriptor)
-        if stat.S_ISREG(told.st_mode) and told.st_size > MAX_BYTES:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_size > MAX_BYTES:
             os.ftruncate(descriptor, 0)
 
 

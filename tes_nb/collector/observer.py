@@ -178,8 +178,8 @@ class Observer:
         self.workers.notice_new()
 
     async def _refresh_shares(self) -> None:
-        given = [member for member in self.workers.members() if member.pid not in self.memory.tree.below]
-        await self.shares.refresh([*self.memory.members(), *given], time.monotonic())
+        others = [member for member in self.workers.members() if member.pid not in self.memory.tree.below]
+        await self.shares.refresh([*self.memory.members(), *others], time.monotonic())
 
     def _sample_memory(self, *, all_of_them: bool = False) -> None:
         below = (life.pid for life in self.workers.running() if life.is_child)

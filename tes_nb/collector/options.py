@@ -51,7 +51,7 @@ class Upstream(msgspec.Struct, frozen=True):
         return f"Upstream({self.source!r}, {self.stream!r}, {self.url.partition('?')[0]!r})"
 
 
-class Replay(msgspec.Struct, frozen=True):
+class ReplayOptions(msgspec.Struct, frozen=True):
     """A recording that a collector serves instead of what it sees."""
 
     path: str
@@ -64,7 +64,7 @@ class Replay(msgspec.Struct, frozen=True):
     """False = it waits at the beginning until it is told to go on."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a collector needs to know. The token is left out of its `repr`."""
 
     token: str
@@ -92,14 +92,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     produce: bool = True
     """False = an attached collector: it reads peers and serves relays, no streams of its own."""
     upstreams: tuple[Upstream, ...] = ()
-    replay: Replay | None = None
+    replay: ReplayOptions | None = None
     """The recording to serve; `None` = this machine, or peers."""
     keep_s: float = 24 * 3600
     """How long recordings with `keep` go on without the parent."""
     limits: Limits = Limits()
 
     def __repr__(self) -> str:
-        return f"Options(observed_pid={self.observed_pid}, ports={self.status_port}/{self.workers_port})"
+        return f"CollectorOptions(observed_pid={self.observed_pid}, ports={self.status_port}/{self.workers_port})"
 
 
 def default_token(environ: Mapping[str, str] = os.environ) -> str:

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 CHECK_S = 0.25
 """How often it is looked whether a recording is left."""
-KEPT_LABEL = "The kernel has ended; this recording goes on without it."
+ALONE_LABEL = "The kernel has ended; this recording goes on without it."
 LATE_LABEL = "The recording was kept as long as it may be, and ends here."
 
 
-async def keep(collector: Collector, told: Awaitable[str]) -> str:
+async def keep(collector: Collector, ended: Awaitable[str]) -> str:
     """Go on until the last kept recording ends, it is told to end, or the time is over. Returns the reason."""
     await collector.retire()
-    _mark(collector, KEPT_LABEL)
+    _mark(collector, ALONE_LABEL)
     port = await _serve_control(collector)
     try:
-        return await first_of(told, _last_one_ends(collector), _time_is_over(collector))
+        return await first_of(ended, _last_one_ends(collector), _time_is_over(collector))
     finally:
         await port.stop()
 
@@ -68,7 +68,7 @@ async def _serve_control(collector: Collector) -> Port:
     port = Port(app, (listener,), options.limits.request_timeout)
     await port.start()
     collector.announce((number, 0))
-    logger.info("Kept on port %d: %s.", number, ", ".join(collector.recordings.kept()))
+    logger.info("Kept on port %d: %s.", number, ", ".join(collector.recordings.outliving()))
     return port
 
 

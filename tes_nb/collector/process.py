@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tes_nb.collector.discovery import remove_stale, runtime_dir
-from tes_nb.collector.options import Options
+from tes_nb.collector.options import CollectorOptions
 from tes_nb.errors import CollectorError
 from tes_nb.net.child import close_pipe, end, handshake, how_it_failed, launch
 
@@ -28,7 +28,7 @@ class Started(msgspec.Struct, frozen=True):
 
     pid: int = 0
     ports: tuple[int, int] = (0, 0)
-    taken: tuple[int, ...] = ()
+    busy_ports: tuple[int, ...] = ()
     error: str | None = None
 
 
@@ -42,7 +42,7 @@ class CollectorProcess:
         self._child = child
         self._owner = os.getpid()
         self.ports = started.ports
-        self.taken = started.taken
+        self.busy_ports = started.busy_ports
         self.log_path = log_path
 
     @property
@@ -72,7 +72,9 @@ class CollectorProcess:
             self.log_path.unlink(missing_ok=True)
 
 
-def start_process(options: Options, *, meanwhile: Callable[[], object] = lambda: None) -> CollectorProcess:
+def start_process(
+    options: CollectorOptions, *, meanwhile: Callable[[], object] = lambda: None
+) -> CollectorProcess:
     """Start a collector and wait until it listens. Raises `CollectorError` with its reason.
 
     meanwhile: what the caller does while the child's interpreter starts, on the other core.
@@ -96,7 +98,7 @@ def start_process(options: Options, *, meanwhile: Callable[[], object] = lambda:
 
 
 def _started(
-    child: subprocess.Popen[bytes], options: Options, log_path: Path, meanwhile: Callable[[], object]
+    child: subprocess.Popen[bytes], options: CollectorOptions, log_path: Path, meanwhile: Callable[[], object]
 ) -> Started:
     started = handshake(child, options, Started, timeout_s=START_TIMEOUT_S, meanwhile=meanwhile)
     if started is None:

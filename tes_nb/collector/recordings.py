@@ -115,11 +115,11 @@ class Recordings:
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")
         self._named[str(path)] = set()
-        if self._take not in self._hub.listeners:
-            self._hub.listeners.append(self._take)
+        if self._append not in self._hub.listeners:
+            self._hub.listeners.append(self._append)
         return self._status(str(path))
 
-    def _take(self, message: Message) -> None:
+    def _append(self, message: Message) -> None:
         for path, one in self._running.items():
             if one.wants(message.source):
                 if message.source not in self._named[path]:
@@ -176,7 +176,7 @@ class Recordings:
         for path in [path for path in self._running if path not in but]:
             await self.stop(StopRecording(path=path))
 
-    def kept(self) -> list[str]:
+    def outliving(self) -> list[str]:
         """The paths of the recordings that outlive the parent."""
         return [path for path, one in self._running.items() if one.keep]
 

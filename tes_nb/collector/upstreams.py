@@ -204,13 +204,13 @@ class Watches:
         await reader.start()
         return endpoint
 
-    def _free_name(self, wanted: str) -> str:
+    def _free_name(self, base: str) -> str:
         """Return the name, with a number behind it when another endpoint has it already."""
-        if not wanted.replace("-", "").replace("_", "").replace(".", "").isalnum() or not wanted.isascii():
+        if not base.replace("-", "").replace("_", "").replace(".", "").isalnum() or not base.isascii():
             raise ValueError("'source' must be made of letters, digits, '-', '_' and '.'.")
-        if len(wanted) > _SOURCE_CHARACTERS:
+        if len(base) > _SOURCE_CHARACTERS:
             raise ValueError(f"'source' must have at most {_SOURCE_CHARACTERS} characters.")
-        names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+        names = itertools.chain([base], (f"{base}_{count}" for count in itertools.count(2)))
         return next(name for name in names if name in self._ended or name not in self._hub.topics)
 
     async def unwatch(self, operation: UnwatchSource) -> UnwatchResult:

@@ -95,18 +95,18 @@ class LocalConnection:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         if self._word != "CLOSED":
-            self._show("CLOSED")
+            self._set_word("CLOSED")
 
     async def _run(self) -> None:
         while True:
             self._attempts += 1
-            self._show("CONNECTING")
+            self._set_word("CONNECTING")
             refused = await self._once_safely()
             if self._task is None:  # being stopped
                 return
             wait_s = _REFUSED_WAIT_S if refused else self._backoff.next()
             self._retry_at = now() + wait_s
-            self._show("FAILED" if refused else "WAITING")
+            self._set_word("FAILED" if refused else "WAITING")
             await asyncio.sleep(wait_s)
 
     async def _once_safely(self) -> bool:
@@ -132,7 +132,7 @@ class LocalConnection:
         began = now()
         self._link = opened
         self._opens += 1
-        self._show("OPEN")
+        self._set_word("OPEN")
         try:
             closed = await self._serve(opened)
         finally:
@@ -143,7 +143,7 @@ class LocalConnection:
             self._backoff.reset()
         return close_verdict(closed.code).fresh_token
 
-    def _show(self, word: Word) -> None:
+    def _set_word(self, word: Word) -> None:
         self._word = word
         state = self.state
         level = logging.WARNING if word == "FAILED" else logging.DEBUG

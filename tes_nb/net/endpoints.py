@@ -79,8 +79,8 @@ def resolve(
             )
         return Target(ws=(endpoint.path, *endpoint.aliases), poll=endpoint.poll)
     apart = endpoint.port == "workers" and workers is not None
-    given = workers if apart and workers is not None else base_url
-    place = _take_apart(given, (stream, *siblings))
+    address = workers if apart and workers is not None else base_url
+    place = _parse(address, (stream, *siblings))
     if place.owner is None and place.websocket and place.prefix:
         return Target(ws=(place.url("ws", "", place.query),))
     place = _at_port_of(stream, place, "workers" if apart else "status")
@@ -122,7 +122,7 @@ def without_query(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
 
-def _take_apart(url: str, streams: tuple[Stream, ...]) -> _Place:
+def _parse(url: str, streams: tuple[Stream, ...]) -> _Place:
     text = url.strip()
     parts = urlsplit(text if "://" in text else f"http://{text}")
     hint = "give http://host:port, ws://host:port/path, or host:port"
@@ -147,15 +147,15 @@ def _take_apart(url: str, streams: tuple[Stream, ...]) -> _Place:
 
 def _split_off_own_path(place: _Place, streams: tuple[Stream, ...]) -> _Place:
     """Find the stream whose path the URL ends with; the longest such path counts."""
-    found = [
+    matches = [
         (len(path), index, stream, path)
         for index, stream in enumerate(streams)
         for path in _all_paths(stream)
         if place.prefix.endswith(path)
     ]
-    if not found:
+    if not matches:
         return place
-    length, _, owner, path = max(found, key=lambda entry: (entry[0], -entry[1]))
+    length, _, owner, path = max(matches, key=lambda entry: (entry[0], -entry[1]))
     return replace(place, prefix=place.prefix[:-length], own_path=path, owner=owner)
 
 

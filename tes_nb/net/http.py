@@ -22,7 +22,7 @@ _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """An answer that is no redirect."""
 
     status: int
@@ -63,7 +63,7 @@ class HttpClient:
     ) -> None:
         await self.close()
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Reply | Failure:
+    async def get(self, url: str, headers: Mapping[str, str]) -> HttpReply | Failure:
         """GET the URL once; return the answer, or why there is none. `headers` stay at its origin."""
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -82,7 +82,7 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
-    async def _attempt(self, url: str, headers: Mapping[str, str]) -> Reply | Redirect:
+    async def _attempt(self, url: str, headers: Mapping[str, str]) -> HttpReply | Redirect:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # What is not asked for in compressed form is not inflated either: no bomb can go off.
@@ -102,7 +102,7 @@ class HttpClient:
                     if len(body) > self._max_bytes:
                         response.close()
                         break
-            return Reply(response.status, response.headers, bytes(body[: self._max_bytes + 1]))
+            return HttpReply(response.status, response.headers, bytes(body[: self._max_bytes + 1]))
 
 
 class Poller:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 LINES_PER_S = 10
-KEPT_LINES = 1000
+MAX_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of the log."""
 
     at: float
@@ -35,7 +35,7 @@ class RecentLog(logging.Handler):
         self,
         *,
         per_s: int = LINES_PER_S,
-        keep: int = KEPT_LINES,
+        keep: int = MAX_LINES,
         parent: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,17 +43,17 @@ class RecentLog(logging.Handler):
         self._per_s = per_s
         self._parent = parent
         self._clock = clock
-        self._kept: deque[Line] = deque(maxlen=keep)
+        self._lines: deque[LogLine] = deque(maxlen=keep)
         self._window = -1.0
         self._passed = 0
         self.suppressed = 0
         """Lines left out since the last one that passed."""
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[LogLine]:
         """Return the newest lines, oldest first."""
         self.acquire()
         try:
-            return list(self._kept)
+            return list(self._lines)
         finally:
             self.release()
 
@@ -80,7 +80,7 @@ class RecentLog(logging.Handler):
 
     def _pass(self, record: logging.LogRecord) -> None:
         fields = getattr(record, "fields", {})
-        self._kept.append(Line(record.created, record.levelname, record.getMessage(), fields))
+        self._lines.append(LogLine(record.created, record.levelname, record.getMessage(), fields))
         if self._parent is not None and self._parent.isEnabledFor(record.levelno):
             self._parent.handle(record)
 

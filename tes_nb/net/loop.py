@@ -27,7 +27,7 @@ def now() -> float:
 
 
 T = TypeVar("T")
-_KEPT_ERRORS = 100
+_MAX_ERRORS = 100
 _STOP_S = 2.0
 
 
@@ -41,7 +41,7 @@ class Background:
     def __init__(self) -> None:
         self.pid = os.getpid()
         """The process it belongs to: after a fork the child has only the dead copy of it."""
-        self._errors: deque[tuple[str, BaseException]] = deque(maxlen=_KEPT_ERRORS)
+        self._errors: deque[tuple[str, BaseException]] = deque(maxlen=_MAX_ERRORS)
         self._more_errors = 0
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._uncaught)
@@ -99,7 +99,7 @@ class Background:
 
     def report(self, name: str, error: BaseException) -> None:
         """Keep an error that nobody waits for; `name` says what failed. Callable from any thread."""
-        if len(self._errors) == _KEPT_ERRORS:
+        if len(self._errors) == _MAX_ERRORS:
             self._more_errors += 1
         self._errors.append((name, error))
         note(logging.ERROR, f"{name} failed: {_brief(error)}", task=name)

@@ -60,7 +60,7 @@ class GuardedConnection(ClientConnection):
             close_timeout=close_timeout,
             max_queue=max_queue,
         )
-        self.given_up: tuple[int, str] | None = None
+        self.our_end: tuple[int, str] | None = None
         """(close code, why) when it was we who ended the connection because of the peer."""
         self._limits = limits
         self._patience_s = close_timeout
@@ -86,7 +86,7 @@ class GuardedConnection(ClientConnection):
     def process_event(self, event: Response | Frame) -> None:  # type: ignore[override]  # the library's alias is wider
         """Count the frame before the library handles it."""
         if isinstance(event, Frame):
-            if self.given_up is not None:
+            if self.our_end is not None:
                 return
             self._count(event)
         super().process_event(event)
@@ -121,7 +121,7 @@ class GuardedConnection(ClientConnection):
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         """Close with `code`, and do not wait long for the peer to agree."""
-        self.given_up = (code, f"we closed {int(code)}: {reason}")
+        self.our_end = (code, f"we closed {int(code)}: {reason}")
         self.protocol.fail(code, reason)
         self.send_data()
         self._abort_soon()
@@ -139,7 +139,7 @@ class GuardedConnection(ClientConnection):
             return
         answer = keepalive.look(now())
         if answer == "dead":
-            self.given_up = (CloseCode.ABNORMAL_CLOSURE, "the peer does not answer pings")
+            self.our_end = (CloseCode.ABNORMAL_CLOSURE, "the peer does not answer pings")
             self.transport.abort()
             return
         if answer == "ping":
@@ -200,8 +200,8 @@ class Link:
         self._connection.transport.abort()
 
     def _closed(self, error: ConnectionClosed) -> Closed:
-        if self._connection.given_up is not None:
-            return Closed(*self._connection.given_up)
+        if self._connection.our_end is not None:
+            return Closed(*self._connection.our_end)
         if error.rcvd is not None:
             return Closed(error.rcvd.code, f"closed {error.rcvd.code} {plain(error.rcvd.reason)}".rstrip())
         if error.sent is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Literal, Protocol, TypeVar
 
-from tes_nb.collector.options import Options
+from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.process import start_process
 from tes_nb.errors import SessionError
 from tes_nb.net.loop import background
@@ -58,7 +58,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def taken(self) -> tuple[int, ...]:
+    def busy_ports(self) -> tuple[int, ...]:
         """Wanted ports that somebody else holds."""
         ...
 
@@ -94,7 +94,7 @@ class ThreadBackend:
 
     outlives = False
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CollectorOptions) -> None:
         from tes_nb.collector.app import Collector  # noqa: PLC0415 - a child process is the usual case
 
         self._collector = Collector(options)
@@ -103,7 +103,7 @@ class ThreadBackend:
         background().run(self._collector.start(), timeout=10)
         self.alive = True
         self.ports = self._collector.ports
-        self.taken = self._collector.taken
+        self.busy_ports = self._collector.busy_ports
         self.pid = os.getpid()
 
     def leave(self) -> None:
@@ -118,7 +118,7 @@ class ThreadBackend:
 
 
 def start_backend(
-    options: Options, isolation: Isolation, *, meanwhile: Callable[[], object] = lambda: None
+    options: CollectorOptions, isolation: Isolation, *, meanwhile: Callable[[], object] = lambda: None
 ) -> Backend:
     """Start a collector; `meanwhile` runs while a child process starts, else before.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tes_nb.collector.discovery import Found, running
+from tes_nb.collector.discovery import RunningCollector, running
 from tes_nb.errors import TesError
 from tes_nb.model.control import ListRecordings, RecordingFigures, RecordingStatus, StopRecording
 from tes_nb.model.operation import Call, Operation, R
@@ -183,7 +183,7 @@ def recordings() -> list[Recording]:
     return found
 
 
-def _call_alone(collector: Found, operation: Operation[R]) -> R:
+def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
     """Call one operation over a connection of its own, since few are called."""
 
     async def call() -> R:

@@ -214,7 +214,7 @@ class Session(SessionOutputs):
     @property
     def taken_ports(self) -> tuple[int, ...]:
         """The usual ports that another program holds, so that free ones were taken; () = none."""
-        return self._backend.taken
+        return self._backend.busy_ports
 
     @property
     def collector_pid(self) -> int:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tes_nb.collector.http.pages import allowed_hosts, public_origins
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import (
-    Options,
+    CollectorOptions,
+    ReplayOptions,
     Upstream,
     default_auth,
     default_token,
 )
-from tes_nb.collector.options import Replay as ReplayOptions
 from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend, uninterrupted
@@ -172,7 +172,7 @@ def _running(peer: str | None) -> Session | None:
 
 
 def _session(
-    backend: Backend, options: Options, sources: Mapping[str, Stream], *, peer: str | None = None
+    backend: Backend, options: CollectorOptions, sources: Mapping[str, Stream], *, peer: str | None = None
 ) -> Session:
     from tes_nb.session.session import Session  # noqa: PLC0415 - `_load` has imported it
 
@@ -180,7 +180,7 @@ def _session(
 
 
 def _begin(
-    options: Options,
+    options: CollectorOptions,
     isolation: Isolation,
     connect: Callable[[Backend], AnySession],
     *,
@@ -229,10 +229,10 @@ def _shell() -> Any:
     return None if module is None else module.get_ipython()
 
 
-def _options(**given: Any) -> Options:
+def _options(**given: Any) -> CollectorOptions:
     pid, created = own_identity()
     origins = (*given.pop("origins", ()), *public_origins(), *jupyter_origins())
-    return Options(
+    return CollectorOptions(
         token=default_token(),
         observed_pid=pid,
         parent_pid=pid,

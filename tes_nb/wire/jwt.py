@@ -19,7 +19,7 @@ from tes_nb.wire.json_guard import parse_json
 MAX_BODY: Final = 64 * 1024
 """Bytes of a token source's answer; more is no token."""
 
-SHOWN: Final = 8
+VISIBLE: Final = 8
 """So many characters of a token may be seen by people."""
 
 REASONS: Final = ("too large", "empty", "dashes", "html", "not a JWT", "expired")
@@ -79,7 +79,7 @@ class Token:
 
     def __repr__(self) -> str:
         life = "unknown life" if self._lifetime_s is None else f"{self._lifetime_s:.0f} s"
-        return f"<Token {self._secret[:SHOWN]}…, {life}>"
+        return f"<Token {self._secret[:VISIBLE]}…, {life}>"
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         raise TypeError("A token is a secret: it is neither pickled nor copied.")

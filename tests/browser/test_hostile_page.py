@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tes_nb.collector.lifetime import own_identity
-from tes_nb.collector.options import Options
+from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.process import CollectorProcess, start_process
 from tests.support.browser import FLAGS, chromium, served
 
@@ -54,7 +54,7 @@ TRY_TAGS = """(base) => new Promise((done) => {
 def collector() -> Iterator[CollectorProcess]:
     pid, created = own_identity()
     running = start_process(
-        Options(
+        CollectorOptions(
             token=TOKEN,
             observed_pid=pid,
             parent_pid=pid,

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tes_nb.collector.discovery import Found, publish, remove_stale, running, runtime_dir
+from tes_nb.collector.discovery import RunningCollector, publish, remove_stale, running, runtime_dir
 from tes_nb.collector.lifetime import create_time, own_identity
 from tes_nb.collector.options import default_token
 from tests.support.collectors import TOKEN, collecting, in_loop
@@ -27,7 +27,7 @@ def found(**changes):
         "observed_pid": None,
         "token": TOKEN,
     }
-    return Found(**{**fields, **changes})
+    return RunningCollector(**{**fields, **changes})
 
 
 def ended_pid():

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tes_nb.collector import logs
-from tes_nb.collector.logs import FileHandler, Limit, OneLine
+from tes_nb.collector.logs import FileHandler, LineLimit, OneLine
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def written(tmp_path):
 def test_fault_74_a_flood_is_ten_lines_a_second_and_a_count(written, clock):
     logger, path = written
     (handler,) = logger.handlers
-    handler.filters[:] = [Limit(clock=lambda: clock[0])]
+    handler.filters[:] = [LineLimit(clock=lambda: clock[0])]
     for number in range(20_000):
         clock[0] = number / 4_000  # five seconds
         logger.warning("frame %d is bad", number)
@@ -86,4 +86,4 @@ def test_a_log_that_cannot_be_written_ends_nothing(written):
 
 
 def test_the_limit_also_holds_inside_a_kernel():
-    assert any(isinstance(one, Limit) for one in logging.getLogger("tes_nb.collector").filters)
+    assert any(isinstance(one, LineLimit) for one in logging.getLogger("tes_nb.collector").filters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tes_nb.collector.options import Options, default_auth, default_token
+from tes_nb.collector.options import CollectorOptions, default_auth, default_token
 from tes_nb.errors import TesError
 
 
@@ -29,7 +29,7 @@ def test_auth_under_jupyterhub():
 
 
 def test_options_travel_and_show_no_token():
-    options = Options(token="secret-1234", origins=("http://a",), observed_pid=5)
-    assert msgspec.json.decode(msgspec.json.encode(options), type=Options) == options
+    options = CollectorOptions(token="secret-1234", origins=("http://a",), observed_pid=5)
+    assert msgspec.json.decode(msgspec.json.encode(options), type=CollectorOptions) == options
     assert "secret-1234" not in repr(options)
     assert "secret-1234" not in f"{options}"

@@ -117,7 +117,7 @@ def shared(tmp_path_factory):
 
 def test_it_runs_apart_and_answers(shared):
     assert shared.alive
-    assert shared.taken == ()
+    assert shared.busy_ports == ()
     assert psutil.Process(shared.pid).ppid() == os.getpid()
     assert os.getsid(shared.pid) == shared.pid  # a session of its own
     assert shared.log_path.stat().st_mode & 0o777 == 0o600

@@ -13,7 +13,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.collector.discovery import running
-from tes_nb.collector.outlive import KEPT_LABEL, LATE_LABEL
+from tes_nb.collector.outlive import ALONE_LABEL, LATE_LABEL
 from tes_nb.errors import SessionError
 from tes_nb.model.control import StartRecording, WatchSource
 from tes_nb.net.control_client import ControlClient
@@ -96,7 +96,7 @@ def test_a_restarted_kernel_finds_its_recording_again(feed, tmp_path):
         wait_ended(pid)
     assert tes.recordings() == []
     with tes.open(path) as opened:
-        assert KEPT_LABEL in set(opened.marks["label"])
+        assert ALONE_LABEL in set(opened.marks["label"])
         (mark,) = opened.marks["time"]
         assert opened.feeds["nowgoal"].scores.frame().index[-1] > mark
 
@@ -181,4 +181,4 @@ async def test_the_time_it_may_be_kept_is_limited(feed, tmp_path):
         assert process._child.wait(20) == 0
         assert time.monotonic() - since >= 1.0
     with tes.open(path) as opened:
-        assert {KEPT_LABEL, LATE_LABEL} <= set(opened.marks["label"])
+        assert {ALONE_LABEL, LATE_LABEL} <= set(opened.marks["label"])

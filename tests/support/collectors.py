@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from tes_nb.collector import process as process_module
 from tes_nb.collector.app import Collector
 from tes_nb.collector.lifetime import own_identity
-from tes_nb.collector.options import Limits, Options
+from tes_nb.collector.options import CollectorOptions, Limits
 
 TOKEN = "right-token-5b1c9e7f20a34d68"
 TOKEN_HEADER = "X-TES-Dev-Token"
@@ -43,10 +43,10 @@ def in_loop(test):
     return run
 
 
-def options(*, limits: dict | None = None, **given) -> Options:
+def options(*, limits: dict | None = None, **given) -> CollectorOptions:
     """Options with free ports and the tests' token; `limits` are fields of `Limits`."""
     fields = {"token": TOKEN, "status_port": 0, "workers_port": 0, "limits": Limits(**(limits or {}))}
-    return Options(**{**fields, **given})
+    return CollectorOptions(**{**fields, **given})
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tes_nb.errors import AuthenticationError
 from tes_nb.wire import jwt as wire_jwt
-from tes_nb.wire.jwt import MAX_BODY, REASONS, SHOWN, Token, read_token
+from tes_nb.wire.jwt import MAX_BODY, REASONS, VISIBLE, Token, read_token
 
 
 def part(value):
@@ -79,7 +79,7 @@ def test_fault_17_what_is_no_token_is_named(name):
     assert error.reason == reason
     assert reason in REASONS
     for piece in body.split(b".") if len(body) < 1000 else ():
-        assert len(piece) <= SHOWN or piece.decode("latin-1") not in str(error)
+        assert len(piece) <= VISIBLE or piece.decode("latin-1") not in str(error)
 
 
 def test_a_token_is_read_with_its_life():
@@ -166,10 +166,10 @@ def test_at_most_eight_characters_are_ever_shown(caplog):
     shown.append(ascii(token))
     shown.append("".join(traceback.format_exception(RuntimeError(token))))
     for text in shown:
-        assert secret[: SHOWN + 1] not in text
-        assert secret[SHOWN : SHOWN + 12] not in text
+        assert secret[: VISIBLE + 1] not in text
+        assert secret[VISIBLE : VISIBLE + 12] not in text
         assert secret[-12:] not in text
-    assert secret[:SHOWN] in repr(token)
+    assert secret[:VISIBLE] in repr(token)
 
 
 def test_it_cannot_be_saved_by_accident():
@@ -196,7 +196,7 @@ def test_errors_never_hold_what_the_source_sent():
     expired = jwt(iat=NOW - 120, exp=NOW - 60)
     error = refused(expired)
     text = "".join(traceback.format_exception(error))
-    assert expired.decode()[SHOWN:] not in text
+    assert expired.decode()[VISIBLE:] not in text
     assert error.__cause__ is None
 
 

@@ -19,7 +19,7 @@ CAUGHT_UP_BYTES = 256 * 1024
 """A reader with more than this unsent goes on from the log, at its own pace."""
 
 
-class Reader:
+class RelayConnection:
     """One relay connection: pushed to while it keeps up, else pumped from the log."""
 
     def __init__(
@@ -120,7 +120,7 @@ def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
             return socket
         # A reader from before a restart asks for a number that is not reached yet: it gets what is new.
         place = topic.log.last if after is None else topic.place_after(int(after), int(round_))
-        reader = Reader(topic, socket, request.transport, place)
+        reader = RelayConnection(topic, socket, request.transport, place)
         topic.readers.add(reader)
         pump = asyncio.create_task(reader.pump())
         try:

@@ -66,7 +66,7 @@ class Bound:
 
     status: tuple[socket.socket, ...]
     workers: tuple[socket.socket, ...]
-    taken: tuple[int, ...] = ()
+    busy_ports: tuple[int, ...] = ()
     """The wanted ports that somebody else holds; then free ones were bound."""
 
     @property
@@ -90,13 +90,13 @@ def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
     pair = _bind_pair(status, workers)
     if pair is not None:
         return Bound(*pair)
-    taken = tuple(port for port in (status, workers) if port and not _is_free(port)) or (status, workers)
+    busy = tuple(port for port in (status, workers) if port and not _is_free(port)) or (status, workers)
     if required:
-        raise CollectorError(_about_taken(taken))
+        raise CollectorError(_sentence_about(busy))
     for _ in range(_FREE_PORT_TRIES):
         pair = _bind_pair(0, 0)
         if pair is not None:
-            return Bound(*pair, taken=taken)
+            return Bound(*pair, busy_ports=busy)
     raise CollectorError("No two free ports could be bound on 127.0.0.1; close some programs and try again.")
 
 
@@ -118,9 +118,9 @@ def _check_ports(status: int, workers: int) -> None:
         raise CollectorError(f"Status and workers port are both {status}; they must be two different ports.")
 
 
-def _about_taken(taken: tuple[int, ...]) -> str:
-    names = " and ".join(str(port) for port in taken)
-    subject = f"Port {names} is" if len(taken) == 1 else f"Ports {names} are"
+def _sentence_about(busy: tuple[int, ...]) -> str:
+    names = " and ".join(str(port) for port in busy)
+    subject = f"Port {names} is" if len(busy) == 1 else f"Ports {names} are"
     why = "in use by another program, or not allowed for this user"
     return f"{subject} {why}; stop that program, or choose other ports (0 = any free one)."
 

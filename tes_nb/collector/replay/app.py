@@ -16,7 +16,7 @@ from tes_nb.collector.http.pages import Shown
 from tes_nb.collector.http.server import Bound
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.kernel_source import KernelSource
-from tes_nb.collector.options import Options, Replay
+from tes_nb.collector.options import CollectorOptions, ReplayOptions
 from tes_nb.collector.produced import Channel, Client, binary_frame, text_frame
 from tes_nb.collector.replay.player import Player
 from tes_nb.errors import CollectorError, SessionError
@@ -124,11 +124,11 @@ class ReplayCollector(Collector):
 
     channels: dict[str, Channel]
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CollectorOptions) -> None:
         """Raises `SessionError` for what is no session file."""
         if options.replay is None:
             raise CollectorError("A replay needs the recording that it plays.")
-        self.replay: Replay = options.replay
+        self.replay: ReplayOptions = options.replay
         self.file = SessionFile.open(Path(self.replay.path))
         self._carried = {one.name: one.stream for one in self.file.sources.values()}
         super().__init__(options)
@@ -146,9 +146,9 @@ class ReplayCollector(Collector):
                 found[source] = ReplayChannel(stream, stream.producer, self.hub)
         return found
 
-    def _shown(self) -> list[Shown]:
+    def _page_sources(self) -> list[Shown]:
         """What the page shows: the usual streams, and after them every other source of the recording."""
-        usual = super()._shown()
+        usual = super()._page_sources()
         known = {one.source for one in usual}
         others = [
             Shown(one.name, get(one.stream), made_here=False, origin=one.url)

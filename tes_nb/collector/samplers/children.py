@@ -13,7 +13,7 @@ import psutil
 SLICE_S = 0.0005
 
 
-class Pace:
+class LoopPace:
     """`await turn()` between two steps: it lets the loop do other things whenever a slice is used up."""
 
     def __init__(self, slice_s: float = SLICE_S) -> None:
@@ -54,17 +54,19 @@ class ChildFinder:
         """Return the children that the process's main thread started: one read. Empty without lists."""
         return _listed(pid, pid) if self._use_lists else []
 
-    async def look(self, pid: int, known: Sequence[int], consider: Callable[[int], bool], pace: Pace) -> None:
+    async def look(
+        self, pid: int, descendants: Sequence[int], consider: Callable[[int], bool], pace: LoopPace
+    ) -> None:
         """Call `consider` with each descendant found, zombies too, and below those for which it returns True.
 
-        Looks at `pid` itself and, in turns, at the `known` descendants.
+        Looks at `pid` itself and, in turns, at the `descendants` that are known.
         """
         if not self._use_lists:
             for child in _table(pid):
                 consider(child)
                 await pace.turn()
             return
-        waiting = deque([pid, *self._in_turn(known)])
+        waiting = deque([pid, *self._in_turn(descendants)])
         while waiting:
             for child in children_of(waiting.popleft()):
                 if consider(child):
@@ -72,10 +74,10 @@ class ChildFinder:
                 await pace.turn()
             await pace.turn()
 
-    def _in_turn(self, known: Sequence[int]) -> Sequence[int]:
-        start = self._turn if self._turn < len(known) else 0
+    def _in_turn(self, descendants: Sequence[int]) -> Sequence[int]:
+        start = self._turn if self._turn < len(descendants) else 0
         self._turn = start + LOOKS_A_PASS
-        return known[start : self._turn]
+        return descendants[start : self._turn]
 
 
 def children_of(pid: int) -> list[int]:

@@ -31,7 +31,7 @@ class ProcessSampler:
         self._reader = reader or default_reader()
         self._mark: _Mark | None = None
         self._born: int | None = None
-        self._facts = _nothing_known(pid)
+        self._facts = _no_facts(pid)
         self._gone = False
         self._identify()
 
@@ -101,7 +101,7 @@ def _since(before: _Mark | None, now: _Mark) -> tuple[float, float, float]:
     return user_s, system_s, used_s / (now.at - before.at)
 
 
-def _nothing_known(pid: int) -> ProcessFacts:
+def _no_facts(pid: int) -> ProcessFacts:
     return ProcessFacts(
         pid=pid,
         alive=False,

@@ -65,7 +65,7 @@ class WorkerLife:
         """`name` is a given name; "" = the program's own, which changes when it executes another."""
         self.pid = pid
         self.born = first.born
-        self.given_name = name
+        self.user_name = name
         self.is_child = False
         """Whether it is a descendant of the observed process; else its pid was given."""
         self.ended_at: float | None = None
@@ -93,7 +93,7 @@ class WorkerLife:
 
     def rename(self, name: str) -> None:
         """Show this name instead of the program's."""
-        self.given_name = name
+        self.user_name = name
         self.facts = replace(self.facts, name=safe_name(name))
 
     def is_same(self, times: Times | None) -> bool:
@@ -113,7 +113,7 @@ class WorkerLife:
         words = memory or _only_rss(times)
         self.facts = replace(
             self.facts,
-            name=safe_name(self.given_name or times.name),
+            name=safe_name(self.user_name or times.name),
             status=self._activity.status,
             rss=words.rss,
             heap_used=words.heap_used,
@@ -126,9 +126,9 @@ class WorkerLife:
 
     def _rest(self, uss: int | None) -> None:
         """Take in a reading in which it did nothing; most readings of most workers are like that."""
-        seen = self.facts
-        if seen.status != self._activity.status or seen.cpu_percent or seen.uss != uss:
-            self.facts = replace(seen, status=self._activity.status, cpu_percent=0.0, uss=uss)
+        facts = self.facts
+        if facts.status != self._activity.status or facts.cpu_percent or facts.uss != uss:
+            self.facts = replace(facts, status=self._activity.status, cpu_percent=0.0, uss=uss)
 
     def end(self, now: float, code: int | None, *, expected: bool = False) -> None:
         """Take in its end, with that exit code (`None` = unknown, negative = killed by that signal).
@@ -176,9 +176,9 @@ def safe_name(text: str) -> str:
 
 def short_lived(pid: int, name: str, *, wall_ms: int, now: float) -> WorkerLife:
     """Return the life of a process of which only the end was told: it was too short to be seen."""
-    unseen = Times(
+    times = Times(
         name=name or "process", born=0, zombie=True, threads=0, user_s=0, system_s=0, reaped_s=0, rss=0
     )
-    life = WorkerLife(pid, unseen, None, created_at_ms=wall_ms, now=now)
+    life = WorkerLife(pid, times, None, created_at_ms=wall_ms, now=now)
     life.facts = replace(life.facts, id=worker_id(pid, f"x{wall_ms}"))
     return life

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Collection
 
-from tes_nb.collector.samplers.children import ChildFinder, Pace
+from tes_nb.collector.samplers.children import ChildFinder, LoopPace
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import runs_tes_nb
@@ -148,7 +148,7 @@ class WorkerRegistry:
 
     async def refresh(self) -> None:
         """Sample all processes and look for new ones, in slices. Twice a second, never two at a time."""
-        pace = Pace()
+        pace = LoopPace()
         excluded = self._exclude()
         for life in list(self._running.values()):
             if life.is_child and life.pid in excluded:  # it was seen before it had started what it is
@@ -161,7 +161,7 @@ class WorkerRegistry:
         self._forget_ended()
         self._publish()
 
-    async def _look_around(self, pace: Pace) -> None:
+    async def _look_around(self, pace: LoopPace) -> None:
         if not self._root_runs():
             return
         self._dismissed = set()

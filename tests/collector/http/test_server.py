@@ -54,7 +54,7 @@ def test_free_ports_are_bound_as_asked():
     status, workers = free_port(), free_port()
     with bound(status, workers, required=True) as ports:
         assert ports.ports == (status, workers)
-        assert ports.taken == ()
+        assert ports.busy_ports == ()
 
 
 def test_fault_48_only_loopback_is_bound():
@@ -70,7 +70,7 @@ def test_one_taken_port_moves_both(which):
         wanted = (taken, free_port()) if which == "status" else (free_port(), taken)
         with bound(*wanted, required=False) as ports:
             assert set(ports.ports).isdisjoint(wanted)
-            assert ports.taken == (taken,)
+            assert ports.busy_ports == (taken,)
         with pytest.raises(CollectorError, match=f"Port {taken} is in use .*choose other ports"):
             bind_ports(*wanted, required=True)
         other = wanted[1 - wanted.index(taken)]
@@ -81,7 +81,7 @@ def test_one_taken_port_moves_both(which):
 def test_a_port_taken_on_the_other_loopback_alone_is_taken():
     try:
         with somebody("::1", sockets.AF_INET6) as taken, bound(taken, 0, required=False) as ports:
-            assert ports.taken == (taken,)
+            assert ports.busy_ports == (taken,)
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
 

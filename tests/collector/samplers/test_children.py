@@ -13,7 +13,7 @@ import pytest
 from tes_nb.collector.samplers.children import (
     LOOKS_A_PASS,
     ChildFinder,
-    Pace,
+    LoopPace,
     children_of,
     lists_of_children_exist,
 )
@@ -52,7 +52,7 @@ def found(finder: ChildFinder, pid: int, consider: Callable[[int], bool] | None 
             seen.append(child)
         return new
 
-    asyncio.run(finder.look(pid, (), take, Pace()))
+    asyncio.run(finder.look(pid, (), take, LoopPace()))
     return seen
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tes_nb.collector.samplers.children import ChildFinder, Pace
+from tes_nb.collector.samplers.children import ChildFinder, LoopPace
 from tes_nb.collector.samplers.tree import ProcessTree, runs_tes_nb
 from tests.support.processes import python, running
 from tests.support.readers import TableReader, times
@@ -39,7 +39,7 @@ def descendants(pid: int) -> list[int]:
     finder = ChildFinder()
 
     async def look() -> None:
-        await finder.look(pid, (), lambda child: found.append(child) is None, Pace())
+        await finder.look(pid, (), lambda child: found.append(child) is None, LoopPace())
 
     step = look().__await__()
     try:
