@@ -23,10 +23,9 @@ if TYPE_CHECKING:
         SessionError,
         TesError,
     )
-    from tes_nb.nesting import nest
-    from tes_nb.options import options
+    from tes_nb.options import nest, options
     from tes_nb.session.feed import Feed
-    from tes_nb.session.nowgoal.source import NOWGOAL, SIMULATED
+    from tes_nb.session.nowgoal.feed import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recorded import RecordedSession
     from tes_nb.session.recordings import Recording, recordings
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from tes_nb.store.export.restore import read_folder as read_csv
 
 _HOMES = {
-    "NOWGOAL": "tes_nb.session.nowgoal.source",
-    "SIMULATED": "tes_nb.session.nowgoal.source",
+    "NOWGOAL": "tes_nb.session.nowgoal.feed",
+    "SIMULATED": "tes_nb.session.nowgoal.feed",
     "AuthenticationError": "tes_nb.errors",
     "BackgroundError": "tes_nb.errors",
     "CollectorError": "tes_nb.errors",
@@ -51,7 +50,7 @@ _HOMES = {
     "Session": "tes_nb.session.session",
     "attach": "tes_nb.session.start",
     "load_ipython_extension": "tes_nb.notebook",
-    "nest": "tes_nb.nesting",
+    "nest": "tes_nb.options",
     "open": "tes_nb.session.open:open_session",
     "options": "tes_nb.options",
     "read_csv": "tes_nb.store.export.restore:read_folder",

@@ -7,12 +7,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tes_nb._version import __version__
 from tes_nb.errors import SessionError, TesError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+    from tes_nb.session.session import Session
 
 INTERRUPTED = 130
 
@@ -42,12 +47,60 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long to watch.")] = 15.0,
 ) -> None:
     """Watch this machine for some seconds and leave CSV files, a data dictionary and an HTML report."""
-    from tes_nb.demo import run_demo  # noqa: PLC0415 - each command imports what it needs
-
     files = run_demo(out, seconds)
     print("Wrote:")
     for path in files:
         print(f"  {path}  ({path.stat().st_size:,} bytes)")
+
+
+# `tes-nb demo`: watch this machine while a small process pool works, then leave files to look at.
+
+POOL_SIZE = 2
+POINTS = 40_000
+"""Points one job draws: some tens of milliseconds of real work."""
+
+
+def estimate_pi(seed: int) -> float:
+    """A job of the pool: estimate π by drawing points."""
+    import random  # noqa: PLC0415 - in the worker
+
+    random.seed(seed)
+    hits = sum(random.random() ** 2 + random.random() ** 2 < 1 for _ in range(POINTS))  # noqa: S311 - no secret
+    return 4 * hits / POINTS
+
+
+def run_demo(folder: Path, seconds: float) -> list[Path]:
+    """Watch for so long and export; return the files written. Everything it started is ended."""
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - for the demo alone
+    from multiprocessing import get_context  # noqa: PLC0415
+
+    from tes_nb.session.start import start  # noqa: PLC0415
+
+    with start() as session, ProcessPoolExecutor(POOL_SIZE, mp_context=get_context("spawn")) as pool:
+        print(f"The collector listens at {session.url}; watching this machine for {seconds:g} s.")
+        _work_while_waiting(session, pool, seconds)
+        session.to_csv(folder)
+        session.report(folder / "report.html", title="tes_nb demo")
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _work_while_waiting(session: Session, pool: ProcessPoolExecutor, seconds: float) -> None:
+    """Keep the pool about half busy, in bursts, so that workers are seen both idle and working."""
+    began = time.monotonic()
+    seed = 0
+    estimates: list[float] = []
+
+    def feed_pool(_message: object) -> None:
+        nonlocal seed
+        if int(time.monotonic() - began) % 6 < 4:  # four seconds of work, two of rest
+            seed += 1
+            pool.submit(estimate_pi, seed).add_done_callback(lambda done: estimates.append(done.result()))
+
+    off = session.metrics.on_message(feed_pool)
+    session.metrics.wait(seconds=seconds)
+    off()
+    if estimates:
+        session.gauge("pi_estimate", sum(estimates) / len(estimates))
 
 
 @app.command()
@@ -130,15 +183,15 @@ def recordings(
     """List the recordings that run, also those that outlived their kernel (keep=True), or end them."""
     from tes_nb.session.recordings import recordings as find_recordings  # noqa: PLC0415
 
-    found = find_recordings()
-    wanted = [one for one in found if stop_all or (stop is not None and one.path == stop.absolute())]
-    if stop is not None and not wanted:
-        names = ", ".join(str(one.path) for one in found) or "none"
+    running = find_recordings()
+    chosen = [one for one in running if stop_all or (stop is not None and one.path == stop.absolute())]
+    if stop is not None and not chosen:
+        names = ", ".join(str(one.path) for one in running) or "none"
         raise SessionError(f"Nothing is recorded into {stop.absolute()}; recordings that run: {names}.")
-    for one in wanted:
+    for one in chosen:
         print(one.stop())
     if stop is None and not stop_all:
-        print("\n".join(f"{one.path}: {repr(one)[1:-1]}" for one in found) or "Nothing is recorded now.")
+        print("\n".join(f"{one.path}: {repr(one)[1:-1]}" for one in running) or "Nothing is recorded now.")
 
 
 @app.command()
@@ -210,9 +263,9 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve simulated NowGoal data on this machine, until Ctrl-C: every team, goal and price is made up."""
-    from tes_nb.session.nowgoal.stand_in import StandIn, simulator  # noqa: PLC0415
+    from tes_nb.session.nowgoal.stand_in import NowGoalStandIn, simulator  # noqa: PLC0415
 
-    def announce(server: StandIn) -> None:
+    def announce(server: NowGoalStandIn) -> None:
         print(
             f"SIMULATED DATA at {server.http}/ (a stand-in for NowGoal; every team, goal and price is made up)."
         )

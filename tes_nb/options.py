@@ -1,14 +1,15 @@
-"""`tes.options`: what holds for every view of this kernel."""
+"""What a user sets for a whole kernel: `tes.options`, how views behave, and `tes.nest()`, whether loops nest."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
-from tes_nb.errors import ArgumentError
+from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.views.clock import MAX_FPS, MIN_FPS, clock
 
 
-class Options:
+class KernelOptions:
     """Settings that take effect at once. A name that is none of them is refused, so that no typo goes unnoticed."""
 
     __slots__ = ()
@@ -39,4 +40,29 @@ class Options:
         return f"<tes_nb options: fps={self.fps:g}>"
 
 
-options = Options()
+options = KernelOptions()
+
+FIRST_WITH_SUCCESSOR = 7
+"""The ipykernel that needs nest-asyncio2."""
+
+
+def nest() -> str:
+    """Let `asyncio.run` and `loop.run_until_complete` work inside a notebook cell; return what was applied.
+
+    For the user's own code: nothing of tes_nb needs it. ipykernel before 7: nest-asyncio. From 7 on: nest-asyncio2,
+    which ipykernel 7.4 installs itself; the old nest-asyncio silently loses queued cells there.
+    """
+    if int(version("ipykernel").split(".", 1)[0]) < FIRST_WITH_SUCCESSOR:
+        import nest_asyncio  # noqa: PLC0415 - never at import of tes_nb
+
+        nest_asyncio.apply()
+        return "nest-asyncio"
+    try:
+        import nest_asyncio2  # noqa: PLC0415
+    except ImportError as error:
+        raise SessionError(
+            "This ipykernel needs nest-asyncio2 for nested loops: pip install nest-asyncio2. "
+            "(nest-asyncio would lose cells here.)"
+        ) from error
+    nest_asyncio2.apply()
+    return "nest-asyncio2"

@@ -39,17 +39,17 @@ class TesMagics(Magics):
     @line_magic
     def tes(self, line: str) -> Any:
         """Start, look at, record, export and stop sessions. `%tes help` lists the words."""
-        word, *given = shlex.split(line) or ["show"]
+        word, *arguments = shlex.split(line) or ["show"]
         action = self._actions().get(word) or self._view_of(word)
         if action is None:
             print(f"There is no '%tes {word}'.\n{HELP}")  # noqa: T201 - a magic speaks in the cell
             return None
         try:
-            inspect.signature(action).bind(*given)
+            inspect.signature(action).bind(*arguments)
         except TypeError:
             print(f"'%tes {word}' does not take that.\n{HELP}")  # noqa: T201
             return None
-        return _said(lambda: action(*given))
+        return _with_sentence(lambda: action(*arguments))
 
     @cell_magic
     def tes_observe(self, line: str, cell: str) -> Any:
@@ -59,7 +59,7 @@ class TesMagics(Magics):
         if line.strip():
             print("'%%tes_observe' takes nothing behind it; the cell was not run.")  # noqa: T201
             return None
-        session = _said(self._session_or_start)
+        session = _with_sentence(self._session_or_start)
         return None if session is None else observe(self.shell, session, cell)
 
     @cell_magic
@@ -69,7 +69,7 @@ class TesMagics(Magics):
         if len(words) > 1:
             print("'%%tes_record' takes one name; the cell was not run.")  # noqa: T201
             return
-        recording = _said(lambda: self._session_or_start().record(*words))
+        recording = _with_sentence(lambda: self._session_or_start().record(*words))
         if recording is None:
             return
         result = run_cell(self.shell, cell)
@@ -84,8 +84,8 @@ class TesMagics(Magics):
     def _actions(self) -> dict[str, Callable[..., Any]]:
         return {
             "show": self._show,
-            "start": lambda: self._named(start()),
-            "attach": lambda url="localhost": self._named(attach(url)),
+            "start": lambda: self._as_s(start()),
+            "attach": lambda url="localhost": self._as_s(attach(url)),
             "dashboard": lambda: self._session().dashboard(),
             "inspector": lambda: self._session().inspector(),
             "export": lambda folder: print(self._session().to_csv(folder)),  # noqa: T201
@@ -112,7 +112,7 @@ class TesMagics(Magics):
             return None
         return running[-1]
 
-    def _named(self, session: Session) -> Session:
+    def _as_s(self, session: Session) -> Session:
         """Give the session to the notebook as `s`, unless the user has an `s` of another kind."""
         shell = self.shell
         if shell is not None and isinstance(shell.user_ns.get("s", session), Session):
@@ -123,7 +123,7 @@ class TesMagics(Magics):
         return self._session().record(name)
 
     def _replay(self, path: str, speed: str = "1") -> Session:
-        return self._named(replay(path, speed=speed if speed == "max" else _number(speed)))
+        return self._as_s(replay(path, speed=speed if speed == "max" else _number(speed)))
 
     def _session(self) -> Session:
         running = sessions()
@@ -134,10 +134,10 @@ class TesMagics(Magics):
     def _session_or_start(self) -> Session:
         """The newest session that measures cells: a replay shows what was, not this one."""
         live = [session for session in sessions() if session.measures_cells]
-        return live[-1] if live else self._named(start())
+        return live[-1] if live else self._as_s(start())
 
     def _nest(self) -> None:
-        from tes_nb.nesting import nest  # noqa: PLC0415
+        from tes_nb.options import nest  # noqa: PLC0415
 
         print(f"Nested loops work now ({nest()}).")  # noqa: T201
 
@@ -147,7 +147,7 @@ class TesMagics(Magics):
         print(f"Stopped {count} session{'' if count == 1 else 's'}.")  # noqa: T201
 
 
-def _said(act: Callable[[], Any]) -> Any:
+def _with_sentence(act: Callable[[], Any]) -> Any:
     """Do it; an error of ours is a sentence in the cell, which reads better than a traceback."""
     try:
         return act()

@@ -27,21 +27,21 @@ def run_cell(shell: Any, code: str) -> Any:
 @contextmanager
 def _quiet(shell: Any) -> Iterator[None]:
     """A traceback is shown once, by the cell that has the magic."""
-    shown = shell.showtraceback
+    showtraceback = shell.showtraceback
     shell.showtraceback = lambda *_args, **_options: None
     try:
         yield
     finally:
-        shell.showtraceback = shown
+        shell.showtraceback = showtraceback
 
 
 BYTES = ("rss_peak", "rss_mean", "children_rss_peak")
-SHOWN, DRAWN = "metrics", ("memory_rss", "cpu_percent")
+FEED, COLUMNS = "metrics", ("memory_rss", "cpu_percent")
 LEAST_CHART_S = 5.0
 """The chart shows at least this much before the cell's end."""
 
 
-class Observed:
+class CellReport:
     """What `%%tes_observe` shows: the cell's row of `s.cells()`, messages per stream, and a small chart."""
 
     def __init__(self, cell: pd.Series, counts: pd.DataFrame, figure: Any) -> None:
@@ -73,43 +73,43 @@ class Observed:
 
 def _readable(cell: pd.Series) -> list[tuple[str, str]]:
     """The figures of a cell in words that fit their size."""
-    told = []
+    rows = []
     for name, value in zip(map(str, cell.index), cell, strict=True):
         if pd.isna(value) or name in ("number", "first_line"):
             continue
         if name in BYTES:
-            told.append((name, f"{value / 2**20:,.1f} MiB"))
+            rows.append((name, f"{value / 2**20:,.1f} MiB"))
         elif name.endswith("_s"):
-            told.append((name, f"{value:.3f} s"))
+            rows.append((name, f"{value:.3f} s"))
         else:
-            told.append((name, str(value)))
-    return told
+            rows.append((name, str(value)))
+    return rows
 
 
-def observe(shell: Any, session: Session, code: str) -> Observed | None:
+def observe(shell: Any, session: Session, code: str) -> CellReport | None:
     """Run the cell and return what it cost. What the cell raises is raised after that was shown."""
     before = {name: feed.messages for name, feed in session.feeds.items()}
     began = time.monotonic()
     result = run_cell(shell, code)
-    observed = _observed(session, before, time.monotonic() - began)
+    report = _report(session, before, time.monotonic() - began)
     if not result.success:
-        observed._ipython_display_()  # the cell ends with its error, so it gives no result
+        report._ipython_display_()  # the cell ends with its error, so it gives no result
         result.raise_error()
-    return observed
+    return report
 
 
-def _observed(session: Session, before: Mapping[str, int], seconds: float) -> Observed:
+def _report(session: Session, before: Mapping[str, int], seconds: float) -> CellReport:
     rows = []
     for name, feed in session.feeds.items():
         messages = feed.messages - before.get(name, 0)
         rows.append((name, messages, messages / max(seconds, 1e-9)))
     counts = pd.DataFrame(rows, columns=["stream", "messages", "per_second"]).set_index("stream")
-    return Observed(session.cells().iloc[-1], counts, _figure(session, seconds))
+    return CellReport(session.cells().iloc[-1], counts, _figure(session, seconds))
 
 
 def _figure(session: Session, seconds: float) -> Any:
     """The observed process during the cell; `None` = the session does not show it."""
-    feed = session.feeds.get(SHOWN)
+    feed = session.feeds.get(FEED)
     if feed is None:
         return None
-    return feed.figure(DRAWN, last=max(seconds, LEAST_CHART_S) + 1)
+    return feed.figure(COLUMNS, last=max(seconds, LEAST_CHART_S) + 1)

@@ -1,4 +1,4 @@
-"""What only the kernel knows, told to the collector: a heartbeat, exit codes, the user's gauges, executed cells."""
+"""What only the kernel knows, reported to the collector: a heartbeat, exit codes, the user's gauges, executed cells."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ class ExitWatch:
     """Tells each child's exit code once."""
 
     def __init__(self) -> None:
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def new_exits(self) -> Iterator[tuple[int, int]]:
         """Yield (pid, exit code) of children that ended since the last look; negative = killed by that signal."""
         for pid, code in (*_unreaped(), *_multiprocessing()):
-            if pid not in self._told:
-                self._told.add(pid)
+            if pid not in self._reported:
+                self._reported.add(pid)
                 yield pid, code
-        if len(self._told) > 10_000:
-            self._told.clear()
+        if len(self._reported) > 10_000:
+            self._reported.clear()
 
 
 def _unreaped() -> Iterator[tuple[int, int]]:
     """The dead child that the system would give next; the one behind it shows when this one is reaped."""
     for pid in _children():
         try:
-            seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except (ChildProcessError, AttributeError):
             continue
-        if seen is not None:
-            code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
+        if ended is not None:
+            code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
             yield pid, code
 
 
 def _children() -> list[int]:
     """The pids of this process's children, dead ones included; empty where the system does not tell cheaply."""
-    found: list[int] = []
+    pids: list[int] = []
     try:
         for thread in Path("/proc/self/task").iterdir():
-            found += [int(pid) for pid in (thread / "children").read_text().split()]
+            pids += [int(pid) for pid in (thread / "children").read_text().split()]
     except OSError:
         pass
-    return found
+    return pids
 
 
 def _multiprocessing() -> Iterator[tuple[int, int]]:
@@ -181,22 +181,22 @@ def jupyter_origins(parent: int | None = None) -> tuple[str, ...]:
         return ()
     from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415 - ipykernel has imported it
 
-    wanted = os.getppid() if parent is None else parent
-    told = (_told(path) for path in Path(jupyter_runtime_dir()).glob(f"jpserver-{wanted}.json"))
-    return tuple(origin for one in told for origin in _origins(one))
+    server = os.getppid() if parent is None else parent
+    files = Path(jupyter_runtime_dir()).glob(f"jpserver-{server}.json")
+    return tuple(origin for path in files for origin in _origins(_server_info(path)))
 
 
-def _told(path: Path) -> dict[str, object]:
+def _server_info(path: Path) -> dict[str, object]:
     try:
-        told = json.loads(path.read_text())
+        info = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return info if isinstance(info, dict) else {}
 
 
-def _origins(told: dict[str, object]) -> list[str]:
+def _origins(info: dict[str, object]) -> list[str]:
     """The address in the file, and the other names of this machine with the same port."""
-    place = urlsplit(str(told.get("url", "")))
+    place = urlsplit(str(info.get("url", "")))
     if place.scheme not in ("http", "https") or place.port is None or place.hostname is None:
         return []
     hosts = dict.fromkeys([place.hostname, *(LOOPBACK if place.hostname in LOOPBACK else ())])

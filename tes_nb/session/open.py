@@ -23,19 +23,19 @@ def open_session(
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.
     """
-    given = Path(path).expanduser()
-    if given.suffix.lower() == ".har":
-        return open_har(given, streams=streams, redact=redact)
-    found = given if given.exists() else session_path(given)
-    return RecordedSession(SessionFile.open(found if found.exists() else given))
+    file = Path(path).expanduser()
+    if file.suffix.lower() == ".har":
+        return open_har(file, streams=streams, redact=redact)
+    recording = file if file.exists() else session_path(file)
+    return RecordedSession(SessionFile.open(recording if recording.exists() else file))
 
 
-def recognise(url: str, given: Mapping[str, str] | None = None) -> str | None:
+def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:
     """Return the stream that an address belongs to; `None` = none of ours.
 
-    given: part of an address → stream, from the user; it counts before what the streams themselves say.
+    streams: part of an address → stream, from the user; it counts before what the streams themselves say.
     """
-    for part, name in (given or {}).items():
+    for part, name in (streams or {}).items():
         if part in url:
             return name
     place = urlsplit(url)
@@ -49,10 +49,10 @@ def _paths(stream: Stream) -> tuple[str, ...]:
     return tuple(path for path in (stream.endpoint.path, *stream.endpoint.aliases) if path)
 
 
-def _is_at(stream: Stream, path: str, host: str, given: str) -> bool:
+def _is_at(stream: Stream, path: str, host: str, url_path: str) -> bool:
     """A stream on TES's ports is known by its path, an external one by its site (the last two labels)."""
     if stream.endpoint.port != "none":
-        return given.endswith(path)
+        return url_path.endswith(path)
     site = (urlsplit(path).hostname or "").split(".")[-2:]
     return bool(site) and host.split(".")[-2:] == site
 

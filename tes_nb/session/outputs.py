@@ -107,18 +107,18 @@ class SessionOutputs(ABC):
         from tes_nb.views.report import write_report  # noqa: PLC0415
 
         self._raise_pending()
-        return write_report(path, list(self.feeds.values()), title=title or self._named()[0])
+        return write_report(path, list(self.feeds.values()), title=title or self._title_and_page()[0])
 
     def dashboard(self) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""
         from tes_nb.views.build import dashboard  # noqa: PLC0415
 
         self._raise_pending()
-        title, url = self._named()
+        title, url = self._title_and_page()
         return dashboard(list(self.feeds.values()), title=title, url=url, steering=self._steering())
 
     @abstractmethod
-    def _named(self) -> tuple[str, str]:
+    def _title_and_page(self) -> tuple[str, str]:
         """Return a title, and the page that shows the same while the kernel is held ("" = there is none)."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 from types import TracebackType
@@ -42,7 +42,6 @@ class RecordedSession(SessionOutputs):
     ) -> None:
         self._file = file
         self._folder = folder
-        self._kernel_notes: KernelNotes | None = None
         self.import_report = import_report
         """What became of an imported file's messages; `None` = this is a recording."""
         self.path = file.path
@@ -54,16 +53,11 @@ class RecordedSession(SessionOutputs):
                 origin = RecordedOrigin(stream, source.name, file)
                 self.feeds[source.name] = extras_of(stream).feed(stream, origin)
         if KERNEL in self.feeds:
+            notes = KernelNotes(lambda: self.feeds[KERNEL].store)
             for feed in self.feeds.values():
-                feed.notes = self._notes
+                feed.notes = notes
         self.running = False
         self.url = str(file.path)
-
-    def _notes(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Executed cells and held times, for figures and charts; read when the first of them is drawn."""
-        if self._kernel_notes is None:
-            self._kernel_notes = KernelNotes(self.feeds[KERNEL].store)
-        return self._kernel_notes()
 
     def __getattr__(self, name: str) -> Feed:
         feeds: Mapping[str, Feed] = self.__dict__.get("feeds", {})
@@ -92,18 +86,18 @@ class RecordedSession(SessionOutputs):
         All but the undecoded ones is known without reading messages. decode: count those, too, by decoding the
         whole recording; `None` = if it is short enough for a moment (20,000 messages).
         """
-        told = self._file.info()
+        info = self._file.info()
         if decode is None:
-            decode = told.messages <= SHORT
-        if not decode or told.undecoded is not None:
-            return told
+            decode = info.messages <= SHORT
+        if not decode or info.undecoded is not None:
+            return info
         counts = {
             name: count_undecoded(feed.stream, self._file.messages(name)) for name, feed in self.feeds.items()
         }
-        sources = {name: replace(each, undecoded=counts.get(name, 0)) for name, each in told.sources.items()}
-        return replace(told, undecoded=sum(counts.values()), sources=sources)
+        sources = {name: replace(each, undecoded=counts.get(name, 0)) for name, each in info.sources.items()}
+        return replace(info, undecoded=sum(counts.values()), sources=sources)
 
-    def _named(self) -> tuple[str, str]:
+    def _title_and_page(self) -> tuple[str, str]:
         return self.path.name, ""
 
     def _raise_pending(self) -> None:

@@ -171,7 +171,7 @@ def recordings() -> list[Recording]:
     Each can be looked at, opened and stopped like the one that `s.record()` gave. A collector that does not answer
     within 3 s is left out, with a line in the log.
     """
-    found = []
+    recordings = []
     for collector in running():
         call = partial(_call_alone, collector)
         try:
@@ -179,8 +179,8 @@ def recordings() -> list[Recording]:
         except TesError as error:
             note(logging.WARNING, f"recordings: collector {collector.pid} does not answer: {error}")
             continue
-        found += [Recording(call, status) for status in running_now]
-    return found
+        recordings += [Recording(call, status) for status in running_now]
+    return recordings
 
 
 def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:

@@ -165,7 +165,7 @@ class Replay(Session):
 
     # What differs from a live session --------------------------------------------------------------------------
 
-    def _named(self) -> tuple[str, str]:
+    def _title_and_page(self) -> tuple[str, str]:
         return self._past, self.url
 
     def _steering(self) -> None:

@@ -101,11 +101,9 @@ class Session(SessionOutputs):
         self._new_reader = new_reader  # keeps the token out of this object's own fields
         self._reveal: Callable[[], Secret] = lambda: Secret(token)
         self._cells: CellWatch | None = None
+        self._notes = KernelNotes(lambda: self.feeds[KERNEL].store)
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
-        self._notes = KernelNotes(self.feeds[KERNEL].store)
-        for feed in self.feeds.values():
-            self._surround(feed)
         background().run(self._open(), timeout=10)
 
     def _add_feed(self, source: str, stream: Stream, after: int = 0) -> Feed:
@@ -118,6 +116,7 @@ class Session(SessionOutputs):
         )
         reader: RelayReader = self._new_reader(source, origin.append, after)
         feed = extras_of(stream).feed(stream, origin)
+        feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
         self._readers[source], self.feeds[source] = reader, feed
         if not hasattr(type(self), source):  # a feed called "stop" is s.feeds["stop"]
             setattr(self, source, feed)
@@ -125,10 +124,6 @@ class Session(SessionOutputs):
 
     def _new_origin(self, stream: Stream, source: str, **options: Any) -> LiveOrigin:
         return LiveOrigin(stream, source, **options)
-
-    def _surround(self, feed: Feed) -> None:
-        """Tell a feed what its views show beside it."""
-        feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
 
     async def _open(self) -> None:
         await self._control.start()
@@ -145,8 +140,8 @@ class Session(SessionOutputs):
         return "no connection to the collector, trying again"
 
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
-        asked = self._control.call(SubscribeSource(source=source, names=list(names)))
-        await asyncio.wrap_future(background().spawn(asked, name="subscribe"))
+        call = self._control.call(SubscribeSource(source=source, names=list(names)))
+        await asyncio.wrap_future(background().spawn(call, name="subscribe"))
 
     # External feeds ------------------------------------------------------------------------------------------
 
@@ -184,7 +179,6 @@ class Session(SessionOutputs):
     def _open_feed(self, source: str, stream: Stream, after: int) -> Feed:
         """Begin to read a source of the collector."""
         feed = self._add_feed(source, stream, after)
-        self._surround(feed)
         background().run(self._readers[source].start(), timeout=5)
         return feed
 
@@ -369,7 +363,7 @@ class Session(SessionOutputs):
         """Measure each executed cell from now on."""
         self._cells = watch
 
-    def _named(self) -> tuple[str, str]:
+    def _title_and_page(self) -> tuple[str, str]:
         return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url
 
     def _steering(self) -> Steering | None:

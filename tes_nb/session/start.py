@@ -79,7 +79,7 @@ def start(
 
     session = _begin(options, isolation, connect, cells=cells)
     if session.taken_ports:
-        print(_about_taken(session))  # noqa: T201 - said once, in the cell that asked
+        print(_ports_sentence(session))  # noqa: T201 - said once, in the cell that asked
     return session
 
 
@@ -229,9 +229,9 @@ def _shell() -> Any:
     return None if module is None else module.get_ipython()
 
 
-def _options(**given: Any) -> CollectorOptions:
+def _options(**chosen: Any) -> CollectorOptions:
     pid, created = own_identity()
-    origins = (*given.pop("origins", ()), *public_origins(), *jupyter_origins())
+    origins = (*chosen.pop("origins", ()), *public_origins(), *jupyter_origins())
     return CollectorOptions(
         token=default_token(),
         observed_pid=pid,
@@ -240,7 +240,7 @@ def _options(**given: Any) -> CollectorOptions:
         hosts=allowed_hosts(),
         auth=default_auth(),
         origins=origins,
-        **given,
+        **chosen,
     )
 
 
@@ -268,11 +268,11 @@ def _names_port(url: str) -> bool:
     return bool(re.search(r":\d+(/|$)", url)) or bool(re.match(r"^\w+://[^/]+/.", url))
 
 
-def _about_taken(session: Session) -> str:
+def _ports_sentence(session: Session) -> str:
     names = " and ".join(str(port) for port in session.taken_ports)
-    wanted = f"Port {names} is" if len(session.taken_ports) == 1 else f"Ports {names} are"
+    ports = f"Port {names} is" if len(session.taken_ports) == 1 else f"Ports {names} are"
     status, workers = session.ports
     return (
-        f"{wanted} in use by another program, so this session listens on {status} and {workers}. "
+        f"{ports} in use by another program, so this session listens on {status} and {workers}. "
         f'If that is a TES, tes.attach("localhost:{session.taken_ports[0]}") reads it.'
     )

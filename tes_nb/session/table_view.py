@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tes_nb.views.chart import Chart
     from tes_nb.views.table import LiveCards, LiveTable
 
-SHOWN_ROWS = 10
+NEWEST_ROWS = 10
 
 
 class TableOwner(TableSource, Protocol):
@@ -95,7 +95,7 @@ class TableView:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
         rows = self._feed.store.tables[self.name].snapshot()
-        newest = frame_of(rows.slice(max(len(rows) - SHOWN_ROWS, 0), len(rows))).reset_index()
+        newest = frame_of(rows.slice(max(len(rows) - NEWEST_ROWS, 0), len(rows))).reset_index()
         head = tuple(map(str, newest.columns))
         html = table_html(escape(repr(self)[1:-1]), head, newest.astype("str").to_numpy().tolist())
         return {"text/plain": repr(self), "text/html": html}

@@ -154,9 +154,9 @@ def chart_options(
 
 def _limit(column: str, bound: float | tuple[float | None, float | None]) -> AlertLimit:
     below, above = bound if isinstance(bound, tuple) and len(bound) == 2 else (None, bound)
-    given = [one for one in (below, above) if one is not None]
-    numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
-    if not given or len(numbers) < len(given) or not all(map(math.isfinite, numbers)):
+    bounds = [one for one in (below, above) if one is not None]
+    numbers = [one for one in bounds if isinstance(one, int | float) and not isinstance(one, bool)]
+    if not bounds or len(numbers) < len(bounds) or not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"alert={{'{column}': …}} takes a number, or (below, above), not {bound!r}.")
     return AlertLimit(column, below=below, above=above)
 

@@ -34,7 +34,7 @@ class TableSource(Protocol):
         """Its rows so far, and those to come."""
 
 
-class SourceState(Protocol):
+class ViewState(Protocol):
     """How a source is doing; `str()` of it is a line."""
 
     @property
@@ -65,7 +65,7 @@ class ViewSource(TableSource, Protocol):
     def closed(self) -> bool:
         """Whether nothing more can come."""
 
-    def look(self) -> SourceState:
+    def look(self) -> ViewState:
         """How it is doing, without raising what went wrong elsewhere."""
 
     def lookup(self, table: str) -> Lookup | None:
@@ -81,34 +81,38 @@ class ViewSource(TableSource, Protocol):
 class KernelNotes:
     """Executed cells and held times as spans, built anew only when there are new ones."""
 
-    def __init__(self, kernel: StreamStore) -> None:
+    def __init__(self, kernel: Callable[[], StreamStore]) -> None:
+        """kernel: gives the rows of the source `kernel`; asked when something is drawn."""
         self._kernel = kernel
         self._version = -1
         self._spans: dict[str, list[dict[str, Any]]] = {}
 
     def __call__(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Return {"cells": […], "held": […]}: start, end (Unix seconds), label."""
-        version = self._kernel.version
+        kernel = self._kernel()
+        version = kernel.version
         if version != self._version:
             self._version = version
-            self._spans = {"cells": self._cells(), "held": self._held()}
+            self._spans = {"cells": _cells(kernel), "held": _held(kernel)}
         return self._spans
 
-    def _cells(self) -> list[dict[str, Any]]:
-        cells = frame_of(self._kernel.tables["cells"])
-        return [
-            _span(start, seconds, f"[{number}]" if pd.isna(line) else f"[{number}] {line}")
-            for start, seconds, number, line in zip(
-                cells["start"], cells["wall_s"], cells["number"], cells["first_line"], strict=True
-            )
-        ]
 
-    def _held(self) -> list[dict[str, Any]]:
-        held = frame_of(self._kernel.tables["held"])
-        return [
-            _span(start, seconds, f"kernel held {seconds:.1f} s")
-            for start, seconds in zip(held["start"], held["seconds"], strict=True)
-        ]
+def _cells(kernel: StreamStore) -> list[dict[str, Any]]:
+    cells = frame_of(kernel.tables["cells"])
+    return [
+        _span(start, seconds, f"[{number}]" if pd.isna(line) else f"[{number}] {line}")
+        for start, seconds, number, line in zip(
+            cells["start"], cells["wall_s"], cells["number"], cells["first_line"], strict=True
+        )
+    ]
+
+
+def _held(kernel: StreamStore) -> list[dict[str, Any]]:
+    held = frame_of(kernel.tables["held"])
+    return [
+        _span(start, seconds, f"kernel held {seconds:.1f} s")
+        for start, seconds in zip(held["start"], held["seconds"], strict=True)
+    ]
 
 
 def _span(start: pd.Timestamp, seconds: float, label: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_cells_and_held_times_become_spans(session):
     from tests.support.messages import message
 
     store = StreamStore(get("kernel"))
-    notes = KernelNotes(store)
+    notes = KernelNotes(lambda: store)
     assert notes() == {"cells": [], "held": []}
     start = 1_767_225_600_000_000_000
     store.receive(message({"type": "cell", "number": 3, "start": start, "wall_s": 2.0, "cpu_s": 1.0}))

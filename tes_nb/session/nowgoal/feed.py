@@ -1,4 +1,7 @@
-"""What a NowGoal feed can do beyond others: matches with names, channels, steam, and the loss ledger."""
+"""NowGoal in a session: `tes.NOWGOAL`, `tes.SIMULATED`, and what their feed can do beyond others.
+
+Matches with names, channels, steam, and the loss ledger.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ from tes_nb._version import __version__
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
 from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
 from tes_nb.model import Column, Message, Opcode, Stream
+from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal.loss import LossLedger, Received
-from tes_nb.session.nowgoal.stand_in import HINT, StandIn
+from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
+from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
 from tes_nb.session.nowgoal.steam import SteamWatch
-from tes_nb.session.source import SIMULATED_NOTE, wire_names
+from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
+from tes_nb.streams.nowgoal.stream import QUERY_ENDPOINT
 from tes_nb.views.rows import Lookup
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
-    from tes_nb.session.extras import Watch
     from tes_nb.session.origin import Origin
     from tes_nb.session.state import FeedState
     from tes_nb.session.table_view import TableView
@@ -104,10 +108,10 @@ class NowGoalFeed(Feed):
     def __init__(self, stream: Stream, origin: Origin) -> None:
         super().__init__(stream, origin)
         self._names = MatchNames()
-        self.stand_in: StandIn | None = None
+        self.stand_in: NowGoalStandIn | None = None
         """The stand-in the data come from, for faults and its ledger; `None` = they come from the real feed."""
         self._stand_in_is_ours = False
-        self._received: Received | None = None
+        self._received: ReceivedNumbers | None = None
         """What came of a stand-in's messages, for the ledger."""
         self._subscriber = ""
         self._channels: tuple[str, ...] = ()
@@ -168,7 +172,7 @@ class NowGoalFeed(Feed):
         """Take what the collector answered to a watch; called by the session."""
         self._channels, self._set_channels = watch.channels, watch.set_channels
         if watch.stand_in is not None and self._received is None:
-            self.stand_in, self._received = watch.stand_in, Received()
+            self.stand_in, self._received = watch.stand_in, ReceivedNumbers()
             self._stand_in_is_ours = watch.simulated
             self._subscriber = parse_qs(urlsplit(watch.address or "").query).get("subscriber", [""])[0]
             self.origin.listeners.on_message(self._received.append)
@@ -273,3 +277,26 @@ def _text(message: Message) -> str:
     except DecodeError:
         payload = message.payload
     return payload.decode(errors="replace")
+
+
+NOWGOAL: Source[NowGoalFeed] = Source(
+    stream="nowgoal", name="nowgoal", query_path=urlsplit(QUERY_ENDPOINT.path).path
+)
+"""NowGoal's own endpoint, or the one in the environment (`TES_NOWGOAL_URL`, `TES_NOWGOAL_TOKEN_URL`,
+`TES_NOWGOAL_TOKEN`). The form of the site's own page takes the token in the query."""
+
+SIMULATED: Source[NowGoalFeed] = Source(stream="nowgoal", name="simulated", simulated=True)
+"""A stand-in for NowGoal that the session starts and ends: every team, goal and price is made up.
+
+`s.watch(tes.SIMULATED, …)` takes the options of `tes-nb simulate`: `speed=50`, `faults=["random:every=3"]` and others.
+Channels are "scores", "odds", "basketball_scores", "basketball_odds" or names of the wire; `None` = football scores
+and odds.
+"""
+
+EXTRAS = Extras(
+    feed=NowGoalFeed,
+    source=NOWGOAL,
+    names=("'nowgoal'", "tes.NOWGOAL", "tes.SIMULATED"),
+    stand_ins=NowGoalStandIns(),
+    opened=NowGoalFeed.opened,
+)

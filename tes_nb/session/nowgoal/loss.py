@@ -85,7 +85,7 @@ class LossLedger:
         return {"text/plain": repr(self), "text/html": table_html(caption, ("", ""), self._rows())}
 
 
-class Received:
+class ReceivedNumbers:
     """The numbers of a stand-in's messages with their receive times: 16 bytes a message."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ HINT = "For simulated data instead: s.watch(tes.SIMULATED, speed=50)"
 """What to do without a token of one's own."""
 
 
-class StandIn(Protocol):
+class NowGoalStandIn(Protocol):
     """A running stand-in, as a feed uses it: for faults, names and its ledger."""
 
     http: str
@@ -44,7 +44,7 @@ class StandIn(Protocol):
         """Return match_id, home_team, away_team and league of every match there has been."""
 
 
-class ChildStandIn(StandIn, Protocol):
+class ChildStandIn(NowGoalStandIn, Protocol):
     """One in a child process of ours."""
 
     pid: int
@@ -60,7 +60,7 @@ def simulator() -> ModuleType:
     return tes_nb.simulate
 
 
-class StandIns:
+class NowGoalStandIns:
     """Starts and finds stand-ins, for `s.watch`."""
 
     def option_names(self) -> list[str]:
@@ -83,10 +83,10 @@ class StandIns:
         child: ChildStandIn = simulator().start_child(options)
         return child
 
-    def at(self, url: str) -> StandIn:
+    def at(self, url: str) -> NowGoalStandIn:
         """Return one that runs elsewhere, by the address of its WebSocket: it answers over HTTP there, too."""
         scheme, _, rest = url.partition("://")
-        client: StandIn = simulator().StandInClient(
+        client: NowGoalStandIn = simulator().StandInClient(
             f"http{'s' if scheme == 'wss' else ''}://{rest.partition('/')[0]}"
         )
         return client

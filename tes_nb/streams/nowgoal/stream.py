@@ -114,7 +114,7 @@ STREAM: Final = Stream(
     classify=classify,
     subscription=subscription,
     resolve_names=resolve,
-    extras="tes_nb.session.nowgoal.source:EXTRAS",
+    extras="tes_nb.session.nowgoal.feed:EXTRAS",
 )
 
 __all__ = [
