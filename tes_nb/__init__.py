@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         SessionError,
         TesError,
     )
-    from tes_nb.options import nest, options
+    from tes_nb.settings import nest, options
     from tes_nb.session.feed import Feed
     from tes_nb.session.nowgoal.feed import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
@@ -50,9 +50,9 @@ _HOMES = {
     "Session": "tes_nb.session.session",
     "attach": "tes_nb.session.start",
     "load_ipython_extension": "tes_nb.notebook",
-    "nest": "tes_nb.options",
+    "nest": "tes_nb.settings",
     "open": "tes_nb.session.open:open_session",
-    "options": "tes_nb.options",
+    "options": "tes_nb.settings",
     "read_csv": "tes_nb.store.export.restore:read_folder",
     "recordings": "tes_nb.session.recordings",
     "replay": "tes_nb.session.start",

@@ -137,7 +137,7 @@ class TesMagics(Magics):
         return live[-1] if live else self._as_s(start())
 
     def _nest(self) -> None:
-        from tes_nb.options import nest  # noqa: PLC0415
+        from tes_nb.settings import nest  # noqa: PLC0415
 
         print(f"Nested loops work now ({nest()}).")  # noqa: T201
 

@@ -18,6 +18,11 @@ def as_before():
     tes.options.fps = DEFAULT_FPS
 
 
+def test_it_is_not_hidden_by_the_module_it_lives_in():
+    assert callable(tes.nest)  # imports the same module
+    assert tes.options.fps == DEFAULT_FPS
+
+
 class Counted:
     def __init__(self):
         self.steps = 0
