@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         SessionError,
         TesError,
     )
-    from tes_nb.settings import nest, options
     from tes_nb.session.feed import Feed
     from tes_nb.session.nowgoal.feed import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tes_nb.session.recordings import Recording, recordings
     from tes_nb.session.session import Session
     from tes_nb.session.start import attach, replay, sessions, start, stop
+    from tes_nb.settings import nest, options
     from tes_nb.store.export.restore import read_folder as read_csv
 
 _HOMES = {
