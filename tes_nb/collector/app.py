@@ -14,10 +14,10 @@ from aiohttp import web
 from tes_nb.collector.discovery import RunningCollector, publish
 from tes_nb.collector.http.control import Control, control_socket
 from tes_nb.collector.http.guard import Access, Guard, json_answer
-from tes_nb.collector.http.pages import Shown, http_half, page_routes
+from tes_nb.collector.http.pages import PageSource, http_half, page_routes
 from tes_nb.collector.http.relay import relay_socket
 from tes_nb.collector.http.routes import RouteTable
-from tes_nb.collector.http.rows import rows_history, rows_socket
+from tes_nb.collector.http.rows import rows_socket
 from tes_nb.collector.http.server import Bound, Port, bind_ports
 from tes_nb.collector.http.sockets import Sockets, stream_socket
 from tes_nb.collector.http.workers import WorkerRoutes
@@ -116,15 +116,15 @@ class Collector:
                 return upstream.stream, upstream.url
         return self.watches.about(source) or (source, None)
 
-    def _page_sources(self) -> list[Shown]:
+    def _page_sources(self) -> list[PageSource]:
         """What the page shows: our own streams, peers and watched feeds, and what the kernel reports."""
-        made = [Shown(name, channel.stream, made_here=True) for name, channel in self.channels.items()]
+        made = [PageSource(name, channel.stream, made_here=True) for name, channel in self.channels.items()]
         read = []
         for source, reader in self.upstreams.items():
             address = self._about(source)[1]
             address = address and address.partition("?")[0]
-            read.append(Shown(source, reader.stream, False, address, self.watches.note(source)))
-        return [*made, *read, Shown(KERNEL, get(KERNEL), made_here=False)]
+            read.append(PageSource(source, reader.stream, False, address, self.watches.note(source)))
+        return [*made, *read, PageSource(KERNEL, get(KERNEL), made_here=False)]
 
     def _stream_of(self, source: str) -> Stream | None:
         return next((one.stream for one in self._page_sources() if one.source == source), None)
@@ -291,7 +291,6 @@ class Collector:
         status.socket(
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
-        status.get("/api/rows/{source}", rows_history(self.hub, self._stream_of), Access.OPEN)
         page_routes(self.tables, self.observer.observe, self.ports, self._page_sources)
         self.observer.total_routes = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}

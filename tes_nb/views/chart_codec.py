@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.views.rows import shortened
+from tes_nb.streams.browser_json import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -120,7 +120,7 @@ class ChartSeries:
         return [
             {
                 "key": f"{place}:{column.name}",
-                "label": LABEL_BETWEEN.join(shortened(word, MAX_LABEL) for word in label),
+                "label": LABEL_BETWEEN.join(json_text(word, MAX_LABEL) for word in label),
                 "column": column.name,
                 "unit": column.unit,
                 "kind": column.kind,

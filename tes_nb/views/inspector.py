@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tes_nb.errors import DecodeError, TesError
-from tes_nb.model import Direction, Kind, Message, Opcode
+import msgspec
+
+from tes_nb.errors import TesError
+from tes_nb.model import Message
 from tes_nb.store.memory.recent import RecentMessage, RecentMessages
+from tes_nb.streams.browser_json import PREVIEW_CHARS, inflated, inspect_message
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import MOST_ROWS, newest_rows
 from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.push import Sent, SentState
-from tes_nb.views.rows import shortened
-from tes_nb.wire.inflate import inflate
 
 FIRST = 500
 """Messages of each source that a new inspector begins with."""
@@ -22,7 +22,6 @@ A_STEP = 200
 """Messages that are sent at one step, the newest; an inspector is not to cost more than it shows."""
 INLINE_BYTES = 8 * 1024
 """Payloads up to this size travel along; larger ones on request."""
-PREVIEW_CHARS = 300
 HISTORY = 50
 
 
@@ -87,54 +86,9 @@ def _received_at(pair: tuple[RecentMessages, RecentMessage]) -> int:
 
 def describe(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, Any], bytes]:
     """Return a message as the browser lists it, and its payload inflated if it is to travel along."""
-    message = entry.message
-    plain = inflated(message)
-    payload = message.payload if plain is None else plain
-    kind, outcome, decode_ms = _decode(recent, message)
-    info = {
-        "id": f"{recent.name} {entry.number}",
-        "t": message.t_wall_ns / 1e9,
-        "direction": "in" if message.direction == Direction.IN else "out",
-        "kind": kind,
-        "size": len(message.payload),
-        "inflated": None if plain is None else len(plain),
-        "decode_ms": decode_ms,
-        "outcome": shortened(f"{recent.name}: {outcome}", PREVIEW_CHARS),
-        "undecoded": kind == Kind.UNDECODED,
-        "conn": message.conn,
-        # a character has at most four bytes
-        "preview": payload[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS],
-    }
-    return info, payload if len(payload) <= INLINE_BYTES else b""
-
-
-def inflated(message: Message) -> bytes | None:
-    """Return the payload as the sender wrote it; `None` where it cannot be inflated."""
-    if message.opcode == Opcode.TEXT:
-        return message.payload
-    try:
-        return inflate(message.payload)
-    except DecodeError:
-        return None
-
-
-def _decode(recent: RecentMessages, message: Message) -> tuple[str, str, float | None]:
-    """Return (kind, what came of it, milliseconds); what we sent is not decoded."""
-    if message.direction == Direction.OUT:
-        return "sent", "sent", None
-    start = time.perf_counter()
-    kind: str = Kind.UNDECODED
-    try:
-        decoded = recent.stream.decode(message)
-    except DecodeError as error:
-        outcome = f"{error.reason}: {error}"
-    except Exception as error:  # noqa: BLE001 - a stream's mistake is shown, not raised
-        outcome = f"the decoder failed: {error!r}"
-    else:
-        kind = decoded.kind
-        counts = [f"{len(rows)} {table}" for table, rows in decoded.rows.items() if rows]
-        outcome = ", ".join([*counts, *decoded.notes]) or kind
-    return kind, outcome, round((time.perf_counter() - start) * 1e3, 3)
+    info, payload, _ = inspect_message(recent.name, recent.stream, entry.message)
+    item = {"id": f"{recent.name} {entry.number}", **msgspec.structs.asdict(info)}
+    return item, payload if len(payload) <= INLINE_BYTES else b""
 
 
 def _connection(recent: RecentMessages) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tes_nb.model import Column, Table
-
-MAX_TEXT = 1_000
-"""Characters of a text that travel; a longer one ends in an ellipsis and its length."""
+from tes_nb.streams.browser_json import json_float, json_text
 
 
 def plain_rows(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> list[list[Any]]:
@@ -27,31 +24,11 @@ def _plain_column(cells: npt.NDArray[Any]) -> list[Any]:
         times: list[Any] = (cells.astype("M8[ns]").astype(np.int64) / 1e9).tolist()
         return [None if gone else time for time, gone in zip(times, np.isnat(cells).tolist(), strict=True)]
     if cells.dtype.kind == "f":
-        return [_plain_float(value) for value in cells.tolist()]
+        return [json_float(value) for value in cells.tolist()]
     if cells.dtype.kind == "O":
-        return [None if value is None else shortened(str(value)) for value in cells.tolist()]
+        return [None if value is None else json_text(str(value)) for value in cells.tolist()]
     others: list[Any] = cells.tolist()
     return others
-
-
-def _plain_float(value: float) -> float | str | None:
-    """JSON knows no infinities; whole numbers stay as they are, a browser shows 5.0 as 5."""
-    if math.isfinite(value):
-        return value
-    return None if math.isnan(value) else ("∞" if value > 0 else "-∞")
-
-
-def shortened(text: str, most: int = MAX_TEXT) -> str:
-    """Return at most about `most` characters, with the length where some are left out."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
-
-
-def column_specs(columns: Sequence[Any]) -> list[dict[str, str]]:
-    """Return `Column`s as the browser takes them."""
-    return [
-        {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
-        for one in columns
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +53,8 @@ class Lookup:
         at = table.names.index(self.by)
         cells = self.find([row[at] for row in rows])
         return [self.insert(table, row, more) for row, more in zip(rows, cells, strict=True)]
+
+
+def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
+    """Return the columns that a live table shows, in their order."""
+    return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
+from tes_nb.streams.browser_json import json_columns
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
-from tes_nb.views.rows import Lookup, column_specs, plain_rows
+from tes_nb.views.rows import Lookup, all_columns, plain_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from tes_nb.model import Column, Table
+    from tes_nb.model import Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.annotations import Upstream
@@ -215,7 +216,7 @@ def table_parts(
             "Show it with cards() or plot()."
         )
     content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
-    columns = column_specs(all_columns(described, lookup))
+    columns = json_columns(all_columns(described, lookup))
     return {**usual_spec(source, described, url), "columns": columns}, content
 
 
@@ -227,9 +228,4 @@ def cards_parts(
     if described.key:
         raise SessionError(f"'{described.name}' has many subjects; show it with table() or plot().")
     content = CardsContent(source.store, described, upstream)
-    return {**usual_spec(source, described, url), "columns": column_specs(described.columns)}, content
-
-
-def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
-    """Return the columns that a live table shows, in their order."""
-    return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)
+    return {**usual_spec(source, described, url), "columns": json_columns(described.columns)}, content

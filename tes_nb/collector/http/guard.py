@@ -34,7 +34,7 @@ def sentence(status: int, text: str, headers: Mapping[str, str] | None = None) -
 
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - a header's name
 OWN_AGENT = "tes_nb/"
-OWN_PATHS = ("/api/streams", "/api/rows/", "/static/")
+OWN_PATHS = ("/api/streams", "/static/")
 """What only the page asks for."""
 TES_PORTS = (3000, 3002, 3003, 3004, 3005)
 """Where TES's own pages live; their origins are always allowed."""

@@ -20,7 +20,8 @@ from tes_nb.collector.http.exposition import scrape
 from tes_nb.collector.http.guard import Access, Handler, json_answer, sentence
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.produced import Channel
-from tes_nb.model import HttpHalf, Observation, Stream
+from tes_nb.model import HttpHalf, Observation, Stream, Table
+from tes_nb.streams.browser_json import json_columns
 
 # TES_PUBLIC_URL             https://hub.example.org, where browsers find the hub; else JUPYTERHUB_PUBLIC_URL
 # TES_ALLOWED_HOSTS          further host names that may stand in the Host header, separated by commas
@@ -102,13 +103,13 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageSource:
     """A source that the page shows."""
 
     source: str
     stream: Stream
     made_here: bool
-    """Whether our own samplers make it, so that it has its own endpoint in plain JSON; else it is decoded here."""
+    """Whether our own samplers make it, so that it has an endpoint in plain JSON, too."""
     origin: str | None = None
     """The peer's address, without its query; `None` = there is no peer."""
     note: str = ""
@@ -119,7 +120,7 @@ def page_routes(
     tables: Mapping[str, RouteTable],
     observe: Callable[[], Observation],
     ports: tuple[int, int],
-    sources: Callable[[], Iterable[Shown]],
+    sources: Callable[[], Iterable[PageSource]],
 ) -> None:
     """Add the pages to both ports (health) or the status port (all else). sources: what a page shows now."""
     files = _static_files()
@@ -141,7 +142,7 @@ def page_routes(
 
     async def streams(request: web.Request) -> web.Response:
         del request
-        return json_answer([_told(shown, ports) for shown in sources()])
+        return json_answer([_describe(shown, ports) for shown in sources()])
 
     status = tables["status"]
     status.get("/", index, Access.SHELL)
@@ -187,22 +188,18 @@ def _plain_index(tables: Mapping[str, RouteTable], ports: tuple[int, int]) -> we
     return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
-def _told(shown: Shown, ports: tuple[int, int]) -> dict[str, Any]:
+def _describe(shown: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
     """A source's description, for pages that draw any stream."""
-    stream = shown.stream
-    if shown.made_here:
-        port, path = ports[0 if stream.endpoint.port == "status" else 1], stream.endpoint.path
-    else:
-        port, path = ports[0], f"/ws/rows/{shown.source}"
+    stream, endpoint = shown.stream, shown.stream.endpoint
+    plain = {"port": ports[0 if endpoint.port == "status" else 1], "path": endpoint.path}
     return {
         "name": shown.source,
         "stream": stream.name,
         "doc": stream.doc,
         "origin": shown.origin,
         "note": shown.note,
-        "port": port,
-        "path": path,
-        "form": "plain" if shown.made_here else "rows",
+        "path": f"/ws/rows/{shown.source}",
+        "plain": plain if shown.made_here else None,
         "period_s": stream.period_s if math.isfinite(stream.period_s) else None,
         "main": stream.main,
         "tables": [
@@ -211,11 +208,15 @@ def _told(shown: Shown, ports: tuple[int, int]) -> dict[str, Any]:
                 "key": list(table.key),
                 "plot": list(table.plot),
                 "complete": table.complete,
-                "columns": [
-                    {"name": c.name, "dtype": c.dtype, "unit": c.unit, "kind": c.kind, "doc": c.doc}
-                    for c in table.columns
-                ],
+                "events": _holds_events(stream, table),
+                "columns": json_columns(table.columns),
             }
             for table in stream.tables
         ],
     }
+
+
+def _holds_events(stream: Stream, table: Table) -> bool:
+    """Whether each row is of its own, such as an executed cell, instead of how something is now."""
+    regular = stream.producer is not None or (table.name == stream.main and math.isfinite(stream.period_s))
+    return not table.key and not regular

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from tes_nb.collector.app import Collector
-from tes_nb.collector.http.pages import Shown
+from tes_nb.collector.http.pages import PageSource
 from tes_nb.collector.http.server import Bound
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.kernel_source import KernelSource
@@ -146,12 +146,12 @@ class ReplayCollector(Collector):
                 found[source] = ReplayChannel(stream, stream.producer, self.hub)
         return found
 
-    def _page_sources(self) -> list[Shown]:
+    def _page_sources(self) -> list[PageSource]:
         """What the page shows: the usual streams, and after them every other source of the recording."""
         usual = super()._page_sources()
         known = {one.source for one in usual}
         others = [
-            Shown(one.name, get(one.stream), made_here=False, origin=one.url)
+            PageSource(one.name, get(one.stream), made_here=False, origin=one.url)
             for one in self.file.sources.values()
             if one.name not in known and one.stream in NAMES
         ]

@@ -42,7 +42,6 @@ OPEN = {
         "/api/dev/server-metrics",
         "/api/dev/tmux/status",
         "/api/streams",
-        "/api/rows/{source}",
         "/metrics",
         "/health",
     )

@@ -66,10 +66,10 @@ async def test_small_answers():
             health = (await ask(port, "/health")).json()
             assert health["status"] == "ok"
         streams = (await ask(status, "/api/streams")).json()
-        plain = [stream for stream in streams if stream["form"] == "plain"]
-        assert {stream["name"] for stream in plain} == {"status", "workers", "metrics"}
-        assert {stream["port"] for stream in plain} == set(collector.ports)
-        assert [stream["name"] for stream in streams if stream["form"] == "rows"] == ["kernel"]
+        plain = {stream["name"]: stream["plain"] for stream in streams if stream["plain"]}
+        assert plain.keys() == {"status", "workers", "metrics"}
+        assert {endpoint["port"] for endpoint in plain.values()} == set(collector.ports)
+        assert [stream["name"] for stream in streams if not stream["plain"]] == ["kernel"]
 
 
 @in_loop

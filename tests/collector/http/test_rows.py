@@ -9,13 +9,14 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tes_nb.collector.http.rows import BACK, RowReader
+from tes_nb.collector.http.rows import BACK, RowDecoder
 from tes_nb.collector.options import Upstream
 from tes_nb.model import Message, Opcode
 from tes_nb.streams import get
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.collectors import (
     METRICS,
+    STATUS,
     TOKEN,
     WORKERS,
     ask,
@@ -49,7 +50,8 @@ async def test_rows_state_marks_and_gaps_of_a_source():
         async with socket(collector.ports[0], KERNEL) as client:
             (first,) = await items(client, 1)
             assert first["rows"] == {"gauges": [["loss", 0.5, "B"]]}
-            assert (first["kind"], first["outcome"], first["size"]) == ("data", "1 gauges", first["inflated"])
+            assert (first["kind"], first["outcome"]) == ("data", "kernel: 1 gauges")
+            assert first["size"] == first["inflated"] == len(first["text"])
             assert 0 <= first["age_s"] < 5
             collector.hub.event("kernel", Mark(label="here", at_ns=2_000_000_000))
             collector.hub.event(
@@ -102,9 +104,9 @@ async def test_an_attached_peer_s_streams_are_listed_and_decoded():
         upstream = Upstream("metrics", "metrics", f"localhost:{peer.ports[0]}")
         async with collecting(produce=False, upstreams=(upstream,)) as collector:
             listed = (await ask(collector.ports[0], "/api/streams")).json()
-            assert [(one["name"], one["form"], one["path"]) for one in listed] == [
-                ("metrics", "rows", "/ws/rows/metrics"),
-                ("kernel", "rows", "/ws/rows/kernel"),
+            assert [(one["name"], one["plain"], one["path"]) for one in listed] == [
+                ("metrics", None, "/ws/rows/metrics"),
+                ("kernel", None, "/ws/rows/kernel"),
             ]
             assert listed[1]["period_s"] is None
             async with socket(collector.ports[0], "/ws/rows/metrics") as client:
@@ -121,10 +123,10 @@ async def test_an_attached_peer_s_streams_are_listed_and_decoded():
 
 
 def test_what_json_cannot_carry_is_carried_another_way():
-    reader = RowReader(get("kernel"))
+    decoder = RowDecoder("kernel", get("kernel"))
 
     def of(payload, opcode=Opcode.TEXT):
-        return reader.told(Message("kernel", 0, opcode, payload, 1, time.monotonic_ns(), 0, 1))
+        return decoder.decode(Message("kernel", 0, opcode, payload, 1, time.monotonic_ns(), 0, 1))
 
     long = of(gauge("x" * 5_000, 1))["rows"]["gauges"][0][0]
     assert len(long) < 1_100
@@ -195,12 +197,28 @@ async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
 
 
 @in_loop
-async def test_what_a_page_begins_with():
-    async with collecting() as collector, socket(collector.ports[0], METRICS) as client:
+async def test_our_own_streams_are_decoded_for_the_page_and_stay_plain_beside():
+    async with collecting() as collector, socket(collector.ports[0], METRICS) as plain:
         for _ in range(3):
-            await told(client)
-        items = (await ask(collector.ports[0], "/api/rows/metrics")).json()["items"]
-        assert len(items) >= 3
-        assert [one["t"] for one in items] == sorted(one["t"] for one in items)
-        assert all(set(one) == {"t", "rows"} and len(one["rows"]["metrics"]) == 1 for one in items)
-        assert (await ask(collector.ports[0], "/api/rows/nobody")).status == 404
+            payload = await told(plain)
+        listed = (await ask(collector.ports[0], "/api/streams")).json()
+        assert {one["name"]: one["plain"] for one in listed} == {
+            "status": {"port": collector.ports[0], "path": STATUS},
+            "metrics": {"port": collector.ports[0], "path": METRICS},
+            "workers": {"port": collector.ports[1], "path": WORKERS},
+            "kernel": None,
+        }
+        events = {
+            (one["name"], table["name"]) for one in listed for table in one["tables"] if table["events"]
+        }
+        assert events == {("kernel", "cells"), ("kernel", "held")}
+        for one in listed[:3]:
+            async with socket(collector.ports[0], one["path"]) as client:
+                first, second = (await items(client, 2))[:2]  # what was before comes first
+                assert first["t"] <= second["t"]
+                assert first["age_s"] >= second["age_s"] >= 0
+                (row,) = first["rows"][one["main"]] or [None]
+                columns = next(table["columns"] for table in one["tables"] if table["name"] == one["main"])
+                assert row is None or len(row) == len(columns)
+                if one["name"] == "metrics":
+                    assert json.loads(first["text"]).keys() == payload.keys()
