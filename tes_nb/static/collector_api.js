@@ -1,4 +1,4 @@
-// The collector's HTTP interface as the page uses it: the session's token, the list of sources, what is remembered of one.
+// The collector's HTTP interface as the page uses it: the session's token and the list of sources.
 
 import { button, make } from "./dom.js";
 
@@ -73,18 +73,6 @@ export async function fetchSources(credentials) {
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
     return "The collector does not answer: start the session again, or tes-nb serve. Trying again.";
-  }
-}
-
-/** Return what the collector remembers of a source, as `{t, rows}` in the order of time; [] = nothing. */
-export async function fetchHistory(name, credentials) {
-  try {
-    const reply = await fetch(`api/rows/${encodeURIComponent(name)}`, { headers: credentials.headers() });
-    const body = reply.ok ? await reply.json() : {};
-    return (body.items ?? []).filter(({ rows }) => rows).map(({ t, rows }) => ({ t, rows: new Map(Object.entries(rows)) }));
-  } catch (error) {
-    if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-    return [];
   }
 }
 

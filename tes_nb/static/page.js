@@ -1,10 +1,10 @@
-// The collector's own page: every source in `GET /api/streams`, straight from its socket.
+// The collector's own page: every source in `GET /api/streams`, decoded by the collector.
 //
 // No stream is named here but in OVERVIEW, which only chooses what the first tab shows of those it knows, and KERNEL,
 // whose tables annotate all charts.
 
 import { Credentials, fetchSources, FOR_CONTROLS, waitForSources } from "./collector_api.js";
-import { socketUrl } from "./connection.js";
+import { ReconnectingSocket, socketUrl } from "./connection.js";
 import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
 import { createInspector } from "./inspector.js";
@@ -16,6 +16,7 @@ const KERNEL = "kernel";
 /** How often the page asks for the sources: a session may watch another feed at any time. */
 const REFRESH_MS = 5_000;
 const MOST_ANNOTATIONS = 200;
+const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so that the browser's DevTools list their messages";
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
 class Page {
@@ -31,6 +32,9 @@ class Page {
     this.tabs = new Tabs(root, "Views", { address: true });
     this.overview = this.tabs.add("overview", "Overview");
     this.inspectorTab = this.tabs.add("inspector", "Inspector");
+    this.plainSockets = [];
+    this.plainButton = button("Plain sockets", PLAIN, "false", () => this.setPlain(!this.plainSockets.length));
+    this.inspectorTab.panel.append(make("div", { class: "tes-bar" }, [this.plainButton]));
     this.inspector = createInspector(this.inspectorTab.panel, { title: "messages", period_s: 1, can_save: false });
     this.inspectorTab.views.push(this.inspector);
     this.annotations = new PageAnnotations(() => this.views);
@@ -40,7 +44,7 @@ class Page {
   /** Apply the list of sources: those that are new get a tab, those that are gone say so. */
   setSources(sources) {
     const present = new Set(this.views.map(({ stream }) => stream.name));
-    const added = sources.filter(({ name, path, port }) => path && port && !present.has(name));
+    const added = sources.filter(({ name, path }) => path && !present.has(name));
     for (const stream of added) this.add(stream);
     const names = new Set(sources.map(({ name }) => name));
     for (const view of this.views.filter(({ stream, ended }) => !names.has(stream.name) && !ended)) {
@@ -52,7 +56,7 @@ class Page {
   }
 
   add(stream) {
-    const view = new SourceView(stream, socketUrl(location, stream.port, stream.path), {
+    const view = new SourceView(stream, socketUrl(location, null, stream.path), {
       inspect: (messages, payloads) => this.inspector.add(messages, payloads),
       onState: () => this.onState(),
       onBegin: () => stream.period_s === null && this.appear(view),
@@ -98,12 +102,22 @@ class Page {
     this.inspector.setConnections(this.views.map((view) => view.connection()));
   }
 
+  /** Nothing here reads what comes through them. */
+  setPlain(on) {
+    for (const socket of this.plainSockets) socket.close();
+    const endpoints = on ? this.views.map(({ stream }) => stream.plain).filter(Boolean) : [];
+    const handlers = { onText: () => {}, onState: () => {}, greeting: () => this.credentials.greeting() };
+    this.plainSockets = endpoints.map(({ port, path }) => new ReconnectingSocket(() => socketUrl(location, port, path), handlers));
+    this.plainButton.setAttribute("aria-pressed", String(on));
+  }
+
   /** Behind a hub, traffic keeps an idle server alive: rest while nobody is there. */
   restWhenIdle() {
     const changed = ({ idle }) => {
       if (idle === this.resting) return;
       this.resting = idle;
       for (const view of this.views.filter(({ ended }) => !ended)) idle ? view.rest(RESTING) : view.connect();
+      if (idle) this.setPlain(false);
     };
     watchVisible(this.root, changed, () => {});
   }

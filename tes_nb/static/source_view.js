@@ -3,10 +3,8 @@
 import { createCards } from "./cards.js";
 import { createChart } from "./chart.js";
 import { ChartData } from "./chart_data.js";
-import { fetchHistory } from "./collector_api.js";
 import { ReconnectingSocket } from "./connection.js";
 import { make } from "./dom.js";
-import { readPlain, readRows } from "./readings.js";
 import { createTable } from "./table.js";
 
 const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
@@ -18,12 +16,12 @@ const DEFAULT_WINDOW_S = 300;
 const MOST_LINES = 40;
 const MOST_KEYS = 10_000;
 const MOST_EVENTS = 500;
-const NO_SOCKET = { state: "CONNECTING", attempts: 0, reconnects: 0, closeCode: null, history: [], openedAt: null, close() {} };
+const encoder = new TextEncoder();
 
 export class SourceView {
   /**
    * @param {object} stream as in `GET /api/streams`
-   * @param {string} url its WebSocket
+   * @param {string} url its `/ws/rows/…`
    * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (view: SourceView) => void,
    *   onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
    *   credentials: import("./collector_api.js").Credentials}} options
@@ -32,7 +30,6 @@ export class SourceView {
     this.stream = stream;
     this.url = url;
     this.options = options;
-    this.read = stream.form === "rows" ? readRows : readPlain;
     this.tables = new Map(stream.tables.map((table) => [table.name, new SourceTable(stream, table)]));
     this.count = 0;
     this.lastSeq = null;
@@ -45,22 +42,10 @@ export class SourceView {
     /** The upstream's state as the collector sends it; null = the collector makes the source itself. */
     this.upstream = null;
     this.upstreamHistory = [];
-    this.socket = NO_SOCKET;
-    this.stopped = false;
-    this.begin();
-  }
-
-  /** A plain source, which is only of now, begins with what the collector remembers; a decoded one brings it along. */
-  async begin() {
-    if (this.stream.form === "plain") {
-      for (const { rows, t } of await fetchHistory(this.stream.name, this.options.credentials)) this.append(rows, t);
-      for (const freshness of this.freshnesses()) freshness.lastTick = null;
-    }
-    if (!this.stopped) this.connect();
+    this.connect();
   }
 
   connect() {
-    this.stopped = false;
     const { credentials } = this.options;
     this.socket = new ReconnectingSocket(() => this.address(), {
       onText: (text) => this.onMessage(text),
@@ -70,48 +55,52 @@ export class SourceView {
     });
   }
 
-  /** After a loss a decoded source goes on where it was. */
+  /** It begins with what the collector remembers; after a loss it goes on where it was. */
   address() {
     return this.lastSeq === null ? this.url : `${this.url}?after=${this.lastSeq}`;
   }
 
   /** Connect no more, and say why; `connect` begins again. */
   rest(sentence) {
-    this.stopped = true;
     this.socket.close();
     for (const freshness of this.freshnesses()) freshness.suspend(sentence);
   }
 
   /** The source is gone from the collector: what came stays, and says that no more comes. */
   end() {
-    this.stopped = true;
     this.socket.close();
     this.setUpstream({ word: "CLOSED", text: "this feed was ended" });
   }
 
+  /** Rows and events count in the order in which they come: a replay that goes back begins anew between two of them. */
   onMessage(text) {
-    const { messages, events } = this.read(text, this.stream, Date.now() / 1000);
-    for (const event of events) this.onEvent(event);
-    for (const { shown } of messages) shown.id = `${this.stream.name} ${++this.count}`;
-    this.options.inspect(messages.map(({ shown }) => shown), messages.map(({ payload }) => payload));
-    const newest = messages.findLast(({ rows }) => Array.from(rows.values()).some((some) => some.length));
-    if (newest && !this.hasRows) this.options.onBegin(this);
-    this.hasRows ||= Boolean(newest);
-    for (const { rows, t, seq } of messages) {
+    const messages = [];
+    const payloads = [];
+    let newest = null;
+    for (const item of itemsOf(text)) {
+      if (item.type !== "message") {
+        this.onEvent(item);
+        continue;
+      }
+      const { type, seq, age_s, rows, text: payload, ...info } = item;
+      messages.push({ ...info, id: `${this.stream.name} ${++this.count}` });
+      payloads.push(encoder.encode(payload));
       this.lastSeq = seq ?? this.lastSeq;
-      this.append(rows, t);
+      if (Object.values(rows).some((some) => some.length)) {
+        if (!this.hasRows) this.options.onBegin(this);
+        this.hasRows = true;
+        newest = item;
+      }
+      for (const [name, table] of this.tables) if (Object.hasOwn(rows, name)) table.append(rows[name], info.t);
     }
+    this.options.inspect(messages, payloads);
     this.updateFreshness(newest);
-  }
-
-  append(rows, t) {
-    for (const [name, table] of this.tables) if (rows.has(name)) table.append(rows.get(name), t);
   }
 
   /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */
   updateFreshness(newest) {
     for (const freshness of this.freshnesses()) {
-      if (newest) freshness.tick(newest.age);
+      if (newest) freshness.tick(newest.age_s);
       else freshness.heartbeat();
     }
   }
@@ -183,6 +172,17 @@ export class SourceView {
   }
 }
 
+/** Return what one message of `/ws/rows/…` carries; [] = it is none. */
+function itemsOf(text) {
+  try {
+    const items = JSON.parse(text)?.items;
+    return Array.isArray(items) ? items : [];
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return [];
+  }
+}
+
 /** One table of the source: its newest rows and its lines, shown by any number of views. */
 class SourceTable {
   /** @param {object} source as in `GET /api/streams` @param {object} table one of its tables */
@@ -193,7 +193,7 @@ class SourceTable {
     this.isMain = table.name === source.main;
     this.keyed = (table.key ?? []).length > 0;
     /** Rows about events, not about a state: each one is a row of its own. */
-    this.events = !this.keyed && source.form === "rows" && !(this.isMain && Number.isFinite(this.periodS));
+    this.events = Boolean(table.events);
     this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
     this.lineColumns = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
     this.spec = {

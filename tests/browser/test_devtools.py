@@ -29,6 +29,8 @@ def test_what_devtools_saves_opens_as_a_session(tmp_path):
     with child() as collector, sync_api.sync_playwright() as playwright, devtools(playwright, path) as chrome:
         chrome.page.goto(f"http://127.0.0.1:{collector.ports[0]}/")
         until(chrome.page, LIVE)
+        chrome.page.click("role=tab[name='Inspector']")
+        chrome.page.click("text='Plain sockets'")
         time.sleep(3)
         chrome.sockets()
         chrome.messages("telemetry")

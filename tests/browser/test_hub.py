@@ -69,7 +69,7 @@ def test_the_page_works_through_the_proxy_below_a_prefix(hub_browser, hub):
         notebook.page.goto(hub.notebook("hub", START, "import time; time.sleep(25)"))
         notebook.run_all()
         told = Path(hub.folder / "told")
-        notebook.eventually(told.exists)
+        notebook.eventually(lambda: told.exists() and len(told.read_text().split()) == 3)
         url, token, workers_port = told.read_text().split()
         assert url.startswith(f"{hub.url}proxy/")
         page = context.new_page()
@@ -90,9 +90,12 @@ def test_the_page_works_through_the_proxy_below_a_prefix(hub_browser, hub):
         page.wait_for_selector("[role=tabpanel]:not([hidden]) .tes-events li:has-text('through the hub')")
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / "hub.png")
+        assert not any(f"/proxy/{workers_port}/" in one for one in sockets)
+        page.click("role=tab[name='Inspector']")
+        with page.expect_websocket(lambda one: f"/proxy/{workers_port}/" in one.url):
+            page.click("text='Plain sockets'")
         origin = hub.url.removesuffix(PREFIX).replace("http", "ws")
         assert all(one.startswith(f"{origin}{PREFIX}proxy/") for one in sockets), sockets
-        assert any(f"/proxy/{workers_port}/" in one for one in sockets)
         assert not any(token in one for one in [*sockets, *requests])
         assert errors == []
         assert notebook.prompts[1] == "[*]:"  # all of this while a cell was busy

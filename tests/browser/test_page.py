@@ -226,7 +226,8 @@ def test_fault_73_the_page_moves_while_the_observed_process_is_held(browser):
 STREAM = {
     "name": "fifth",
     "doc": HOSTILE[0],
-    "path": "/ws/fifth",
+    "path": "/ws/rows/fifth",
+    "plain": None,
     "period_s": 0.5,
     "main": "things",
     "tables": [
@@ -250,7 +251,7 @@ STREAM = {
 
 @contextmanager
 def made_up(messages: list[str]) -> Iterator[str]:
-    """Serve the page with one stream that sends these messages again and again."""
+    """Serve the page with one source whose socket says these again and again."""
     ready: dict[str, Any] = {}
     begun = threading.Event()
 
@@ -263,10 +264,7 @@ def made_up(messages: list[str]) -> Iterator[str]:
         return web.Response(text=(STATIC / "dist" / name).read_text(), content_type=kind)
 
     async def streams(request: web.Request) -> web.Response:
-        return web.json_response([{**STREAM, "port": ready["port"]}])
-
-    async def nothing(request: web.Request) -> web.Response:
-        return web.json_response({"items": []})
+        return web.json_response([STREAM])
 
     async def fifth(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -282,8 +280,7 @@ def made_up(messages: list[str]) -> Iterator[str]:
         app.router.add_get("/", index)
         app.router.add_get("/static/{name}", static)
         app.router.add_get("/api/streams", streams)
-        app.router.add_get("/ws/fifth", fifth)
-        app.router.add_get("/api/rows/fifth", nothing)
+        app.router.add_get("/ws/rows/fifth", fifth)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -304,10 +301,23 @@ def made_up(messages: list[str]) -> Iterator[str]:
         thread.join(10)
 
 
+def batch(things: list[list[Any]], totals: list[list[Any]], text: str = "{}", **more: Any) -> str:
+    """A message of a rows socket with one decoded message."""
+    info = {
+        "t": time.time(),
+        "direction": "in",
+        "kind": "data",
+        "outcome": "fifth: 2 things",
+        "decode_ms": 0.1,
+    }
+    sizes = {"undecoded": False, "size": len(text), "inflated": len(text), "conn": 1, "preview": text}
+    item = {"type": "message", **info, **sizes, "seq": 1, "age_s": 0.0, "text": text, **more}
+    return json.dumps({"type": "batch", "items": [{**item, "rows": {"things": things, "totals": totals}}]})
+
+
 def test_a_stream_nobody_knows_is_drawn_by_its_description(browser):
-    things = {name: {"sizeBytes": n, "seenAt": 1_700_000_000_000} for n, name in enumerate(("a", "b"))}
-    message = {"type": "fifth", "timestamp": time.time() * 1000, "things": things, "totals": {"allThings": 5}}
-    with made_up([json.dumps(message)]) as url, opened(browser, url) as one:
+    things = [["a", 0, 1_700_000_000], ["b", 1, 1_700_000_000]]
+    with made_up([batch(things, [[5]])]) as url, opened(browser, url) as one:
         one.page.wait_for_selector(".tes-space .tes-row >> nth=1")
         assert one.page.locator("[role=tab]").all_text_contents() == ["Overview", "fifth", "Inspector"]
         one.tab("fifth")
@@ -321,13 +331,18 @@ def test_a_stream_nobody_knows_is_drawn_by_its_description(browser):
 
 
 def test_fault_51_hostile_messages_are_text(browser):
-    things = {name: {"sizeBytes": n, "seenAt": name, "name": name} for n, name in enumerate(HOSTILE)}
+    things = [[text, n, None] for n, text in enumerate(HOSTILE)]
     messages = [
-        json.dumps({"type": HOSTILE[1], "things": things, "totals": {"allThings": 1}}),
+        batch(things, [[1]], HOSTILE[0], kind=HOSTILE[1], outcome=HOSTILE[2], preview=HOSTILE[3]),
+        batch([], [], HOSTILE[5], kind="undecoded", undecoded=True, outcome=HOSTILE[4]),
+        batch([["__proto__", 1, None]], [], '{"__proto__": 1}'),
+        json.dumps({"type": "batch", "items": [{"type": "mark", "t": 1.0, "label": HOSTILE[0]}]}),
+        json.dumps(
+            {"type": "batch", "items": [{"type": "state", "word": "OPEN", "text": HOSTILE[1], "since": 1}]}
+        ),
         "<script>alert(1)</script>",
         json.dumps(HOSTILE[5]),
         "null",
-        '{"things": {"__proto__": {"sizeBytes": 1}}, "totals": [1]}',
     ]
     with made_up(messages) as url, opened(browser, url) as one:
         one.page.wait_for_selector(".tes-space .tes-row >> nth=5")
