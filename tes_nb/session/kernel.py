@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from tes_nb.model.control import Cell, Gauge, KernelReport, ProcessExit
 from tes_nb.net.control_client import ControlClient
@@ -22,35 +23,93 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Nothing is reaped here: `waitid(WNOWAIT)` looks at a dead child and leaves it to whoever waits for it. A child that
-# somebody else reaps first is found through multiprocessing's own objects, or not at all: then its code stays NA.
+# Nothing is reaped here: `waitid(WNOWAIT)` looks at a dead child and leaves it to whoever waits for it, who may be
+# quicker. A pidfd says at once when a child ends, mostly in time. multiprocessing's own objects keep the code of a
+# child that was waited for, and are held here until they tell it, since pools forget them at once. A child of which
+# neither tells is reported by nobody, and its code stays NA.
+
+MOST_HANDLES = 500
 
 
 class ExitWatch:
-    """Tells each child's exit code once."""
+    """Reports each child's exit code once."""
 
     def __init__(self) -> None:
         self._reported: set[int] = set()
+        self._handles: dict[int, int] = {}
+        """pid → pidfd of a child that lives."""
+        self._processes: dict[int, Any] = {}
+        """pid → multiprocessing's `Popen` of a child whose code it does not tell yet."""
+        self._finished: WeakSet[Any] = WeakSet()
+        """Those that have told it: their pid may be another process's by now."""
 
     def new_exits(self) -> Iterator[tuple[int, int]]:
         """Yield (pid, exit code) of children that ended since the last look; negative = killed by that signal."""
-        for pid, code in (*_unreaped(), *_multiprocessing()):
+        for pid, code in (*_unreaped(), *self._multiprocessing()):
             if pid not in self._reported:
                 self._reported.add(pid)
                 yield pid, code
         if len(self._reported) > 10_000:
             self._reported.clear()
 
+    def _multiprocessing(self) -> Iterator[tuple[int, int]]:
+        """Processes of the multiprocessing module that were waited for keep their exit code on their object."""
+        for process in tuple(getattr(multiprocessing.process, "_dangling", ())):
+            popen = getattr(process, "_popen", None)  # `None` = it was not started, or is closed
+            if popen is not None and popen not in self._finished:
+                self._processes[popen.pid] = popen
+        for pid, popen in tuple(self._processes.items()):
+            if popen.returncode is not None:  # as it is; asking `exitcode` could reap
+                self._finished.add(self._processes.pop(pid))
+                yield pid, popen.returncode
+
+    def follow(self, on_exit: Callable[[int, int], None]) -> None:
+        """Call `on_exit(pid, code)` in the running loop when a child that lives now ends (Linux)."""
+        if not hasattr(os, "pidfd_open"):
+            return
+        loop = asyncio.get_running_loop()
+        for pid in _children():
+            if pid in self._handles or len(self._handles) >= MOST_HANDLES:
+                continue
+            with contextlib.suppress(OSError):  # it ended just now, or there are no descriptors left
+                handle = self._handles[pid] = os.pidfd_open(pid)
+                self._reported.discard(pid)  # another process had that pid
+                loop.add_reader(handle, self._ended, pid, on_exit)
+
+    def _ended(self, pid: int, on_exit: Callable[[int, int], None]) -> None:
+        handle = self._handles[pid]
+        code = _exit_code(os.P_PIDFD, handle)
+        self._forget(pid)
+        if code is not None and pid not in self._reported:
+            self._reported.add(pid)
+            on_exit(pid, code)
+
+    def close(self) -> None:
+        """Follow nobody any more."""
+        for pid in tuple(self._handles):
+            self._forget(pid)
+
+    def _forget(self, pid: int) -> None:
+        handle = self._handles.pop(pid)
+        asyncio.get_running_loop().remove_reader(handle)
+        os.close(handle)
+
+
+def _exit_code(kind: int, which: int) -> int | None:
+    """Return the code of a dead child that was not reaped yet; `None` = it lives, or somebody was quicker."""
+    try:
+        status = os.waitid(kind, which, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (ChildProcessError, AttributeError):
+        return None
+    if status is None:
+        return None
+    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+
 
 def _unreaped() -> Iterator[tuple[int, int]]:
     """The dead child that the system would give next; the one behind it shows when this one is reaped."""
     for pid in _children():
-        try:
-            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except (ChildProcessError, AttributeError):
-            continue
-        if ended is not None:
-            code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        if (code := _exit_code(os.P_PID, pid)) is not None:
             yield pid, code
 
 
@@ -63,15 +122,6 @@ def _children() -> list[int]:
     except OSError:
         pass
     return pids
-
-
-def _multiprocessing() -> Iterator[tuple[int, int]]:
-    """Processes of the multiprocessing module that are joined already keep their exit code on their object."""
-    for process in tuple(getattr(multiprocessing.process, "_dangling", ())):
-        popen = getattr(process, "_popen", None)
-        code = getattr(popen, "returncode", None)  # as known; asking `exitcode` could reap
-        if process.pid is not None and code is not None:
-            yield process.pid, code
 
 
 CellDetail = Literal["number", "first_line"]
@@ -230,17 +280,22 @@ class KernelReporter:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+        self._exits.close()
         self._report_exits()
 
     async def _beat(self) -> None:
         while True:
             self._control.report(KernelReport(heartbeat=time.monotonic_ns()))
+            self._exits.follow(self._report_exit)
             self._report_exits()
             await asyncio.sleep(HEARTBEAT_S if self._control.connected else CONNECTING_S)
 
     def _report_exits(self) -> None:
         for pid, code in self._exits.new_exits():
-            self._control.report(KernelReport(exit=ProcessExit(pid, code)))
+            self._report_exit(pid, code)
+
+    def _report_exit(self, pid: int, code: int) -> None:
+        self._control.report(KernelReport(exit=ProcessExit(pid, code)))
 
     def gauge(self, name: str, value: float, unit: str) -> None:
         """Queue a gauge, stamped with the time of the call."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import multiprocessing
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from tes_nb.session.kernel import ExitWatch, _children
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux lists children cheaply"
@@ -52,3 +55,36 @@ def test_a_joined_multiprocessing_child_still_tells():
     child.start()
     child.join()
     assert code_of(watch, child.pid) == 4
+
+
+def test_a_child_that_a_pool_forgets_at_once_still_tells():
+    watch = ExitWatch()
+    assert list(watch.new_exits()) == []
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    assert [code for pid, code in watch.new_exits() if pid == child.pid] == []
+    pid = child.pid
+    child.kill()
+    child.join()
+    del child  # as multiprocessing.Pool does, ten times a second
+    gc.collect()
+    assert code_of(watch, pid) == -9
+
+
+def test_an_end_is_noticed_at_once_and_left_to_its_owner():
+    """Whoever waits only now and then is slower than we are."""
+    ended = []
+
+    async def scene():
+        watch = ExitWatch()
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        watch.follow(lambda pid, code: ended.append((pid, code)))
+        child.kill()
+        await eventually_async(lambda: ended)
+        assert ended == [(child.pid, -9)]
+        assert list(watch.new_exits()) == []
+        watch.close()
+        assert child.wait() == -9
+        child.stdin.close()
+
+    asyncio.run(scene())

@@ -34,6 +34,8 @@ QUIET_SAMPLES = 2
 """So many samples below it in a row make it "idle" again: a short pause is not the end of the work."""
 
 _NAME_MOST = 100
+CAUSE_UNKNOWN = "ended, cause unknown"
+"""What is said of an end that nobody has explained."""
 
 
 class Activity:
@@ -100,6 +102,10 @@ class WorkerLife:
         """Return whether what was read is this worker, alive."""
         return times is not None and not times.zombie and times.born == self.born
 
+    def is_same_process(self, times: Times | None) -> bool:
+        """Return whether what was read is this worker, alive or as a zombie."""
+        return times is not None and times.born == self.born
+
     def sample(self, now: float, times: Times, memory: MemoryWords | None, uss: int | None) -> None:
         """Take in one reading at monotonic second `now`. Equal times: nothing else changed."""
         elapsed = now - self._at
@@ -131,7 +137,7 @@ class WorkerLife:
             self.facts = replace(facts, status=self._activity.status, cpu_percent=0.0, uss=uss)
 
     def end(self, now: float, code: int | None, *, expected: bool = False) -> None:
-        """Take in its end, with that exit code (`None` = unknown, negative = killed by that signal).
+        """Take in its end, with that exit code (`None` = not known yet, negative = killed by that signal).
 
         A code other than 0 is an error, unless the end was asked for (`expected`). Who has ended uses nothing.
         """
@@ -151,6 +157,10 @@ class WorkerLife:
             cpu_percent=None,
             threads=None,
         )
+
+    def give_up_asking(self) -> None:
+        """Nobody has reported why it ended, and nobody will: that is not the same as a normal end."""
+        self.facts = replace(self.facts, last_error=CAUSE_UNKNOWN)
 
 
 def _only_rss(times: Times) -> MemoryWords:

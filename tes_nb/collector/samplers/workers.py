@@ -6,7 +6,8 @@ Rules, for the docs and for tests:
   within 0.5 s, or later when there are more than 50) until it ends, also when its parent ends before it.
 - working: it used at least 5 % of a core in the last sample. idle: less than that in two samples in a row.
 - A process that vanishes, or is a zombie, is `terminated` with an unknown exit code, until the code is
-  reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by SIGKILL".
+  reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by SIGKILL". When nobody has
+  reported one for a second after it vanished, it is `terminated` with "ended, cause unknown".
 - Who ended stays listed for 60 s.
 - At most 500 live processes and as many ended ones are listed; `overflow` counts the rest.
 """
@@ -26,6 +27,8 @@ from tes_nb.model import WorkerFacts
 
 CAP = 500
 KEEP_ENDED_S = 60.0
+EXPLAINED_WITHIN_S = 1.0
+"""So long the kernel has for reporting the exit code of a child that is gone."""
 
 
 def _nobody() -> Collection[int]:
@@ -158,6 +161,7 @@ class WorkerRegistry:
                 self._sample(life)
             await pace.turn()
         await self._look_around(pace)
+        self._settle_ended()
         self._forget_ended()
         self._publish()
 
@@ -242,6 +246,18 @@ class WorkerRegistry:
         """Return the one of that pid that ended last."""
         ended = [life for life in self._lives.values() if life.pid == pid and life.ended_at is not None]
         return ended[-1] if ended else None
+
+    def _settle_ended(self) -> None:
+        """Say of ends that nobody has explained that they are not."""
+        latest = self._clock() - EXPLAINED_WITHIN_S
+        for life in self._lives.values():
+            ended, facts = life.ended_at, life.facts
+            if ended is None or ended > latest or facts.exit_code is not None or facts.last_error is not None:
+                continue
+            if life.is_same_process(self._read(life.pid)):
+                continue  # a zombie: its code can still be had
+            life.give_up_asking()
+            self._changed = True
 
     def _forget_ended(self) -> None:
         ended = [life for life in self._lives.values() if life.ended_at is not None]

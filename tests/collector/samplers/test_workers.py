@@ -172,6 +172,16 @@ def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code(
             assert (worker.exit_code, worker.last_error, worker.cpu_percent) == (None, None, None)
             await becomes(registry, kernel.children[1], "idle")  # the other goes on
 
+            async def reason() -> str | None:
+                await registry.refresh()
+                return registry.find(worker.id).last_error
+
+            assert await eventually_async(reason) == "ended, cause unknown", "not like a normal end"
+            assert (registry.find(worker.id).status, registry.find(worker.id).errors) == ("terminated", 0)
+            assert registry.report_exit(kernel.children[0], -signal.SIGKILL), "better late than never"
+            worker = registry.find(worker.id)
+            assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
+
     asyncio.run(scene())
 
 
