@@ -191,18 +191,8 @@ class Reader:
         self._published = state
         wall = self._wall_ns()
         wait_s = state.retry_in_s
-        self._outlet.event(
-            StateChange(
-                state=state.word,
-                text=str(state),
-                conn=self._outlet.number(state.conn),
-                at_ns=wall,
-                attempts=state.attempts,
-                reconnects=state.reconnects,
-                close_code=state.close_code,
-                retry_at_ns=None if wait_s is None else wall + int(wait_s * 1e9),
-            )
-        )
+        retry_at = None if wait_s is None else wall + int(wait_s * 1e9)
+        self._outlet.event(state_change(state, self._outlet.number(state.conn), wall, retry_at))
         level = logging.WARNING if state.word == "FAILED" else logging.INFO
         note(level, f"{self.source}: {state}", source=self.source, state=state.word, conn=state.conn)
 
@@ -356,6 +346,23 @@ class Reader:
             self._loop.call_exception_handler(
                 {"message": f"{task.get_name()} failed", "exception": error, "task": task}
             )
+
+
+def state_change(
+    state: ReaderState, conn: int, at_ns: int, retry_at_ns: int | None, *, token_until_ns: int | None = None
+) -> StateChange:
+    """Return the event that says what a user should read from now on. conn: the connection's number outside."""
+    return StateChange(
+        state=state.word,
+        text=str(state),
+        conn=conn,
+        at_ns=at_ns,
+        attempts=state.attempts,
+        reconnects=state.reconnects,
+        close_code=state.close_code,
+        retry_at_ns=retry_at_ns,
+        token_until_ns=token_until_ns,
+    )
 
 
 def _same(one: ReaderState, other: ReaderState) -> bool:

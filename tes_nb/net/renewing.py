@@ -26,7 +26,7 @@ from tes_nb.net.auth import NO_CREDENTIALS, AuthorizeHook, Credentials
 from tes_nb.net.endpoints import Target
 from tes_nb.net.loop import now
 from tes_nb.net.outlet import Outlet, report
-from tes_nb.net.reader import Reader
+from tes_nb.net.reader import Reader, state_change
 from tes_nb.net.transport import LIMITS, PeerLimits
 from tes_nb.wire.events import Event, StateChange
 from tes_nb.wire.inflate import inflate
@@ -154,7 +154,8 @@ class RenewingReader:
         """Makes a reader for a half."""
         self._authorize_hook = authorize
         self._profile, self._clock, self._wall_ns = profile, clock, wall_ns
-        self._channels = None if channels is None else tuple(channels)
+        self.channels = None if channels is None else tuple(channels)
+        """What is subscribed; `None` = what the peer gives by itself."""
         self.merge: Merge[tuple[Message, Kind]] = Merge()
         self.outlet = outlet
         self.conn = 0
@@ -184,11 +185,6 @@ class RenewingReader:
             reconnects=self._past.reconnects + state.reconnects,
             close_code=self._past.close_code if state.close_code is None else state.close_code,
         )
-
-    @property
-    def channels(self) -> tuple[str, ...] | None:
-        """What is subscribed; `None` = what the peer gives by itself."""
-        return self._channels
 
     def start(self) -> None:
         """Begin, in the running loop. Raises `SessionError` when it was started or stopped before."""
@@ -220,7 +216,7 @@ class RenewingReader:
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask the peer for exactly these, now and after each reconnect, once each time."""
-        self._channels = tuple(names)
+        self.channels = tuple(names)
         for half in filter(None, (self.first, self.second)):
             with contextlib.suppress(ConnectionFailed):  # it was just lost; the next one will ask for them
                 await half.reader.subscribe(names)
@@ -388,19 +384,8 @@ class RenewingReader:
         state, wall = self.state, self._wall_ns()
         self._published = state.word
         expires = self._lead.credentials.expires_at_s if self._lead.is_open else None
-        self.outlet.event(
-            StateChange(
-                state=state.word,
-                text=str(state),
-                conn=state.conn,
-                at_ns=wall,
-                attempts=state.attempts,
-                reconnects=state.reconnects,
-                close_code=state.close_code,
-                retry_at_ns=retry_at_ns,
-                token_until_ns=None if expires is None else wall + int((expires - self._clock()) * 1e9),
-            )
-        )
+        until = None if expires is None else wall + int((expires - self._clock()) * 1e9)
+        self.outlet.event(state_change(state, state.conn, wall, retry_at_ns, token_until_ns=until))
 
 
 def _content(message: Message) -> bytes:

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 
 from aiohttp import web
+from websockets.frames import Frame
+from websockets.frames import Opcode as FrameOpcode
 
 from tes_nb.collector.http.guard import Handler, sentence
 from tes_nb.collector.http.sockets import Sockets, messages
 from tes_nb.collector.hub import Hub, Topic
-from tes_nb.collector.produced import binary_frame
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, encode_event
 from tes_nb.wire.record import pack, unpack
@@ -47,7 +48,7 @@ class RelayConnection:
         if behind or self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
             self._wake.set()
         elif not self._transport.is_closing():
-            self._transport.write(binary_frame(record))
+            self._transport.write(Frame(FrameOpcode.BINARY, record).serialize(mask=False))
             self._sent = place
 
     async def pump(self) -> None:
