@@ -79,9 +79,15 @@ class Channel:
         """Return the message as it would be now."""
         return self.producer.build(self._observe())
 
-    def tick(self) -> None:
-        """Send the message of this grid point."""
-        self._publish(self.producer.build(self._observe()))
+    def tick(self, message: dict[str, Any] | None = None) -> None:
+        """Send this message; `None` = that of the present grid point."""
+        if message is None:
+            message = self.producer.build(self._observe())
+        if self.producer.changed is not None:
+            self._sent = self.producer.changed(message)
+        payload = _encode(message)
+        self._hub.stamp(Message(self.stream.name, Direction.IN, Opcode.TEXT, payload, 0, 0, 0, 0))
+        self._fan_out(message, payload)
 
     def touch(self) -> None:
         """Something may have changed: look at once, or at the end of the running burst."""
@@ -96,14 +102,7 @@ class Channel:
         message = self.current()
         if self.producer.changed is not None and self.producer.changed(message) != self._sent:
             self._quiet_until = asyncio.get_running_loop().time() + COALESCE_S
-            self._publish(message)
-
-    def _publish(self, message: dict[str, Any]) -> None:
-        if self.producer.changed is not None:
-            self._sent = self.producer.changed(message)
-        payload = _encode(message)
-        self._hub.stamp(Message(self.stream.name, Direction.IN, Opcode.TEXT, payload, 0, 0, 0, 0))
-        self._fan_out(message, payload)
+            self.tick(message)
 
     def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:
         frames: dict[tuple[str, ...], bytes] = {(): text_frame(payload)}
