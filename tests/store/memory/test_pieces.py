@@ -62,8 +62,8 @@ def test_memory_is_flat_whichever_table_is_asked_for(monkeypatch):
         return most
 
     for table in STREAM.tables:
-        peak(table.name, 8000)  # caches fill
-        assert peak(table.name, 8000) < 1.3 * peak(table.name, 2000)
+        peak(table.name, 20_000)  # caches fill
+        assert peak(table.name, 20_000) < 1.3 * peak(table.name, 5000)
 
 
 def test_tables_are_read_together_once(monkeypatch):
