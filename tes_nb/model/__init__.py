@@ -1,6 +1,6 @@
 """The words every room speaks: messages, streams, tables, columns, and what samplers observe."""
 
-from tes_nb.model.message import Direction, Message, Opcode
+from tes_nb.model.message import Decoded, Direction, Kind, Message, Opcode
 from tes_nb.model.observation import (
     HostFacts,
     HttpFacts,
@@ -13,16 +13,13 @@ from tes_nb.model.observation import (
 )
 from tes_nb.model.stream import (
     Answer,
-    Decoded,
     Endpoint,
     HttpHalf,
-    Kind,
     Producer,
-    Row,
     Stream,
     TokenSource,
 )
-from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, RowBatch, Same, Table, Values
+from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, Row, RowBatch, Same, Table, Values
 
 __all__ = [
     "Answer",

@@ -1,11 +1,15 @@
-"""One message as it was received, stamped once by the collector."""
+"""One message as it was received, stamped once by the collector, and what it turns out to say."""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import msgspec
+
+from tes_nb.model.table import Row
 
 
 class Direction(IntEnum):
@@ -53,3 +57,34 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 FLAG_POLLED = 1
 FLAG_DUPLICATE = 2
+
+
+class Kind(StrEnum):
+    """What a message is, for the supervisor: only DATA proves that a stream is alive."""
+
+    DATA = "data"
+    GREETING = "greeting"
+    """Says hello and nothing more; old peers send it where they have no stream."""
+    REPLY = "reply"
+    """Answers something we sent (pong, ack, subscribed)."""
+    KEEPALIVE = "keepalive"
+    ERROR = "error"
+    """An error report of the peer; the connection stays open."""
+    ECHO = "echo"
+    """Our own message coming back; never data."""
+    UNDECODED = "undecoded"
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What one message says."""
+
+    kind: Kind
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """Table name → rows: tuples, or a `RowBatch` where a message has many and speed counts."""
+    sent_at_ns: int | None = None
+    """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
+    notes: tuple[str, ...] = ()
+    """What could not be read, one sentence for each fault."""
+    reason: str | None = None
+    """Why an UNDECODED message could not be read: one of a few fixed words, for counting."""

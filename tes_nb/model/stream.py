@@ -3,47 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from tes_nb.model.message import Message
+from tes_nb.model.message import Decoded, Kind, Message
 from tes_nb.model.observation import Observation
-from tes_nb.model.table import Table
-
-Row = tuple[Any, ...]
-"""The values of one row, in the order of `Table.columns`; `None` (NaN for float64) is absent."""
-
-
-class Kind(StrEnum):
-    """What a message is, for the supervisor: only DATA proves that a stream is alive."""
-
-    DATA = "data"
-    GREETING = "greeting"
-    """Says hello and nothing more; old peers send it where they have no stream."""
-    REPLY = "reply"
-    """Answers something we sent (pong, ack, subscribed)."""
-    KEEPALIVE = "keepalive"
-    ERROR = "error"
-    """An error report of the peer; the connection stays open."""
-    ECHO = "echo"
-    """Our own message coming back; never data."""
-    UNDECODED = "undecoded"
-
-
-@dataclass(slots=True)
-class Decoded:
-    """What one message says."""
-
-    kind: Kind
-    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    """Table name → rows: tuples, or a `RowBatch` where a message has many and speed counts."""
-    sent_at_ns: int | None = None
-    """The sender's own time stamp, Unix nanoseconds; `None` = it gives none."""
-    notes: tuple[str, ...] = ()
-    """What could not be read, one sentence for each fault."""
-    reason: str | None = None
-    """Why an UNDECODED message could not be read: one of a few fixed words, for counting."""
+from tes_nb.model.table import Row, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,10 @@ def _plain(column: Values, count: int) -> Iterable[Any]:
     return column.plain() if isinstance(column, Doubles) else column
 
 
+Row = tuple[Any, ...]
+"""The values of one row, in the order of `Table.columns`; `None` (NaN for float64) is absent."""
+
+
 Dtype = Literal["float64", "int64", "Int64", "boolean", "str", "category", "datetime64[ns, UTC]"]
 """float64: absent is NaN. int64: never absent. Int64, boolean, str, category, datetime64: absent is NA
 (`None` in a row). datetime64 cells are integers in a row: Unix nanoseconds, UTC."""
