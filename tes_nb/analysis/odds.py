@@ -65,7 +65,10 @@ def ticks_from_odds(
     later, before = order[1:], order[:-1]
     joined = keys[later] == keys[before]
     joined &= _same_line(rows, later, before)
-    epoch = _epoch(rows, _breaks(rows, gaps, scores))
+    breaks = _breaks(rows, gaps, scores).to_numpy()
+    epoch = breaks.searchsorted(
+        _utc(rows.index).to_numpy(), side="left"
+    )  # how many breaks lie before each row
     joined &= epoch[later] == epoch[before]
     if "refresh" in rows.columns:
         joined &= ~rows["refresh"].eq(other=True).fillna(value=False).to_numpy(dtype=np.bool_)[later]
@@ -117,11 +120,6 @@ def _utc(times: pd.Index) -> pd.DatetimeIndex:
     """Return times as UTC without a zone, in nanoseconds."""
     stamps = pd.DatetimeIndex(times)
     return (stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)).as_unit("ns")
-
-
-def _epoch(rows: pd.DataFrame, breaks: pd.DatetimeIndex) -> Ints:
-    """Return for each row how many breaks lie before it."""
-    return breaks.to_numpy().searchsorted(_utc(rows.index).to_numpy(), side="left").astype(np.int64)
 
 
 def _moves(rows: pd.DataFrame, later: Ints, before: Ints) -> pd.DataFrame:
@@ -238,8 +236,8 @@ def movement(odds: pd.DataFrame) -> pd.DataFrame:
     result = groups.agg(
         open=("price", "first"),
         last=("price", "last"),
-        open_line=("line", _first),
-        line=("line", _last),
+        open_line=("line", lambda cells: cells.iloc[0]),
+        line=("line", lambda cells: cells.iloc[-1]),
         rows=("price", "size"),
     )
     result.insert(2, "change", result["last"] - result["open"])
@@ -256,13 +254,13 @@ def goals(scores: pd.DataFrame) -> pd.DataFrame:
     >>> goals(example_scores())[["match_id", "side", "home_goals"]].to_numpy().tolist()
     [['7', 'home', 1]]
     """
-    found = []
+    rises = []
     rows = scores.sort_index(kind="stable")
     for side in ("home", "away"):
-        told = rows.dropna(subset=["match_id", f"{side}_goals"])
-        rise = told.groupby("match_id", observed=True)[f"{side}_goals"].diff()
-        found.append(told[rise.gt(0).fillna(value=False).to_numpy(dtype=bool)].assign(side=side))
-    return pd.concat(found).sort_index(kind="stable")[["match_id", "side", "home_goals", "away_goals"]]
+        counted = rows.dropna(subset=["match_id", f"{side}_goals"])
+        rise = counted.groupby("match_id", observed=True)[f"{side}_goals"].diff()
+        rises.append(counted[rise.gt(0).fillna(value=False).to_numpy(dtype=bool)].assign(side=side))
+    return pd.concat(rises).sort_index(kind="stable")[["match_id", "side", "home_goals", "away_goals"]]
 
 
 def around(odds: pd.DataFrame, scores: pd.DataFrame, after: str = "2min") -> pd.DataFrame:
@@ -280,24 +278,24 @@ def around(odds: pd.DataFrame, scores: pd.DataFrame, after: str = "2min") -> pd.
     long = _long(odds)
     long = long.assign(priced=_ns(long.index)).reset_index(drop=True)
     by = [*KEY, "side"]
-    asked = scored.merge(long[by].drop_duplicates(), on="match_id").sort_values("time", kind="stable")
-    asked["until"] = asked["time"] + pd.Timedelta(after)
-    before = _last_price(asked, long, by, on="time", exact=False)
-    later = _last_price(asked, long, by, on="until", exact=True)
-    later = later.where(later["priced"] >= asked["time"].to_numpy())
-    asked = asked.assign(before=before["price"].to_numpy(), later=later["price"].to_numpy())
-    asked["change"] = asked["later"] - asked["before"]
-    asked["percent"] = 100 * asked["change"] / asked["before"]
-    asked = asked.assign(line_before=before["line"].to_numpy(), line_later=later["line"].to_numpy())
-    return asked.set_index("time").drop(columns="until")
+    series = scored.merge(long[by].drop_duplicates(), on="match_id").sort_values("time", kind="stable")
+    series["until"] = series["time"] + pd.Timedelta(after)
+    before = _last_price(series, long, by, on="time", exact=False)
+    later = _last_price(series, long, by, on="until", exact=True)
+    later = later.where(later["priced"] >= series["time"].to_numpy())
+    series = series.assign(before=before["price"].to_numpy(), later=later["price"].to_numpy())
+    series["change"] = series["later"] - series["before"]
+    series["percent"] = 100 * series["change"] / series["before"]
+    series = series.assign(line_before=before["line"].to_numpy(), line_later=later["line"].to_numpy())
+    return series.set_index("time").drop(columns="until")
 
 
 def _last_price(
-    asked: pd.DataFrame, long: pd.DataFrame, by: list[str], *, on: str, exact: bool
+    series: pd.DataFrame, long: pd.DataFrame, by: list[str], *, on: str, exact: bool
 ) -> pd.DataFrame:
     """Return the last price of each series asked for up to the time `on`, that time included if `exact`."""
-    found = pd.merge_asof(asked, long, left_on=on, right_on="priced", by=by, allow_exact_matches=exact)
-    return found[["price", "line", "priced"]]
+    prices = pd.merge_asof(series, long, left_on=on, right_on="priced", by=by, allow_exact_matches=exact)
+    return prices[["price", "line", "priced"]]
 
 
 def _ns(times: pd.Index) -> pd.DatetimeIndex:
@@ -313,14 +311,6 @@ def _long(odds: pd.DataFrame) -> pd.DataFrame:
         if side in rows.columns
     ]
     return pd.concat(parts).dropna(subset=["price"]).sort_index(kind="stable")
-
-
-def _first(cells: pd.Series) -> object:
-    return cells.iloc[0]
-
-
-def _last(cells: pd.Series) -> object:
-    return cells.iloc[-1]
 
 
 def example() -> pd.DataFrame:

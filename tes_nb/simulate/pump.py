@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from tes_nb.simulate.composer import Composer, MessageLoop, Template
 from tes_nb.simulate.connections import Connections
@@ -12,7 +13,14 @@ from tes_nb.simulate.encoding import Frame, Instant
 from tes_nb.simulate.faults import ActiveFaults
 from tes_nb.simulate.matchday import MatchDay
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.world import BASKETBALL_ODDS, BASKETBALL_SCORES, FOOTBALL_ODDS, FOOTBALL_SCORES, Change
+from tes_nb.simulate.world import (
+    BASKETBALL_ODDS,
+    BASKETBALL_SCORES,
+    FOOTBALL_ODDS,
+    FOOTBALL_SCORES,
+    Body,
+    Change,
+)
 
 STEP_S = 0.02
 """Changes within so many seconds of the wall clock travel in one message per channel."""
@@ -63,13 +71,10 @@ class Pump:
         """Send how everything stands, marked with a `refresh` other than 0."""
         odds = [FOOTBALL_ODDS.format(company=company) for company in self._options.companies]
         for channel in (FOOTBALL_SCORES, *odds, BASKETBALL_SCORES, BASKETBALL_ODDS):
-            bodies = self.day.standing(channel)
-            if bodies:
-                self._publish_standing(channel)
+            if bodies := self.day.standing(channel):
+                self._publish_standing(channel, bodies)
 
-    def _publish_standing(self, channel: str) -> None:
-        bodies = self.day.standing(channel)
-
+    def _publish_standing(self, channel: str, bodies: Sequence[Body]) -> None:
         def build(number: int) -> Frame:
             text = self._composer.standing(channel, bodies, number, self._instant(), refresh=1)
             return self._composer.encode(text)
@@ -94,13 +99,11 @@ class Pump:
         for template in self._message_loop.repeat():
             while self._faults.peek("only_ok", loop.time()):  # noqa: ASYNC110 - faults end by the clock
                 await asyncio.sleep(LONGEST_SLEEP_S)
-            self._publish_template(template)
+            self._connections.publish(template.channel, partial(self._encode_template, template))
             await self._wait_turn()
 
-    def _publish_template(self, template: Template) -> None:
-        self._connections.publish(
-            template.channel, lambda number: self._composer.encode(template.text(number))
-        )
+    def _encode_template(self, template: Template, number: int) -> Frame:
+        return self._composer.encode(template.text(number))
 
     async def _wait_turn(self) -> None:
         await self._throttle.wait()

@@ -95,7 +95,12 @@ class SentLog:
         """Return the numbers of `start` to `end` (`None` = the last) that were for the subscriber."""
         entry = self._subscribers.get(subscriber)
         history = [] if entry is None else entry.history
-        return [n for low, high, held in self._spells(history, start, end) for n in self._on(held, low, high)]
+        ends = [number - 1 for number, _ in history[1:]] + [self.last]
+        numbers: list[int] = []
+        for (since, channels), until in zip(history, ends, strict=False):
+            low, high = max(since, start, self.first), min(until, self._end(end))
+            numbers += self._on(channels, low, high)
+        return numbers
 
     def sent_at_ns(self, numbers: Sequence[int]) -> list[int]:
         """Return when these messages were sent: Unix ns. They must be among those that are remembered."""
@@ -105,13 +110,6 @@ class SentLog:
         """Return the numbers of `start` to `end` (`None` = the last) that went out on these channels."""
         low = max(start, self.first)
         return list(self._on(frozenset(channels), low, self._end(end)))
-
-    def _spells(
-        self, history: list[tuple[int, frozenset[str]]], start: int, end: int | None
-    ) -> Iterator[tuple[int, int, frozenset[str]]]:
-        ends = [number - 1 for number, _ in history[1:]] + [self.last]
-        for (since, channels), until in zip(history, ends, strict=False):
-            yield max(since, start, self.first), min(until, self._end(end)), channels
 
     def _end(self, end: int | None) -> int:
         return self.last if end is None else min(end, self.last)

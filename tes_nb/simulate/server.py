@@ -128,7 +128,8 @@ class SocketRoute:
         if service.fault_runner.down:
             transport.abort()
             return web.Response(status=503)
-        subscriber = _subscriber(request)
+        name = request.headers.get(SUBSCRIBER) or request.query.get("subscriber")
+        subscriber = name or f"{request.remote} {request.headers.get('User-Agent', '')}".strip()
         refused = self._refused(subscriber)
         if refused is not None:
             return refused
@@ -189,11 +190,6 @@ class SocketRoute:
 
     def _ask(self, connection: Connection, channels: Sequence[str]) -> None:
         self._service.connections.ask(connection, channels, asyncio.get_running_loop().time())
-
-
-def _subscriber(request: web.Request) -> str:
-    name = request.headers.get(SUBSCRIBER) or request.query.get("subscriber")
-    return name or f"{request.remote} {request.headers.get('User-Agent', '')}".strip()
 
 
 def _presented(request: web.Request) -> str:

@@ -33,14 +33,7 @@ from tes_nb.model import (
     Table,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import (
-    classify,
-    client_message,
-    is_own,
-    ms_to_ns,
-    talk_decoded,
-    unknown_answer,
-)
+from tes_nb.streams.tes_protocol import answer_by_type, classify, is_own, ms_to_ns, pong, talk_decoded
 from tes_nb.wire.json_guard import decode_json
 
 
@@ -189,16 +182,7 @@ def build(observation: Observation) -> dict[str, Any]:
 
 def answer(payload: bytes, now_ms: int) -> Answer:
     """Pong, or the error every unknown message gets."""
-    try:
-        if client_message(payload).get("type") == "ping":
-            return Answer({"type": "pong", "timestamp": now_ms})
-    except DecodeError as error:
-        return Answer({"type": "error", "message": str(error)})
-    return unknown_answer(payload)
-
-
-def _bare(message: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if name != "type"}
+    return answer_by_type(payload, {"ping": lambda _: pong(now_ms)})
 
 
 STREAM = Stream(
@@ -223,7 +207,7 @@ STREAM = Stream(
             HttpHalf(
                 "status",
                 "/api/dev/server-metrics",
-                _bare,
+                lambda message: {name: value for name, value in message.items() if name != "type"},
                 {"Cache-Control": "no-store", "X-TES-Metrics-Version": "1.0", "X-Metrics-Source": "tes_nb"},
             ),
         ),

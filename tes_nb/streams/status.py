@@ -36,14 +36,7 @@ from tes_nb.model import (
     Table,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import (
-    classify,
-    client_message,
-    is_own,
-    ms_to_ns,
-    talk_decoded,
-    unknown_answer,
-)
+from tes_nb.streams.tes_protocol import answer_by_type, classify, is_own, ms_to_ns, pong, talk_decoded
 from tes_nb.wire.json_guard import decode_json
 
 PARTS = ("sessions", "directions", "others", "meta")
@@ -190,6 +183,7 @@ def traffic_mode(error_rate: float) -> str:
 
 def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
+    telemetry = "healthy" if observation.workers else "degraded"
     return {
         "type": "status",
         "timestamp": observation.wall_ms,
@@ -207,7 +201,7 @@ def build(observation: Observation) -> dict[str, Any]:
             },
             "meta": {
                 "totalEndpoints": observation.http.total_routes,
-                "telemetryStatus": _telemetry_status(observation),
+                "telemetryStatus": "offline" if observation.workers_port == "silent" else telemetry,
                 "statusVersion": "2.0",
                 "tmux": observation.tmux.state,
             },
@@ -244,12 +238,6 @@ def _directions(region: str, http: HttpFacts) -> dict[str, Any]:
     }
 
 
-def _telemetry_status(observation: Observation) -> str:
-    if observation.workers_port == "silent":
-        return "offline"
-    return "healthy" if observation.workers else "degraded"
-
-
 def changed(message: dict[str, Any]) -> object:
     """What makes a push: sessions, traffic mode, region, meta. The always-moving figures ride along."""
     data = message["data"]
@@ -269,15 +257,10 @@ def select(message: dict[str, Any], parts: tuple[str, ...]) -> dict[str, Any]:
 
 def answer(payload: bytes, now_ms: int) -> Answer:
     """Pong, subscribed, or an error; the connection stays open in every case."""
-    try:
-        request = client_message(payload)
-    except DecodeError as error:
-        return Answer({"type": "error", "message": str(error)})
-    if request.get("type") == "ping":
-        return Answer({"type": "pong", "timestamp": now_ms})
-    if request.get("type") == "subscribe":
-        return _subscribe(request.get("metrics"))
-    return unknown_answer(payload)
+    return answer_by_type(
+        payload,
+        {"ping": lambda _: pong(now_ms), "subscribe": lambda request: _subscribe(request.get("metrics"))},
+    )
 
 
 def _subscribe(names: Any) -> Answer:
@@ -294,11 +277,6 @@ def _subscribe(names: Any) -> Answer:
             }
         )
     return Answer({"type": "subscribed", "metrics": listed}, parts=parts)
-
-
-def _bare(message: dict[str, Any]) -> dict[str, Any]:
-    data: dict[str, Any] = message["data"]
-    return data
 
 
 STREAM = Stream(
@@ -321,7 +299,7 @@ STREAM = Stream(
             HttpHalf(
                 "status",
                 "/api/dev/status",
-                _bare,
+                lambda message: message["data"],
                 {"Cache-Control": "no-cache", "X-TES-Status-Version": "2.0"},
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,13 +75,21 @@ def ms_to_ns(value: int | None) -> int | None:
     return value * 1_000_000
 
 
-def unknown_answer(payload: bytes) -> Answer:
-    """What every server of ours says to a message that it does not know."""
+def answer_by_type(payload: bytes, answers: Mapping[str, Callable[[dict[str, Any]], Answer]]) -> Answer:
+    """Answer a client's message by its type; what is no JSON object, or of another type, gets an error."""
     try:
-        received = client_message(payload).get("type")
+        message = client_message(payload)
     except DecodeError as error:
         return Answer({"type": "error", "message": str(error)})
-    return Answer({"type": "error", "message": "This message type is not known here.", "received": received})
+    kind = message.get("type")
+    if isinstance(kind, str) and kind in answers:
+        return answers[kind](message)
+    return Answer({"type": "error", "message": "This message type is not known here.", "received": kind})
+
+
+def pong(now_ms: int) -> Answer:
+    """What a ping is answered with."""
+    return Answer({"type": "pong", "timestamp": now_ms})
 
 
 def client_message(payload: bytes) -> dict[str, Any]:

@@ -34,14 +34,7 @@ from tes_nb.model import (
     WorkerFacts,
 )
 from tes_nb.streams.describe import Field, Int, describe
-from tes_nb.streams.tes_protocol import (
-    classify,
-    client_message,
-    is_own,
-    ms_to_ns,
-    talk_decoded,
-    unknown_answer,
-)
+from tes_nb.streams.tes_protocol import answer_by_type, classify, is_own, ms_to_ns, pong, talk_decoded
 from tes_nb.wire.json_guard import decode_json
 
 _MIB = 2**20
@@ -279,24 +272,13 @@ def changed(message: dict[str, Any]) -> object:
 
 def answer(payload: bytes, now_ms: int) -> Answer:
     """Acknowledge a heartbeat, answer a ping."""
-    try:
-        kind = client_message(payload).get("type")
-    except DecodeError as error:
-        return Answer({"type": "error", "message": str(error)})
-    if kind == "heartbeat":
-        return Answer({"type": "heartbeat-ack", "receivedAt": now_ms})
-    if kind == "ping":
-        return Answer({"type": "pong", "timestamp": now_ms})
-    return unknown_answer(payload)
-
-
-def _registry(message: dict[str, Any]) -> dict[str, Any]:
-    workers: dict[str, Any] = message["workers"]
-    return workers
-
-
-def _dev_workers(message: dict[str, Any]) -> dict[str, Any]:
-    return {"workers": message["workers"], "timestamp": message["timestamp"]}
+    return answer_by_type(
+        payload,
+        {
+            "heartbeat": lambda _: Answer({"type": "heartbeat-ack", "receivedAt": now_ms}),
+            "ping": lambda _: pong(now_ms),
+        },
+    )
 
 
 STREAM = Stream(
@@ -319,9 +301,19 @@ STREAM = Stream(
         answer=answer,
         http=(
             HttpHalf(
-                "workers", "/api/workers/registry", _registry, {"Cache-Control": "no-store"}, open=False
+                "workers",
+                "/api/workers/registry",
+                lambda message: message["workers"],
+                {"Cache-Control": "no-store"},
+                open=False,
             ),
-            HttpHalf("status", "/api/dev/workers", _dev_workers, {"Cache-Control": "no-store"}, open=False),
+            HttpHalf(
+                "status",
+                "/api/dev/workers",
+                lambda message: {"workers": message["workers"], "timestamp": message["timestamp"]},
+                {"Cache-Control": "no-store"},
+                open=False,
+            ),
         ),
     ),
 )

@@ -10,6 +10,7 @@ import pytest
 from tes_nb.errors import ConnectionFailed, TesError
 from tes_nb.simulate import Fault, Options, StandInClient, number_in, start_child
 from tests.support.standin import connect, data, run, token_of, want
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_stand_in_elsewhere_is_asked_by_its_address(child):
     client = StandInClient(child.http)
     assert client.roster() == child.roster()
     assert client.token_url == child.token_url
-    assert client.ledger()["last"] > 0
+    eventually(lambda: client.ledger()["last"] > 0)
 
 
 def test_stop_ends_the_child_and_may_be_called_again():

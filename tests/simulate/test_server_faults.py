@@ -357,7 +357,16 @@ def test_random_faults_leave_a_balanced_ledger():
             task = asyncio.create_task(reader.run())
             await asyncio.sleep(0.3)
             server.post(Fault("random", every=0.1))
-            await asyncio.sleep(4)
+
+            def enough():
+                """Several faults, and messages missing before the last one that was received."""
+                received = {number for number, _ in reader.received}
+                missing = set(server.sent("reader")) - received
+                return len(server.ledger()["strikes"]) > 8 and any(
+                    number < max(received) for number in missing
+                )
+
+            await eventually_async(enough, 40)
             await server.clear_faults()
             seen = len(reader.received)
             await eventually_async(lambda: len(reader.received) >= seen + 50, 30)

@@ -14,7 +14,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from tes_nb.collector.http.guard import Guard, Handler, sentence
 from tes_nb.collector.options import Limits
 from tes_nb.collector.produced import Channel, Client
-from tes_nb.streams.tes_protocol import unknown_answer
+from tes_nb.streams.tes_protocol import answer_by_type
 
 MESSAGES_PER_S = 200
 """A stranger's messages, pings among them, are read at this rate at most; beyond it his own socket fills up."""
@@ -237,7 +237,7 @@ async def _converse(socket: web.WebSocketResponse, client: Client, channel: Chan
     async for message in messages(socket):
         payload = message.data.encode() if isinstance(message.data, str) else message.data
         now_ms = time.time_ns() // 1_000_000
-        told = unknown_answer(payload) if answer is None else answer(payload, now_ms)
+        told = answer_by_type(payload, {}) if answer is None else answer(payload, now_ms)
         if told.parts is not None:
             client.parts = told.parts
         await socket.send_str(_text(told.reply))
