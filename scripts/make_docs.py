@@ -88,7 +88,7 @@ def rewritten(text: str) -> str:
         "base": base_text(),
         "operations": operations_text(),
     }
-    return MARK.sub(lambda found: f"{found[1]}{fresh[found[2]]}{found[3]}", text)
+    return MARK.sub(lambda match: f"{match[1]}{fresh[match[2]]}{match[3]}", text)
 
 
 def main() -> int:

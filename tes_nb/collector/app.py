@@ -118,13 +118,13 @@ class Collector:
 
     def _page_sources(self) -> list[PageSource]:
         """What the page shows: our own streams, peers and watched feeds, and what the kernel reports."""
-        made = [PageSource(name, channel.stream, made_here=True) for name, channel in self.channels.items()]
+        made = [PageSource(name, channel.stream, is_produced=True) for name, channel in self.channels.items()]
         read = []
         for source, reader in self.upstreams.items():
             address = self._about(source)[1]
             address = address and address.partition("?")[0]
             read.append(PageSource(source, reader.stream, False, address, self.watches.note(source)))
-        return [*made, *read, PageSource(KERNEL, get(KERNEL), made_here=False)]
+        return [*made, *read, PageSource(KERNEL, get(KERNEL), is_produced=False)]
 
     def _stream_of(self, source: str) -> Stream | None:
         return next((one.stream for one in self._page_sources() if one.source == source), None)

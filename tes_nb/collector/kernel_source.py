@@ -13,7 +13,7 @@ from tes_nb.model.control import Cell, Cost, Gauge, GetCost, KernelReport, MarkT
 from tes_nb.streams.kernel import KERNEL, Held
 from tes_nb.wire.events import Mark
 
-HELD_AFTER_S = 1.0
+MAX_SILENCE_S = 1.0
 """Heartbeats come every 250 ms; a longer silence than this is a time in which the kernel was held."""
 MAX_ORIGINS = 20
 
@@ -46,7 +46,7 @@ class KernelSource:
     def _note_heartbeat(self) -> None:
         now = time.monotonic_ns()
         before, self._last_beat_ns = self._last_beat_ns, now
-        if before is not None and now - before >= HELD_AFTER_S * 1e9:
+        if before is not None and now - before >= MAX_SILENCE_S * 1e9:
             self._stamp(Held(start=time.time_ns() - (now - before), seconds=(now - before) / 1e9))
 
     def allow_origin(self, origin: str) -> None:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
@@ -17,9 +17,16 @@ from msgspec import UNSET, Raw, UnsetType, inspect
 R = TypeVar("R")
 
 
-class Greeting(msgspec.Struct, tag="auth", tag_field="type"):
+TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - the header's name, not a token
+"""How whoever can set headers shows the token. A browser cannot, on a WebSocket: it sends a `Greeting`."""
+POLICY_VIOLATION = 1008
+"""The code with which a socket closes whose client has not shown the token."""
+
+
+class Greeting(msgspec.Struct, kw_only=True):
     """The first message of whoever must show the token."""
 
+    type: Literal["auth"]
     token: str
 
     def __repr__(self) -> str:

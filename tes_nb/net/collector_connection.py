@@ -17,7 +17,6 @@ from tes_nb.wire.lifecycle import Failure, ReaderState, Word
 from tes_nb.wire.profile import Profile
 from tes_nb.wire.retry import Backoff, close_verdict, status_verdict
 
-TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - the header's name, not a token
 LOCAL = Profile(
     ping_interval_s=None,  # a cell that holds the interpreter must not look like a dead collector
     backoff_first_s=0.05,

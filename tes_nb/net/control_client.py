@@ -17,7 +17,7 @@ from msgspec import UNSET
 from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, ConnectionFailed
 from tes_nb.model import Opcode
 from tes_nb.model.control import KernelReport
-from tes_nb.model.operation import Greeting, Operation, Reply
+from tes_nb.model.operation import POLICY_VIOLATION, Greeting, Operation, Reply
 from tes_nb.net.collector_connection import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
@@ -28,7 +28,6 @@ MOST_BYTES = 64 * 1024
 """What a collector takes in one message."""
 REPORT_LIMIT = 1000
 """Reports that wait for a connection; beyond it the oldest gives way."""
-_POLICY_VIOLATION = 1008
 _LAST_WORDS_S = 0.5
 
 R = TypeVar("R")
@@ -152,7 +151,7 @@ class ControlClient:
 
     async def _serve(self, link: Link) -> Closed:
         with contextlib.suppress(ConnectionFailed):  # `receive` tells how it ended
-            await link.send(msgspec.json.encode(Greeting(self._token)))
+            await link.send(msgspec.json.encode(Greeting(type="auth", token=self._token)))
         self._link = link
         self._ready.set()
         sender = asyncio.create_task(self._send_reports(link), name="reports to the collector")
@@ -202,7 +201,7 @@ class ControlClient:
         self.dropped += len(self._unanswered)
         self._unanswered.clear()
         self._look_idle()
-        if closed.code == _POLICY_VIOLATION:
+        if closed.code == POLICY_VIOLATION:
             error: Exception = AuthenticationError(f"The collector refuses this session: {closed.sentence}.")
             self._fail_with(lambda _op: error)
         else:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message, Opcode
-from tes_nb.net.collector_connection import LOCAL, TOKEN_HEADER, LocalConnection
+from tes_nb.model.operation import TOKEN_HEADER
+from tes_nb.net.collector_connection import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.outlet import report
 from tes_nb.net.transport import Closed, Link

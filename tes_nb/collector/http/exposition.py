@@ -26,31 +26,31 @@ class _Fact(NamedTuple):
     counter: bool = False
 
 
-async def scrape(seen: Observation) -> bytes:
+async def scrape(observation: Observation) -> bytes:
     """Return the text of one scrape without holding up the loop: hundreds of workers take their time."""
-    return await asyncio.to_thread(render, seen)
+    return await asyncio.to_thread(render, observation)
 
 
-def render(seen: Observation) -> bytes:
+def render(observation: Observation) -> bytes:
     """Return the text of one scrape, in the format that `CONTENT_TYPE` names."""
     registry = CollectorRegistry()
-    registry.register(_ObservationCollector(seen))
+    registry.register(_ObservationCollector(observation))
     return generate_latest(registry)
 
 
 class _ObservationCollector(Collector):
-    def __init__(self, seen: Observation) -> None:
-        self._seen = seen
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family after the other."""
-        seen = self._seen
-        facts = (*_process(seen.process), *_host(seen), *_http(seen.http))
+        observation = self._observation
+        facts = (*_process(observation.process), *_host(observation), *_http(observation.http))
         for fact in facts:
             yield from _family(fact)
-        yield _subscribers(seen)
-        yield _workers_by_status(seen.workers)
-        yield from _each_worker(seen.workers)
+        yield _subscribers(observation)
+        yield _workers_by_status(observation.workers)
+        yield from _each_worker(observation.workers)
 
 
 def _process(process: ProcessFacts) -> tuple[_Fact, ...]:
@@ -66,14 +66,18 @@ def _process(process: ProcessFacts) -> tuple[_Fact, ...]:
     )
 
 
-def _host(seen: Observation) -> tuple[_Fact, ...]:
+def _host(observation: Observation) -> tuple[_Fact, ...]:
     return (
-        _Fact("limit_memory_bytes", "The memory limit that applies.", seen.host.memory_limit),
-        _Fact("limit_cpu_cores", "The CPU limit that applies.", seen.host.cores_limit),
-        _Fact("tmux_sessions", "tmux sessions on this host.", seen.tmux.sessions),
-        _Fact("tmux_up", "Whether a tmux server answers.", float(seen.tmux.state == "running")),
-        _Fact("workers_port_up", "Whether the workers port answers.", float(seen.workers_port == "answers")),
-        _Fact("websocket_connections", "Open WebSocket connections.", seen.sockets.connections),
+        _Fact("limit_memory_bytes", "The memory limit that applies.", observation.host.memory_limit),
+        _Fact("limit_cpu_cores", "The CPU limit that applies.", observation.host.cores_limit),
+        _Fact("tmux_sessions", "tmux sessions on this host.", observation.tmux.sessions),
+        _Fact("tmux_up", "Whether a tmux server answers.", float(observation.tmux.state == "running")),
+        _Fact(
+            "workers_port_up",
+            "Whether the workers port answers.",
+            float(observation.workers_port == "answers"),
+        ),
+        _Fact("websocket_connections", "Open WebSocket connections.", observation.sockets.connections),
     )
 
 
@@ -95,9 +99,9 @@ def _family(fact: _Fact) -> Iterator[Metric]:
         yield kind(f"tes_nb_{fact.name}", fact.doc, value=fact.value)
 
 
-def _subscribers(seen: Observation) -> Metric:
+def _subscribers(observation: Observation) -> Metric:
     family = GaugeMetricFamily("tes_nb_websocket_subscribers", "Open subscriptions.", labels=("stream",))
-    for stream, count in seen.sockets.subscribers.items():
+    for stream, count in observation.sockets.subscribers.items():
         family.add_metric((_text(stream),), count)
     return family
 

@@ -13,6 +13,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.hdrs import METH_OPTIONS
 
+from tes_nb.model.operation import TOKEN_HEADER
+
 
 def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return `value` as JSON without spaces."""
@@ -32,7 +34,6 @@ def sentence(status: int, text: str, headers: Mapping[str, str] | None = None) -
     )
 
 
-TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - a header's name
 OWN_AGENT = "tes_nb/"
 OWN_PATHS = ("/api/streams", "/static/")
 """What only the page asks for."""
@@ -98,18 +99,18 @@ class Guard:
                 self.origins.add(f"http://{name}:{port}")
         self.hosts.update(hosts)
 
-    def is_token(self, given: str | bytes | None) -> bool:
+    def is_token(self, text: str | bytes | None) -> bool:
         """Compare in constant time; bytes, since non-ASCII text would raise."""
-        if given is None:
+        if text is None:
             return False
         # surrogates: aiohttp puts them where a header is not UTF-8, JSON where somebody wrote \ud800
-        raw = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+        raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         return hmac.compare_digest(raw, self._token)
 
     def has_token(self, request: web.Request) -> bool:
         """Whether the request carries exactly one right token."""
-        given = request.headers.getall(TOKEN_HEADER, [])
-        return len(given) == 1 and self.is_token(given[0])
+        tokens = request.headers.getall(TOKEN_HEADER, [])
+        return len(tokens) == 1 and self.is_token(tokens[0])
 
     def must_show(self, request: web.Request) -> bool:
         """Whether a socket that was let in has yet to show the token: a browser's, under `auth="all"`."""
@@ -125,7 +126,7 @@ class Guard:
             return None
         tried = TOKEN_HEADER in request.headers
         if access is Access.STREAM and "Origin" in request.headers and not tried:
-            return None  # a browser: `Sockets.vouched` waits for its first message
+            return None  # a browser: `Sockets.may_read` waits for its first message
         # No token at all is no guess: it is refused, but does not use up the tries of somebody who mistypes.
         return self.failed() if tried else self.missing()
 

@@ -108,7 +108,7 @@ class PageSource:
 
     source: str
     stream: Stream
-    made_here: bool
+    is_produced: bool
     """Whether our own samplers make it, so that it has an endpoint in plain JSON, too."""
     origin: str | None = None
     """The peer's address, without its query; `None` = there is no peer."""
@@ -142,7 +142,7 @@ def page_routes(
 
     async def streams(request: web.Request) -> web.Response:
         del request
-        return json_answer([_describe(shown, ports) for shown in sources()])
+        return json_answer([_describe(source, ports) for source in sources()])
 
     status = tables["status"]
     status.get("/", index, Access.SHELL)
@@ -155,8 +155,8 @@ def page_routes(
 
 def _static_files() -> dict[str, Path]:
     """The files that may be asked for, by name: what is not in this list does not exist."""
-    found = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
-    return {path.name: path for path in found if path.suffix in TYPES}
+    files = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
+    return {path.name: path for path in files if path.suffix in TYPES}
 
 
 def _file(name: str, files: Mapping[str, Path]) -> web.Response:
@@ -188,18 +188,18 @@ def _plain_index(tables: Mapping[str, RouteTable], ports: tuple[int, int]) -> we
     return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
-def _describe(shown: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
+def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
     """A source's description, for pages that draw any stream."""
-    stream, endpoint = shown.stream, shown.stream.endpoint
+    stream, endpoint = source.stream, source.stream.endpoint
     plain = {"port": ports[0 if endpoint.port == "status" else 1], "path": endpoint.path}
     return {
-        "name": shown.source,
+        "name": source.source,
         "stream": stream.name,
         "doc": stream.doc,
-        "origin": shown.origin,
-        "note": shown.note,
-        "path": f"/ws/rows/{shown.source}",
-        "plain": plain if shown.made_here else None,
+        "origin": source.origin,
+        "note": source.note,
+        "path": f"/ws/rows/{source.source}",
+        "plain": plain if source.is_produced else None,
         "period_s": stream.period_s if math.isfinite(stream.period_s) else None,
         "main": stream.main,
         "tables": [

@@ -63,7 +63,7 @@ class RelayConnection:
         log = self._topic.log
         while self._sent < log.last:
             if self._sent + 1 < log.first:
-                await self._tell_overflow(log.first - 1 - self._sent)
+                await self._send_overflow(log.first - 1 - self._sent)
                 self._sent = max(self._sent, log.first - 1)
             for place, record in enumerate(log.after(self._sent), start=self._sent + 1):
                 await self._socket.send_bytes(record)  # waits while the socket's buffer is full
@@ -72,7 +72,7 @@ class RelayConnection:
                 self._sent = place
         self._wake.clear()
 
-    async def _tell_overflow(self, missing: int) -> None:
+    async def _send_overflow(self, missing: int) -> None:
         """The log has dropped records that this reader never got: say so, never be silent."""
         first = unpack(self._topic.source, self._topic.log.records[0])
         gap = Gap(

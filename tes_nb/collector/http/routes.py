@@ -10,7 +10,6 @@ from aiohttp.typedefs import Middleware
 
 from tes_nb.collector.http.guard import (
     SECURITY_HEADERS,
-    TOKEN_HEADER,
     Access,
     Guard,
     Handler,
@@ -19,6 +18,7 @@ from tes_nb.collector.http.guard import (
 )
 from tes_nb.collector.logs import logger
 from tes_nb.collector.samplers.http_window import HttpWindow
+from tes_nb.model.operation import TOKEN_HEADER
 
 
 @dataclass(frozen=True, slots=True)

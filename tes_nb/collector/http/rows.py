@@ -208,7 +208,7 @@ def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | 
         if isinstance(socket, web.Response):
             return socket
         try:
-            if await sockets.vouched(request, socket):
+            if await sockets.may_read(request, socket):
                 topic = hub.topic(source)
                 connection = RowsConnection(topic, stream, socket, None if after is None else int(after))
                 await _serve(connection, topic, socket)

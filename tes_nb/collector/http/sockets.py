@@ -14,6 +14,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from tes_nb.collector.http.guard import Guard, Handler, sentence
 from tes_nb.collector.options import Limits
 from tes_nb.collector.produced import Channel, Client
+from tes_nb.model.operation import POLICY_VIOLATION, Greeting
 from tes_nb.streams.tes_protocol import answer_by_type
 
 MESSAGES_PER_S = 200
@@ -32,8 +33,8 @@ class Pace:
         self._left = float(burst)
         self._at = now
 
-    def take(self, now: float) -> float:
-        """Take one allowance; return how long to wait for it, in seconds."""
+    def spend(self, now: float) -> float:
+        """Spend one allowance; return how long to wait for it, in seconds."""
         self._left = min(self._burst, self._left + (now - self._at) * self._per_s) - 1
         self._at = now
         return max(0.0, -self._left / self._per_s)
@@ -52,7 +53,7 @@ async def messages(socket: web.WebSocketResponse, *, trusted: bool = False) -> A
         if message.type is WSMsgType.ERROR:
             return
         count += 1
-        wait = 0.0 if trusted else pace.take(loop.time())
+        wait = 0.0 if trusted else pace.spend(loop.time())
         if wait > 0 or count % TURN == 0:
             await asyncio.sleep(wait)
         if message.type is WSMsgType.PING:
@@ -62,7 +63,6 @@ async def messages(socket: web.WebSocketResponse, *, trusted: bool = False) -> A
 
 
 AUTH_TIMEOUT_S = 2.0
-POLICY_VIOLATION = 1008
 
 
 async def authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
@@ -85,13 +85,9 @@ async def authenticated(socket: web.WebSocketResponse, guard: Guard) -> bool:
 
 def _token_in(text: str | bytes) -> str | None:
     try:
-        message = msgspec.json.decode(text)
+        return msgspec.json.decode(text, type=Greeting).token
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
-    if not isinstance(message, dict) or message.get("type") != "auth":
-        return None
-    token = message.get("token")
-    return token if isinstance(token, str) else None
 
 
 PING_S = 10.0
@@ -159,8 +155,8 @@ class Sockets:
         if request.headers.get("Upgrade", "").strip().lower() != "websocket":
             return sentence(426, "This path is a WebSocket; connect with ws://.", {"Upgrade": "websocket"})
         if request.headers.get("Sec-WebSocket-Version", "").strip() != WEBSOCKET_VERSION:
-            told = {"Upgrade": "websocket", "Sec-WebSocket-Version": WEBSOCKET_VERSION}
-            return sentence(426, "This server speaks version 13 of the WebSocket protocol.", told)
+            headers = {"Upgrade": "websocket", "Sec-WebSocket-Version": WEBSOCKET_VERSION}
+            return sentence(426, "This server speaks version 13 of the WebSocket protocol.", headers)
         if not socket.can_prepare(request).ok:
             return sentence(400, "This is not a valid WebSocket handshake.")
         if len(places) >= self._limits.clients:
@@ -168,7 +164,7 @@ class Sockets:
             return sentence(503, text, {"Retry-After": "5"})
         return None
 
-    async def vouched(self, request: web.Request, socket: web.WebSocketResponse) -> bool:
+    async def may_read(self, request: web.Request, socket: web.WebSocketResponse) -> bool:
         """Whether the client may have the stream: under `auth="all"` a browser shows the token first."""
         if not self._guard.must_show(request):
             return True
@@ -210,7 +206,7 @@ def stream_socket(channel: Channel, sockets: Sockets, limits: Limits, changed: C
             return socket
         try:
             # no transport = it left during the handshake
-            if await sockets.vouched(request, socket) and request.transport is not None:
+            if await sockets.may_read(request, socket) and request.transport is not None:
                 await _serve(socket, Client(request.transport, limits.send_buffer), channel, changed)
         finally:
             sockets.release(socket)
@@ -237,11 +233,7 @@ async def _converse(socket: web.WebSocketResponse, client: Client, channel: Chan
     async for message in messages(socket):
         payload = message.data.encode() if isinstance(message.data, str) else message.data
         now_ms = time.time_ns() // 1_000_000
-        told = answer_by_type(payload, {}) if answer is None else answer(payload, now_ms)
-        if told.parts is not None:
-            client.parts = told.parts
-        await socket.send_str(_text(told.reply))
-
-
-def _text(reply: dict[str, object]) -> str:
-    return msgspec.json.encode(reply).decode()
+        result = answer_by_type(payload, {}) if answer is None else answer(payload, now_ms)
+        if result.parts is not None:
+            client.parts = result.parts
+        await socket.send_str(msgspec.json.encode(result.reply).decode())

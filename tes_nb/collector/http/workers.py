@@ -25,7 +25,7 @@ from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
 from tes_nb.model.control import ScaleResult, ScaleWorkers
 
-__all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "take_snapshot"]
+__all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "read_snapshot"]
 
 PERIOD_S = 10.0
 """One snapshot a worker in this time."""
@@ -95,7 +95,7 @@ def file_name(worker: str, wall_ms: int) -> str:
     return f"worker-{check_id(worker)}-{wall_ms}.json.gz"
 
 
-async def take_snapshot(worker: WorkerFacts) -> bytes | None:
+async def read_snapshot(worker: WorkerFacts) -> bytes | None:
     """Return the worker's snapshot as gzip-compressed JSON; `None` = its process is gone.
 
     Reading a big process takes time, so a thread does it. The snapshot never holds arguments, environment,
@@ -105,7 +105,7 @@ async def take_snapshot(worker: WorkerFacts) -> bytes | None:
 
 
 def build_snapshot(worker: WorkerFacts, wall_ms: int) -> bytes | None:
-    """Do the work of `take_snapshot`."""
+    """Do the work of `read_snapshot`."""
     process: dict[str, Any] | None = None
     if worker.kind == "process":  # a reported worker's pid may belong to another machine
         process = _process_state(worker)
@@ -214,11 +214,11 @@ class WorkerRoutes:
         if not allowance.allowed:
             text = f"A snapshot of this worker was taken a moment ago; the next may be in {allowance.wait_s:.0f} s."
             return sentence(429, text, allowance.headers)
-        return await self._taken(worker_id, allowance.headers)
+        return await self._snapshot_response(worker_id, allowance.headers)
 
-    async def _taken(self, worker_id: str, headers: dict[str, str]) -> web.Response:
+    async def _snapshot_response(self, worker_id: str, headers: dict[str, str]) -> web.Response:
         worker = self._observer.workers.find(worker_id)
-        body = None if worker is None else await take_snapshot(worker)
+        body = None if worker is None else await read_snapshot(worker)
         if body is None:
             return sentence(404, "That worker has ended.")
         name = file_name(worker_id, time.time_ns() // 1_000_000)

@@ -52,21 +52,21 @@ class ReplayChannel(Channel):
     def __init__(self, stream: Stream, producer: Producer, hub: Hub) -> None:
         super().__init__(stream, producer, hub, _nothing_observed)
         self._latest: Message | None = None
-        self._owed = False
+        self._pending = False
 
-    def take(self, message: Message, *, skipped: bool) -> None:
+    def on_message(self, message: Message, *, skipped: bool) -> None:
         """Send a message to all clients; skipped: keep it as the newest and send nothing."""
         data = message.direction == Direction.IN and message.opcode != Opcode.EVENT
         if not data or message.flags & FLAG_DUPLICATE or self.stream.classify(message) is not Kind.DATA:
             return
-        self._latest, self._owed = message, skipped
+        self._latest, self._pending = message, skipped
         if not skipped:
             self._send(message)
 
     def settle(self) -> None:
         """Send what was skipped over last."""
-        if self._owed and self._latest is not None:
-            self._owed = False
+        if self._pending and self._latest is not None:
+            self._pending = False
             self._send(self._latest)
 
     def _send(self, message: Message) -> None:
@@ -139,31 +139,31 @@ class ReplayCollector(Collector):
 
     def _recorded_channels(self) -> dict[str, Channel]:
         """The first source of each stream that listens on TES's ports, by the source's name."""
-        found: dict[str, Channel] = {}
+        channels: dict[str, Channel] = {}
         for stream in all_streams():
             source = next((name for name, carried in self._carried.items() if carried == stream.name), None)
             if source is not None and stream.producer is not None:
-                found[source] = ReplayChannel(stream, stream.producer, self.hub)
-        return found
+                channels[source] = ReplayChannel(stream, stream.producer, self.hub)
+        return channels
 
     def _page_sources(self) -> list[PageSource]:
         """What the page shows: the usual streams, and after them every other source of the recording."""
         usual = super()._page_sources()
-        known = {one.source for one in usual}
+        names = {one.source for one in usual}
         others = [
-            PageSource(one.name, get(one.stream), made_here=False, origin=one.url)
+            PageSource(one.name, get(one.stream), is_produced=False, origin=one.url)
             for one in self.file.sources.values()
-            if one.name not in known and one.stream in NAMES
+            if one.name not in names and one.stream in NAMES
         ]
         return [*usual[:-1], *others, usual[-1]]
 
     # What the player hands on --------------------------------------------------------------------------------
 
-    def take(self, message: Message, *, skipped: bool) -> None:
+    def on_message(self, message: Message, *, skipped: bool) -> None:
         """Send a message to the clients of the plain endpoints."""
         channel = self.channels.get(message.source)
         if isinstance(channel, ReplayChannel):
-            channel.take(message, skipped=skipped)
+            channel.on_message(message, skipped=skipped)
 
     def settle(self) -> None:
         """The position is reached."""
@@ -240,7 +240,7 @@ class ReplayCollector(Collector):
             word=player.word,
             speed=0.0 if math.isinf(schedule.speed) else schedule.speed,
             at_ns=player.wall_ns,
-            share=1.0 if player.ended else (player.position - schedule.first_ns) / length,
+            share=1.0 if player.at_end else (player.position - schedule.first_ns) / length,
             settled=player.settled,
             loop=player.loop,
             sources={

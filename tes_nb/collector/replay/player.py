@@ -78,7 +78,7 @@ def _event_shifted(payload: bytes, by_ns: int) -> bytes:
 
 READ_AHEAD = 512
 """Messages that are read from the file at a time, off the loop."""
-BREATH_S = 0.005
+MAX_TURN_S = 0.005
 """Without pauses for this long, others get a turn of the loop."""
 STALL_S = 60.0
 """So long the replay waits for a relay reader that does not read before it goes on without it."""
@@ -88,7 +88,7 @@ FULL_CHECK_S = 0.01
 class Endpoints(Protocol):
     """Who else gets what is played, beside the relays."""
 
-    def take(self, message: Message, *, skipped: bool) -> None:
+    def on_message(self, message: Message, *, skipped: bool) -> None:
         """Take a message; skipped: it is only passed over on the way to another position."""
 
     def settle(self) -> None:
@@ -105,7 +105,7 @@ class Player:
         first, last = file.mono_span() or (0, 0)
         self.schedule = Schedule(first, last, speed=speed)
         self.loop = loop
-        self.ended = False
+        self.at_end = False
         self._began_ns = self.wall_ns = (file.span() or (0, 0))[0]
         """The receive time of the newest message that was played."""
         self.newest: dict[str, int] = {}
@@ -127,30 +127,30 @@ class Player:
     def pause(self) -> None:
         """Hold the position."""
         self.schedule.pause(_now())
-        self._tell()
+        self._announce()
 
     def resume(self) -> None:
         """Go on; from the beginning when it has come to the end."""
-        if self.ended:
+        if self.at_end:
             self.seek(self.schedule.first_ns)
         self.schedule.resume(_now())
-        self._tell()
+        self._announce()
 
     def set_speed(self, speed: float) -> None:
         """Play at this speed from now on."""
         self.schedule.set_speed(speed, _now())
-        self._tell()
+        self._announce()
 
     def seek(self, recorded_ns: int) -> None:
         """Go to a recorded time: what lies between is delivered at once; going back, all from the beginning."""
         now = _now()
         back = recorded_ns < self.position or self._rounds.number > 0
-        if self.ended and not back:
+        if self.at_end and not back:
             return  # it is there already
         self.schedule.seek(recorded_ns, now)
         self._skip_until = recorded_ns
         self._idle.clear()
-        self.ended = False
+        self.at_end = False
         if back:
             self._back += 1
             self._rounds.restart()
@@ -158,7 +158,7 @@ class Player:
             self.wall_ns = self._began_ns
             for topic in self._hub.topics.values():
                 topic.rewind()
-        self._tell()
+        self._announce()
 
     @property
     def position(self) -> int:
@@ -174,7 +174,7 @@ class Player:
 
     async def run(self) -> None:
         """Play until cancelled."""
-        self._tell()
+        self._announce()
         while True:
             back = self._back
             played_out = await self._play(back)
@@ -183,17 +183,17 @@ class Player:
             if self.loop and self._rounds.turn():
                 self.schedule.seek(self.schedule.first_ns, _now())
                 continue
-            self.ended = True
+            self.at_end = True
             self._settle()
-            self._tell()
-            while back == self._back and self.ended:
+            self._announce()
+            while back == self._back and self.at_end:
                 await self._wait(None)
 
     async def _play(self, back: int) -> bool:
         """Play to the end, unless it goes back meanwhile: then False."""
         gaps = _session_gaps(self._file)
         due = next(gaps, None)
-        breath = _now()
+        turn_began = _now()
         async for message in self._messages():
             if not await self._until_due(message, back):
                 return False
@@ -205,9 +205,9 @@ class Player:
             if back != self._back:
                 return False
             self._publish(message)
-            if _now() - breath > BREATH_S:
+            if _now() - turn_began > MAX_TURN_S:
                 await asyncio.sleep(0)
-                breath = _now()
+                turn_began = _now()
         for gap in itertools.chain([] if due is None else [due], gaps):
             self._publish_gap(gap)
         return back == self._back
@@ -263,7 +263,7 @@ class Player:
         self.newest[shifted.source] = shifted.seq
         if shifted.opcode == Opcode.EVENT and b'"state"' in shifted.payload:
             self._keep_state(shifted)
-        self._endpoints.take(shifted, skipped=message.t_mono_ns < self._skip_until)
+        self._endpoints.on_message(shifted, skipped=message.t_mono_ns < self._skip_until)
 
     def _keep_state(self, message: Message) -> None:
         with contextlib.suppress(DecodeError):
@@ -276,20 +276,20 @@ class Player:
             for source in self._file.sources:
                 self._hub.publish(_unnumbered(source, encode_event(gap), gap.lost_at_ns))
 
-    # What is told --------------------------------------------------------------------------------------------
+    # How it goes on --------------------------------------------------------------------------------------------
 
     @property
     def word(self) -> Literal["PLAYING", "PAUSED", "ENDED"]:
         """PLAYING, PAUSED or ENDED."""
-        return "ENDED" if self.ended else "PAUSED" if self.schedule.paused else "PLAYING"
+        return "ENDED" if self.at_end else "PAUSED" if self.schedule.paused else "PLAYING"
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         """Tell every reader how it goes on, also those that come later."""
         self._changed.set()
         speed = 0.0 if math.isinf(self.schedule.speed) else self.schedule.speed
         for source, topic in self._hub.topics.items():
-            told = Playback(word=self.word, speed=speed, round=topic.round, at_ns=self.wall_ns)
-            message = _unnumbered(source, encode_event(told), self.wall_ns)
+            playback = Playback(word=self.word, speed=speed, round=topic.round, at_ns=self.wall_ns)
+            message = _unnumbered(source, encode_event(playback), self.wall_ns)
             topic.greeting = pack(message)
             self._hub.publish(message)
 

@@ -47,8 +47,8 @@ def parse_count(body: Any, *, cap: int = CAP) -> int:
 
 def _check_count(count: int, cap: int) -> int:
     if not 0 <= count <= cap:
-        told = count if abs(count) < 10**_MOST_DIGITS else "a number of that size"
-        raise ValueError(f'"count" must be from 0 to {cap}, not {told}.')
+        text = count if abs(count) < 10**_MOST_DIGITS else "a number of that size"
+        raise ValueError(f'"count" must be from 0 to {cap}, not {text}.')
     return count
 
 
@@ -78,7 +78,7 @@ class WorkerPool:
         self._workers: dict[int, Process] = {}
         self._ending: set[int] = set()
         self._watches: set[asyncio.Task[None]] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
 
     @property
@@ -93,7 +93,7 @@ class WorkerPool:
         in which case those that were started for this call are ended again.
         """
         _check_count(count, self.cap)
-        async with self._one_at_a_time:
+        async with self._lock:
             if self._closed:
                 raise CollectorError("The collector is ending; it starts no more workers.")
             before = list(self._workers)
@@ -106,7 +106,7 @@ class WorkerPool:
     async def close(self) -> None:
         """End all workers: SIGTERM, and SIGKILL for those still there after the grace time. Idempotent."""
         self._closed = True
-        async with self._one_at_a_time:
+        async with self._lock:
             await self._end(list(self._workers))
             if self._watches:
                 await asyncio.wait(self._watches, timeout=self._grace_s)
@@ -115,7 +115,7 @@ class WorkerPool:
         started: list[int] = []
         try:
             for _ in range(number):
-                started.append(await self._start_one())  # noqa: PERF401 - what was started must be known on failure
+                started.append(await self._start_worker())  # noqa: PERF401 - what was started must be known on failure
         except OSError as error:
             await self._end(started)
             raise CollectorError(
@@ -123,7 +123,7 @@ class WorkerPool:
             ) from error
         return len(started)
 
-    async def _start_one(self) -> int:
+    async def _start_worker(self) -> int:
         environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
         process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -148,12 +148,12 @@ class WorkerPool:
         del self._workers[process.pid]
         if process.stdin is not None:
             process.stdin.close()
-        asked_for = process.pid in self._ending
+        expected = process.pid in self._ending
         self._ending.discard(process.pid)
-        if not asked_for:
+        if not expected:
             logger.warning("Worker %d ended by itself with exit code %d.", process.pid, code)
         if self._on_exit is not None:
-            self._on_exit(process.pid, code, asked_for)
+            self._on_exit(process.pid, code, expected)
 
     async def _end(self, pids: list[int]) -> None:
         """End these workers and wait until they are gone."""

@@ -276,7 +276,7 @@ async def test_a_mark_lands_in_every_source():
 
 @in_loop
 async def test_a_silent_kernel_was_held(monkeypatch):
-    monkeypatch.setattr("tes_nb.collector.kernel_source.HELD_AFTER_S", 0.2)
+    monkeypatch.setattr("tes_nb.collector.kernel_source.MAX_SILENCE_S", 0.2)
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
         for pause in (0.05, 0.05, 0.4, 0.05):

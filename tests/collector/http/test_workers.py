@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.collector.http.workers import PERIOD_S, SnapshotLimiter, check_id, file_name, take_snapshot
+from tes_nb.collector.http.workers import PERIOD_S, SnapshotLimiter, check_id, file_name, read_snapshot
 from tes_nb.collector.samplers.workers import WorkerRegistry
 from tests.support.observations import WORKER
 from tests.support.processes import running
@@ -132,7 +132,7 @@ def test_a_snapshot_of_a_real_worker_without_arguments_and_environment(
         registry = WorkerRegistry()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
-        body = asyncio.run(take_snapshot(worker))
+        body = asyncio.run(read_snapshot(worker))
         assert body is not None
     text = gzip.decompress(body).decode()
     assert "correct-horse-battery" not in text
@@ -155,7 +155,7 @@ def test_a_worker_that_is_gone_has_no_snapshot() -> None:
         assert worker is not None
         child.kill()
         child.wait()
-        assert asyncio.run(take_snapshot(worker)) is None
+        assert asyncio.run(read_snapshot(worker)) is None
 
 
 def test_another_process_with_that_pid_is_not_shown() -> None:
@@ -163,11 +163,11 @@ def test_another_process_with_that_pid_is_not_shown() -> None:
         registry = WorkerRegistry()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
-        assert asyncio.run(take_snapshot(replace(worker, id=f"{child.pid}-1"))) is None
+        assert asyncio.run(read_snapshot(replace(worker, id=f"{child.pid}-1"))) is None
 
 
 def test_a_reported_worker_shows_its_report_and_no_local_process() -> None:
-    body = asyncio.run(take_snapshot(replace(WORKER, kind="dask", pid=os.getpid())))
+    body = asyncio.run(read_snapshot(replace(WORKER, kind="dask", pid=os.getpid())))
     assert body is not None
     content = json.loads(gzip.decompress(body))
     assert content["process"] is None
@@ -180,6 +180,6 @@ def test_the_reading_happens_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         gzip, "compress", lambda *a, **k: threads.append(threading.get_ident()) or real(*a, **k)
     )
-    asyncio.run(take_snapshot(replace(WORKER, kind="dask")))
+    asyncio.run(read_snapshot(replace(WORKER, kind="dask")))
     assert threads
     assert threads[0] != threading.get_ident()
