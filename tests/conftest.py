@@ -9,12 +9,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.taking_turns import Turns
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = "Skipped under CI, where nothing may be missing: "
+
+
+# How long an example takes says something of the machine and of what else runs on it, nothing of the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

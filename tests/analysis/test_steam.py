@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.analysis import steam, steam_detector, steam_rules
@@ -308,7 +308,6 @@ def test_a_tick_that_is_too_late_is_judged_alone():
     assert len(detector) == 1
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0.0, 0.03, 0.05, 0.12])), max_size=25),
     st.randoms(),
@@ -393,7 +392,6 @@ def test_sums_of_a_hundred_thousand_windows_of_all_lengths():
     np.testing.assert_allclose(found[::13], truth, rtol=ROUNDING, atol=0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

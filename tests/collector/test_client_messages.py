@@ -100,7 +100,7 @@ def test_fault_62_any_message_is_answered():
         | st.text(max_size=40)
     )
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(messages)
     def answered(message):
         answer = loop.run_until_complete(reply(client, message))

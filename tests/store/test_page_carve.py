@@ -28,7 +28,7 @@ messages = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(messages, min_size=1, max_size=30))
 def test_every_row_of_any_session_is_found_once_and_exactly(tmp_path_factory, sent):
     path = write_session(tmp_path_factory.mktemp("carve") / "a.tes", sent, group=7)

@@ -479,7 +479,7 @@ any_event = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(any_event, st.floats(-5, 5000)), max_size=60),
     st.booleans(),
@@ -599,4 +599,4 @@ class Shell(RuleBasedStateMachine):
 
 
 TestShell = Shell.TestCase
-TestShell.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestShell.settings = settings(max_examples=60, stateful_step_count=50)

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tes_nb
@@ -256,7 +256,7 @@ def test_fault_41_nonsense_does_not_scale():
     entered = collecting()
     collector = loop.run_until_complete(entered.__aenter__())
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100)
     @given(BODIES)
     def nonsense(body):
         answer = loop.run_until_complete(scale(collector, body))

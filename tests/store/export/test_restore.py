@@ -28,7 +28,7 @@ def through_a_folder(columns: Columns, **options):
 
 
 @given(st.lists(rows, max_size=8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_frame_comes_back(given_rows):
     columns = filled(EVERY_DTYPE, given_rows)
     back = through_a_folder(columns)
@@ -37,7 +37,7 @@ def test_every_frame_comes_back(given_rows):
 
 
 @given(st.lists(rows, max_size=8))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_keeping_formulas_every_frame_comes_back_but_for_the_empty_text(given_rows):
     """NUL is left out too: pandas before 3.1 ends a text there."""
     plain = [

@@ -1,7 +1,7 @@
 """Batches of decoded objects give the cells that their rows would give."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.model import Column, Doubles, RowBatch, Same, Table
@@ -20,7 +20,6 @@ messages = st.lists(st.tuples(st.lists(rows, max_size=5), st.booleans(), st.bool
 
 
 @given(messages, st.integers(1, 30))
-@settings(deadline=None)
 def test_batches_and_rows_mixed_in_any_way_give_the_same_table(sent, cap):
     by_rows, mixed, batches = (Columns(EVERY_DTYPE, cap=cap) for _ in range(3))
     for seq, (given_rows, as_batch, read) in enumerate(sent, 1):
@@ -34,7 +33,6 @@ def test_batches_and_rows_mixed_in_any_way_give_the_same_table(sent, cap):
 
 
 @given(st.lists(rows, max_size=6))
-@settings(deadline=None)
 def test_a_batch_looks_like_a_list_of_its_rows(given_rows):
     batch = Kept(given_rows)
     assert repr(list(batch)) == repr(given_rows) == repr(batch)

@@ -24,7 +24,7 @@ def numbers_in(snapshot):
     st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=25),
     st.integers(1, 900),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_columns_keep_what_a_list_would(steps, cap):
     """Messages of any number of rows, read in between or not: the newest `cap` rows, in order, all counted."""
     columns, sent = Columns(NUMBERS, cap=cap), []
@@ -48,7 +48,6 @@ def test_columns_keep_what_a_list_would(steps, cap):
 
 
 @given(st.lists(rows, max_size=30))
-@settings(deadline=None)
 def test_every_dtype_comes_back_as_it_was(given_rows):
     snapshot = filled(EVERY_DTYPE, given_rows).snapshot()
     for place, column in enumerate(EVERY_DTYPE.columns):

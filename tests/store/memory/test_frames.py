@@ -56,7 +56,7 @@ def expected(given_rows, start=NOON, step=SECOND):
 
 
 @given(st.lists(rows, max_size=12))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_frame_is_what_pandas_would_make_of_the_rows(given_rows):
     columns = filled(EVERY_DTYPE, given_rows)
     wanted = expected(given_rows)
