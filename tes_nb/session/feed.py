@@ -343,7 +343,7 @@ class Feed:
 
         self.origin.check()
         name = self._table_name(table)
-        write_parquet_file(path, self.stream.table(name), self.origin.pieces(name))
+        write_parquet_file(path, self.stream.table(name), self.origin.pieces(name), stream=self.stream.name)
         return Path(path)
 
     # How it shows --------------------------------------------------------------------------------------------

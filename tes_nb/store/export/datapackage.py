@@ -163,6 +163,19 @@ def dump(description: Package) -> str:
     return msgspec.json.format(msgspec.json.encode(description), indent=1).decode() + "\n"
 
 
+def files_in(folder: Path) -> set[str]:
+    """Return the names of the files that an export wrote into `folder` and nobody has changed since."""
+    try:
+        described = load(folder).resources
+    except ArgumentError:
+        return set()
+    return {
+        entry.path
+        for entry in described
+        if (folder / entry.path).is_file() and (folder / entry.path).stat().st_size == entry.bytes
+    }
+
+
 def load(folder: Path) -> Package:
     """Return the description in `folder`. Raises `ArgumentError` where there is none that we understand."""
     path = folder / FILE_NAME

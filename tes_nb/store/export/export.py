@@ -148,8 +148,9 @@ def write_folder(
 ) -> ExportResult:
     """Write one CSV file per table, as `write_csv` does, and `datapackage.json`, which describes them.
 
-    Files of the same names are replaced, others in the folder stay. All appear together at the end, the
-    description last; until then, and when the export fails or is interrupted, the folder is as it was.
+    Files of the same names are replaced, and what an older export wrote there goes: the files that its description
+    names, unless they were changed. Others in the folder stay. All appear together at the end, the description
+    last; until then, and when the export fails or is interrupted, the folder is as it was.
     `created_ns` (Unix ns) is the time it bears; `None` = now. Raises `ExportError`.
     """
     _check(formulas)
@@ -176,6 +177,8 @@ def write_folder(
                     gaps=table.gaps,
                 )
                 resources.append(info)
+        for name in datapackage.files_in(folder) - set(written):
+            staging.remove(name)
         made = time.time_ns() if created_ns is None else created_ns
         staging.open(datapackage.FILE_NAME).write(
             datapackage.dump(datapackage.describe(resources, formulas, made))

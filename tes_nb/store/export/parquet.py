@@ -3,25 +3,30 @@
     write_parquet("friday", exports(metrics_store) + exports(workers_store))
     pd.read_parquet("friday/stream=metrics/table=metrics")
 
-Frames come back with their dtypes, their index `time`, and units and docs in the fields' metadata.
+Frames come back with their dtypes, their index `time`, and units and docs in the fields' metadata. A table without
+rows has one file without rows, under the date of the export. What an export wrote is recognised again by its place
+and by the stream and the table in its footer, and gives way to the next export into the same folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from tes_nb.errors import ExportError
 from tes_nb.store.export.export import ExportResult, TableExport, grouped, reporting, total_rows
 from tes_nb.store.export.staging import explained, staged, staged_folders
+from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 _ROWS = 65_536
 """Rows of a row group, and the most that wait in memory."""
 _DAY_NS = 86_400 * 10**9
+_DATASETS = "stream=*/table=*"
 
 
 def write_parquet(
@@ -45,9 +51,9 @@ def write_parquet(
 ) -> ExportResult:
     """Write each table as a dataset `stream=…/table=…/date=YYYY-MM-DD/part-0.parquet` under `folder`.
 
-    A dataset that is there already is replaced as a whole; others stay. All appear together at the end; until
-    then, and when the export fails or is interrupted, the folder is as it was. Raises `ExportError`, also when
-    pyarrow is not installed.
+    What an older export wrote there goes, so that the folder holds this one alone; all other files stay. All
+    appear together at the end; until then, and when the export fails or is interrupted, the folder is as it was.
+    Raises `ExportError`, also when pyarrow is not installed.
     """
     _need_pyarrow()
     folder = Path(folder)
@@ -56,14 +62,16 @@ def write_parquet(
     written: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     with (
-        staged_folders(folder, "stream=*/table=*") as temporary,
+        staged_folders(folder, _DATASETS, is_ours=_is_ours) as temporary,
         reporting(progress, total_rows(todo), what="Parquet") as report,
     ):
         for group in grouped(zip(names, todo, strict=True)):
             with explained(folder), contextlib.ExitStack() as open_ones:
                 datasets = {
                     table.table.name: open_ones.enter_context(
-                        contextlib.closing(_Dataset(temporary / name, table.table, part=parts[name]))
+                        contextlib.closing(
+                            _Dataset(temporary / name, _schema(table.table, table.stream), part=parts[name])
+                        )
                     )
                     for name, table in group
                 }
@@ -74,10 +82,16 @@ def write_parquet(
             for name, table in group:
                 written[name] += datasets[table.table.name].rows
                 parts[name] += 1
+        for name, table in zip(names, todo, strict=True):
+            if not written[name]:
+                with explained(folder):
+                    _write_nothing(temporary / name, _schema(table.table, table.stream))
     return ExportResult(folder, dict(written), sum(table.dropped for table in todo))
 
 
-def write_parquet_file(path: str | os.PathLike[str], table: Table, chunks: Iterable[Snapshot]) -> int:
+def write_parquet_file(
+    path: str | os.PathLike[str], table: Table, chunks: Iterable[Snapshot], *, stream: str = ""
+) -> int:
     """Write one table to one file and return how many rows it has.
 
     The file appears under its name when it is complete. Raises `ExportError`, also when pyarrow is not installed.
@@ -88,16 +102,10 @@ def write_parquet_file(path: str | os.PathLike[str], table: Table, chunks: Itera
     path, rows = Path(path), 0
     with staged(path.parent) as staging:
         file = staging.open(path.name)
-        with explained(path):
-            writer = None
+        with explained(path), parquet.ParquetWriter(file.binary, _schema(table, stream)) as writer:
             for chunk in chunks:
-                piece = frame(chunk, copy=False)
-                if writer is None:
-                    writer = parquet.ParquetWriter(file.binary, _schema(piece, table))
-                writer.write_table(_as_arrow(piece, writer.schema))
+                writer.write_table(_as_arrow(frame(chunk, copy=False), writer.schema))
                 rows += len(chunk)
-            if writer is not None:
-                writer.close()
     return rows
 
 
@@ -112,11 +120,10 @@ class _Dataset:
     """The files of one table while they are written; at most one day is open, except where times jump."""
 
     folder: Path
-    table: Table
+    schema: pa.Schema
     part: int = 0
     """Several sources of one stream share a dataset; the column `source` tells them apart."""
     rows: int = 0
-    _schema: pa.Schema | None = None
     _writers: dict[str, parquet.ParquetWriter] = field(default_factory=dict)
     _waiting: dict[str, list[pa.Table]] = field(default_factory=dict)
 
@@ -125,16 +132,12 @@ class _Dataset:
         cuts = np.flatnonzero(np.diff(days)) + 1
         for low, high in zip([0, *cuts.tolist()], [*cuts.tolist(), len(chunk)], strict=True):
             if high > low:
-                self._add_day(
-                    str(np.datetime64(int(days[low]), "D")), frame(chunk.slice(low, high), copy=False)
-                )
+                self._add_day(_day(int(days[low])), frame(chunk.slice(low, high), copy=False))
         self.rows += len(chunk)
 
     def _add_day(self, day: str, rows: pd.DataFrame) -> None:
-        if self._schema is None:
-            self._schema = _schema(rows, self.table)
         waiting = self._waiting.setdefault(day, [])
-        waiting.append(_as_arrow(rows, self._schema))
+        waiting.append(_as_arrow(rows, self.schema))
         if sum(each.num_rows for each in waiting) >= _ROWS:
             self._flush(day)
         for other in [other for other in self._waiting if other != day]:
@@ -148,7 +151,7 @@ class _Dataset:
         if day not in self._writers:
             place = self.folder / f"date={day}"
             place.mkdir(parents=True, exist_ok=True)
-            self._writers[day] = parquet.ParquetWriter(place / f"part-{self.part}.parquet", self._schema)
+            self._writers[day] = parquet.ParquetWriter(place / f"part-{self.part}.parquet", self.schema)
         self._writers[day].write_table(rows)
 
     def close(self) -> None:
@@ -160,11 +163,42 @@ class _Dataset:
                 writer.close()
 
 
-def _schema(rows: pd.DataFrame, table: Table) -> pa.Schema:
-    """The schema of pandas, with each column's unit and doc, and wide enough for the words of later chunks."""
+def _write_nothing(folder: Path, schema: pa.Schema) -> None:
+    """Write a dataset without rows. Under a date all the same: a reader finds the column `date` in every dataset."""
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+    place = folder / f"date={_day(time.time_ns() // _DAY_NS)}"
+    place.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(schema.empty_table(), place / "part-0.parquet")
+
+
+def _day(number: int) -> str:
+    return str(np.datetime64(number, "D"))
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether an export wrote this file of a dataset: no other program puts this stream and table there."""
+    if not (
+        file.name.startswith("part-") and file.suffix == ".parquet" and file.parent.name.startswith("date=")
+    ):
+        return False
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+    try:
+        attributes = json.loads((parquet.read_schema(file).metadata or {})[b"pandas"])["attributes"]
+        stream, table = attributes["stream"], attributes["table"]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return False
+    names = [unquote(one.name.partition("=")[2]) for one in (file.parents[2], file.parents[1])]
+    return names == [stream, table]
+
+
+def _schema(table: Table, stream: str) -> pa.Schema:
+    """The schema of pandas, with each column's unit and doc, and wide enough for the words of all chunks."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    plain = pa.Schema.from_pandas(rows)
+    plain = pa.Schema.from_pandas(frame(Columns(table, stream=stream)))
     about = {column.name: {"unit": column.unit, "doc": column.doc} for column in table.columns}
     fields = []
     for each in plain:

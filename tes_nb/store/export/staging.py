@@ -8,13 +8,14 @@ import os
 import secrets
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tes_nb.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PREFIX, _SUFFIX = ".tes-", ".part"
 _LEFTOVER_S = 3600.0
@@ -73,6 +74,7 @@ class Staging:
         self._folder = folder
         self._staged: list[tuple[Path, Path]] = []
         self._open: list[StagedFile] = []
+        self._stale: list[Path] = []
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder, folders=False)
@@ -88,6 +90,10 @@ class Staging:
         self._open.append(StagedFile(temporary, final))  # on one line: an interrupt must not lose it open
         return self._open[-1]
 
+    def remove(self, name: str) -> None:
+        """Let a file of the folder go, just before the last of the new ones gets its name."""
+        self._stale.append(self._folder / name)
+
     def finish(self) -> None:
         """Bring the open files to the disk and close them."""
         while self._open:
@@ -97,12 +103,21 @@ class Staging:
     def commit(self) -> None:
         """Give all files their names."""
         self.finish()
-        for temporary, final in self._staged:
+        for place, (temporary, final) in enumerate(self._staged, 1):
+            if place == len(self._staged):
+                self._remove_stale()
             with explained(final):
                 temporary.replace(final)
         with explained(self._folder):
             if os.name == "posix":  # Windows cannot bring renames to the disk
                 _sync(self._folder)
+
+    def _remove_stale(self) -> None:
+        for path in self._stale:
+            with explained(path):
+                # where big and small letters are the same, it may be a new file by now
+                if path.exists() and not any(new.exists() and path.samefile(new) for _, new in self._staged):
+                    path.unlink()
 
     def sweep(self) -> None:
         """Remove the files that have not got their names."""
@@ -149,10 +164,11 @@ class StagedFile:
 
 
 @contextlib.contextmanager
-def staged_folders(folder: Path, pattern: str) -> Iterator[Path]:
+def staged_folders(folder: Path, pattern: str, *, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """Give a folder in which those that fit `pattern` move into `folder` when the block ends well, else vanish.
 
-    What stood under their names before is replaced as a whole. Raises `ExportError` where it cannot be written to.
+    What fits `pattern` there already goes: a folder as a whole where all its files are ours, else our files alone.
+    Raises `ExportError` where it cannot be written to.
     """
     temporary = _temporary_in(folder)
     try:
@@ -165,14 +181,55 @@ def staged_folders(folder: Path, pattern: str) -> Iterator[Path]:
         with explained(folder):
             for file in filter(Path.is_file, temporary.rglob("*")):
                 _sync(file)
+            before = {old: _Files.of(old, is_ours) for old in folder.glob(pattern) if old.is_dir()}
             for made in sorted(temporary.glob(pattern)):
                 final = folder / made.relative_to(temporary)
-                final.parent.mkdir(exist_ok=True)
-                if final.exists():  # it goes with the temporary folder
-                    final.rename(temporary / f"replaced-{secrets.token_hex(4)}")
-                made.rename(final)
+                if final in before:
+                    before.pop(final).give_way(final, temporary)
+                _move_into(made, final)
+            for old, files in before.items():
+                files.give_way(old, temporary)
+                if not any(old.parent.iterdir()):
+                    old.parent.rmdir()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What stands in a folder from before."""
+
+    ours: list[Path]
+    others: list[Path]
+
+    @classmethod
+    def of(cls, folder: Path, is_ours: Callable[[Path], bool]) -> _Files:
+        files = [path for path in folder.rglob("*") if not path.is_dir()]
+        marks = [is_ours(path) for path in files]
+        ours = [path for path, mark in zip(files, marks, strict=True) if mark]
+        return cls(ours, [path for path, mark in zip(files, marks, strict=True) if not mark])
+
+    def give_way(self, folder: Path, temporary: Path) -> None:
+        """Remove our files from `folder`; where there are no others, all at once: it goes with `temporary`."""
+        if self.ours and not self.others:
+            folder.rename(temporary / f"replaced-{secrets.token_hex(4)}")
+            return
+        for file in self.ours:
+            file.unlink()
+            if not any(file.parent.iterdir()):
+                file.parent.rmdir()
+
+
+def _move_into(made: Path, final: Path) -> None:
+    """Give a folder its name, or its files theirs where others have stayed in a folder of this name."""
+    final.parent.mkdir(exist_ok=True)
+    if not final.exists():
+        made.rename(final)
+        return
+    for file in [path for path in made.rglob("*") if path.is_file()]:
+        target = final / file.relative_to(made)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
 
 
 def _temporary_in(folder: Path) -> Path:

@@ -182,15 +182,39 @@ def test_leftovers_of_killed_exports_go_with_the_next_export_and_fresh_ones_stay
     assert other.exists()
 
 
+def test_a_folder_holds_the_last_export_alone_and_the_files_of_others(tmp_path):
+    write_folder(
+        tmp_path, [table_of("a", 3), table_of("Peer", 3), table_of("changed", 3), table_of("gone", 3)]
+    )
+    (tmp_path / "mine.csv").write_text("x", encoding="utf-8")
+    with (tmp_path / "changed.csv").open("a", encoding="utf-8") as file:
+        file.write("a note of the user's\n")
+    (tmp_path / "gone.csv").unlink()
+    write_folder(tmp_path, [table_of("b", 2), table_of("peer", 1)])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["b.csv", "changed.csv", "datapackage.json", "mine.csv", "peer.csv"]
+    write_folder(tmp_path, [])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["changed.csv", "datapackage.json", "mine.csv"]
+
+
+def test_a_description_of_another_program_lets_no_file_go(tmp_path):
+    (tmp_path / "a.csv").write_text("x", encoding="utf-8")
+    foreign = {"name": "mine", "resources": [{"name": "a", "path": "a.csv", "bytes": 1}]}
+    (tmp_path / "datapackage.json").write_text(json.dumps(foreign), encoding="utf-8")
+    write_folder(tmp_path, [table_of("b", 2)])
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "x"
+
+
 def test_an_interrupt_at_any_step_leaves_the_old_export_or_the_new_one(tmp_path):
-    old_tables, new_tables = [table_of("a", 60)], [table_of("a", 60), table_of("b", 60)]
+    new_tables = [table_of("a", 60), table_of("b", 60)]
     write_folder(tmp_path / "new", new_tables, created_ns=0)
     new = files_in(tmp_path / "new")
     broken_off, at_line, folder = 0, 0, tmp_path / "out"
     while True:
         at_line += 5
         shutil.rmtree(folder, ignore_errors=True)
-        write_folder(folder, [table_of("a", 30), *old_tables[1:]], created_ns=0)
+        write_folder(folder, [table_of("a", 30), table_of("c", 5)], created_ns=0)
         old = files_in(folder)
         new_tables = [table_of("a", 60), table_of("b", 60)]
         try:
@@ -200,8 +224,8 @@ def test_an_interrupt_at_any_step_leaves_the_old_export_or_the_new_one(tmp_path)
         except KeyboardInterrupt:
             broken_off += 1
             after = files_in(folder)
-            assert set(after) <= set(new), "a temporary file was left behind"
-            assert all(after[name] in {old.get(name), new[name]} for name in after)
+            assert set(after) <= {*old, *new}, "a temporary file was left behind"
+            assert all(after[name] in {old.get(name), new.get(name)} for name in after)
             if after["datapackage.json"] == new["datapackage.json"]:
                 assert after == new
         else:

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from tes_nb.errors import ExportError
 from tes_nb.store.export.export import TableExport
-from tes_nb.store.export.parquet import write_parquet
+from tes_nb.store.export.parquet import write_parquet, write_parquet_file
 from tes_nb.store.memory.frames import frame
 from tests.support.child import in_child
 from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, SECOND, filled, number_rows
@@ -96,12 +96,73 @@ def test_an_empty_table_and_a_dropped_past_are_said(tmp_path):
     assert str(outcome).endswith("7 older rows were no longer in memory.")
 
 
-def test_a_dataset_is_replaced_as_a_whole_and_others_stay(tmp_path):
-    write_parquet(tmp_path, [export(every(60)), export(every(4), stream="other")])
+def parts(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_folder_holds_the_last_export_alone(tmp_path):
+    write_parquet(tmp_path, [export(every(60)), export(every(60)), export(every(4), stream="a/b \u00fc")])
     write_parquet(tmp_path, [export(every(3))])
-    assert len(read(tmp_path / "stream=metrics" / "table=probe")) == 3
-    assert len(read(tmp_path / "stream=other" / "table=probe")) == 4
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["stream=metrics", "stream=other"]
+    pd.testing.assert_frame_equal(
+        read(tmp_path / "stream=metrics" / "table=probe"), frame(every(3)), check_categorical=False
+    )
+    assert parts(tmp_path) == ["stream=metrics/table=probe/date=2026-01-01/part-0.parquet"]
+    assert [each.name for each in tmp_path.iterdir()] == ["stream=metrics"]
+    write_parquet(tmp_path, [export(every(0))])
+    assert read(tmp_path / "stream=metrics" / "table=probe").empty
+    assert len(parts(tmp_path)) == 1
+
+
+def test_files_of_others_stay_where_they_are(tmp_path):
+    write_parquet(tmp_path, [export(every(30)), export(every(30), stream="other")])
+    places = [
+        "notes.txt",
+        "stream=metrics/table=probe/notes.txt",
+        "stream=metrics/table=probe/date=2026-01-01/part-9.parquet",
+        "stream=mine/table=own/date=2026-01-01/part-0.parquet",
+        "stream=other/table=probe/date=2026-01-02/mine.parquet",
+    ]
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"x": [1]}).to_parquet(tmp_path / place)
+    texts = [(tmp_path / place).read_bytes() for place in places]
+    write_parquet(tmp_path, [export(every(3))])
+    assert parts(tmp_path) == sorted([*places, "stream=metrics/table=probe/date=2026-01-01/part-0.parquet"])
+    assert [(tmp_path / place).read_bytes() for place in places] == texts
+    assert len(pd.read_parquet(tmp_path / "stream=metrics/table=probe/date=2026-01-01/part-0.parquet")) == 3
+    assert not (tmp_path / "stream=other/table=probe/date=2026-01-01").exists()
+
+
+def test_a_table_without_rows_is_a_dataset_with_types(tmp_path):
+    write_parquet(tmp_path, [export(every(0)), export(every(20), stream="full")])
+    empty, full = (tmp_path / f"stream={stream}" / "table=probe" for stream in ("metrics", "full"))
+    back = read(empty)
+    assert back.dtypes.astype(str).to_dict() == frame(every(0)).dtypes.astype(str).to_dict()
+    assert (back.index.name, str(back.index.dtype), len(back)) == ("time", "datetime64[ns, UTC]", 0)
+    assert back.attrs == frame(every(0)).attrs | {"stream": "metrics"}
+    (file,) = empty.rglob("*.parquet")
+    schema = parquet.read_schema(file)
+    assert schema.field("load").metadata == {b"unit": b"percent", b"doc": b"A float."}
+    assert schema.equals(parquet.read_schema(next(full.rglob("*.parquet"))))
+    write_parquet_file(tmp_path / "one.parquet", EVERY_DTYPE, [], stream="metrics")
+    assert parquet.read_schema(tmp_path / "one.parquet").equals(schema, check_metadata=True)
+
+
+def test_one_source_without_rows_adds_nothing_to_the_others(tmp_path):
+    write_parquet(tmp_path, [export(every(0)), export(every(5)), export(every(0))])
+    assert parts(tmp_path) == ["stream=metrics/table=probe/date=2026-01-01/part-1.parquet"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_columns_without_a_single_value_keep_their_types(tmp_path, count):
+    rows = filled(EVERY_DTYPE, [(None, 1, None, None, None, None, None)] * count).snapshot()
+    later = filled(EVERY_DTYPE, [(1.0, 1, 2, True, "a", "idle", NOON)], start=NOON + 24 * HOUR).snapshot()
+    for chunks in ([rows], [rows, later]):
+        write_parquet(tmp_path, [TableExport("probe", "s", EVERY_DTYPE, chunks)])
+        back = read(tmp_path / "stream=s" / "table=probe")
+        assert back.dtypes.astype(str).to_dict() == frame(rows).dtypes.astype(str).to_dict()
+        assert len(back) == count + len(chunks) - 1
+        assert back["state"].dropna().tolist() == ["idle"] * (len(chunks) - 1)
 
 
 def test_an_export_that_is_cancelled_leaves_what_was_there(tmp_path):
