@@ -31,12 +31,13 @@ asyncio.run(main())
 
 CAUSE = """
 import asyncio, random, sys
+from tes_nb.model.control import Gauge, KernelReport
 from tes_nb.net.control_client import ControlClient
 async def main():
     control = ControlClient(sys.argv[1], sys.argv[2])
     await control.start()
     while True:
-        await control.call("kernel", row={"type": "gauge", "name": "push", "value": 1.0})
+        await control.call(KernelReport(row=Gauge(name="push", value=1.0)))
         await asyncio.sleep(random.uniform(0.002, 0.006))
 asyncio.run(main())
 """

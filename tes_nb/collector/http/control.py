@@ -1,4 +1,7 @@
-"""`/ws/control`: the owner's socket. The first message carries the token, then each request gets one answer."""
+"""`/ws/control`: the owner's socket. The first message carries the token, then each request gets one answer.
+
+The operations are described in `tes_nb/model/control.py`; docs/control.md lists them.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ def page_routes(
     sources: Callable[[], Iterable[PageSource]],
 ) -> None:
     """Add the pages to both ports (health) or the status port (all else). sources: what a page shows now."""
-    files = _static_files()
+    paths = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
+    # what is not in this list does not exist
+    files = {path.name: path for path in paths if path.suffix in TYPES}
 
     async def index(request: web.Request) -> web.Response:
         del request
@@ -151,12 +153,6 @@ def page_routes(
     status.get("/api/streams", streams, Access.OPEN)
     for table in tables.values():
         table.get("/health", health, Access.OPEN)
-
-
-def _static_files() -> dict[str, Path]:
-    """The files that may be asked for, by name: what is not in this list does not exist."""
-    files = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
-    return {path.name: path for path in files if path.suffix in TYPES}
 
 
 def _file(name: str, files: Mapping[str, Path]) -> web.Response:

@@ -1,4 +1,7 @@
-"""`/ws/relay/{source}`: the stamped records of one source, from any point that the log still holds."""
+"""`/ws/relay/{source}`: the stamped records of one source, from any point that the log still holds.
+
+Why a log with cursors instead of pushing alone: docs/decisions/0002.
+"""
 
 from __future__ import annotations
 

@@ -97,11 +97,8 @@ def _http_error(error: web.HTTPException) -> web.StreamResponse:
         405: "This path does not take that method.",
         413: "The request's body is too large.",
     }
-    return sentence(error.status, text.get(error.status, error.reason), _allow(error))
-
-
-def _allow(error: web.HTTPException) -> dict[str, str]:
-    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return sentence(error.status, text.get(error.status, error.reason), allow)
 
 
 def _add_headers(request: web.Request, response: web.StreamResponse, guard: Guard) -> None:
@@ -149,16 +146,13 @@ def _guarded(guard: Guard, access: dict[tuple[str, str], Access]) -> Middleware:
         refusal = guard.refuse(request, needed)
         if refusal is not None:
             return refusal
-        if request.method == "OPTIONS" and _is_served(request):
+        # another method may be served at this path
+        is_path = not isinstance(request.match_info.http_exception, web.HTTPNotFound)
+        if request.method == "OPTIONS" and is_path:
             return _preflight(request)
         return await handler(request)
 
     return middleware
-
-
-def _is_served(request: web.Request) -> bool:
-    """Whether some method is served at this path."""
-    return not isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 
 def _preflight(request: web.Request) -> web.Response:

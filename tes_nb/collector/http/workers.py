@@ -65,7 +65,7 @@ class SnapshotLimiter:
 
     def ask(self, worker: str, live: Collection[str]) -> Allowance:
         """Ask for one snapshot of a worker in `live`. Raises KeyError for any other id: answer 404."""
-        self._forget_all_but(live)
+        self._last = {one: at for one, at in self._last.items() if one in live}
         if worker not in live:
             raise KeyError(worker)
         now = self._clock()
@@ -74,10 +74,6 @@ class SnapshotLimiter:
             return self._answer(allowed=False, wait_s=left_s)
         self._last[worker] = now
         return self._answer(allowed=True, wait_s=self._period_s)
-
-    def _forget_all_but(self, live: Collection[str]) -> None:
-        if any(worker not in live for worker in self._last):
-            self._last = {worker: at for worker, at in self._last.items() if worker in live}
 
     def _answer(self, *, allowed: bool, wait_s: float) -> Allowance:
         headers = {

@@ -1,4 +1,7 @@
-"""Plays a recording into the hub: each message when it is due, in the order in which it was received."""
+"""Plays a recording into the hub: each message when it is due, in the order in which it was received.
+
+What a seek delivers, why going back begins a round, and how a loop goes on in time: docs/decisions/0011.
+"""
 
 from __future__ import annotations
 
@@ -191,7 +194,9 @@ class Player:
 
     async def _play(self, back: int) -> bool:
         """Play to the end, unless it goes back meanwhile: then False."""
-        gaps = _session_gaps(self._file)
+        # the holes of the recording itself, by the time they began
+        own = [one.gap for one in self._file.gaps if one.source is None]
+        gaps = iter(sorted(own, key=lambda gap: gap.lost_at_ns))
         due = next(gaps, None)
         turn_began = _now()
         async for message in self._messages():
@@ -300,11 +305,6 @@ def _now() -> float:
 
 def _some(reading: Iterator[Message]) -> list[Message]:
     return list(itertools.islice(reading, READ_AHEAD))
-
-
-def _session_gaps(file: SessionFile) -> Iterator[Gap]:
-    """The holes of the recording itself, by the time they began."""
-    return iter(sorted((one.gap for one in file.gaps if one.source is None), key=lambda gap: gap.lost_at_ns))
 
 
 def _unnumbered(source: str, payload: bytes, at_ns: int) -> Message:
