@@ -1,8 +1,8 @@
 """Where every message is stamped, kept for readers that come back, and handed to whoever listens.
 
-A source is a log. Relays read it at their own pace: one that has read everything gets each record in the same turn
-of the loop; one that lags reads the log when it can, and nothing piles up for it anywhere else. A record's place in
-the log is the message's number, but for replays, whose messages keep the numbers with which they were recorded.
+A source is a log (decisions/0002). Relays read it at their own pace: one that has read everything gets each record in
+the same turn of the loop; one that lags reads the log when it can, and nothing piles up for it elsewhere. A record's
+place in the log is the message's number, but for replays, whose messages keep the numbers they were recorded with.
 """
 
 from __future__ import annotations

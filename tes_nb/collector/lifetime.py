@@ -1,7 +1,7 @@
 """When a collector ends: at its parent's death, at the end of its standard input, or when it is told to.
 
 The end of standard input alone is not enough: a pool forked by the kernel keeps the pipe open after the kernel
-was killed. So the parent's pid and create time are looked at every 500 ms as well.
+was killed. So the parent's pid and create time are looked at every 500 ms as well (decisions/0001).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What remains of a collector after its kernel: upstream readers, the recordings that are kept, a control port.
 
 Nothing is served any more and nothing is sampled: the kernel's ports are free for its successor, which finds the
-recording by the discovery file (`tes.recordings()`) and may end it over the control socket.
+recording by the discovery file (`tes.recordings()`) and may end it over the control socket (decisions/0012).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The collector as a child process, seen from its parent."""
+"""The collector as a child process, seen from its parent (decisions/0001)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Both sides are here, for the collector and for the simulated NowGoal. The child gets a session of its own: Ctrl-C in
 the terminal and "Interrupt kernel" are for the parent. It ends when its input does, or at the parent's death, which
-it has to look for itself: a pool forked by the parent keeps the pipe open (decision 0001).
+it has to look for itself: a pool forked by the parent keeps the pipe open (decisions/0001).
 """
 
 from __future__ import annotations

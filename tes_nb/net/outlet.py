@@ -2,7 +2,7 @@
 
 There is one `Outlet` for each stream that is read, and in it the one book of gaps, also when two connections
 take turns (`tes_nb.net.renewing`). A message is made once, where it leaves the socket, and classified there; the
-hub gives it its time and number.
+hub gives it its time and number (decisions/0015).
 """
 
 from __future__ import annotations

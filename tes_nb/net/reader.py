@@ -4,8 +4,6 @@ The supervisor decides, this file does: it connects, sends, polls, and hands on 
 decodes, and nothing here names a stream.
 """
 
-# ruff: noqa: ARG002, SLF001 - the acts of the table share one signature, and it stands outside the class
-
 from __future__ import annotations
 
 import asyncio
@@ -160,7 +158,7 @@ class Reader:
     def _feed(self, event: life.Event) -> None:
         """Tell the supervisor, do what it says, show what changed."""
         for command in self._supervisor.handle(event, self._clock()):
-            _DOES[type(command)](self, command)
+            self._do(command)
         if self._supervisor.revision != self._published_revision:
             self._publish_state()
         if type(event) is not life.Received:  # a message only puts things off
@@ -186,9 +184,10 @@ class Reader:
         """Publish the state if a user would read something else than before."""
         self._published_revision = self._supervisor.revision
         state = self.state
-        if self._published is not None and _same(self._published, state):
+        visible = replace(state, attempts=0, retry_in_s=None)  # a countdown and one more try are no news
+        if visible == self._published:
             return
-        self._published = state
+        self._published = visible
         wall = self._wall_ns()
         wait_s = state.retry_in_s
         retry_at = None if wait_s is None else wall + int(wait_s * 1e9)
@@ -198,8 +197,29 @@ class Reader:
 
     # What the commands do -----------------------------------------------------------------------------------
 
-    def _authorize(self, command: life.Authorize) -> None:
-        self._attempt_task = self._spawn(self._get_credentials(command.attempt), "authorize")
+    def _do(self, command: life.Command) -> None:
+        """Do what the supervisor says."""
+        link = self._link
+        match command:
+            case life.Authorize():
+                self._attempt_task = self._spawn(self._get_credentials(command.attempt), "authorize")
+            case life.Connect():
+                url = self.target.ws[command.path]
+                self._attempt_task = self._spawn(self._attempt(command.attempt, url), "connection")
+            case life.Abandon() if self._attempt_task is not None:
+                self._attempt_task.cancel()
+            case life.Close() if link is not None:
+                self._spawn(link.close(command.reason), "close")
+            case life.Subscribe() if link is not None and self.stream.subscription is not None:
+                self._spawn(self._quietly(self._send_subscription(link)), "subscription")
+            case life.Heartbeat() if link is not None and self.stream.heartbeat is not None:
+                self._spawn(self._quietly(self._send(link, self.stream.heartbeat)), "heartbeat")
+            case life.Poll():
+                self._spawn(self._fetch(command.conn), "poll")
+            case life.GapBegins():
+                self._outlet.begin_gap(self._outlet.number(command.conn), command.cause)
+            case life.GapEnds():
+                self._outlet.end_gap()
 
     async def _get_credentials(self, attempt: int) -> None:
         assert self._authorize_hook is not None
@@ -215,10 +235,6 @@ class Reader:
             raise
         else:
             self._feed(life.Authorized(attempt))
-
-    def _connect(self, command: life.Connect) -> None:
-        url = self.target.ws[command.path]
-        self._attempt_task = self._spawn(self._attempt(command.attempt, url), "connection")
 
     async def _attempt(self, attempt: int, url: str) -> None:
         """Connect, and hand on what comes until the connection ends."""
@@ -267,18 +283,6 @@ class Reader:
             report(f"classify of the stream '{self.stream.name}'", error)
             return Kind.UNDECODED
 
-    def _abandon(self, command: life.Abandon) -> None:
-        if self._attempt_task is not None:
-            self._attempt_task.cancel()
-
-    def _close(self, command: life.Close) -> None:
-        if self._link is not None:
-            self._spawn(self._link.close(command.reason), "close")
-
-    def _subscribe(self, command: life.Subscribe) -> None:
-        if self._link is not None and self._channels is not None and self.stream.subscription is not None:
-            self._spawn(self._quietly(self._send_subscription(self._link)), "subscription")
-
     async def _send_subscription(self, link: Link) -> None:
         """Send the channels, unless this connection has them already."""
         if self._sent_version == self._channels_version or self._channels is None:
@@ -290,19 +294,12 @@ class Reader:
         self._sent_version = self._channels_version
         await self._send(link, self.stream.subscription(self._channels))
 
-    def _heartbeat(self, command: life.Heartbeat) -> None:
-        if self._link is not None and self.stream.heartbeat is not None:
-            self._spawn(self._quietly(self._send(self._link, self.stream.heartbeat)), "heartbeat")
-
     async def _send(self, link: Link, text: bytes) -> None:
         """Send, and hand on a copy: recordings hold both directions."""
         self._sent_texts.append(text)
         conn = self._outlet.number(self._supervisor.conn)
         self._outlet.append(Message(self.source, Direction.OUT, Opcode.TEXT, text, 0, 0, conn, 0), Kind.ECHO)
         await link.send(text)
-
-    def _poll(self, command: life.Poll) -> None:
-        self._spawn(self._fetch(command.conn), "poll")
 
     async def _fetch(self, conn: int) -> None:
         assert self._poller is not None
@@ -319,12 +316,6 @@ class Reader:
             useless = Failure("poll", f"the poll brought no data but {kind}")
             self._feed(life.Polled(None if kind is Kind.DATA else useless))
             self._outlet.append(message, kind)
-
-    def _gap_begins(self, command: life.GapBegins) -> None:
-        self._outlet.begin_gap(self._outlet.number(command.conn), command.cause)
-
-    def _gap_ends(self, command: life.GapEnds) -> None:
-        self._outlet.end_gap()
 
     # Tasks --------------------------------------------------------------------------------------------------
 
@@ -363,22 +354,3 @@ def state_change(
         retry_at_ns=retry_at_ns,
         token_until_ns=token_until_ns,
     )
-
-
-def _same(one: ReaderState, other: ReaderState) -> bool:
-    """Whether a user reads the same, but for countdowns and the number of tries so far."""
-    return replace(one, attempts=0, retry_in_s=None) == replace(other, attempts=0, retry_in_s=None)
-
-
-_DOES: dict[type, Callable[[Reader, Any], None]] = {
-    life.Authorize: Reader._authorize,
-    life.Connect: Reader._connect,
-    life.Abandon: Reader._abandon,
-    life.Close: Reader._close,
-    life.Subscribe: Reader._subscribe,
-    life.Heartbeat: Reader._heartbeat,
-    life.Poll: Reader._poll,
-    life.GapBegins: Reader._gap_begins,
-    life.GapEnds: Reader._gap_ends,
-}
-"""Command → what the reader does."""

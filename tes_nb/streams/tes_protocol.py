@@ -54,7 +54,7 @@ def classify(message: Message) -> Kind:
 
 
 def is_own(message: Message) -> bool:
-    """Whether our own collector has made the message: its payload is not looked at before it is decoded."""
+    """Whether our own collector has made the message: it is parsed once, without the guard (decisions/0015)."""
     return message.conn == 0
 
 

@@ -54,7 +54,7 @@ _encode: Final = msgspec.json.Encoder().encode
 def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T], *, check: bool = True) -> T:
     """Return what `decoder` makes of the checked payload. Raises `DecodeError` and nothing else.
 
-    check: False = it is ours, written by the same library, and is parsed this once.
+    check: False = it is ours, written by the same library, and is parsed this once (decisions/0015).
     """
     if check:
         parse_json(payload)
@@ -79,7 +79,7 @@ def parse_json(payload: bytes) -> Any:
     if _LONG_RUN in payload.translate(_DIGITS_TO_ZERO) and _has_long_integer(value):
         raise _error("integer", "it holds an integer that does not fit into 64 bits")
     if not _keys_surely_differ(payload, value):
-        _refuse_duplicate_keys(payload)
+        _pairs_decoder.decode(payload.decode())  # refuses two equal keys
     return value
 
 
@@ -91,10 +91,6 @@ def _keys_surely_differ(payload: bytes, value: Any) -> bool:
     # Without escapes text comes out of the encoder as it went in, so a key that was dropped leaves one colon
     # fewer (more, with a dropped value that had colons). With escapes "\u003a" could hide the difference.
     return b"\\" not in payload and payload.count(b":") == _encode(value).count(b":")
-
-
-def _refuse_duplicate_keys(payload: bytes) -> None:
-    _pairs_decoder.decode(payload.decode())
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

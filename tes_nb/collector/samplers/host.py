@@ -61,8 +61,8 @@ class HostSampler:
     ) -> Limit:
         if group is not None and group < host:
             return Limit(group, "cgroup")
-        told = read(self._environ.get(name, ""))
-        return Limit(host, "host") if told is None else Limit(told, name)
+        limit = read(self._environ.get(name, ""))
+        return Limit(host, "host") if limit is None else Limit(limit, name)
 
 
 def primary_region(environ: Mapping[str, str] = os.environ) -> str:
@@ -76,10 +76,10 @@ def primary_region(environ: Mapping[str, str] = os.environ) -> str:
 
 def read_amount(text: str) -> float | None:
     """Read bytes as JupyterHub and people write them: "2147483648", "2G", "512 MiB"; `None` = no amount."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
         return None
-    amount = float(found[1]) * 1024 ** _POWER[found[2].lower()]
+    amount = float(match[1]) * 1024 ** _POWER[match[2].lower()]
     return amount if amount >= 1 else None
 
 

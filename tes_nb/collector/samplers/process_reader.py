@@ -130,11 +130,11 @@ def parse_stat(content: bytes) -> Times:
 
 def parse_status(content: bytes) -> MemoryWords | None:
     """Read the memory lines of /proc/<pid>/status; `None` when there are none (zombie, kernel before 4.5)."""
-    found = _MEMORY.search(content)
-    if found is None:
+    match = _MEMORY.search(content)
+    if match is None:
         return None
-    peak = None if found[1] is None else int(found[1]) * 1024
-    rss, anon, file, shmem, data = (int(group) * 1024 for group in found.groups()[1:])
+    peak = None if match[1] is None else int(match[1]) * 1024
+    rss, anon, file, shmem, data = (int(group) * 1024 for group in match.groups()[1:])
     return MemoryWords(rss, anon, data, file + shmem, shmem, peak)
 
 

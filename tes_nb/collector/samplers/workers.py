@@ -170,8 +170,8 @@ class WorkerRegistry:
             return
         self._dismissed = set()
         self._surplus = 0
-        known = [pid for pid, life in self._running.items() if life.is_child]
-        await self._finder.look(self.observed_pid, known, self._consider, pace)
+        descendants = [pid for pid, life in self._running.items() if life.is_child]
+        await self._finder.look(self.observed_pid, descendants, self._consider, pace)
         self.overflow = self._surplus
 
     def _consider(self, pid: int) -> bool:
