@@ -10,6 +10,9 @@ from tes_nb.model.message import Decoded, Kind, Message
 from tes_nb.model.observation import Observation
 from tes_nb.model.table import Row, Table
 
+STALE_PERIODS = 3
+"""A stream is stale when so many of its normal silences (`Stream.period_s`) have passed without data."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:

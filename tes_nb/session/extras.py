@@ -35,7 +35,7 @@ class StandIns(Protocol):
     """Starts and finds the stand-ins of a stream."""
 
     def option_names(self) -> Sequence[str]:
-        """Return what a stand-in can be told."""
+        """Return the names of a stand-in's options."""
 
     def options(self, named: Mapping[str, Any]) -> Any:
         """Return a stand-in's options, comparable. Raises `ArgumentError` for a wrong one."""

@@ -40,13 +40,10 @@ def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:
             return name
     place = urlsplit(url)
     for stream in all_streams():
-        if any(_is_at(stream, path, place.hostname or "", place.path) for path in _paths(stream)):
+        paths = filter(None, (stream.endpoint.path, *stream.endpoint.aliases))
+        if any(_is_at(stream, path, place.hostname or "", place.path) for path in paths):
             return stream.name
     return None
-
-
-def _paths(stream: Stream) -> tuple[str, ...]:
-    return tuple(path for path in (stream.endpoint.path, *stream.endpoint.aliases) if path)
 
 
 def _is_at(stream: Stream, path: str, host: str, url_path: str) -> bool:

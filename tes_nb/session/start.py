@@ -61,7 +61,7 @@ def start(
     the kernel's children. origins: web origins that may open the streams. cells: "first_line" keeps the first
     line of each executed cell, too. Raises `CollectorError` when the collector cannot start.
     """
-    running = _running(peer=None)
+    running = next((session for session in sessions() if session.peer is None), None)
     if running is not None:
         return running
     status_port, workers_port = ports or default_ports(worktree, os.environ)
@@ -165,10 +165,6 @@ def stop() -> None:
     """Stop every session of this process."""
     for session in sessions():
         session.stop()
-
-
-def _running(peer: str | None) -> Session | None:
-    return next((session for session in sessions() if session.peer == peer), None)
 
 
 def _session(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from tes_nb.model.stream import STALE_PERIODS
 from tes_nb.wire.events import StateChange
-
-STALE_PERIODS = 3
 
 
 @dataclass(frozen=True, slots=True)

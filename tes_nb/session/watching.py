@@ -76,7 +76,9 @@ class Watching:
         if extras.opened is not None:
             watch = Watch(
                 channels=tuple(reply.channels),
-                set_channels=lambda names: self._set_channels(name, names),
+                set_channels=lambda names: tuple(
+                    self._call(SubscribeSource(source=name, names=list(names))).channels
+                ),
                 address=source.url,
                 stand_in=stand_in,
                 simulated=simulated,
@@ -84,9 +86,6 @@ class Watching:
             )
             extras.opened(feed, watch)
         return feed
-
-    def _set_channels(self, source: str, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(self._call(SubscribeSource(source=source, names=list(names))).channels)
 
     def unwatch(self, feed: Feed) -> None:
         """End a feed that `watch` began; its frames stay."""
@@ -136,7 +135,11 @@ def _check_options(options: Mapping[str, Any], names: Sequence[str]) -> None:
 def _source(what: str | Source[Any] | None) -> Source[Any]:
     if isinstance(what, Source):
         return what
-    external = {stream.name: stream for stream in all_streams() if _is_external(stream)}
+    external = {
+        stream.name: stream
+        for stream in all_streams()
+        if stream.endpoint.port == "none" and stream.endpoint.path
+    }
     name = next(iter(external)) if what is None else what
     if name not in external:
         ways = [one for each in external.values() for one in extras_of(each).names or (f"'{each.name}'",)]
@@ -145,7 +148,3 @@ def _source(what: str | Source[Any] | None) -> Source[Any]:
             f"'{name}' cannot be watched; use {listed}. TES streams come with tes.start() and tes.attach()."
         )
     return extras_of(external[name]).source or Source(stream=name, name=name)
-
-
-def _is_external(stream: Stream) -> bool:
-    return stream.endpoint.port == "none" and bool(stream.endpoint.path)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def upstream_of(feed: ViewSource) -> tuple[str, str]:
-    """Return (word, text) of the feed's state, as views tell it."""
+    """Return (word, text) of the feed's state, as views show it."""
     state = feed.look()
     return state.word, str(state)
 

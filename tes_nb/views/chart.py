@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Table
+from tes_nb.model.stream import STALE_PERIODS
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.memory.tables import StreamStore
 from tes_nb.views.alerts import AlertLimit, Alerts
@@ -175,7 +176,7 @@ def chart_parts(
     spec = {
         **usual_spec(source, described, options.url),
         "window_s": options.window_s,
-        "break_s": None if described.key else json_period(3 * source.stream.period_s),
+        "break_s": None if described.key else json_period(STALE_PERIODS * source.stream.period_s),
         "limits": [limit.info() for limit in options.limits],
     }
     return spec, content

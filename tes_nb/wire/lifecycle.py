@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from tes_nb.model import Kind
+from tes_nb.model.stream import STALE_PERIODS
 
 Word = Literal["IDLE", "CONNECTING", "OPEN", "POLLING", "WAITING", "FAILED", "CLOSED"]
 
@@ -42,7 +43,7 @@ class ReaderState:
         """Return for example "OPEN · 2 reconnects" or "WAITING 4.2 s: connection refused"."""
         parts = [self._first_part()]
         if self.stale:
-            parts.append("stale: no data for 3 periods")
+            parts.append(f"stale: no data for {STALE_PERIODS} periods")
         if self.reconnects and self.word in ("OPEN", "POLLING"):
             parts.append(f"{self.reconnects} reconnect" + ("s" if self.reconnects > 1 else ""))
         return " · ".join(parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from tes_nb.model.stream import STALE_PERIODS
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -28,7 +30,7 @@ class Profile:
     silent_push_s: float = 3.0
     """No push for so long (or for three of the stream's periods, if that is longer): poll as well."""
     poll_every_s: float = 1.0
-    stale_periods: float = 3.0
+    stale_periods: float = STALE_PERIODS
     missing_tries: int = 5
     """So many handshakes in a row answered "there is no such thing here" are a visible failure."""
     renew_ahead_s: float = 5.0

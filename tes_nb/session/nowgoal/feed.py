@@ -6,7 +6,7 @@ Matches with names, channels, steam, and the loss ledger.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -42,7 +42,7 @@ COLUMNS = (
 )
 UNKNOWN: tuple[str | None, ...] = (None,) * len(NAMES)
 LOOK_EVERY_S = 5.0
-"""Between two looks for names that nobody has told, while a live table waits for them."""
+"""Between two looks for names that nobody has set, while a live table waits for them."""
 
 
 class MatchNames:
@@ -250,14 +250,12 @@ class NowGoalFeed(Feed):
             raise SessionError(
                 f"The feed '{self.source}' is not simulated, and the real feed keeps no account of what it sent. {HINT}"
             )
-        subscriber = self._subscriber or self._usual_subscriber(self.stand_in.ledger())
+        subscriber = self._subscriber
+        if not subscriber:  # how a stand-in calls a client of ours that does not name itself
+            names = self.stand_in.ledger()["subscribers"]
+            subscriber = next((name for name in names if name.endswith(f"tes_nb/{__version__}")), "")
         received = len(self._received)  # before it is asked what was sent: the feed goes on meanwhile
         return self._received.against(self.stand_in.sent_at(subscriber), self.store.gaps, received)
-
-    @staticmethod
-    def _usual_subscriber(account: Mapping[str, Any]) -> str:
-        """How a stand-in calls a client of ours that does not name itself."""
-        return next((name for name in account["subscribers"] if name.endswith(f"tes_nb/{__version__}")), "")
 
     @property
     def trouble(self) -> str | None:

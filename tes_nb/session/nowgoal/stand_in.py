@@ -64,7 +64,7 @@ class NowGoalStandIns:
     """Starts and finds stand-ins, for `s.watch`."""
 
     def option_names(self) -> list[str]:
-        """Return what a stand-in can be told."""
+        """Return the names of a stand-in's options."""
         return list(simulator().Options.__dataclass_fields__)
 
     def options(self, named: Mapping[str, Any]) -> Any:
