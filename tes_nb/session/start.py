@@ -194,7 +194,11 @@ def _begin(
         _sessions[id(session)] = (os.getpid(), session)
         return session
 
-    session = uninterrupted(begin, undo=lambda late: late.stop())
+    def discard(late: AnySession) -> None:
+        _sessions.pop(id(late), None)  # first: ending it takes a while, and the next start() must not find it
+        late.stop()
+
+    session = uninterrupted(begin, undo=discard)
     atexit.register(session.at_exit)
     shell = None if cells is None else _shell()
     if shell is not None and cells is not None:
