@@ -5,12 +5,14 @@ The rule for text (`formulas="neutralise"`), which `restore` undoes:
 1. A *place* is the start of a text, and what follows any of `, ; | TAB CR LF` in it: some spreadsheets begin
    a new cell there.
 2. One apostrophe is put in at each place where, after any spaces, quotes and invisible characters, one of
-   `= + - @ TAB CR LF NUL` (or its full-width form) comes, at each place where an apostrophe stands already,
-   and into the empty text (so that it differs from an absent one). To read a text back, take one apostrophe
-   away at each place that has one.
+   `= + - @ TAB CR LF NUL` (or its full-width form) comes, and at each place where an apostrophe stands already.
+   To read a text back, take one apostrophe away at each place that has one.
 3. NUL is written as `␀0`, and `␀` itself as `␀1`: no file holds a NUL byte.
 
-Numbers, times and flags are no text: -1 stays -1. `formulas="keep"` writes text as it is.
+Numbers, times and flags are no text: -1 stays -1. `formulas="keep"` writes text as it is. Either way the empty
+text is `""` and an absent one is nothing at all between the commas, which `restore.py` tells apart; a spreadsheet,
+and `pandas.read_csv` by itself, show both as an empty cell. (Until 0.1.0 "neutralise" wrote the empty text as a
+lone apostrophe, which it never writes now: rule 2 reads it back all the same.)
 """
 
 from __future__ import annotations
@@ -43,8 +45,6 @@ _WANTS_QUOTES = re.compile(r'[,;|"\t\r\n]|\A\s|\s\Z')
 
 def neutralise(text: str) -> str:
     """Return `text` so that no spreadsheet runs it; `restore` gives it back."""
-    if not text:
-        return "'"
     text = _NEEDS_APOSTROPHE.sub("'", text)
     if "\0" in text or _NUL_SIGN in text:
         text = text.replace(_NUL_SIGN, f"{_NUL_SIGN}1").replace("\0", f"{_NUL_SIGN}0")

@@ -37,14 +37,17 @@ _TYPES: dict[Dtype, str] = {
     "category": "string",
     "datetime64[ns, UTC]": "datetime",
 }
+_EMPTY = (
+    'The empty text is "", an absent value nothing between the commas: tes_nb.read_csv(folder) tells them apart, '
+    "pandas.read_csv reads both as NaN."
+)
 _RULES: dict[Formulas, str] = {
     "neutralise": (
-        "An apostrophe stands before text that a spreadsheet might run, before one that begins with an "
-        "apostrophe, and for the empty text; NUL is \N{SYMBOL FOR NULL}0, and \N{SYMBOL FOR NULL} is "
-        "\N{SYMBOL FOR NULL}1. "
-        "tes_nb.read_csv(folder) undoes it."
+        "An apostrophe stands before text that a spreadsheet might run, and before one that begins with an "
+        "apostrophe; NUL is \N{SYMBOL FOR NULL}0, and \N{SYMBOL FOR NULL} is \N{SYMBOL FOR NULL}1. "
+        f"tes_nb.read_csv(folder) undoes it. {_EMPTY}"
     ),
-    "keep": "Text stands as it was received: a spreadsheet may run it. The empty text is in quotes.",
+    "keep": f"Text stands as it was received: a spreadsheet may run it. {_EMPTY}",
 }
 
 

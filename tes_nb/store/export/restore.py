@@ -7,6 +7,9 @@ pd.read_csv("friday/metrics.csv", **read_csv_options(table))     # the same with
 from __future__ import annotations
 
 import datetime as dt
+import io
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +30,15 @@ if TYPE_CHECKING:
 _TIME: Dtype = "datetime64[ns, UTC]"
 _EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 """Older parsers of pandas may miss the last bit of a number without it."""
+_QUOTED_FIELD = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
 
 
 def read_csv_options(table: Table) -> dict[str, Any]:
     """Return the options with which `pandas.read_csv` restores a file of `table`: index, times, dtypes, NA.
 
-    `read_folder` does more: it undoes `formulas="neutralise"`, gives category columns their dtype (they are read
-    as str here, since pandas takes a category "007" for the number 7), and time columns theirs where there is
-    not a single time to judge by.
+    `read_folder` does more: it undoes `formulas="neutralise"`, tells the empty text from an absent one (pandas by
+    itself reads both as NaN), gives category columns their dtype (they are read as str here, since pandas takes a
+    category "007" for the number 7), and time columns theirs where there is not a single time to judge by.
     """
     dtypes = {column.name: column.dtype for column in (*BASE_COLUMNS, *table.columns)}
     times = [name for name, dtype in dtypes.items() if dtype == _TIME]
@@ -51,8 +55,9 @@ def _options(dtypes: dict[str, Dtype]) -> dict[str, Any]:
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     """Return a frame for each table that `write_folder` wrote into `folder`, by file name without ".csv".
 
-    The frames equal those that `frame` gave, `.attrs` included. Raises `ArgumentError` for another folder,
-    and where a file is missing or was changed so that it no longer fits `datapackage.json`.
+    The frames equal those that `frame` gave, `.attrs` included, whatever `formulas=` they were written with. Raises
+    `ArgumentError` for another folder, and where a file is missing or was changed so that it no longer fits
+    `datapackage.json`.
     """
     folder = Path(folder)
     description = datapackage.load(folder)
@@ -66,8 +71,11 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
 def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
     dtypes = {field.name: field.dtype for field in entry.schema.fields}
     try:
-        read: pd.DataFrame = pd.read_csv(path, index_col=False, **_options(dtypes))
-        typed = {name: _typed(read[name], dtype, neutralised=neutralised) for name, dtype in dtypes.items()}
+        data, words = _Words.put_into(path.read_bytes())
+        read: pd.DataFrame = pd.read_csv(io.BytesIO(data), index_col=False, **_options(dtypes))
+        typed = {
+            name: _typed(read[name], dtype, words, neutralised=neutralised) for name, dtype in dtypes.items()
+        }
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ArgumentError(
             f"'{path}' is not what {datapackage.FILE_NAME} says ({error}): export again."
@@ -81,12 +89,44 @@ def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
     return frame if index.is_monotonic_increasing else frame.sort_index(kind="stable")
 
 
-def _typed(column: pd.Series, dtype: Dtype, *, neutralised: bool) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What stands for the empty text and for NUL while pandas reads.
+
+    By itself it takes `""` for absent and, before 3.1, ends a text at NUL.
+    """
+
+    empty: str
+    nul: str
+
+    @classmethod
+    def put_into(cls, data: bytes) -> tuple[bytes, _Words]:
+        """Return a file with words that do not occur in it, and the words."""
+        words = cls(_word_outside(data, "\ue000"), _word_outside(data, "\ue001"))
+        if b'""' in data:
+            empty = words.empty.encode()
+            data = _QUOTED_FIELD.sub(lambda field: empty if field[0] == b'""' else field[0], data)
+        return data.replace(b"\0", words.nul.encode()), words
+
+    def undo(self, text: str) -> str:
+        return "" if text == self.empty else text.replace(self.nul, "\0")
+
+
+def _word_outside(data: bytes, sign: str) -> str:
+    word = sign
+    while word.encode() in data:
+        word += sign
+    return word
+
+
+def _typed(column: pd.Series, dtype: Dtype, words: _Words, *, neutralised: bool) -> Any:
     """Return the column's cells without an index, for that may repeat."""
     if dtype == _TIME:
         return pd.to_datetime(column, utc=True, format="ISO8601").astype(_TIME).array
     if dtype not in {"str", "category"}:
         return column.array
-    places, words = pd.factorize(column)
-    texts = [csv_text.restore(word) for word in words] if neutralised else list(words)
+    places, found = pd.factorize(column)
+    texts = [words.undo(text) for text in found]
+    if neutralised:
+        texts = [csv_text.restore(text) for text in texts]
     return pandas_array(Cells(dtype, places, None, texts), dt.UTC).copy()

@@ -46,7 +46,7 @@ def would_run(cell: str) -> bool:
     return stripped[:1] in set("=+-@\uff1d\uff0b\uff0d\uff20") and bool(stripped)
 
 
-def line_with(text: str, formulas="neutralise") -> str:
+def line_with(text: str | None, formulas="neutralise") -> str:
     columns = Columns(TEXT)
     columns.append([(text, -1)], time_ns=NOON, seq=1, source="s")
     return lines(columns.snapshot(), formulas)
@@ -114,11 +114,17 @@ def test_hostile_lengths_take_no_longer_than_their_length():
         assert restore(neutralise(text)) == text  # the test's own time limit is the proof
 
 
-def test_keeping_formulas_keeps_all_but_the_difference_of_empty_and_absent():
+def test_keeping_formulas_keeps_every_text():
     for text in CORPUS:
         (row,) = csv.reader(io.StringIO(line_with(text, "keep"), newline=""))
         assert row[-2] == text
-    assert line_with("", "keep").endswith(',"",-1\n')
+
+
+@pytest.mark.parametrize("formulas", ["neutralise", "keep"])
+def test_the_empty_text_is_quoted_and_an_absent_one_is_nothing(formulas):
+    assert line_with("", formulas).endswith(',s,"",-1\n')
+    assert line_with(None, formulas).endswith(",s,,-1\n")
+    assert line_with("'", formulas).endswith({"neutralise": ",s,'',-1\n", "keep": ",s,',-1\n"}[formulas])
 
 
 @pytest.mark.parametrize(

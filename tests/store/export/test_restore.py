@@ -27,30 +27,52 @@ def through_a_folder(columns: Columns, **options):
         return read_folder(folder)["probe"]
 
 
-@given(st.lists(rows, max_size=8))
+@pytest.mark.parametrize("formulas", ["neutralise", "keep"])
+@given(given_rows=st.lists(rows, max_size=8))
 @settings(max_examples=60)
-def test_every_frame_comes_back(given_rows):
+def test_every_frame_comes_back(formulas, given_rows):
     columns = filled(EVERY_DTYPE, given_rows)
-    back = through_a_folder(columns)
+    back = through_a_folder(columns, formulas=formulas)
     assert_frame_equal(back, frame(columns), check_exact=True)
     assert back.attrs == frame(columns).attrs
 
 
-@given(st.lists(rows, max_size=8))
-@settings(max_examples=40)
-def test_keeping_formulas_every_frame_comes_back_but_for_the_empty_text(given_rows):
-    """NUL is left out too: pandas before 3.1 ends a text there."""
-    plain = [
-        tuple((v.replace("\0", "") or None) if isinstance(v, str) else v for v in row) for row in given_rows
-    ]
-    columns = filled(EVERY_DTYPE, plain)
-    assert_frame_equal(through_a_folder(columns, formulas="keep"), frame(columns), check_exact=True)
+AWKWARD = ["", None, "'", "''", '"', '""', 'a,"",b', ',"', '",', "a\nb", "\r\n", "\n", " ", "NA", "\0", "a\0b",
+           "\u2400", "\ue000", "\ue000\ue000", "\ue001", "=1+1", ";=1", '"";""']  # fmt: skip
 
 
-def test_an_empty_text_is_absent_after_keeping_formulas():
-    columns = filled(EVERY_DTYPE, [(1.0, 1, 1, True, "", "", 1)])
-    assert through_a_folder(columns, formulas="keep")[["name", "state"]].isna().all(axis=None)
-    assert through_a_folder(columns)[["name", "state"]].eq("").all(axis=None)
+@pytest.mark.parametrize("formulas", ["neutralise", "keep"])
+def test_awkward_texts_come_back_each_beside_each(formulas):
+    given_rows = [(1.0, 1, 1, True, one, other, 1) for one in AWKWARD for other in AWKWARD]
+    columns = filled(EVERY_DTYPE, given_rows)
+    back = through_a_folder(columns, formulas=formulas)
+    assert_frame_equal(back, frame(columns), check_exact=True)
+    assert back["name"].iloc[:: len(AWKWARD)].isna().tolist() == [text is None for text in AWKWARD]
+
+
+@pytest.mark.parametrize("formulas", ["neutralise", "keep"])
+def test_an_empty_text_is_an_empty_cell_that_pandas_alone_cannot_tell_from_none(tmp_path, formulas):
+    columns = filled(EVERY_DTYPE, [(1.0, 1, 1, True, "", None, 1), (1.0, 1, 1, True, "'", "", 1)])
+    write_folder(
+        tmp_path, [TableExport("probe", "test", EVERY_DTYPE, [columns.snapshot()])], formulas=formulas
+    )
+    lines = (tmp_path / "probe.csv").read_text(encoding="utf-8").splitlines()
+    assert ',True,"",,1970' in lines[1]
+    apostrophe = {"neutralise": "''", "keep": "'"}[formulas]
+    assert f',True,{apostrophe},"",1970' in lines[2]
+    alone = pd.read_csv(tmp_path / "probe.csv", **read_csv_options(EVERY_DTYPE))
+    assert alone["name"].isna().tolist() == [True, False]
+    assert alone["state"].isna().tolist() == [True, True]
+    rule = json.loads((tmp_path / "datapackage.json").read_text(encoding="utf-8"))["rule"]
+    assert 'The empty text is "", an absent value nothing between the commas' in rule
+
+
+def test_a_file_of_0_1_0_with_lone_apostrophes_for_empty_texts_comes_back(tmp_path):
+    columns = filled(EVERY_DTYPE, [(1.0, 1, 1, True, "", None, 1), (1.0, 1, 1, True, "'", "", 1)])
+    write_folder(tmp_path, [TableExport("probe", "test", EVERY_DTYPE, [columns.snapshot()])])
+    file = tmp_path / "probe.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace('""', "'"), encoding="utf-8")
+    assert_frame_equal(read_folder(tmp_path)["probe"], frame(columns))
 
 
 def test_units_key_and_order_come_back():

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pandas.testing import assert_frame_equal
 
 import tes_nb as tes
 
@@ -30,11 +31,11 @@ def test_an_old_file_is_whole(name, old):
     assert old.damage == ()
 
 
-def cells(path):
-    """Column → its texts; columns that came later do not matter."""
+def cells(path, empty=""):
+    """Column → its texts, `empty` as the empty text; columns that came later do not matter."""
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
-    return {column: [row[at] for row in rows] for at, column in enumerate(header)}
+    return {column: ["" if row[at] == empty else row[at] for row in rows] for at, column in enumerate(header)}
 
 
 def test_an_old_file_exports_the_same_texts(name, old, tmp_path):
@@ -42,9 +43,17 @@ def test_an_old_file_exports_the_same_texts(name, old, tmp_path):
     files = {path.name for path in (OLD / name).iterdir()}
     assert {path.name for path in (tmp_path / "csv").iterdir()} == files
     for file in files - {"datapackage.json"}:
-        ours, theirs = cells(tmp_path / "csv" / file), cells(OLD / name / file)
+        # 0.1.0 wrote the empty text as a lone apostrophe, which people took for a value; now it is `""`
+        ours, theirs = cells(tmp_path / "csv" / file), cells(OLD / name / file, empty="'")
         assert list(ours)[: len(theirs)] == list(theirs)
         assert {column: ours[column] for column in theirs} == theirs, file
+
+
+def test_an_old_export_reads_back_as_the_same_frames(name, old, tmp_path):
+    old.to_csv(tmp_path / "csv")
+    ours, theirs = tes.read_csv(tmp_path / "csv"), tes.read_csv(OLD / name)
+    for table, frame in theirs.items():
+        assert_frame_equal(ours[table][list(frame.columns)], frame)
 
 
 def fields(folder):
