@@ -12,12 +12,12 @@ import pytest
 from tes_nb.collector.app import Collector
 from tes_nb.collector.discovery import running
 from tes_nb.errors import CollectorError
+from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
     TOKEN,
     ask,
     collecting,
-    in_loop,
     options,
     socket,
     told,
@@ -32,7 +32,7 @@ def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@in_loop
+@run_async
 async def test_an_observed_process_that_ends_later_is_told_and_nothing_else_changes():
     with running_process(IDLE) as watched:
         async with collecting(observed_pid=watched.pid, period_s=0.05) as collector:
@@ -45,7 +45,7 @@ async def test_an_observed_process_that_ends_later_is_told_and_nothing_else_chan
                 assert (await told(client))["cpu"]["percent"] == 0
 
 
-@in_loop
+@run_async
 async def test_an_observed_pid_that_is_gone_leaves_nothing_behind():
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
@@ -55,7 +55,7 @@ async def test_an_observed_pid_that_is_gone_leaves_nothing_behind():
     assert open_descriptors() <= before
 
 
-@in_loop
+@run_async
 async def test_a_start_that_fails_midway_gives_everything_back(monkeypatch):
     async def broken(self):
         raise CollectorError("The observer cannot start.")
@@ -70,7 +70,7 @@ async def test_a_start_that_fails_midway_gives_everything_back(monkeypatch):
     assert list(running()) == []
 
 
-@in_loop
+@run_async
 async def test_it_may_be_stopped_twice_and_before_it_was_started():
     collector = Collector(options())
     await collector.stop()
@@ -78,7 +78,7 @@ async def test_it_may_be_stopped_twice_and_before_it_was_started():
         await collector.stop()
 
 
-@in_loop
+@run_async
 async def test_nothing_is_left_when_it_ends():
     before = (asyncio.all_tasks(), open_descriptors())
     for _ in range(3):
@@ -93,7 +93,7 @@ async def test_nothing_is_left_when_it_ends():
     assert open_descriptors() <= before[1]
 
 
-@in_loop
+@run_async
 async def test_a_tick_that_fails_is_logged_and_the_next_one_comes(caplog, monkeypatch):
     async with collecting(period_s=0.05) as collector, socket(collector.ports[0], METRICS) as client:
         await told(client)
@@ -110,7 +110,7 @@ async def test_a_tick_that_fails_is_logged_and_the_next_one_comes(caplog, monkey
     assert "it goes on with the next sample" in caplog.text
 
 
-@in_loop
+@run_async
 async def test_two_collectors_live_side_by_side():
     async with collecting() as one, collecting() as other:
         assert set(one.ports).isdisjoint(other.ports)
@@ -119,14 +119,14 @@ async def test_two_collectors_live_side_by_side():
             assert (await ask(other.ports[1], "/workers/status")).json() == {"connected": 0}
 
 
-@in_loop
+@run_async
 async def test_an_attached_collector_serves_relays_and_no_streams():
     async with collecting(produce=False) as collector:
         assert (await ask(collector.ports[0], METRICS)).status == 404
         assert (await ask(collector.ports[0], "/health")).status == 200
 
 
-@in_loop
+@run_async
 async def test_workers_that_end_by_themselves_are_pushed():
     command = (sys.executable, "-S", "-c", "import sys; input(); sys.exit(3)")
     async with (

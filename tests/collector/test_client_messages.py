@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tes_nb
+from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
     STATUS,
@@ -19,7 +20,6 @@ from tests.support.collectors import (
     WORKERS,
     ask,
     collecting,
-    in_loop,
     open_socket,
     reply,
     socket,
@@ -63,7 +63,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
-@in_loop
+@run_async
 async def test_fault_58_hostile_messages_get_an_error_and_the_connection_stays(message):
     async with collecting() as collector:
         for index, path in STREAMS:
@@ -74,7 +74,7 @@ async def test_fault_58_hostile_messages_get_an_error_and_the_connection_stays(m
                 assert (await reply(client, {"type": "ping"}))["type"] == "pong"
 
 
-@in_loop
+@run_async
 async def test_bytes_that_are_no_utf_8_are_an_error_too():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
         for message in (b"\xff\xfe", b'{"type":"\xed\xa0\x80"}', bytes(range(256))):
@@ -114,7 +114,7 @@ def test_fault_62_any_message_is_answered():
         loop.close()
 
 
-@in_loop
+@run_async
 async def test_a_message_beyond_64_kib_closes_with_1009_and_hurts_nobody():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as other:
         async with socket(collector.ports[0], STATUS) as client:
@@ -125,7 +125,7 @@ async def test_a_message_beyond_64_kib_closes_with_1009_and_hurts_nobody():
         assert (await reply(other, {"type": "ping"}))["type"] == "pong"
 
 
-@in_loop
+@run_async
 async def test_fault_54_compressed_frames_are_refused_not_inflated():
     """permessage-deflate is never agreed to, so a frame that claims it breaks the protocol."""
     async with collecting() as collector:
@@ -183,7 +183,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("worker_id", IDS.values(), ids=IDS)
-@in_loop
+@run_async
 async def test_fault_63_ids_that_are_no_ids(worker_id, opened_files):
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -201,7 +201,7 @@ def opened_files(audit):
     yield from audit("open")
 
 
-@in_loop
+@run_async
 async def test_a_worker_that_ended_has_no_snapshot():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -211,7 +211,7 @@ async def test_a_worker_that_ended_has_no_snapshot():
         assert answer.status == 404
 
 
-@in_loop
+@run_async
 async def test_a_close_is_answered_and_its_place_is_free():
     async with collecting(limits={"clients": 1}) as collector:
         for _ in range(3):

@@ -14,7 +14,8 @@ import pytest
 from tes_nb.collector.discovery import RunningCollector, publish, remove_stale, running, runtime_dir
 from tes_nb.collector.lifetime import create_time, own_identity
 from tes_nb.collector.options import default_token
-from tests.support.collectors import TOKEN, collecting, in_loop
+from tests.support.aio import run_async
+from tests.support.collectors import TOKEN, collecting
 
 
 def found(**changes):
@@ -60,7 +61,7 @@ def test_fault_43_a_file_that_lies_in_the_way_is_replaced_not_written_through(tm
     assert victim.read_text() == "untouched"
 
 
-@in_loop
+@run_async
 async def test_fault_43_each_start_has_its_token_and_leaves_no_file():
     tokens = [default_token({}) for _ in range(2)]
     assert tokens[0] != tokens[1]

@@ -7,7 +7,7 @@ import itertools
 import time
 
 from tes_nb.collector.observer import run_grid
-from tests.support.collectors import in_loop
+from tests.support.aio import run_async
 
 
 class Ticks:
@@ -31,7 +31,7 @@ class Ticks:
         return self.at
 
 
-@in_loop
+@run_async
 async def test_lateness_does_not_add_up():
     # each tick takes half a period: a sleep from the end of the last would drift to 30 periods for 20 ticks
     at = await Ticks(0.05, lambda count: time.sleep(0.025)).run(1.0)
@@ -40,7 +40,7 @@ async def test_lateness_does_not_add_up():
     assert at[-1] < 20.6
 
 
-@in_loop
+@run_async
 async def test_after_a_stall_the_missed_points_are_left_out():
     at = await Ticks(0.05, lambda count: time.sleep(0.42) if count == 3 else None).run(1.0)
     assert len(at) <= 15
@@ -51,7 +51,7 @@ async def test_after_a_stall_the_missed_points_are_left_out():
     assert min(gaps) > 0.4
 
 
-@in_loop
+@run_async
 async def test_a_failing_tick_is_logged_and_the_next_comes(caplog):
     def fail(count):
         if count < 4:

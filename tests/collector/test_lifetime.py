@@ -12,12 +12,12 @@ import pytest
 
 from tes_nb.collector import lifetime
 from tes_nb.collector.lifetime import first_of, is_same_process, own_identity, watch_parent, watch_signals
-from tests.support.collectors import in_loop
+from tests.support.aio import run_async
 from tests.support.processes import IDLE, running
 from tests.support.readers import TableReader, times
 
 
-@in_loop
+@run_async
 async def test_the_parents_end_is_noticed_within_a_check(monkeypatch):
     monkeypatch.setattr(lifetime, "CHECK_S", 0.05)
     with running(IDLE) as parent:
@@ -57,7 +57,7 @@ def test_fault_75_the_parents_identity_does_not_follow_the_wall_clock(monkeypatc
     assert before[1] == int(ticks_since_boot)
 
 
-@in_loop
+@run_async
 async def test_sigterm_is_a_reason_from_the_moment_it_is_watched():
     ended = watch_signals(signal.SIGTERM)
     try:
@@ -68,7 +68,7 @@ async def test_sigterm_is_a_reason_from_the_moment_it_is_watched():
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
-@in_loop
+@run_async
 async def test_the_first_reason_counts_and_the_rest_is_cancelled():
     cancelled = []
 

@@ -16,6 +16,7 @@ import pytest
 from tes_nb.collector import observer as module
 from tes_nb.collector.observer import Observer
 from tes_nb.model import Observation
+from tests.support.aio import run_async
 from tests.support.processes import BUSY, IDLE, burn, running
 from tests.support.waiting import eventually_async
 
@@ -216,28 +217,24 @@ def test_given_pids_and_what_is_wrong_with_them() -> None:
         Observer(worker_pids=(2**22 + 1,))
 
 
-def test_closing_leaves_no_task_process_or_descriptor() -> None:
-    async def scene() -> None:
-        me = psutil.Process()
-        for _ in range(2):
-            observer = Observer()
-            await observer.start()
-            await asyncio.sleep(0.15)
-            await observer.close()
-            await observer.close()
-        descriptors = me.num_fds()
-        for _ in range(3):
-            observer = Observer()
-            await observer.start()
-            await asyncio.sleep(0.15)
-            await observer.close()
-        assert me.num_fds() == descriptors
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        await eventually_async(
-            lambda: not [t for t in threading.enumerate() if t.name.startswith("tes_nb pss")]
-        )
-
-    asyncio.run(scene())
+@run_async
+async def test_closing_leaves_no_task_process_or_descriptor() -> None:
+    me = psutil.Process()
+    for _ in range(2):
+        observer = Observer()
+        await observer.start()
+        await asyncio.sleep(0.15)
+        await observer.close()
+        await observer.close()
+    descriptors = me.num_fds()
+    for _ in range(3):
+        observer = Observer()
+        await observer.start()
+        await asyncio.sleep(0.15)
+        await observer.close()
+    assert me.num_fds() == descriptors
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await eventually_async(lambda: not [t for t in threading.enumerate() if t.name.startswith("tes_nb pss")])
 
 
 def test_a_failing_sampler_is_logged_once_and_does_not_end_the_others(

@@ -20,6 +20,7 @@ from tes_nb.collector import process as process_module
 from tes_nb.collector.discovery import running
 from tes_nb.collector.process import start_process
 from tes_nb.errors import CollectorError
+from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
     STATUS,
@@ -27,7 +28,6 @@ from tests.support.collectors import (
     WORKERS,
     ask,
     child,
-    in_loop,
     open_socket,
     options,
     socket,
@@ -350,7 +350,7 @@ def end(collector, how):
         collector._child.stdin.close()
 
 
-@in_loop
+@run_async
 async def test_fault_84_the_last_messages_before_the_end_arrive():
     with child(period_s=0.05) as collector:
         async with socket(collector.ports[0], "/ws/relay/metrics?after=0") as client:

@@ -9,7 +9,7 @@ import json
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.produced import COALESCE_S, Channel
 from tes_nb.model import Endpoint, Kind, Producer, Stream
-from tests.support.collectors import in_loop
+from tests.support.aio import run_async
 from tests.support.observations import observation
 
 
@@ -65,7 +65,7 @@ class World:
         self.channel.touch()
 
 
-@in_loop
+@run_async
 async def test_the_first_change_is_sent_in_the_same_turn():
     world = World()
     world.change(1)
@@ -74,7 +74,7 @@ async def test_the_first_change_is_sent_in_the_same_turn():
     assert world.client.values == [0, 1]
 
 
-@in_loop
+@run_async
 async def test_later_changes_of_a_burst_are_gathered():
     world = World()
     for value in range(1, 50):
@@ -88,7 +88,7 @@ async def test_later_changes_of_a_burst_are_gathered():
     assert all(after - before > COALESCE_S * 0.9 for before, after in itertools.pairwise(times))
 
 
-@in_loop
+@run_async
 async def test_what_always_moves_does_not_push():
     world = World()
     world.change(1)
@@ -100,7 +100,7 @@ async def test_what_always_moves_does_not_push():
     assert world.client.values == [0, 1]
 
 
-@in_loop
+@run_async
 async def test_a_change_that_is_taken_back_within_the_burst_is_none():
     world = World()
     world.change(1)
@@ -111,7 +111,7 @@ async def test_a_change_that_is_taken_back_within_the_burst_is_none():
     assert world.client.values == [0, 1]
 
 
-@in_loop
+@run_async
 async def test_a_tick_is_always_sent_and_counts_as_sent():
     world = World()
     world.channel.tick()
@@ -123,7 +123,7 @@ async def test_a_tick_is_always_sent_and_counts_as_sent():
     assert world.client.values == [0, 0, 0, 1]
 
 
-@in_loop
+@run_async
 async def test_a_stream_without_changes_never_pushes():
     world = World(pushes=False)
     world.change(1)
@@ -131,7 +131,7 @@ async def test_a_stream_without_changes_never_pushes():
     assert world.client.values == [0]
 
 
-@in_loop
+@run_async
 async def test_parts_are_selected_for_each_client():
     world = World()
     narrow = Pages(parts=("value",))
@@ -144,7 +144,7 @@ async def test_parts_are_selected_for_each_client():
     assert len(narrow.frames) == 2
 
 
-@in_loop
+@run_async
 async def test_the_relay_gets_what_the_clients_get_and_nothing_else():
     world = World()
     world.channel.tick()
@@ -154,7 +154,7 @@ async def test_the_relay_gets_what_the_clients_get_and_nothing_else():
     assert [json.loads(record[32:])["value"] for record in records] == [0, 3]
 
 
-@in_loop
+@run_async
 async def test_a_closed_channel_forgets_its_plans():
     world = World()
     world.change(1)

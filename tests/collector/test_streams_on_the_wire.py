@@ -11,12 +11,12 @@ import pytest
 
 from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.streams import get
+from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
     STATUS,
     WORKERS,
     collecting,
-    in_loop,
     reply,
     socket,
     told,
@@ -30,7 +30,7 @@ def kind_of(stream, message):
     return get(stream).decode(Message(stream, Direction.IN, Opcode.TEXT, raw, 1, 1, 1, 1)).kind
 
 
-@in_loop
+@run_async
 async def test_status_is_canonical_from_the_first_message_on():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
         message = await told(client, 0.5)
@@ -46,7 +46,7 @@ async def test_status_is_canonical_from_the_first_message_on():
 
 
 @pytest.mark.parametrize("path", [METRICS, "/api/dev/server-metrics/live"])
-@in_loop
+@run_async
 async def test_metrics_are_canonical_under_both_paths(path):
     async with collecting() as collector, socket(collector.ports[0], path) as client:
         message = await told(client, 0.5)
@@ -56,7 +56,7 @@ async def test_metrics_are_canonical_under_both_paths(path):
         assert kind_of("metrics", message) is Kind.DATA
 
 
-@in_loop
+@run_async
 async def test_workers_are_canonical_and_on_the_other_port_alone():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -71,7 +71,7 @@ async def test_workers_are_canonical_and_on_the_other_port_alone():
             assert message["summary"]["total"] == 1
 
 
-@in_loop
+@run_async
 async def test_metrics_keep_a_grid_that_does_not_drift():
     async with collecting(period_s=0.1) as collector, socket(collector.ports[0], METRICS) as client:
         await told(client)
@@ -83,7 +83,7 @@ async def test_metrics_keep_a_grid_that_does_not_drift():
         assert 1000 <= stamps[-1] - stamps[0] <= 1400
 
 
-@in_loop
+@run_async
 async def test_status_and_workers_come_at_least_each_second():
     async with (
         collecting() as collector,
@@ -104,7 +104,7 @@ async def count_for(client, seconds):
         return count
 
 
-@in_loop
+@run_async
 async def test_small_talk_of_the_status_stream():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
         pong = await reply(client, {"type": "ping"})
@@ -119,7 +119,7 @@ async def test_small_talk_of_the_status_stream():
         assert (await reply(client, {"type": "ping"}))["type"] == "pong"
 
 
-@in_loop
+@run_async
 async def test_subscribe_narrows_what_is_sent():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
         await told(client)
@@ -138,7 +138,7 @@ async def test_subscribe_narrows_what_is_sent():
         assert fits(whole["data"], STATUS_SHAPE)
 
 
-@in_loop
+@run_async
 async def test_small_talk_of_the_other_streams():
     async with (
         collecting() as collector,
@@ -153,13 +153,13 @@ async def test_small_talk_of_the_other_streams():
         assert (await reply(metrics, "[]"))["type"] == "error"
 
 
-@in_loop
+@run_async
 async def test_a_message_may_come_as_binary():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
         assert (await reply(client, b'{"type":"ping"}'))["type"] == "pong"
 
 
-@in_loop
+@run_async
 async def test_connections_and_subscribers_are_counted():
     async with collecting() as collector, socket(collector.ports[0], METRICS) as metrics:
         async with socket(collector.ports[0], STATUS), socket(collector.ports[1], WORKERS):
@@ -171,7 +171,7 @@ async def test_connections_and_subscribers_are_counted():
         assert gone["websockets"]["pendingConnections"] == 1
 
 
-@in_loop
+@run_async
 async def test_a_change_is_pushed_at_once_and_figures_that_always_move_are_not():
     async with collecting(period_s=0.05) as collector, socket(collector.ports[0], STATUS) as client:
         quiet = await count_for(client, 0.7)

@@ -13,7 +13,8 @@ from tes_nb.model.control import SubscribeSource, UnwatchResult, UnwatchSource, 
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Fault, Options, serve
 from tes_nb.streams.nowgoal.stream import DEFAULT
-from tests.support.collectors import TOKEN, collecting, in_loop
+from tests.support.aio import run_async
+from tests.support.collectors import TOKEN, collecting
 from tests.support.standin import get_json
 from tests.support.waiting import eventually_async
 
@@ -46,7 +47,7 @@ async def connections(server):
     return (await get_json(server, "/ledger"))["connections"]
 
 
-@in_loop
+@run_async
 async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
     async with watching() as (server, collector, client):
         result = await client.call(endpoint(server))
@@ -56,7 +57,7 @@ async def test_a_watch_reads_an_endpoint_with_the_usual_channels():
         assert connection["channels"] == sorted(DEFAULT)
 
 
-@in_loop
+@run_async
 async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union():
     async with watching() as (server, collector, client):
         first = await client.call(endpoint(server, channels=["scores"]))
@@ -75,7 +76,7 @@ async def test_watches_of_one_endpoint_share_a_connection_and_ask_for_the_union(
         assert len(await connections(server)) == 1
 
 
-@in_loop
+@run_async
 async def test_channels_change_for_all_and_are_sent_once():
     async with watching() as (server, collector, client):
         await client.call(endpoint(server, channels=["scores"]))
@@ -92,7 +93,7 @@ async def test_channels_change_for_all_and_are_sent_once():
         assert asked["channels"] == ["ch_goal8_xml"]
 
 
-@in_loop
+@run_async
 async def test_another_endpoint_gets_a_name_of_its_own():
     async with watching() as (server, collector, client):
         await client.call(endpoint(server))
@@ -104,7 +105,7 @@ async def test_another_endpoint_gets_a_name_of_its_own():
         assert [one["channels"] for one in await connections(server)][1] == ["ch_goal8_xml"]
 
 
-@in_loop
+@run_async
 async def test_numbers_go_on_when_a_source_is_watched_again():
     async with watching() as (server, collector, client):
         first = await client.call(endpoint(server))
@@ -135,7 +136,7 @@ async def test_numbers_go_on_when_a_source_is_watched_again():
         ({"stream": "nowgoal", "source": "../secrets"}, "must be made of letters"),
     ],
 )
-@in_loop
+@run_async
 async def test_what_makes_no_sense_is_refused_with_a_sentence(args, sentence):
     async with collecting(produce=False) as collector:
         client = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}/ws/control", TOKEN)
@@ -150,7 +151,7 @@ async def test_what_makes_no_sense_is_refused_with_a_sentence(args, sentence):
         await client.stop()
 
 
-@in_loop
+@run_async
 async def test_fault_19_a_token_is_in_no_record_and_no_repr():
     async with watching() as (server, collector, client):
         secret = "secret-1f2e3d.abc.def"
@@ -164,7 +165,7 @@ async def test_fault_19_a_token_is_in_no_record_and_no_repr():
         assert secret not in repr((upstream, upstream.upstream, collector.watches, collector.options))
 
 
-@in_loop
+@run_async
 async def test_a_state_says_how_long_the_token_is_good():
     async with watching(token_life_s=30.0) as (server, collector, client):
         await client.call(endpoint(server))

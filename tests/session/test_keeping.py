@@ -18,7 +18,8 @@ from tes_nb.errors import SessionError
 from tes_nb.model.control import StartRecording, WatchSource
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Options, start_child
-from tests.support.collectors import TOKEN, child, in_loop
+from tests.support.aio import run_async
+from tests.support.collectors import TOKEN, child
 from tests.support.kernels import kernel
 from tests.support.waiting import eventually
 
@@ -167,7 +168,7 @@ def test_a_collector_in_a_thread_cannot_keep(tmp_path):
         assert not (tmp_path / "thread.tes").exists()
 
 
-@in_loop
+@run_async
 async def test_the_time_it_may_be_kept_is_limited(feed, tmp_path):
     path = tmp_path / "late.tes"
     with child(keep_s=1.0) as process:

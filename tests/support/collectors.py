@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import time
 from collections.abc import Iterable
@@ -31,16 +30,6 @@ HANDSHAKE = (
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )
-
-
-def in_loop(test):
-    """Run an async test in a loop of its own, with a bound on its time."""
-
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        return asyncio.run(asyncio.wait_for(test(*args, **kwargs), 50))
-
-    return run
 
 
 def options(*, limits: dict | None = None, **given) -> CollectorOptions:

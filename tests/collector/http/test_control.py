@@ -21,7 +21,8 @@ from tes_nb.model.table import Field
 from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
-from tests.support.collectors import METRICS, TOKEN, collecting, in_loop, open_socket, socket, told
+from tests.support.aio import run_async
+from tests.support.collectors import METRICS, TOKEN, collecting, open_socket, socket, told
 
 CONTROL = "/ws/control"
 
@@ -74,7 +75,7 @@ async def closing(client, patience_s=5.0):
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
-@in_loop
+@run_async
 async def test_without_a_token_within_two_seconds_it_closes():
     async with collecting() as collector, control(collector) as client:
         began = time.monotonic()
@@ -83,7 +84,7 @@ async def test_without_a_token_within_two_seconds_it_closes():
         assert 1.5 < time.monotonic() - began < 4
 
 
-@in_loop
+@run_async
 async def test_pings_do_not_buy_time(monkeypatch):
     monkeypatch.setattr("tes_nb.collector.http.sockets.AUTH_TIMEOUT_S", 0.4)
     async with collecting() as collector, control(collector) as client:
@@ -119,7 +120,7 @@ async def test_pings_do_not_buy_time(monkeypatch):
     ],
     ids=lambda one: repr(one)[:30],
 )
-@in_loop
+@run_async
 async def test_a_wrong_first_message_closes_and_does_nothing(first):
     async with collecting() as collector, control(collector) as client:
         await client.send(first)
@@ -127,7 +128,7 @@ async def test_a_wrong_first_message_closes_and_does_nothing(first):
         assert collector.pool.pids == ()
 
 
-@in_loop
+@run_async
 async def test_requests_are_answered_by_id():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -138,7 +139,7 @@ async def test_requests_are_answered_by_id():
         assert set(answer["result"]) >= {"cpu_s", "gb_h", "peak", "children_cpu_s"}
 
 
-@in_loop
+@run_async
 async def test_a_slow_request_does_not_hold_up_the_next():
     async with collecting() as collector, control(collector) as client:
         collector.control.register(Delay, delay)
@@ -148,7 +149,7 @@ async def test_a_slow_request_does_not_hold_up_the_next():
         assert await told(client) == {"id": 1, "ok": True, "result": "slow"}
 
 
-@in_loop
+@run_async
 async def test_a_new_operation_is_one_struct_and_one_handler():
     async with collecting() as collector:
         collector.control.register(Delay, delay)
@@ -194,7 +195,7 @@ async def test_a_new_operation_is_one_struct_and_one_handler():
     ],
     ids=lambda one: one[:50],
 )
-@in_loop
+@run_async
 async def test_what_cannot_be_done_is_a_sentence_and_the_socket_stays(request_):
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -205,7 +206,7 @@ async def test_what_cannot_be_done_is_a_sentence_and_the_socket_stays(request_):
         assert (await owner.ask("cost"))["ok"] is True
 
 
-@in_loop
+@run_async
 async def test_no_operation_takes_what_it_does_not_describe():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -219,7 +220,7 @@ async def test_no_operation_takes_what_it_does_not_describe():
         assert (await owner.ask("cost"))["ok"] is True
 
 
-@in_loop
+@run_async
 async def test_a_bug_is_told_without_its_details(caplog):
     async with collecting() as collector, control(collector) as client:
 
@@ -233,7 +234,7 @@ async def test_a_bug_is_told_without_its_details(caplog):
     assert "inner detail" in caplog.text
 
 
-@in_loop
+@run_async
 async def test_rows_of_the_kernel_go_to_its_relay():
     row = {"type": "gauge", "name": "loss", "value": 0.25, "unit": "", "timestamp": 1_767_225_600_000}
     async with (
@@ -254,7 +255,7 @@ async def test_rows_of_the_kernel_go_to_its_relay():
         assert cell["peak_source"] == "sampled"
 
 
-@in_loop
+@run_async
 async def test_exit_codes_reach_the_registry():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -263,7 +264,7 @@ async def test_exit_codes_reach_the_registry():
         assert (await owner.ask("kernel", exit={"pid": pid, "code": 3}))["ok"] is True
 
 
-@in_loop
+@run_async
 async def test_a_mark_lands_in_every_source():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -274,7 +275,7 @@ async def test_a_mark_lands_in_every_source():
             assert mark == Mark(label="before the change", at_ns=answer["result"]["at_ns"])
 
 
-@in_loop
+@run_async
 async def test_a_silent_kernel_was_held(monkeypatch):
     monkeypatch.setattr("tes_nb.collector.kernel_source.MAX_SILENCE_S", 0.2)
     async with collecting() as collector, control(collector) as client:
@@ -289,7 +290,7 @@ async def test_a_silent_kernel_was_held(monkeypatch):
         assert abs(held["start"] / 1e9 + held["seconds"] - time.time()) < 3
 
 
-@in_loop
+@run_async
 async def test_the_kernel_vouches_for_the_origin_of_its_page():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
@@ -303,7 +304,7 @@ async def test_the_kernel_vouches_for_the_origin_of_its_page():
         assert "20 origins" in refused["error"]
 
 
-@in_loop
+@run_async
 async def test_a_page_shows_the_token_late_and_is_no_stranger():
     """A browser cannot send the header. Its socket must neither be counted nor be crowded out by strangers."""
     async with collecting(limits={"clients": 2}) as collector:
@@ -319,7 +320,7 @@ async def test_a_page_shows_the_token_late_and_is_no_stranger():
             writer.close()
 
 
-@in_loop
+@run_async
 async def test_a_client_that_leaves_before_its_answer():
     async with collecting() as collector:
         for _ in range(5):
@@ -332,7 +333,7 @@ async def test_a_client_that_leaves_before_its_answer():
             assert (await (await owner_of(client)).ask("cost"))["ok"]
 
 
-@in_loop
+@run_async
 async def test_an_owner_may_say_a_lot():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import tes_nb
 from tes_nb.collector.http.guard import Access, Guard
+from tests.support.aio import run_async
 from tests.support.collectors import (
     HANDSHAKE,
     METRICS,
@@ -25,7 +26,6 @@ from tests.support.collectors import (
     ask,
     collecting,
     handshake,
-    in_loop,
     raw,
     request,
     socket,
@@ -77,7 +77,7 @@ def concrete(path):
     return path.format(id="4711-1", name="a.js", source="metrics")
 
 
-@in_loop
+@run_async
 async def test_fault_36_every_route_has_a_decision_and_the_open_list_is_exact():
     async with collecting() as collector:
         served = {
@@ -100,7 +100,7 @@ async def test_fault_36_every_route_has_a_decision_and_the_open_list_is_exact():
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-@in_loop
+@run_async
 async def test_fault_36_without_the_token_nothing_happens(wrong):
     async with collecting(limits=PATIENT) as collector:
         for _, port, route in every_route(collector):
@@ -114,7 +114,7 @@ async def test_fault_36_without_the_token_nothing_happens(wrong):
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-@in_loop
+@run_async
 async def test_fault_36_auth_all_closes_the_open_list(wrong):
     async with collecting(auth="all", limits=PATIENT) as collector:
         for _, port, route in every_route(collector):
@@ -125,7 +125,7 @@ async def test_fault_36_auth_all_closes_the_open_list(wrong):
         assert (await ask(collector.ports[0], "/nothing", headers=wrong)).status == 401
 
 
-@in_loop
+@run_async
 async def test_auth_all_serves_the_owner():
     async with collecting(auth="all") as collector:
         for _, port, route in every_route(collector):
@@ -141,7 +141,7 @@ async def test_auth_all_serves_the_owner():
             assert (await told(client))["ok"]
 
 
-@in_loop
+@run_async
 async def test_fault_36_unknown_methods_do_nothing():
     async with collecting() as collector:
         for _, port, route in every_route(collector):
@@ -189,7 +189,7 @@ def test_fault_38_the_guard_shows_no_token():
     assert TOKEN not in repr(Guard(TOKEN, auth_all=True, failures_per_minute=1))
 
 
-@in_loop
+@run_async
 async def test_fault_39_a_hundred_snapshots_at_once_give_one():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -202,7 +202,7 @@ async def test_fault_39_a_hundred_snapshots_at_once_give_one():
         assert max(waits) <= 10
 
 
-@in_loop
+@run_async
 async def test_fault_40_made_up_workers_are_not_remembered():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -286,7 +286,7 @@ async def scale(collector, body):
     return await ask(collector.ports[1], "/api/workers/scale", method="POST", body=body, token=TOKEN)
 
 
-@in_loop
+@run_async
 async def test_fault_42_guessing_ends_after_ten_and_the_owner_goes_on():
     async with collecting() as collector:
         statuses = [(await guess(collector, f"guess-{number}")).status for number in range(30)]
@@ -370,7 +370,7 @@ FOREIGN = (
 )
 
 
-@in_loop
+@run_async
 async def test_fault_44_only_exact_origins_may_open_a_socket():
     assert len(FOREIGN) >= 40
     async with collecting(limits=PATIENT) as collector:
@@ -418,7 +418,7 @@ async def test_fault_44_only_exact_origins_may_open_a_socket():
         " ",
     ],
 )
-@in_loop
+@run_async
 async def test_fault_45_a_rebound_name_reaches_nothing(host):
     async with collecting() as collector:
         port = collector.ports[0]
@@ -430,7 +430,7 @@ async def test_fault_45_a_rebound_name_reaches_nothing(host):
             assert answer.status in (400, 403, 421), named
 
 
-@in_loop
+@run_async
 async def test_fault_45_no_host_two_hosts_and_absolute_addresses():
     async with collecting() as collector:
         port = collector.ports[0]
@@ -450,14 +450,14 @@ async def test_fault_45_no_host_two_hosts_and_absolute_addresses():
         assert (await raw(port, rebound)).status in (400, 421)
 
 
-@in_loop
+@run_async
 async def test_hosts_named_by_the_user_are_allowed():
     async with collecting(hosts=("hub.example.org",)) as collector:
         assert (await ask(collector.ports[0], "/health", host="hub.example.org")).status == 200
         assert (await ask(collector.ports[0], "/health", host="hub.example.org:1")).status == 421
 
 
-@in_loop
+@run_async
 async def test_fault_46_simple_requests_of_a_page_change_nothing():
     """What a page of a stranger can send without a preflight."""
     async with collecting(limits=PATIENT) as collector:
@@ -485,7 +485,7 @@ async def test_fault_46_simple_requests_of_a_page_change_nothing():
         assert collector.pool.pids == before
 
 
-@in_loop
+@run_async
 async def test_fault_47_without_an_origin_there_is_the_open_list_only():
     async with collecting() as collector:
         for name, port, route in every_route(collector):

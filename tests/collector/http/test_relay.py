@@ -10,7 +10,8 @@ import pytest
 from tes_nb.model import Opcode
 from tes_nb.wire.events import Gap, StateChange, decode_event
 from tes_nb.wire.record import unpack
-from tests.support.collectors import TOKEN, ask, collecting, handshake, in_loop, open_socket, socket
+from tests.support.aio import run_async
+from tests.support.collectors import TOKEN, ask, collecting, handshake, open_socket, socket
 from tests.support.waiting import eventually_async
 
 FEED = "feed"
@@ -42,7 +43,7 @@ def stamp(collector, first, last, padding=b""):
         collector.hub.add(FEED, b"%d" % number + padding)
 
 
-@in_loop
+@run_async
 async def test_from_the_beginning_from_a_number_and_from_now():
     async with feed() as collector:
         stamp(collector, 1, 5)
@@ -58,7 +59,7 @@ async def test_from_the_beginning_from_a_number_and_from_now():
             assert numbers(await receive(new, 2)) == [6, 7]
 
 
-@in_loop
+@run_async
 async def test_records_are_the_stamped_ones():
     async with feed() as collector:
         sent = collector.hub.add(FEED, b"\x00\xff binary", opcode=Opcode.BINARY, direction=1, conn=9, flags=2)
@@ -66,7 +67,7 @@ async def test_records_are_the_stamped_ones():
             assert await receive(client, 1) == [sent]
 
 
-@in_loop
+@run_async
 async def test_a_number_from_before_a_restart_means_from_now_on():
     async with feed() as collector:
         stamp(collector, 1, 3)
@@ -77,14 +78,14 @@ async def test_a_number_from_before_a_restart_means_from_now_on():
 
 
 @pytest.mark.parametrize("after", ["-1", "1.5", "x", "", "9" * 19, "%00"])
-@in_loop
+@run_async
 async def test_what_is_no_number_is_refused(after):
     async with feed() as collector:
         stamp(collector, 1, 1)
         assert (await handshake(collector.ports[0], f"/ws/relay/{FEED}?after={after}")).status == 400
 
 
-@in_loop
+@run_async
 async def test_an_unknown_source_names_the_known_ones():
     async with collecting() as collector:
         answer = await ask(collector.ports[0], "/ws/relay/nothing")
@@ -92,7 +93,7 @@ async def test_an_unknown_source_names_the_known_ones():
         assert "kernel, metrics, status, workers" in answer.json()["error"]
 
 
-@in_loop
+@run_async
 async def test_each_produced_stream_has_its_relay():
     async with collecting() as collector:
         for source in ("status", "workers", "metrics"):
@@ -101,7 +102,7 @@ async def test_each_produced_stream_has_its_relay():
                 assert (message.seq, message.conn, message.opcode) == (1, 0, Opcode.TEXT)
 
 
-@in_loop
+@run_async
 async def test_a_reader_that_lags_catches_up_without_loss_or_doubling():
     async with feed() as collector, relay(collector, "?after=0", max_queue=1) as client:
         padding = b" " * 4000
@@ -118,7 +119,7 @@ async def test_a_reader_that_lags_catches_up_without_loss_or_doubling():
         assert numbers(await receive(client, 1)) == [total + 1]
 
 
-@in_loop
+@run_async
 async def test_a_reader_slower_than_the_writer_gets_gaps_and_the_rest_in_order():
     async with (
         feed(limits={"relay_bytes": 2**20}) as collector,
@@ -164,7 +165,7 @@ def assert_every_hole_is_told(got):
     assert seen + missing >= 4000
 
 
-@in_loop
+@run_async
 async def test_a_stuck_reader_holds_nothing_but_its_socket():
     async with feed(limits={"relay_bytes": 2**20}) as collector:
         _, writer = await open_socket(collector.ports[0], f"/ws/relay/{FEED}?after=0", token=TOKEN)
@@ -178,7 +179,7 @@ async def test_a_stuck_reader_holds_nothing_but_its_socket():
         writer.transport.abort()
 
 
-@in_loop
+@run_async
 async def test_readers_that_leave_are_forgotten():
     async with feed() as collector:
         async with relay(collector, "?after=0", max_queue=None):
@@ -189,7 +190,7 @@ async def test_readers_that_leave_are_forgotten():
         stamp(collector, 101, 101)
 
 
-@in_loop
+@run_async
 async def test_what_a_reader_says_is_ignored():
     async with feed() as collector, relay(collector, "?after=0") as client:
         for said in ("hello", b"\x00", "{}" * 1000):

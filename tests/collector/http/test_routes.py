@@ -9,6 +9,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.aio import run_async
 from tests.support.collectors import (
     HANDSHAKE,
     METRICS,
@@ -18,7 +19,6 @@ from tests.support.collectors import (
     ask,
     collecting,
     handshake,
-    in_loop,
     raw,
     request,
 )
@@ -32,7 +32,7 @@ SECURITY = {
 }
 
 
-@in_loop
+@run_async
 async def test_status_for_polling():
     async with collecting() as collector:
         answer = await ask(collector.ports[0], "/api/dev/status")
@@ -44,7 +44,7 @@ async def test_status_for_polling():
         assert answer.json()["vector"]["sessions"]["apiSessions"] == 1  # this request itself
 
 
-@in_loop
+@run_async
 async def test_metrics_for_polling():
     async with collecting() as collector:
         answer = await ask(collector.ports[0], "/api/dev/server-metrics")
@@ -54,7 +54,7 @@ async def test_metrics_for_polling():
         assert fits(answer.json(), METRICS_SHAPE), shape(answer.json())
 
 
-@in_loop
+@run_async
 async def test_small_answers():
     async with collecting() as collector:
         status, workers = collector.ports
@@ -72,7 +72,7 @@ async def test_small_answers():
         assert [stream["name"] for stream in streams if not stream["plain"]] == ["kernel"]
 
 
-@in_loop
+@run_async
 async def test_json_is_compact():
     async with collecting() as collector:
         for path in ("/api/dev/status", "/api/dev/tmux/status", "/health", "/api/streams", "/nothing"):
@@ -80,7 +80,7 @@ async def test_json_is_compact():
             assert body == json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@in_loop
+@run_async
 async def test_prometheus_text():
     async with collecting() as collector:
         answer = await ask(collector.ports[0], "/metrics")
@@ -89,7 +89,7 @@ async def test_prometheus_text():
         assert "tes_nb_process_resident_memory_bytes" in families
 
 
-@in_loop
+@run_async
 async def test_the_two_registries():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -101,7 +101,7 @@ async def test_the_two_registries():
         assert fits(worker, WORKER_SHAPE, optional=("uss_mb", "last_error", "current_job"))
 
 
-@in_loop
+@run_async
 async def test_scaling_there_and_back():
     async with collecting() as collector:
         answer = await scale(collector, {"count": 2})
@@ -116,7 +116,7 @@ async def scale(collector, body, **given):
     return await ask(collector.ports[1], "/api/workers/scale", method="POST", body=raw_body, **given)
 
 
-@in_loop
+@run_async
 async def test_a_snapshot_is_a_file_to_keep():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -142,7 +142,7 @@ def only_worker(collector):
     return worker.id
 
 
-@in_loop
+@run_async
 async def test_what_is_not_there_is_a_sentence():
     async with collecting() as collector:
         for path, method, status in (
@@ -163,7 +163,7 @@ async def test_what_is_not_there_is_a_sentence():
             assert answer.json()["error"].endswith("."), path
 
 
-@in_loop
+@run_async
 async def test_head_is_get_without_a_body():
     async with collecting() as collector:
         answer = await ask(collector.ports[0], "/api/dev/status", method="HEAD")
@@ -171,7 +171,7 @@ async def test_head_is_get_without_a_body():
         assert int(answer.header("Content-Length")) > 100
 
 
-@in_loop
+@run_async
 async def test_a_body_that_is_too_large_or_never_comes(monkeypatch):
     monkeypatch.setattr("tes_nb.collector.http.workers.BODY_TIMEOUT_S", 0.2)
     async with collecting() as collector:
@@ -184,7 +184,7 @@ async def test_a_body_that_is_too_large_or_never_comes(monkeypatch):
         assert late.status == 408
 
 
-@in_loop
+@run_async
 async def test_fault_50_headers_of_every_answer():
     async with collecting() as collector:
         await collector.pool.scale(1)
@@ -214,7 +214,7 @@ def assert_guarded(answer, path):
     assert "unsafe" not in policy
 
 
-@in_loop
+@run_async
 async def test_our_own_polls_are_not_in_the_figures():
     async with collecting() as collector:
         for agent, expected in (("tes_nb/0.1", 0), ("curl/8", 1)):
@@ -222,7 +222,7 @@ async def test_our_own_polls_are_not_in_the_figures():
             assert collector.observer.http.facts(0).total == expected
 
 
-@in_loop
+@run_async
 async def test_errors_count_in_the_error_rate_and_the_mode():
     async with collecting() as collector:
         for _ in range(3):
@@ -245,7 +245,7 @@ async def test_errors_count_in_the_error_rate_and_the_mode():
     ],
     ids=str,
 )
-@in_loop
+@run_async
 async def test_a_bad_handshake_is_refused_with_a_sentence(headers, status):
     async with collecting() as collector:
         sent = tuple({**dict(HANDSHAKE), **headers}.items())
@@ -256,7 +256,7 @@ async def test_a_bad_handshake_is_refused_with_a_sentence(headers, status):
             assert answer.header("Sec-WebSocket-Version") == "13"
 
 
-@in_loop
+@run_async
 async def test_compression_is_not_agreed_to():
     async with collecting() as collector:
         offer = [("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")]
@@ -265,7 +265,7 @@ async def test_compression_is_not_agreed_to():
         assert answer.header("Sec-WebSocket-Extensions") is None
 
 
-@in_loop
+@run_async
 async def test_garbage_instead_of_http():
     async with collecting() as collector:
         for sent in (
@@ -282,7 +282,7 @@ async def test_garbage_instead_of_http():
         assert (await ask(collector.ports[0], "/health")).status == 200
 
 
-@in_loop
+@run_async
 async def test_a_page_without_the_front_end_lists_what_there_is(monkeypatch, tmp_path):
     monkeypatch.setattr("tes_nb.collector.http.pages.STATIC", tmp_path)
     async with collecting() as collector:
@@ -296,7 +296,7 @@ async def test_a_page_without_the_front_end_lists_what_there_is(monkeypatch, tmp
         assert TOKEN not in text
 
 
-@in_loop
+@run_async
 async def test_the_front_end_is_served_from_a_list(monkeypatch, tmp_path):
     (tmp_path / "dist").mkdir()
     (tmp_path / "index.html").write_text("<!doctype html><p>the page")
@@ -311,7 +311,7 @@ async def test_the_front_end_is_served_from_a_list(monkeypatch, tmp_path):
         assert (await ask(port, "/static/secret.txt")).status == 404
 
 
-@in_loop
+@run_async
 async def test_an_allowed_page_of_another_port_may_ask():
     async with collecting(origins=("https://my.lab",)) as collector:
         for origin in ("http://localhost:3000", "https://my.lab", f"http://127.0.0.1:{collector.ports[1]}"):

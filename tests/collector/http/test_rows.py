@@ -14,6 +14,7 @@ from tes_nb.collector.options import Upstream
 from tes_nb.model import Message, Opcode
 from tes_nb.streams import get
 from tes_nb.wire.events import Gap, Mark, StateChange
+from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
     STATUS,
@@ -22,7 +23,6 @@ from tests.support.collectors import (
     ask,
     collecting,
     handshake,
-    in_loop,
     socket,
     told,
 )
@@ -43,7 +43,7 @@ async def items(client, count):
     return found
 
 
-@in_loop
+@run_async
 async def test_rows_state_marks_and_gaps_of_a_source():
     async with collecting() as collector:
         collector.hub.add("kernel", gauge("loss", 0.5))
@@ -69,7 +69,7 @@ async def test_rows_state_marks_and_gaps_of_a_source():
             ] == "WAITING"  # whoever comes later learns the state first
 
 
-@in_loop
+@run_async
 async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
     async with collecting() as collector:
         for n in range(BACK + 50):
@@ -87,7 +87,7 @@ async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
         assert (await handshake(collector.ports[0], "/ws/rows/nobody")).status == 404
 
 
-@in_loop
+@run_async
 async def test_a_page_that_cannot_keep_up_skips_and_says_so():
     async with collecting() as collector, socket(collector.ports[0], KERNEL) as client:
         collector.hub.add("kernel", gauge("n", 0))
@@ -98,7 +98,7 @@ async def test_a_page_that_cannot_keep_up_skips_and_says_so():
         assert skipped == {"type": "skipped", "count": 3_000}
 
 
-@in_loop
+@run_async
 async def test_an_attached_peer_s_streams_are_listed_and_decoded():
     async with collecting() as peer:
         upstream = Upstream("metrics", "metrics", f"localhost:{peer.ports[0]}")
@@ -146,7 +146,7 @@ def own(port):
     return [("Origin", f"http://127.0.0.1:{port}")]
 
 
-@in_loop
+@run_async
 async def test_under_auth_all_the_shell_is_open_and_reveals_nothing():
     async with collecting(auth="all") as collector:
         port = collector.ports[0]
@@ -160,7 +160,7 @@ async def test_under_auth_all_the_shell_is_open_and_reveals_nothing():
 
 
 @pytest.mark.parametrize(("place", "path"), [(0, METRICS), (1, WORKERS), (0, KERNEL)])
-@in_loop
+@run_async
 async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(place, path):
     async with collecting(auth="all") as collector:
         collector.hub.add("kernel", gauge("loss", 0.5))
@@ -182,7 +182,7 @@ async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(pla
         assert (await handshake(port, path, headers=[("Origin", "http://evil.test")])).status == 403
 
 
-@in_loop
+@run_async
 async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
     async with collecting() as collector:
         hub = [("Origin", "https://hub.example")]
@@ -196,7 +196,7 @@ async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
         assert (await ask(collector.ports[0], "/api/streams", host="other.example")).status == 421
 
 
-@in_loop
+@run_async
 async def test_our_own_streams_are_decoded_for_the_page_and_stay_plain_beside():
     async with collecting() as collector, socket(collector.ports[0], METRICS) as plain:
         for _ in range(3):

@@ -13,12 +13,12 @@ import pytest
 
 from tes_nb.collector.http.server import bind_ports
 from tes_nb.errors import CollectorError
+from tests.support.aio import run_async
 from tests.support.collectors import (
     HANDSHAKE,
     STATUS,
     ask,
     collecting,
-    in_loop,
     open_socket,
     read_reply,
     request,
@@ -98,7 +98,7 @@ def test_one_port_for_both_is_none():
         bind_ports(port, port, required=False)
 
 
-@in_loop
+@run_async
 async def test_fault_48_the_running_collector_listens_on_loopback_alone():
     async with collecting() as collector:
         listening = [
@@ -136,7 +136,7 @@ for port in ports:
 """
 
 
-@in_loop
+@run_async
 async def test_fault_48_another_machine_is_refused():
     """A network namespace of its own stands for another machine on a wire."""
     with another_machine() as (address, enter):
@@ -208,7 +208,7 @@ async def cut_after(reader, patience_s=5.0):
     ],
     ids=repr,
 )
-@in_loop
+@run_async
 async def test_who_does_not_finish_a_request_is_cut(said):
     async with collecting(limits={"request_timeout": 0.4}) as collector:
         reader, writer = await asyncio.open_connection("127.0.0.1", collector.ports[0])
@@ -217,7 +217,7 @@ async def test_who_does_not_finish_a_request_is_cut(said):
         writer.close()
 
 
-@in_loop
+@run_async
 async def test_who_drips_bytes_is_cut_too():
     async with collecting(limits={"request_timeout": 0.4}) as collector:
         reader, writer = await asyncio.open_connection("127.0.0.1", collector.ports[0])
@@ -233,7 +233,7 @@ async def test_who_drips_bytes_is_cut_too():
         writer.close()
 
 
-@in_loop
+@run_async
 async def test_who_falls_silent_after_a_request_is_cut_and_who_goes_on_is_not():
     async with collecting(limits={"request_timeout": 0.4}) as collector:
         port = collector.ports[0]
@@ -247,7 +247,7 @@ async def test_who_falls_silent_after_a_request_is_cut_and_who_goes_on_is_not():
         writer.close()
 
 
-@in_loop
+@run_async
 async def test_an_open_websocket_may_be_silent():
     async with (
         collecting(limits={"request_timeout": 0.2}) as collector,
@@ -259,7 +259,7 @@ async def test_an_open_websocket_may_be_silent():
         await told(client)
 
 
-@in_loop
+@run_async
 async def test_a_refused_websocket_does_not_keep_its_connection():
     async with collecting(limits={"clients": 1}) as collector:
         _, writer = await open_socket(collector.ports[0], STATUS)
@@ -272,7 +272,7 @@ async def test_a_refused_websocket_does_not_keep_its_connection():
             one.close()
 
 
-@in_loop
+@run_async
 async def test_a_port_that_stops_is_free_at_once():
     async with collecting() as collector:
         idle = await asyncio.open_connection("127.0.0.1", collector.ports[0])

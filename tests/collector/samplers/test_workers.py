@@ -17,6 +17,7 @@ import pytest
 from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id, exit_sentence, safe_name
 from tes_nb.collector.samplers.workers import KEEP_ENDED_S, WorkerRegistry
 from tes_nb.model import WorkerFacts
+from tests.support.aio import run_async
 from tests.support.processes import BUSY, IDLE, running
 from tests.support.readers import TableReader, times
 from tests.support.waiting import eventually_async
@@ -81,124 +82,108 @@ async def becomes(registry: WorkerRegistry, pid: int, status: str) -> WorkerFact
 
 
 @linux
-def test_idle_and_working_children_with_their_memory() -> None:
-    async def scene() -> None:
-        with kernel_with(BUSY, IDLE) as kernel:
-            registry = WorkerRegistry(kernel.pid)
-            busy, idle = kernel.children
-            hot = await becomes(registry, busy, "working")
-            cold = await becomes(registry, idle, "idle")
-            assert hot.cpu_percent > 100 * BUSY_SHARE
-            for worker in (hot, cold):
-                check_id(worker.id)
-                assert worker.kind == "process"
-                assert worker.name.startswith("python")
-                assert worker.rss > 1_000_000
-                assert worker.heap_used <= worker.rss
-                assert worker.threads == 1
-                assert abs(worker.created_at_ms / 1000 - time.time()) < 60
-            assert {worker.pid for worker in registry.facts()} == {busy, idle}
-
-    asyncio.run(scene())
+@run_async
+async def test_idle_and_working_children_with_their_memory() -> None:
+    with kernel_with(BUSY, IDLE) as kernel:
+        registry = WorkerRegistry(kernel.pid)
+        busy, idle = kernel.children
+        hot = await becomes(registry, busy, "working")
+        cold = await becomes(registry, idle, "idle")
+        assert hot.cpu_percent > 100 * BUSY_SHARE
+        for worker in (hot, cold):
+            check_id(worker.id)
+            assert worker.kind == "process"
+            assert worker.name.startswith("python")
+            assert worker.rss > 1_000_000
+            assert worker.heap_used <= worker.rss
+            assert worker.threads == 1
+            assert abs(worker.created_at_ms / 1000 - time.time()) < 60
+        assert {worker.pid for worker in registry.facts()} == {busy, idle}
 
 
 @linux
-def test_ids_are_stable_while_a_worker_lives() -> None:
-    async def scene() -> None:
-        with kernel_with(IDLE) as kernel:
-            registry, other = WorkerRegistry(kernel.pid), WorkerRegistry(kernel.pid)
-            first = await listed(registry, kernel.children[0])
-            assert (await listed(registry, kernel.children[0])).id == first.id
-            assert (await listed(other, kernel.children[0])).id == first.id
-            found = registry.find(first.id)
-            assert found is not None
-            assert (found.id, found.pid) == (first.id, first.pid)
-            assert registry.find("4711-0") is None
-
-    asyncio.run(scene())
+@run_async
+async def test_ids_are_stable_while_a_worker_lives() -> None:
+    with kernel_with(IDLE) as kernel:
+        registry, other = WorkerRegistry(kernel.pid), WorkerRegistry(kernel.pid)
+        first = await listed(registry, kernel.children[0])
+        assert (await listed(registry, kernel.children[0])).id == first.id
+        assert (await listed(other, kernel.children[0])).id == first.id
+        found = registry.find(first.id)
+        assert found is not None
+        assert (found.id, found.pid) == (first.id, first.pid)
+        assert registry.find("4711-0") is None
 
 
 @linux
-def test_exit_code_three_reported_after_the_end() -> None:
-    async def scene() -> None:
-        with kernel_with("import sys, time; time.sleep(0.5); sys.exit(3)") as kernel:
-            pid = kernel.children[0]
-            registry = WorkerRegistry(kernel.pid)
-            await listed(registry, pid)
-            gone = await becomes(
-                registry, pid, "terminated"
-            )  # a zombie: the parent knows the code, we do not
-            assert (gone.exit_code, gone.errors) == (None, 0)
-            assert registry.report_exit(pid, 3)
-            worker = await listed(registry, pid)
-            assert (worker.status, worker.exit_code, worker.errors) == ("error", 3, 1)
-            assert worker.last_error == "exit code 3"
-            assert worker.id == gone.id
-
-    asyncio.run(scene())
+@run_async
+async def test_exit_code_three_reported_after_the_end() -> None:
+    with kernel_with("import sys, time; time.sleep(0.5); sys.exit(3)") as kernel:
+        pid = kernel.children[0]
+        registry = WorkerRegistry(kernel.pid)
+        await listed(registry, pid)
+        gone = await becomes(registry, pid, "terminated")  # a zombie: the parent knows the code, we do not
+        assert (gone.exit_code, gone.errors) == (None, 0)
+        assert registry.report_exit(pid, 3)
+        worker = await listed(registry, pid)
+        assert (worker.status, worker.exit_code, worker.errors) == ("error", 3, 1)
+        assert worker.last_error == "exit code 3"
+        assert worker.id == gone.id
 
 
 @linux
-def test_killed_by_a_signal_reported_before_anyone_looked() -> None:
-    async def scene() -> None:
-        with kernel_with(IDLE) as kernel:
-            pid = kernel.children[0]
-            registry = WorkerRegistry(kernel.pid)
-            before = await listed(registry, pid)
-            os.kill(pid, signal.SIGKILL)
-            kernel.reap(0)
-            assert registry.report_exit(pid, -signal.SIGKILL)
-            worker = registry.find(before.id)
-            assert worker is not None
-            assert (worker.status, worker.exit_code) == ("error", -9)
-            assert worker.last_error == "killed by SIGKILL"
-            assert (worker.rss, worker.uss, worker.cpu_percent, worker.threads) == (None,) * 4, (
-                "it uses nothing"
-            )
-            assert not registry.report_exit(pid, -signal.SIGKILL), "told once"
-
-    asyncio.run(scene())
+@run_async
+async def test_killed_by_a_signal_reported_before_anyone_looked() -> None:
+    with kernel_with(IDLE) as kernel:
+        pid = kernel.children[0]
+        registry = WorkerRegistry(kernel.pid)
+        before = await listed(registry, pid)
+        os.kill(pid, signal.SIGKILL)
+        kernel.reap(0)
+        assert registry.report_exit(pid, -signal.SIGKILL)
+        worker = registry.find(before.id)
+        assert worker is not None
+        assert (worker.status, worker.exit_code) == ("error", -9)
+        assert worker.last_error == "killed by SIGKILL"
+        assert (worker.rss, worker.uss, worker.cpu_percent, worker.threads) == (None,) * 4, "it uses nothing"
+        assert not registry.report_exit(pid, -signal.SIGKILL), "told once"
 
 
 @linux
-def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code() -> None:
-    async def scene() -> None:
-        with kernel_with(IDLE, IDLE) as kernel:
-            registry = WorkerRegistry(kernel.pid)
+@run_async
+async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code() -> None:
+    with kernel_with(IDLE, IDLE) as kernel:
+        registry = WorkerRegistry(kernel.pid)
+        await registry.refresh()
+        os.kill(kernel.children[0], signal.SIGKILL)
+        kernel.reap(0)
+        worker = await becomes(registry, kernel.children[0], "terminated")
+        assert (worker.exit_code, worker.last_error, worker.cpu_percent) == (None, None, None)
+        await becomes(registry, kernel.children[1], "idle")  # the other goes on
+
+        async def reason() -> str | None:
             await registry.refresh()
-            os.kill(kernel.children[0], signal.SIGKILL)
-            kernel.reap(0)
-            worker = await becomes(registry, kernel.children[0], "terminated")
-            assert (worker.exit_code, worker.last_error, worker.cpu_percent) == (None, None, None)
-            await becomes(registry, kernel.children[1], "idle")  # the other goes on
+            return registry.find(worker.id).last_error
 
-            async def reason() -> str | None:
-                await registry.refresh()
-                return registry.find(worker.id).last_error
-
-            assert await eventually_async(reason) == "ended, cause unknown", "not like a normal end"
-            assert (registry.find(worker.id).status, registry.find(worker.id).errors) == ("terminated", 0)
-            assert registry.report_exit(kernel.children[0], -signal.SIGKILL), "better late than never"
-            worker = registry.find(worker.id)
-            assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
-
-    asyncio.run(scene())
+        assert await eventually_async(reason) == "ended, cause unknown", "not like a normal end"
+        assert (registry.find(worker.id).status, registry.find(worker.id).errors) == ("terminated", 0)
+        assert registry.report_exit(kernel.children[0], -signal.SIGKILL), "better late than never"
+        worker = registry.find(worker.id)
+        assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
 
 
 @linux
-def test_code_zero_is_terminated_and_no_error() -> None:
-    async def scene() -> None:
-        with kernel_with(IDLE) as kernel:
-            pid = kernel.children[0]
-            registry = WorkerRegistry(kernel.pid)
-            await registry.refresh()
-            os.kill(pid, signal.SIGKILL)
-            kernel.reap(0)
-            registry.report_exit(pid, 0)
-            worker = await listed(registry, pid)
-            assert (worker.status, worker.exit_code, worker.errors) == ("terminated", 0, 0)
-
-    asyncio.run(scene())
+@run_async
+async def test_code_zero_is_terminated_and_no_error() -> None:
+    with kernel_with(IDLE) as kernel:
+        pid = kernel.children[0]
+        registry = WorkerRegistry(kernel.pid)
+        await registry.refresh()
+        os.kill(pid, signal.SIGKILL)
+        kernel.reap(0)
+        registry.report_exit(pid, 0)
+        worker = await listed(registry, pid)
+        assert (worker.status, worker.exit_code, worker.errors) == ("terminated", 0, 0)
 
 
 @linux
@@ -238,22 +223,20 @@ def test_a_new_child_is_noticed_between_two_refreshes_and_told() -> None:
 
 
 @linux
-def test_names_carry_no_arguments_and_follow_a_new_program() -> None:
-    async def scene() -> None:
-        secret = "--password=hunter2"
-        code = f"import os, sys; sys.stdin.read(1); os.execv('/bin/sleep', ['sleep', '60'])  # {secret}"
-        with running(code, ready=False) as child:
-            registry = WorkerRegistry(os.getpid())
-            assert (await listed(registry, child.pid)).name.startswith("python")
-            version = registry.version
-            child.stdin.write(b"x")
-            child.stdin.flush()
-            await eventually_async(lambda: registry._reader.times(child.pid).name == "sleep")
-            assert (await listed(registry, child.pid)).name == "sleep"
-            assert registry.version > version
-            assert secret not in repr(registry.facts())
-
-    asyncio.run(scene())
+@run_async
+async def test_names_carry_no_arguments_and_follow_a_new_program() -> None:
+    secret = "--password=hunter2"
+    code = f"import os, sys; sys.stdin.read(1); os.execv('/bin/sleep', ['sleep', '60'])  # {secret}"
+    with running(code, ready=False) as child:
+        registry = WorkerRegistry(os.getpid())
+        assert (await listed(registry, child.pid)).name.startswith("python")
+        version = registry.version
+        child.stdin.write(b"x")
+        child.stdin.flush()
+        await eventually_async(lambda: registry._reader.times(child.pid).name == "sleep")
+        assert (await listed(registry, child.pid)).name == "sleep"
+        assert registry.version > version
+        assert secret not in repr(registry.facts())
 
 
 @linux
@@ -272,18 +255,16 @@ def test_excluded_processes_and_what_is_below_them_are_no_workers() -> None:
     asyncio.run(scene())
 
 
-def test_given_pids_need_not_be_children() -> None:
-    async def scene() -> None:
-        with kernel_with("pass") as stranger, running(IDLE) as child:
-            registry = WorkerRegistry(stranger.pid)
-            worker_id = registry.add(child.pid, name="trainer")
-            assert registry.add(child.pid) == worker_id, "once"
-            await registry.refresh()
-            assert registry.find(worker_id).name == "trainer"
-            child.kill()
-            await becomes(registry, child.pid, "terminated")
-
-    asyncio.run(scene())
+@run_async
+async def test_given_pids_need_not_be_children() -> None:
+    with kernel_with("pass") as stranger, running(IDLE) as child:
+        registry = WorkerRegistry(stranger.pid)
+        worker_id = registry.add(child.pid, name="trainer")
+        assert registry.add(child.pid) == worker_id, "once"
+        await registry.refresh()
+        assert registry.find(worker_id).name == "trainer"
+        child.kill()
+        await becomes(registry, child.pid, "terminated")
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 0, -1, -5])
@@ -292,17 +273,15 @@ def test_a_given_pid_that_does_not_run_is_refused_with_a_sentence(pid: int) -> N
         WorkerRegistry().add(pid)
 
 
-def test_a_dead_kernel_has_no_new_workers_even_if_its_pid_is_used_again() -> None:
-    async def scene() -> None:
-        with running(IDLE) as child:
-            reader = TableReader({os.getpid(): times(born=1), child.pid: times(born=5)})
-            registry = WorkerRegistry(os.getpid(), reader=reader)
-            reader.table[os.getpid()] = times(born=2)
-            registry.notice_new()
-            await registry.refresh()
-            assert registry.facts() == ()
-
-    asyncio.run(scene())
+@run_async
+async def test_a_dead_kernel_has_no_new_workers_even_if_its_pid_is_used_again() -> None:
+    with running(IDLE) as child:
+        reader = TableReader({os.getpid(): times(born=1), child.pid: times(born=5)})
+        registry = WorkerRegistry(os.getpid(), reader=reader)
+        reader.table[os.getpid()] = times(born=2)
+        registry.notice_new()
+        await registry.refresh()
+        assert registry.facts() == ()
 
 
 class Clock:
@@ -395,14 +374,12 @@ def test_the_number_of_workers_is_bounded() -> None:
 
 
 @linux
-def test_children_beyond_the_bound_are_counted() -> None:
-    async def scene() -> None:
-        with kernel_with(IDLE, IDLE, IDLE) as kernel:
-            registry = WorkerRegistry(kernel.pid, cap=2)
-            await registry.refresh()
-            assert (len(registry.facts()), registry.overflow) == (2, 1)
-
-    asyncio.run(scene())
+@run_async
+async def test_children_beyond_the_bound_are_counted() -> None:
+    with kernel_with(IDLE, IDLE, IDLE) as kernel:
+        registry = WorkerRegistry(kernel.pid, cap=2)
+        await registry.refresh()
+        assert (len(registry.facts()), registry.overflow) == (2, 1)
 
 
 def test_the_rule_of_idle_and_working() -> None:

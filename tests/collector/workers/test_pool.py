@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tes_nb.collector.workers.pool import CAP, DEFAULT_COMMAND, WorkerPool, parse_count
 from tes_nb.collector.workers.worker import compute
 from tes_nb.errors import CollectorError
+from tests.support.aio import run_async
 from tests.support.processes import python
 from tests.support.waiting import eventually, eventually_async
 
@@ -171,51 +172,43 @@ def ignores_sigterm(pid: int) -> bool:
     return bool(int(ignored.split()[1], 16) & 1 << (signal.SIGTERM - 1))
 
 
-def test_calls_at_once_take_turns() -> None:
-    async def scene() -> None:
-        pool = WorkerPool(SLEEPER)
-        answers = await asyncio.gather(*(pool.scale(count) for count in (4, 1, 3)))
-        assert answers == [(4, 0), (0, 3), (2, 0)]
-        assert len(pool.pids) == 3
-        await pool.close()
-
-    asyncio.run(scene())
+@run_async
+async def test_calls_at_once_take_turns() -> None:
+    pool = WorkerPool(SLEEPER)
+    answers = await asyncio.gather(*(pool.scale(count) for count in (4, 1, 3)))
+    assert answers == [(4, 0), (0, 3), (2, 0)]
+    assert len(pool.pids) == 3
+    await pool.close()
 
 
-def test_a_count_beyond_the_bound_changes_nothing() -> None:
-    async def scene() -> None:
-        pool = WorkerPool(SLEEPER, cap=2)
+@run_async
+async def test_a_count_beyond_the_bound_changes_nothing() -> None:
+    pool = WorkerPool(SLEEPER, cap=2)
+    await pool.scale(1)
+    before = pool.pids
+    for count in (3, -1):
+        with pytest.raises(ValueError, match="from 0 to 2, not"):
+            await pool.scale(count)
+    assert pool.pids == before
+    await pool.close()
+
+
+@run_async
+async def test_a_command_that_cannot_be_run_is_an_error_that_says_so() -> None:
+    pool = WorkerPool(["/no/such/program"])
+    with pytest.raises(CollectorError, match="could not be started"):
+        await pool.scale(2)
+    assert pool.pids == ()
+    await pool.close()
+
+
+@run_async
+async def test_after_the_end_nothing_is_started() -> None:
+    pool = WorkerPool(SLEEPER)
+    await pool.close()
+    await pool.close()
+    with pytest.raises(CollectorError, match="ending"):
         await pool.scale(1)
-        before = pool.pids
-        for count in (3, -1):
-            with pytest.raises(ValueError, match="from 0 to 2, not"):
-                await pool.scale(count)
-        assert pool.pids == before
-        await pool.close()
-
-    asyncio.run(scene())
-
-
-def test_a_command_that_cannot_be_run_is_an_error_that_says_so() -> None:
-    async def scene() -> None:
-        pool = WorkerPool(["/no/such/program"])
-        with pytest.raises(CollectorError, match="could not be started"):
-            await pool.scale(2)
-        assert pool.pids == ()
-        await pool.close()
-
-    asyncio.run(scene())
-
-
-def test_after_the_end_nothing_is_started() -> None:
-    async def scene() -> None:
-        pool = WorkerPool(SLEEPER)
-        await pool.close()
-        await pool.close()
-        with pytest.raises(CollectorError, match="ending"):
-            await pool.scale(1)
-
-    asyncio.run(scene())
 
 
 def test_an_interrupt_does_not_end_a_worker_and_no_secret_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
