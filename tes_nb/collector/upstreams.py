@@ -37,20 +37,19 @@ class UpstreamReader:
         self.stream = get(upstream.stream)
         self._source = upstream.source
         self._hub = hub
-        source = self.stream.endpoint.token
-        if source is None:
-            self._reader: Reader | RenewingReader = self._open_reader(upstream)
+        outlet = Outlet(upstream.source, hub.stamp, self._event)
+        token_source = self.stream.endpoint.token
+        if token_source is None:
+            target = resolve(self.stream, upstream.url, workers=upstream.workers_url, siblings=all_streams())
+            channels = wire_names(self.stream, upstream.channels)
+            self._reader: Reader | RenewingReader = Reader(
+                self.stream, target, source=upstream.source, outlet=outlet, channels=channels
+            )
         else:
-            self._reader = self._token_reader(upstream, source)
+            self._reader = self._token_reader(upstream, token_source, outlet)
         hub.topic(upstream.source)
 
-    def _open_reader(self, upstream: Upstream) -> Reader:
-        """A peer that wants no token."""
-        target = resolve(self.stream, upstream.url, workers=upstream.workers_url, siblings=all_streams())
-        channels = wire_names(self.stream, upstream.channels)
-        return Reader(self.stream, target, source=self._source, outlet=self._outlet(), channels=channels)
-
-    def _token_reader(self, upstream: Upstream, source: TokenSource) -> RenewingReader:
+    def _token_reader(self, upstream: Upstream, source: TokenSource, outlet: Outlet) -> RenewingReader:
         """A peer that wants a fresh token for each connection. It is read at one address and no other."""
         url = _websocket(upstream.url or self.stream.endpoint.path)
         source = replace(
@@ -68,13 +67,10 @@ class UpstreamReader:
             self.stream,
             Target((url,)),
             source=self._source,
-            outlet=self._outlet(),
+            outlet=outlet,
             authorize=authorizer,
             channels=wire_names(self.stream, upstream.channels),
         )
-
-    def _outlet(self) -> Outlet:
-        return Outlet(self._source, self._hub.stamp, self._event)
 
     @property
     def channels(self) -> tuple[str, ...]:

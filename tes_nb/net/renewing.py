@@ -27,7 +27,7 @@ from tes_nb.net.endpoints import Target
 from tes_nb.net.loop import now
 from tes_nb.net.outlet import Outlet, report
 from tes_nb.net.reader import Reader, state_change
-from tes_nb.net.transport import LIMITS, PeerLimits
+from tes_nb.net.transport import ABNORMAL, LIMITS, PeerLimits
 from tes_nb.wire.events import Event, StateChange
 from tes_nb.wire.inflate import inflate
 from tes_nb.wire.lifecycle import ReaderState
@@ -347,7 +347,7 @@ class RenewingReader:
         """
         settled = second.opened_at + self._profile.renew_settled_s
         calm = second.is_open and self._clock() >= settled and first.last_data_s <= settled
-        return calm and lost.close_code not in (None, 1006)
+        return calm and lost.close_code not in (None, ABNORMAL)
 
     def _replace_first(self, second: Half, cause: str | None = None) -> None:
         """Let the second be the first. `cause` says why messages may be missing; `None` = none are."""

@@ -237,7 +237,10 @@ class Player:
         """Wait, at most until something is changed."""
         self._changed.clear()
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            async with asyncio.timeout(
+                seconds
+            ):  # wait_for may swallow a cancellation that comes with the change
+                await self._changed.wait()
         except TimeoutError:
             return
 

@@ -54,7 +54,10 @@ class ProcessSampler:
             return self._facts
         if times is None or times.zombie or self._born not in (None, times.born):
             self._gone = True
-            self._facts = _ended(self._facts)
+            # who is gone uses no CPU any more
+            self._facts = replace(
+                self._facts, alive=False, cpu_percent=0.0, cpu_cores=0.0, cpu_user_ms=0.0, cpu_system_ms=0.0
+            )
         else:
             self._born = times.born
             self._facts = self._measure(now, times, memory)
@@ -116,8 +119,3 @@ def _no_facts(pid: int) -> ProcessFacts:
         cpu_system_ms=0.0,
         uptime_s=0.0,
     )
-
-
-def _ended(last: ProcessFacts) -> ProcessFacts:
-    """Return the last facts of a process that is gone: it uses no CPU any more."""
-    return replace(last, alive=False, cpu_percent=0.0, cpu_cores=0.0, cpu_user_ms=0.0, cpu_system_ms=0.0)

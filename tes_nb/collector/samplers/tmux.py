@@ -109,8 +109,10 @@ class TmuxSampler:
         )
         answer = asyncio.ensure_future(asyncio.to_thread(process.communicate))
         try:
-            # shielded: a thread that never began would leave the pipes open
-            output, complaint = await asyncio.wait_for(asyncio.shield(answer), self._timeout_s)
+            # Not wait_for, which may swallow a cancellation that comes with the answer (Python 3.11): the grid would
+            # go on for ever. Shielded: a thread that never began would leave the pipes open.
+            async with asyncio.timeout(self._timeout_s):
+                output, complaint = await asyncio.shield(answer)
         finally:
             if process.poll() is None:
                 process.kill()
