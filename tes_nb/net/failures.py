@@ -7,7 +7,6 @@ readers need it and should not have to import aiohttp.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import ssl
@@ -39,12 +38,31 @@ def failure_of(error: BaseException, patience_s: float) -> Failure | None:
 
     `patience_s` is how long was waited, in seconds.
     """
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return Failure("timeout", f"no answer within {patience_s:g} s")
-    for kinds, describe in _BORDER:
-        if isinstance(error, kinds):
-            return describe(error)
-    return None
+    failure: Failure | None = None
+    match error:
+        case TimeoutError():
+            failure = Failure("timeout", f"no answer within {patience_s:g} s")
+        case InvalidStatus():
+            failure = status_failure(error.response.status_code, error.response.headers)
+        case ssl.SSLError() | ssl.CertificateError():
+            reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "TLS failed"
+            failure = Failure("tls", f"the certificate or TLS was not accepted: {plain(str(reason))}")
+        case socket.gaierror() | UnicodeError():
+            failure = Failure("dns", "the host name was not found")
+        case InvalidMessage() if isinstance(error.__cause__, EOFError | OSError):
+            failure = Failure("protocol", "the connection was closed during the handshake")
+        case InvalidURI():
+            failure = Failure("protocol", "the address is not one of a WebSocket")
+        case InvalidHeader():
+            # Without the value: the header may be one of ours, with a token in it.
+            failure = Failure(
+                "protocol", f"the handshake has an invalid or missing header {plain(error.name)}"
+            )
+        case WebSocketException():
+            failure = Failure("protocol", f"the answer is no WebSocket handshake: {plain(str(error))}")
+        case OSError() | EOFError():
+            failure = _os_failure(error)
+    return failure
 
 
 def status_failure(status: int, headers: Mapping[str, str]) -> Failure:
@@ -123,32 +141,6 @@ def plain(text: str) -> str:
     return " ".join(one_line.split())[:_LONGEST_TEXT]
 
 
-def _tls_failure(error: BaseException) -> Failure:
-    reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "TLS failed"
-    return Failure("tls", f"the certificate or TLS was not accepted: {plain(str(reason))}")
-
-
-def _status_failure(error: BaseException) -> Failure:
-    assert isinstance(error, InvalidStatus)
-    return status_failure(error.response.status_code, error.response.headers)
-
-
-def _message_failure(error: BaseException) -> Failure:
-    if isinstance(error.__cause__, EOFError | OSError):
-        return Failure("protocol", "the connection was closed during the handshake")
-    return _handshake_failure(error)
-
-
-def _header_failure(error: BaseException) -> Failure:
-    # Without the value: the header may be one of ours, with a token in it.
-    assert isinstance(error, InvalidHeader)
-    return Failure("protocol", f"the handshake has an invalid or missing header {plain(error.name)}")
-
-
-def _handshake_failure(error: BaseException) -> Failure:
-    return Failure("protocol", f"the answer is no WebSocket handshake: {plain(str(error))}")
-
-
 def _os_failure(error: BaseException) -> Failure:
     # A name with several addresses fails with one error for all of them, which keeps no errno but the text.
     text = str(error)
@@ -160,16 +152,3 @@ def _os_failure(error: BaseException) -> Failure:
         return Failure("network", "this process has no file descriptors left")
     reason = getattr(error, "strerror", None) or text or type(error).__name__
     return Failure("network", plain(str(reason)).lower())
-
-
-_BORDER: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException], Failure]], ...] = (
-    ((InvalidStatus,), _status_failure),
-    ((ssl.SSLError, ssl.CertificateError), _tls_failure),
-    ((socket.gaierror, UnicodeError), lambda _: Failure("dns", "the host name was not found")),
-    ((InvalidMessage,), _message_failure),
-    ((InvalidURI,), lambda _: Failure("protocol", "the address is not one of a WebSocket")),
-    ((InvalidHeader,), _header_failure),
-    ((WebSocketException,), _handshake_failure),
-    ((OSError, EOFError), _os_failure),
-)
-"""Foreign exceptions → what they mean here; the first that fits counts."""
