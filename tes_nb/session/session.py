@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +84,6 @@ class Session(SessionOutputs):
         self._stopping = threading.Lock()
         self.peer = peer
         """The attached TES's address; `None` = the session shows this machine."""
-        self._began = time.time()
         self.feeds: dict[str, Feed] = {}
         """Source name → feed."""
         self._readers: dict[str, RelayReader] = {}
