@@ -178,7 +178,9 @@ def test_a_killed_collector_loses_nothing_that_was_acknowledged(tmp_path):
         acknowledged = recording.committed
         os.kill(session._backend.pid, signal.SIGKILL)
         eventually(lambda: not session._backend.alive)
-        assert "LOST" in str(session.metrics.state)
+        eventually(
+            lambda: "LOST" in str(session.metrics.state)
+        )  # the reader hears of it on its own connection
         with tes.open(tmp_path / "killed.tes") as opened:
             for source, seq in acknowledged.items():
                 assert max(message.seq for message in opened._file.messages(source)) >= seq
