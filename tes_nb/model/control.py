@@ -21,11 +21,15 @@ PathText = Annotated[str, Meta(max_length=4096, title="an absolute path")]
 # What the kernel reports ------------------------------------------------------------------------------------
 
 
+NonFinite = Literal["Infinity", "-Infinity", "NaN"]
+"""What no JSON number can be, as words that JavaScript and `float()` read. NaN may be null as well."""
+
+
 class Gauge(msgspec.Struct, tag="gauge"):
     """A number of the user's own, on the same time line as everything else."""
 
     name: Annotated[str, Field("", "the gauge's name", "label", "category")]
-    value: Annotated[float | None, Field("", "its value, in `unit`")] = None
+    value: Annotated[float | NonFinite | None, Field("", "its value, in `unit`")] = None
     unit: Annotated[str, Field("", "its unit, as the user wrote it", "label", "category")] = ""
     timestamp: Int | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import multiprocessing.process
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from tes_nb.model.control import Cell, Gauge, KernelReport, ProcessExit
+from tes_nb.model.control import Cell, Gauge, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # neither tells is reported by nobody, and its code stays NA.
 
 MOST_HANDLES = 500
+_INFINITIES: dict[float, NonFinite] = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class ExitWatch:
@@ -299,7 +301,13 @@ class KernelReporter:
 
     def gauge(self, name: str, value: float, unit: str) -> None:
         """Queue a gauge, stamped with the time of the call."""
-        row = Gauge(name=str(name), value=float(value), unit=str(unit), timestamp=time.time_ns() // 1_000_000)
+        value = float(value)
+        row = Gauge(
+            name=str(name),
+            value=_INFINITIES.get(value, value),
+            unit=str(unit),
+            timestamp=time.time_ns() // 1_000_000,
+        )
         self._queue(KernelReport(row=row))
 
     def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:

@@ -1,6 +1,7 @@
 """The kernel stream: what only the notebook's kernel knows. It travels over `/ws/control` into our relay.
 
     {"type": "gauge", "name": "loss", "value": 0.3, "unit": "", "timestamp": 1767225600000}
+    {"type": "gauge", "name": "loss", "value": "Infinity", "unit": "", "timestamp": 1767225600500}
     {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
      "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
      "outcome": "ok", "first_line": null, "children_cpu_s": 0.0, "children_peak": 0, "total_peak": 123456789}
@@ -45,6 +46,8 @@ def decode(message: Message) -> Decoded:
     report = decode_json(message.payload, _decoder, check=not is_own(message))
     match report:
         case Gauge():
+            if isinstance(report.value, str):
+                report.value = float(report.value)
             return Decoded(Kind.DATA, {"gauges": (_gauge_row(report),)}, ms_to_ns(report.timestamp))
         case Cell():
             return Decoded(Kind.DATA, {"cells": (_cell_row(report),)})

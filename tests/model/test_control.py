@@ -80,6 +80,14 @@ def test_an_operation_travels_as_it_is(op):
     assert decoded(op, required(op)).args() == required(op)  # what was not given does not travel
 
 
+@pytest.mark.parametrize("value", [0.5, None, "Infinity", "-Infinity", "NaN"])
+def test_a_gauge_is_a_number_or_the_word_for_one_that_json_lacks(value):
+    report = decoded("kernel", {"row": {"type": "gauge", "name": "loss", "value": value}})
+    assert report.row.value == value
+    assert json.loads(json.dumps(report.args()))["row"].get("value") == value
+    refusal("kernel", {"row": {"type": "gauge", "name": "loss", "value": "seven"}})
+
+
 @pytest.mark.parametrize("op", ALL)
 def test_an_unknown_field_is_named_beside_those_there_are(op):
     sentence = refusal(op, {**EXAMPLES[op], "nonsense": 1})
