@@ -1,4 +1,4 @@
-"""What `tes.open` takes: a session file, or a HAR file as Chrome's DevTools save it."""
+"""What `tes.open` takes: a session file, or a HAR file as Chrome's DevTools, Playwright or mitmproxy save it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tes_nb.streams import all_streams
 def open_session(
     path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
 ) -> RecordedSession:
-    """Open a session file, also one that is being recorded or is damaged, or a HAR file of Chrome's DevTools.
+    """Open a session file, also one that is being recorded or is damaged, or a HAR file of a browser or proxy.
 
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.

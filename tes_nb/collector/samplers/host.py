@@ -19,8 +19,12 @@ from tes_nb.model import HostFacts
 
 DEFAULT_REGION = "us-east-1"
 _REGION_MOST = 64
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
-_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_NUMBER = r"\+?(\d+\.?\d*|\.\d+)"
+_QUANTITY = re.compile(rf"{_NUMBER}(?:([KMGTPE]i|[mkMGTPE]?)|[eE]([+-]?\d+))", re.ASCII)
+_SCALE = {"m": 1e-3, "": 1.0} | {word: 1000.0**power for power, word in enumerate("kMGTPE", 1)}
+_SCALE |= {f"{word}i": 1024.0**power for power, word in enumerate("KMGTPE", 1)}
+_AMOUNT = re.compile(rf"{_NUMBER}\s*([kmgt]?)(i?b)?", re.IGNORECASE | re.ASCII)
+_MOST = 2.0**63
 
 
 class Limit(NamedTuple):
@@ -75,12 +79,21 @@ def primary_region(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def read_amount(text: str) -> float | None:
-    """Read bytes as JupyterHub and people write them: "2147483648", "2G", "512 MiB"; `None` = no amount."""
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None:
+    """Read bytes as Kubernetes writes them, else as people do; `None` = no amount.
+
+    Kubernetes' quantities: "2147483648", "512Mi" (of 1024), "512M" (of 1000), "1.5Gi", "1e9", "128974848000m"
+    (thousandths of a byte). What is none of these is read in powers of 1024, as JupyterHub and docker have it:
+    "2g", "1K", "512 MiB", "2 GB".
+    """
+    text = text.strip()
+    if quantity := _QUANTITY.fullmatch(text):
+        number, suffix, exponent = quantity.groups()
+        amount = float(f"{number}e{exponent}") if exponent else float(number) * _SCALE[suffix]
+    elif words := _AMOUNT.fullmatch(text):
+        amount = float(words[1]) * 1024.0 ** " kmgt".index(words[2].lower() or " ")
+    else:
         return None
-    amount = float(match[1]) * 1024 ** _POWER[match[2].lower()]
-    return amount if amount >= 1 else None
+    return amount if 1 <= amount < _MOST else None
 
 
 def read_cores(text: str) -> float | None:

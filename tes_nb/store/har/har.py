@@ -1,4 +1,4 @@
-"""Read the WebSocket messages of a HAR file, as Chrome's DevTools save it, in constant memory.
+"""Read the WebSocket messages of a HAR file, as Chrome's DevTools and others save it, in constant memory.
 
     report = HarReport()
     for message in read_har("devtools.har", recognise, report=report): ...
@@ -9,10 +9,12 @@ address is looked for further on in the file.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import itertools
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _REQUEST = b'"request"'
 _REQUEST_URL = re.compile(rb'"request"\s*+:\s*+\{[^{}]*?"url"\s*+:\s*+("(?:[^"\\]|\\.)*+")', re.DOTALL)
+_UTF_16 = {"utf-16-le": (codecs.BOM_UTF16_LE, b"{\0"), "utf-16-be": (codecs.BOM_UTF16_BE, b"\0{")}
 _BLOCK = 2**20
 _LONGEST = 2**16
 """Bytes of a request up to the end of its address."""
@@ -60,7 +63,11 @@ Recognise: TypeAlias = Callable[[str], str | None]
 """An address → the source it belongs to, for example the name of a stream; `None` = leave its messages out."""
 
 _ENTRIES = ["log", "entries"]
-_MESSAGES = ["log", "entries", "", "_webSocketMessages"]
+_ENTRY = ["log", "entries", ""]
+_MESSAGES = "websocketmessages"
+"""Chrome writes `_webSocketMessages`, others with less of a "_" or other capitals."""
+_CREATOR = ["log", "creator", "name"]
+_CREATOR_MOST = 40
 _URL = ["log", "entries", "", "request", "url"]
 """The keys on the way to a place; "" stands for any element of an array."""
 _ENTRY_DEPTH = 3
@@ -86,6 +93,8 @@ class HarReport:
     """Addresses (without credentials) that belong to no known source → their messages."""
     urls: dict[str, str] = field(default_factory=dict)
     """Source → the address of its first connection, without credentials."""
+    creator: str = ""
+    """The program that wrote the file, as it calls itself; "" = it does not."""
     broken: str = ""
     """Where and why the file breaks off; "" = it is whole."""
 
@@ -124,12 +133,13 @@ def read_har(
     path = Path(path)
     with contextlib.ExitStack() as cleanup:
         try:
-            file = cleanup.enter_context(path.open("rb"))
+            original = cleanup.enter_context(path.open("rb"))
         except OSError as error:
             raise SessionError(
                 f"{path} cannot be read ({error.strerror}): check the name and the folder."
             ) from error
-        _refuse_archive(path, file)
+        _refuse_archive(path, original)
+        file = cleanup.enter_context(_as_utf8(original))
         reader = _HarReader(recognise, HarReport() if report is None else report, redact=redact)
         for group in reader.read(file):
             yield from group
@@ -175,7 +185,7 @@ class _HarReader:
                 keys[-1] = value
             elif event in _BEGINS:
                 self.is_har = self.is_har or keys == _ENTRIES
-                if event == "start_array" and keys == _MESSAGES:
+                if event == "start_array" and _is_messages(keys):
                     yield from self._array(events, url, file)
                 else:
                     keys.append("")
@@ -186,6 +196,8 @@ class _HarReader:
                     url = None
             elif event == "string" and keys == _URL:
                 url = value
+            elif event == "string" and keys == _CREATOR:
+                self.report.creator = "".join(filter(str.isprintable, value))[:_CREATOR_MOST].strip()
 
     def _array(self, events: Iterator[Event], url: str | None, file: BinaryIO) -> Iterator[list[Message]]:
         self._messages.begin("", 0, 0)
@@ -247,6 +259,28 @@ def _refuse_archive(path: Path, file: BinaryIO) -> None:
     file.seek(0)
     if head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         raise SessionError(f"{path.name} is a compressed archive: unpack it and open the HAR file inside.")
+
+
+def _is_messages(keys: list[str]) -> bool:
+    return keys[:-1] == _ENTRY and keys[-1].lower().lstrip("_") == _MESSAGES
+
+
+@contextlib.contextmanager
+def _as_utf8(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Give the file after its byte order mark; one in UTF-16 as a copy on the disk in UTF-8."""
+    head = file.read(3)
+    encoding = next((name for name, marks in _UTF_16.items() if head.startswith(marks)), None)
+    if encoding is None:
+        file.seek(len(codecs.BOM_UTF8) if head == codecs.BOM_UTF8 else 0)
+        yield file
+        return
+    file.seek(2 if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 0)
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    with tempfile.TemporaryFile() as copy:
+        while block := file.read(_BLOCK):
+            copy.write(decoder.decode(block).encode())
+        copy.seek(0)
+        yield copy
 
 
 def _count_opcodes(file: BinaryIO) -> int:

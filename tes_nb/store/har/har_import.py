@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from tes_nb.model import Message
 
 _GROUP = 4096
+_IN_CHROME = (
+    "open Chrome's DevTools before the page connects, let it run, and save with "
+    "'Export HAR' from the Network tab."
+)
+_ADVICE = {
+    # Chrome and Edge call themselves WebInspector, Safari "WebKit Web Inspector"
+    "webkit": f"Safari's Web Inspector mostly leaves them out; {_IN_CHROME}",
+    "firefox": f"Firefox mostly leaves them out; {_IN_CHROME}",
+    "webinspector": _IN_CHROME,
+    "playwright": (
+        "Playwright writes them since version 1.61 and where contents are embedded: update it, record with "
+        'record_har_content="embed", and close the context before you open the file.'
+    ),
+    "mitmproxy": (
+        "mitmproxy writes them since version 10.1 and once the connection has ended: update it, start it before "
+        "the page connects (mitmdump --set hardump=FILE.har), and close the page before you stop it."
+    ),
+    "tes_nb": "tes_nb wrote it of a session in which none were recorded; export a session that has some.",
+}
+"""A word in the program's name → what to do."""
 
 
 def import_har(
@@ -72,7 +92,13 @@ def _nothing_in(path: Path, report: HarReport) -> SessionError:
         return SessionError(
             f"{path.name} has no WebSocket message that can be read: {' '.join(report.sentences)}"
         )
-    return SessionError(
-        f"{path.name} has no WebSocket messages: open Chrome's DevTools before the page connects, let it run, and "
-        "save with 'Export HAR' from the Network tab."
-    )
+    return SessionError(f"{path.name} has no WebSocket messages: {_advice(report.creator)}")
+
+
+def _advice(creator: str) -> str:
+    """Say what to do in the program that wrote the file."""
+    for word, advice in _ADVICE.items():
+        if word in creator.lower():
+            return advice
+    written = f"it was written by {creator}, which may have no place for them; " if creator else ""
+    return f"{written}{_IN_CHROME}"

@@ -1,4 +1,7 @@
-"""One WebSocket message as a HAR file tells it, checked and converted. The hot loop of reading HAR files."""
+"""One WebSocket message as a HAR file tells it, checked and converted. The hot loop of reading HAR files.
+
+It reads the form of Chrome's files by itself; what has another is read by `har_dialects`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ijson  # type: ignore[import-untyped] # it has no stubs
 
 from tes_nb.model import Direction, Message, Opcode
+from tes_nb.store.har.har_dialects import MILLISECONDS, OPCODES, Reading, is_control, read_message, wall_ns
 from tes_nb.store.redact import PayloadRedactor
 from tes_nb.store.session.schema import MAX_PAYLOAD
 
@@ -24,6 +28,7 @@ _CONTROLS = (-1, 8, 9, 10)
 """Close, ping, pong; Chrome notes errors as -1."""
 _DIRECTIONS = {"receive": Direction.IN.value, "send": Direction.OUT.value}
 _LATEST_NS = 2**63 - 1
+_CHROME_FIELDS = 4
 _READABLE = frozenset({b"{", b"[", b'"', b"<"})
 """A binary payload that begins so is text after all, and may hold credentials."""
 _GROUP = 256
@@ -59,6 +64,7 @@ class HarMessages:
         The loop turns ten times a message, millions of times a second.
         """
         fields: dict[str, Any] = {}
+        flags: dict[str, bool | None] = {}
         key, inside, mono = "", False, 0
         group: list[Message] = []
         redact, source, conn, seq = self._redact, self._source, self._conn, self._seq
@@ -71,13 +77,17 @@ class HarMessages:
                 elif event == "end_map":
                     inside = False
                     try:
-                        opcode, data = fields["opcode"], fields["data"]
+                        if flags or len(fields) > _CHROME_FIELDS:
+                            raise KeyError  # Chrome writes no more: they may change what the others mean
+                        opcode, data, time = fields["opcode"], fields["data"], fields["time"]
                         payload = data.encode() if opcode == _TEXT else self._binary(opcode, data)
-                        wall = round(fields["time"] * 1e6) * 1000
+                        wall = round(time * 1e6) * 1000 if time < MILLISECONDS else wall_ns(time)
                         direction = _DIRECTIONS[fields["type"]]
-                    except _FLAWS as error:
-                        self._refuse(_reason(fields, error))
-                        continue
+                    except _FLAWS:
+                        reading = self._other_dialect(fields, flags)
+                        if reading is None:
+                            continue
+                        opcode, payload, wall, direction = reading
                     if mono <= wall <= _LATEST_NS and len(payload) <= MAX_PAYLOAD:
                         mono = wall
                     elif not self._odd_but_good(wall, payload):
@@ -91,7 +101,9 @@ class HarMessages:
                         group = []
                         source, conn, seq = self._source, self._conn, self._seq
                 elif event == "start_map" and not inside:
-                    inside, fields = True, {}
+                    inside, fields, flags = True, {}, {}
+                elif event == "boolean" or event == "null":  # noqa: PLR1714 - as above
+                    flags[key] = value
                 elif event == "end_array":
                     break
                 elif event.startswith("start"):
@@ -119,8 +131,21 @@ class HarMessages:
     def _binary(self, opcode: Any, data: str) -> bytes:
         if opcode != _BINARY:
             raise KeyError(opcode)
-        payload = b64decode(data, validate=True)
+        return self._without_secrets(b64decode(data, validate=True))
+
+    def _without_secrets(self, payload: bytes) -> bytes:
         return self._redact(payload) if self._redact is not None and payload[:1] in _READABLE else payload
+
+    def _other_dialect(self, fields: dict[str, Any], flags: dict[str, bool | None]) -> Reading | None:
+        """Read a message that is not in Chrome's form; `None` = it is in none, and counted as bad."""
+        try:
+            reading = read_message(fields, flags)
+        except _FLAWS as error:
+            self._refuse(_reason(fields, error))
+            return None
+        if reading.opcode == _BINARY:
+            return reading._replace(payload=self._without_secrets(reading.payload))
+        return reading
 
     def _refuse(self, reason: str) -> None:
         self.bad[reason] = self.bad.get(reason, 0) + 1
@@ -128,13 +153,13 @@ class HarMessages:
 
 def _reason(fields: dict[str, Any], error: Exception) -> str:
     opcode = fields.get("opcode")
-    if opcode in _CONTROLS:
+    if opcode in _CONTROLS or is_control(fields):
         return CONTROL
     if isinstance(error, binascii.Error):
         return "bad base64"
     if isinstance(error, UnicodeError):
         return "text that is no Unicode"
-    if "opcode" in fields and opcode not in (_TEXT, _BINARY):
+    if "opcode" in fields and (opcode.lower() if isinstance(opcode, str) else opcode) not in OPCODES:
         return "unknown opcode"
     time = fields.get("time", 0)
     if not isinstance(time, int | float) or not isfinite(time):
