@@ -27,18 +27,18 @@ def names() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
 
 
-def chosen(wanted: list[str]) -> list[str]:
+def chosen(words: list[str]) -> list[str]:
     """Return the files that were asked for, by their own name or by a requirement their docstring names."""
-    if not wanted:
+    if not words:
         return names()
-    found = [
+    matches = [
         name
         for name in names()
-        if any(word.removeprefix("bench_") == name or _measures(name, word) for word in wanted)
+        if any(word.removeprefix("bench_") == name or _measures(name, word) for word in words)
     ]
-    if not found:
-        raise SystemExit(f"No benchmark is called {' or '.join(wanted)}; there are: {', '.join(names())}.")
-    return found
+    if not matches:
+        raise SystemExit(f"No benchmark is called {' or '.join(words)}; there are: {', '.join(names())}.")
+    return matches
 
 
 def _measures(name: str, requirement: str) -> bool:

@@ -91,7 +91,7 @@ WATCH = """() => {
   tasks.observe({ entryTypes: ["longtask"] });
 }"""
 IDLE = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
-SHOWN = {"floor": "true", "ours": "document.querySelector('.tes-chart .uplot') !== null"}
+READY = {"floor": "true", "ours": "document.querySelector('.tes-chart .uplot') !== null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def visit(browser: Any, lab: Jupyter, kind: str, number: int, seconds: float) ->
         page.goto(lab.notebook(f"{kind[:6].strip()}-{number}-{len(kind)}", CELLS[kind], SAVED))
         until(page, IDLE, seconds=60)
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        until(page, SHOWN.get(kind, "document.querySelector('.js-plotly-plot') !== null"), seconds=60)
+        until(page, READY.get(kind, "document.querySelector('.js-plotly-plot') !== null"), seconds=60)
         until(page, "document.body.innerText.includes('saved ')", seconds=60)
         time.sleep(4)
         try:
@@ -157,8 +157,8 @@ def _measured(context: Any, page: Any, seconds: float) -> Cost:
 
 
 def _busy(session: Any) -> float:
-    found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
-    return float(found["TaskDuration"])
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    return float(metrics["TaskDuration"])
 
 
 def run(*, quick: bool) -> Iterable[Result]:
@@ -186,11 +186,11 @@ def run(*, quick: bool) -> Iterable[Result]:
 def _results(costs: dict[str, list[Cost]]) -> Iterable[Result]:
     packages = ("anywidget", "ipywidgets", "jupyterlab", "plotly")
     ours, floor = costs["ours"], costs["floor"]
-    others = {kind: found for kind, found in costs.items() if kind.startswith("Figure")}
+    others = {kind: runs for kind, runs in costs.items() if kind.startswith("Figure")}
 
     def note(name: str) -> str:
-        figures = {kind: sorted(getattr(cost, name) for cost in found) for kind, found in others.items()}
-        return "; ".join(f"{kind}: {found[len(found) // 2]:.3g}" for kind, found in figures.items())
+        figures = {kind: sorted(getattr(cost, name) for cost in runs) for kind, runs in others.items()}
+        return "; ".join(f"{kind}: {costs_of[len(costs_of) // 2]:.3g}" for kind, costs_of in figures.items())
 
     yield ratio(
         "P10",
@@ -222,8 +222,8 @@ def _results(costs: dict[str, list[Cost]]) -> Iterable[Result]:
         heading = {"kilobytes": "received", "saved": "in a saved notebook", "long_tasks": "long tasks"}.get(
             name, name
         )
-        told = f"{note(name)}; without a chart: {base:.3g}"
-        yield figure("P10", heading, samples, unit=unit, packages=packages, note=told, **bounds)
+        remark = f"{note(name)}; without a chart: {base:.3g}"
+        yield figure("P10", heading, samples, unit=unit, packages=packages, note=remark, **bounds)
 
 
 if __name__ == "__main__":

@@ -224,10 +224,10 @@ def _judge(value: float, unit: str, at_most: float | None, at_least: float | Non
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of Python and of the distributions named."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in packages:
-        found[package] = importlib.metadata.version(package)
-    return found
+        installed[package] = importlib.metadata.version(package)
+    return installed
 
 
 def machine() -> dict[str, Any]:

@@ -27,8 +27,8 @@ def store(benchmark: str, results: list[dict[str, Any]]) -> None:
     stored = load()
     day = dt.datetime.now(dt.UTC).date().isoformat()
     fresh = [{**result, "measured": day, "machine": machine()} for result in results]
-    kept = [result for result in stored["results"] if result["benchmark"] != benchmark]
-    stored["results"] = sorted(kept + fresh, key=_order)
+    others = [result for result in stored["results"] if result["benchmark"] != benchmark]
+    stored["results"] = sorted(others + fresh, key=_order)
     RESULTS.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

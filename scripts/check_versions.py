@@ -55,10 +55,10 @@ def main() -> int:
     )
     parser.add_argument("cases", nargs="*", default=["3.12", "3.13", "lowest"])
     parser.add_argument("--quick", action="store_true", help="no tests, only a session and the command line")
-    given = parser.parse_args()
-    pins = [word for word in given.cases if "==" in word]
-    cases = [word for word in given.cases if "==" not in word]
-    outcomes = {case: check(case, pins, quick=given.quick) for case in cases}
+    arguments = parser.parse_args()
+    pins = [word for word in arguments.cases if "==" in word]
+    cases = [word for word in arguments.cases if "==" not in word]
+    outcomes = {case: check(case, pins, quick=arguments.quick) for case in cases}
     for case, outcome in outcomes.items():
         print(f"{' '.join([case, *pins])}: {outcome}")
     return int(any(outcome.startswith("failed") for outcome in outcomes.values()))
@@ -88,12 +88,12 @@ def check(case: str, pins: list[str], *, quick: bool) -> str:
 
 def find_python(version: str) -> str | None:
     """The interpreter of that version; `None` = there is none."""
-    found = shutil.which(f"python{version}")
+    program = shutil.which(f"python{version}")
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version == own:
         return getattr(sys, "_base_executable", sys.executable)
     pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    return str(pyenv[-1]) if pyenv else found
+    return str(pyenv[-1]) if pyenv else program
 
 
 def lowest_bounds() -> Iterator[str]:

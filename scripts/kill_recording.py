@@ -36,7 +36,7 @@ from tes_nb.store.session.reader import SessionFile
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
 WARM_UP_S = 1.0
 ASK_EVERY_S = 0.01
-REEL = 5_000
+REPEAT_AFTER = 5_000
 """Messages after which the stand-in repeats itself: composing new ones would take more than all the rest."""
 
 
@@ -112,7 +112,7 @@ def watch(session: tes.Session, number: int, options: argparse.Namespace) -> Now
         channels=CHANNELS,
         speed=None,
         rate=options.rate / options.feeds,
-        reel=REEL,
+        reel=REPEAT_AFTER,
         seed=options.seed + number,
     )
     if not options.look:

@@ -66,8 +66,8 @@ class Studio:
         self.lab = lab
 
     @contextmanager
-    def page(self, address: str, **given: Any) -> Iterator[Page]:
-        with closing(self.browser.new_context(**{"viewport": SIZE, **given})) as context:
+    def page(self, address: str, **settings: Any) -> Iterator[Page]:
+        with closing(self.browser.new_context(**{"viewport": SIZE, **settings})) as context:
             page = context.new_page()
             page.goto(address, timeout=60_000)
             yield page
@@ -96,17 +96,17 @@ def shot(page: Page, name: str) -> None:
     """Write a picture with few colours: a screen has no more."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
-    said(name, "png")
+    report(name, "png")
 
 
-def said(name: str, ending: str) -> None:
+def report(name: str, ending: str) -> None:
     size = (PICTURES / f"{name}.{ending}").stat().st_size
     print(f"{name}.{ending}: {size / 1e3:.0f} kB")
     if size > MOST_BYTES:
         sys.exit(f"{name}.{ending} is larger than {MOST_BYTES / 1e6} MB; take fewer frames or colours.")
 
 
-def take_lab(studio: Studio) -> None:
+def shoot_lab(studio: Studio) -> None:
     for theme in ("Light", "Dark"):
         with studio.running(f"watch-{theme.lower()}", "doc/tree", theme=f"JupyterLab {theme}") as page:
             time.sleep(32)
@@ -114,7 +114,7 @@ def take_lab(studio: Studio) -> None:
             shot(page, f"jupyterlab-{theme.lower()}")
 
 
-def take_moving(studio: Studio) -> None:
+def shoot_moving(studio: Studio) -> None:
     """Twenty seconds of a chart that moves under a busy cell, in real time."""
     with studio.running("moving", "doc/tree") as page:
         page.set_viewport_size({"width": 860, "height": 800})
@@ -132,17 +132,17 @@ def take_moving(studio: Studio) -> None:
     few[0].save(
         PICTURES / "moving.gif", save_all=True, append_images=few[1:], duration=each, loop=0, optimize=True
     )
-    said("moving", "gif")
+    report("moving", "gif")
 
 
-def take_notebook(studio: Studio) -> None:
+def shoot_notebook(studio: Studio) -> None:
     with studio.running("watch-seven", "notebooks") as page:
         time.sleep(25)
         until(page, f"{IS_BUSY} && {LIVE}")
         shot(page, "notebook-7")
 
 
-def take_voila(studio: Studio) -> None:
+def shoot_voila(studio: Studio) -> None:
     """Voilà shows a notebook when its cells are done, so what holds the kernel here begins after them."""
     name = "visited"
     address = studio.lab.notebook(name, START, HELD)
@@ -152,7 +152,7 @@ def take_voila(studio: Studio) -> None:
         shot(page, "voila")
 
 
-def take_page(studio: Studio) -> None:
+def shoot_page(studio: Studio) -> None:
     with studio.running("beside", "doc/tree", busy=POOL):
         for scheme in ("light", "dark"):
             with studio.page(URL, color_scheme=scheme, viewport={"width": 1000, "height": 1150}) as page:
@@ -161,7 +161,7 @@ def take_page(studio: Studio) -> None:
                 shot(page, f"page-{scheme}")
 
 
-def take_devtools(studio: Studio) -> None:
+def shoot_devtools(studio: Studio) -> None:
     with studio.running("inspected", "doc/tree", busy=POOL):
         path = chromium()
         assert path is not None
@@ -178,12 +178,12 @@ def take_devtools(studio: Studio) -> None:
 
 
 TAKES: dict[str, Callable[[Studio], None]] = {
-    "lab": take_lab,
-    "moving": take_moving,
-    "notebook": take_notebook,
-    "voila": take_voila,
-    "page": take_page,
-    "devtools": take_devtools,
+    "lab": shoot_lab,
+    "moving": shoot_moving,
+    "notebook": shoot_notebook,
+    "voila": shoot_voila,
+    "page": shoot_page,
+    "devtools": shoot_devtools,
 }
 
 

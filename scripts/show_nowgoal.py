@@ -78,8 +78,8 @@ def _simulated(speed: float, every: float) -> Iterator[str]:
     assert stand_in.stdout is not None
     try:
         for line in stand_in.stdout:
-            if found := re.search(r"s\.watch\((.*)\)$", line.strip()):
-                yield found[1]
+            if match := re.search(r"s\.watch\((.*)\)$", line.strip()):
+                yield match[1]
                 return
         raise RuntimeError("tes-nb simulate said nothing to watch.")
     finally:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import nbformat
 
-KEPT_METADATA = ("kernelspec", "language_info")
+METADATA = ("kernelspec", "language_info")
 
 
 def strip(path: Path) -> None:
     """Rewrite the notebook without what running it has left."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = {name: notebook.metadata[name] for name in KEPT_METADATA if name in notebook.metadata}
+    notebook.metadata = {name: notebook.metadata[name] for name in METADATA if name in notebook.metadata}
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -22,5 +22,5 @@ def strip(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for found in sorted(Path(__file__).resolve().parents[1].glob("notebooks/*.ipynb")):
-        strip(found)
+    for path in sorted(Path(__file__).resolve().parents[1].glob("notebooks/*.ipynb")):
+        strip(path)

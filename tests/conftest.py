@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.taking_turns import Turns
+from tests.support.turns import Turns
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = "Skipped under CI, where nothing may be missing: "

@@ -46,7 +46,7 @@ def hub(tmp_path_factory):
     }
     options = [f"--ServerApp.base_url={PREFIX}", "--ServerApp.allow_remote_access=True"]
     with jupyter_lab(tmp_path_factory.mktemp("hub"), port=port, environ=env, options=options) as lab:
-        yield lab.seen_as(f"http://hub.test:{port}{PREFIX}")
+        yield lab.behind(f"http://hub.test:{port}{PREFIX}")
 
 
 @pytest.fixture(scope="module")

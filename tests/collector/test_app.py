@@ -19,9 +19,9 @@ from tests.support.collectors import (
     ask,
     collecting,
     options,
+    receive,
+    receive_where,
     socket,
-    told,
-    told_where,
 )
 from tests.support.processes import IDLE
 from tests.support.processes import running as running_process
@@ -42,7 +42,7 @@ async def test_an_observed_process_that_ends_later_is_told_and_nothing_else_chan
             await eventually_async(lambda: not collector.observer.process.latest.alive, 5)
             assert b"tes_nb_process_up 0.0" in (await ask(collector.ports[0], "/metrics")).body
             async with socket(collector.ports[0], METRICS) as client:
-                assert (await told(client))["cpu"]["percent"] == 0
+                assert (await receive(client))["cpu"]["percent"] == 0
 
 
 @run_async
@@ -87,7 +87,7 @@ async def test_nothing_is_left_when_it_ends():
                 collector.ports[1], "/api/workers/scale", method="POST", token=TOKEN, body=b'{"count":1}'
             )
             async with socket(collector.ports[0], METRICS) as client:
-                await told(client)
+                await receive(client)
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() == before[0]
     assert open_descriptors() <= before[1]
@@ -96,7 +96,7 @@ async def test_nothing_is_left_when_it_ends():
 @run_async
 async def test_a_tick_that_fails_is_logged_and_the_next_one_comes(caplog, monkeypatch):
     async with collecting(period_s=0.05) as collector, socket(collector.ports[0], METRICS) as client:
-        await told(client)
+        await receive(client)
         original, broken = collector.observer.tick, iter(range(3))
 
         def tick():
@@ -106,7 +106,7 @@ async def test_a_tick_that_fails_is_logged_and_the_next_one_comes(caplog, monkey
 
         monkeypatch.setattr(collector.observer, "tick", tick)
         for _ in range(3):
-            await told(client, 3)
+            await receive(client, 3)
     assert "it goes on with the next sample" in caplog.text
 
 
@@ -115,7 +115,7 @@ async def test_two_collectors_live_side_by_side():
     async with collecting() as one, collecting() as other:
         assert set(one.ports).isdisjoint(other.ports)
         async with socket(one.ports[0], METRICS) as client:
-            assert (await told(client))["websockets"]["subscribers"]["metrics"] == 1
+            assert (await receive(client))["websockets"]["subscribers"]["metrics"] == 1
             assert (await ask(other.ports[1], "/workers/status")).json() == {"connected": 0}
 
 
@@ -142,4 +142,4 @@ async def test_workers_that_end_by_themselves_are_pushed():
                 one["status"] == "error" and one.get("exit_code") == 3 for one in message["workers"].values()
             )
 
-        await told_where(client, shows_the_end, 5)
+        await receive_where(client, shows_the_end, 5)

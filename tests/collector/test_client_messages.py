@@ -21,9 +21,9 @@ from tests.support.collectors import (
     ask,
     collecting,
     open_socket,
+    receive,
     reply,
     socket,
-    told,
 )
 from tests.support.waiting import eventually_async
 from tests.support.websocket_frames import CLOSE, TEXT, frame, read_frames
@@ -137,7 +137,7 @@ async def test_fault_54_compressed_frames_are_refused_not_inflated():
         writer.close()
         async with socket(collector.ports[0], STATUS, compression="deflate") as client:
             assert client.protocol.extensions == []
-            await told(client)
+            await receive(client)
 
 
 def calls_without_a_size(path):

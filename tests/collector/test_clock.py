@@ -14,7 +14,7 @@ import pytest
 from tes_nb.model import Opcode
 from tes_nb.wire.events import ClockJump, decode_event
 from tes_nb.wire.record import unpack
-from tests.support.collectors import TOKEN, ask, child, socket, told
+from tests.support.collectors import TOKEN, ask, child, receive, socket
 
 HOUR_NS = 3600 * 10**9
 JUMPS = (("+1h", HOUR_NS), ("+0", -HOUR_NS), ("-1d", -24 * HOUR_NS))
@@ -80,7 +80,7 @@ async def record_jumps(collector, wall_clock):
             wall_clock.write_text(f"{offset}\n")
             records += await read_for(relay, 0.5)
             assert await limited(collector)
-            await told(status)
+            await receive(status)
         return records
 
 

@@ -24,12 +24,12 @@ from tests.support.collectors import (
     open_socket,
     peak_memory,
     read_reply,
+    receive,
     reply,
     request,
     resident_memory,
     round_trips,
     socket,
-    told,
 )
 from tests.support.loud_collector import ECHO, LOUD, LOUD_PERIOD_S
 from tests.support.waiting import eventually_async
@@ -172,7 +172,7 @@ def test_fault_49_a_page_opens_thousands_of_sockets(victim):
             while True:
                 began = time.monotonic()
                 async with socket(victim.ports[0], METRICS, token=TOKEN) as client:
-                    await told(client)
+                    await receive(client)
                 waits.append(time.monotonic() - began)
                 await asyncio.sleep(0.02)
 
@@ -210,7 +210,7 @@ def test_fault_69_a_stuck_reader_is_cut_off_and_the_others_go_on():
         port = collector.ports[0]
         async with socket(port, LOUD) as reads, socket(port, STATUS) as good:
             for _ in range(20):
-                await told(reads)
+                await receive(reads)
             quiet = await round_trips(good, 0.7)
             before = resident_memory(collector.pid)
             draining = asyncio.create_task(drain(reads))
@@ -292,13 +292,13 @@ def test_fault_70_ninety_silent_sockets_and_64_descriptors():
 def test_fault_71_no_descriptors_left():
     async def scene(collector, process):
         async with socket(collector.ports[0], METRICS) as client:
-            await told(client)
+            await receive(client)
             used = process.num_fds()
             with descriptors(collector.pid, used):
                 waiting = [await asyncio.open_connection("127.0.0.1", collector.ports[0]) for _ in range(5)]
                 await asyncio.sleep(0.2)
                 before = process.cpu_times()
-                ticks = [await told(client) for _ in range(4)]  # who is connected notices nothing
+                ticks = [await receive(client) for _ in range(4)]  # who is connected notices nothing
                 after = process.cpu_times()
             began = time.monotonic()
             assert (await ask(collector.ports[0], "/health", patience_s=20)).status == 200

@@ -30,8 +30,8 @@ from tests.support.collectors import (
     child,
     open_socket,
     options,
+    receive,
     socket,
-    told,
 )
 from tests.support.waiting import eventually, eventually_async
 
@@ -241,7 +241,7 @@ def provoke(collector, token):
             await client.send(json.dumps({"type": "auth", "token": token}))
             for op in ("nothing", token, "scale"):
                 await client.send(json.dumps({"id": 1, "op": op, "args": {"count": token}}))
-                assert token not in json.dumps((await told(client))["error"])
+                assert token not in json.dumps((await receive(client))["error"])
         async with socket(port, "/ws/control", token=token) as client:
             await client.send(json.dumps({"type": "auth", "token": f"{token}x"}))
             await client.wait_closed()
@@ -327,7 +327,7 @@ def test_fault_84_the_end_says_1001_to_all_and_takes_two_seconds_at_most(how):
         control = await socket(collector.ports[0], "/ws/control", token=TOKEN)
         await control.send(json.dumps({"type": "auth", "token": TOKEN}))
         await control.send('{"id":1,"op":"scale","args":{"count":1}}')
-        await told(control)
+        await receive(control)
         began = time.monotonic()
         end(collector, how)
         for client in (*clients, control):

@@ -17,10 +17,10 @@ from tests.support.collectors import (
     STATUS,
     WORKERS,
     collecting,
+    receive,
+    receive_where,
     reply,
     socket,
-    told,
-    told_where,
 )
 from tests.support.shapes import METRICS_SHAPE, STATUS_SHAPE, SUMMARY_SHAPE, WORKER_SHAPE, fits, shape
 
@@ -33,7 +33,7 @@ def kind_of(stream, message):
 @run_async
 async def test_status_is_canonical_from_the_first_message_on():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
-        message = await told(client, 0.5)
+        message = await receive(client, 0.5)
         assert set(message) == {"type", "timestamp", "data"}
         assert message["type"] == "status"
         assert fits(message["data"], STATUS_SHAPE), shape(message)
@@ -49,7 +49,7 @@ async def test_status_is_canonical_from_the_first_message_on():
 @run_async
 async def test_metrics_are_canonical_under_both_paths(path):
     async with collecting() as collector, socket(collector.ports[0], path) as client:
-        message = await told(client, 0.5)
+        message = await receive(client, 0.5)
         assert message.pop("type") == "metrics"
         assert fits(message, METRICS_SHAPE), shape(message)
         assert message["memory"]["rss"] > 10 * 2**20
@@ -61,7 +61,7 @@ async def test_workers_are_canonical_and_on_the_other_port_alone():
     async with collecting() as collector:
         await collector.pool.scale(1)
         async with socket(collector.ports[1], WORKERS) as client:
-            message = await told_where(client, lambda one: one["workers"])
+            message = await receive_where(client, lambda one: one["workers"])
             assert set(message) == {"timestamp", "workers", "summary"}
             assert fits(message["summary"], SUMMARY_SHAPE)
             ((worker_id, worker),) = message["workers"].items()
@@ -74,8 +74,8 @@ async def test_workers_are_canonical_and_on_the_other_port_alone():
 @run_async
 async def test_metrics_keep_a_grid_that_does_not_drift():
     async with collecting(period_s=0.1) as collector, socket(collector.ports[0], METRICS) as client:
-        await told(client)
-        stamps = [(await told(client))["timestamp"] for _ in range(12)]
+        await receive(client)
+        stamps = [(await receive(client))["timestamp"] for _ in range(12)]
         # a push that came late is not caught up by the next: all lie on start + k · 100 ms, at most a bit behind
         behind = [(stamp - stamps[0]) % 100 for stamp in stamps]
         near = [min(late, 100 - late) for late in behind]
@@ -122,19 +122,19 @@ async def test_small_talk_of_the_status_stream():
 @run_async
 async def test_subscribe_narrows_what_is_sent():
     async with collecting() as collector, socket(collector.ports[0], STATUS) as client:
-        await told(client)
+        await receive(client)
         assert await reply(client, {"type": "subscribe", "metrics": ["sessions", "metrics"]}) == {
             "type": "subscribed",
             "metrics": ["sessions", "metrics"],
         }
         async with socket(collector.ports[0], METRICS):  # a change, so that status comes at once
-            narrow = await told_where(client, lambda one: one["type"] == "status")
+            narrow = await receive_where(client, lambda one: one["type"] == "status")
         assert set(narrow["data"]["vector"]) == {"sessions", "others"}
         assert "meta" not in narrow["data"]
         assert (await reply(client, {"type": "subscribe", "metrics": ["nonsense"]}))["type"] == "error"
         assert (await reply(client, {"type": "subscribe"}))["metrics"] == ["all"]
         async with socket(collector.ports[0], METRICS), socket(collector.ports[0], METRICS):
-            whole = await told_where(client, lambda one: one["type"] == "status" and "meta" in one["data"])
+            whole = await receive_where(client, lambda one: one["type"] == "status" and "meta" in one["data"])
         assert fits(whole["data"], STATUS_SHAPE)
 
 
@@ -164,10 +164,10 @@ async def test_connections_and_subscribers_are_counted():
     async with collecting() as collector, socket(collector.ports[0], METRICS) as metrics:
         async with socket(collector.ports[0], STATUS), socket(collector.ports[1], WORKERS):
             await asyncio.sleep(0)
-            seen = await told_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 3)
+            seen = await receive_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 3)
             assert seen["websockets"]["subscribers"] == {"status": 1, "workers": 1, "metrics": 1}
             assert seen["websockets"]["pendingConnections"] == 3
-        gone = await told_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 1)
+        gone = await receive_where(metrics, lambda one: one["websockets"]["totalSubscribers"] == 1)
         assert gone["websockets"]["pendingConnections"] == 1
 
 
@@ -180,11 +180,11 @@ async def test_a_change_is_pushed_at_once_and_figures_that_always_move_are_not()
         for _ in range(5):
             async with socket(collector.ports[0], METRICS):
                 began = time.monotonic()
-                await told_where(
+                await receive_where(
                     client, lambda one: one["data"]["vector"]["sessions"]["websocketConnections"] == 2
                 )
                 waits.append(time.monotonic() - began)
-            await told_where(
+            await receive_where(
                 client, lambda one: one["data"]["vector"]["sessions"]["websocketConnections"] == 1
             )
             await asyncio.sleep(0.03)

@@ -289,7 +289,7 @@ def test_fault_12_a_bad_certificate_is_refused_and_hears_no_byte(case, monkeypat
                 assert all("certificate" in one.text for one in sink.states if one.state == "WAITING")
                 assert secret not in repr(sink.states)
             assert peer.connections >= 3
-            assert peer.heard == b""
+            assert peer.received == b""
 
     check()
 

@@ -114,7 +114,7 @@ async def test_a_text_can_be_sent_when_open_only_and_is_recorded_as_out():
         await reader.send('{"type":"ping"}')
         await sink.count(3)
         assert sink.sent == [b'{"type":"ping"}']
-        assert peer.heard == [(1, '{"type":"ping"}')]
+        assert peer.received == [(1, '{"type":"ping"}')]
 
 
 @run_async
@@ -488,17 +488,17 @@ async def test_fault_21_channels_are_sent_once_after_each_open():
         Running(proxied(proxy), channels=["a", "b"]) as (reader, sink),
     ):
         for round_ in range(1, 5):
-            await sink.until(lambda _sink, n=round_: len(peer.heard) == n)
+            await sink.until(lambda _sink, n=round_: len(peer.received) == n)
             await sink.count(len(sink.numbers) + 3)
             if round_ == 2:
                 await reader.subscribe(["c"])
-                await sink.until(lambda _sink: len(peer.heard) == 3)
+                await sink.until(lambda _sink: len(peer.received) == 3)
                 break
             proxy.reset()
         proxy.reset()
-        await sink.until(lambda _sink: len(peer.heard) == 4)
+        await sink.until(lambda _sink: len(peer.received) == 4)
         await sink.count(len(sink.numbers) + 5)
-        texts = [text for _connection, text in peer.heard]
+        texts = [text for _connection, text in peer.received]
         assert texts == [subscription(names).decode() for names in (["a", "b"], ["a", "b"], ["c"], ["c"])]
         assert [payload.decode() for payload in sink.sent] == texts
 
@@ -509,7 +509,7 @@ async def test_channels_changed_while_connecting_are_sent_once():
         await reader.subscribe(["b"])
         await sink.count(3)
         await asyncio.sleep(0.1)
-        assert [text for _connection, text in peer.heard] == [subscription(["b"]).decode()]
+        assert [text for _connection, text in peer.received] == [subscription(["b"]).decode()]
         assert reader.channels == ("b",)
 
 
@@ -517,7 +517,7 @@ async def test_channels_changed_while_connecting_are_sent_once():
 async def test_without_channels_nothing_is_asked_for():
     async with NumberedPeer() as peer, Running(only(peer.url)) as (_reader, sink):
         await sink.count(3)
-        assert peer.heard == []
+        assert peer.received == []
 
 
 @run_async
@@ -591,7 +591,7 @@ async def test_old_workers_close_idle_readers_and_a_heartbeat_prevents_it():
     async with OldTes(speed=20) as peer, Running(peer.url, workers) as (reader, sink):
         await asyncio.sleep(2.2)  # 44 s there
         assert peer.idle_closes == 0
-        assert set(peer.heard) == {'{"type":"heartbeat"}'}
+        assert set(peer.received) == {'{"type":"heartbeat"}'}
         assert len(sink.numbers) >= 30
         assert (reader.state.word, reader.state.conn) == ("OPEN", 1)
 

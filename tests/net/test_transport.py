@@ -81,7 +81,7 @@ async def test_a_text_can_be_sent_and_after_the_end_that_is_an_error():
         await link.send(b'{"type":"ping"}')
         receiving = asyncio.create_task(link.receive(lambda *_: None))
         await asyncio.sleep(0.05)
-        assert peer.heard == [(1, '{"type":"ping"}')]
+        assert peer.received == [(1, '{"type":"ping"}')]
         await link.close("done")
         assert (await receiving).code == 1000
         with pytest.raises(ConnectionFailed, match="Not sent"):
@@ -365,7 +365,7 @@ async def test_fault_25_redirects_are_followed_without_taking_our_headers_to_oth
             link.abort()
             assert peer.requests[0].count(b"hush") == 2
             assert "hush" not in str(goal.headers[0])
-            assert goal.paths_asked == ["/there"]
+            assert goal.paths == ["/there"]
 
 
 @run_async

@@ -1,5 +1,6 @@
 """The stand-in's frames can be read with pako, and frames that pako deflated can be read here."""
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -12,7 +13,7 @@ from tes_nb.simulate.encoding import COMPRESSIONS
 from tes_nb.streams.nowgoal.stream import decode
 from tests.static.test_front_end import node
 from tests.support.pako import FORMS, NODE, needed
-from tests.support.standin import connect, run, stand_in, token_of, want
+from tests.support.standin import connect, stand_in, token_of, want
 
 SCRIPT = """
 import { inflate, inflateRaw, deflate, gzip, deflateRaw } from %s;
@@ -44,7 +45,7 @@ def frames():
                         found.append(message)
             return found, server.sent("tests")
 
-    return run(collect())
+    return asyncio.run(collect())
 
 
 def pako(frames, texts=()):

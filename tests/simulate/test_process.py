@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 
 from tes_nb.errors import ConnectionFailed, TesError
 from tes_nb.simulate import Fault, Options, StandInClient, number_in, start_child
-from tests.support.standin import connect, data, run, token_of, want
+from tests.support.standin import connect, data, token_of, want
 from tests.support.waiting import eventually
 
 
@@ -38,7 +39,7 @@ def test_a_child_serves_with_the_options_it_was_given(child):
             await want(ws)
             return [number_in(text) for text in await data(ws, 10)]
 
-    numbers = run(go())
+    numbers = asyncio.run(go())
     assert child.sent("parent")[:10] == numbers
     assert child.ledger()["strikes"] == {"token_html": 1}
     assert child.roster()[0]["home_team"].startswith("Simulated ")

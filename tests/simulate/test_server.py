@@ -22,7 +22,6 @@ from tests.support.standin import (
     data,
     get_json,
     http,
-    run,
     stand_in,
     token_of,
     want,
@@ -76,13 +75,11 @@ async def test_everything_says_that_it_is_simulated():
         assert "simulated" in repr(server)
 
 
-def test_the_greeting_is_logged(caplog):
-    async def go():
-        with caplog.at_level("INFO", logger="tes_nb.simulate"):
-            async with stand_in():
-                pass
-
-    run(go())
+@run_async
+async def test_the_greeting_is_logged(caplog):
+    with caplog.at_level("INFO", logger="tes_nb.simulate"):
+        async with stand_in():
+            pass
     assert f"simulated data: {GREETING}" in caplog.text
 
 
@@ -249,21 +246,18 @@ async def test_full_speed_starts_with_the_first_reader_and_keeps_to_the_rate():
         assert server.ledger()["last"] < 1000
 
 
-def test_a_reel_repeats_itself_with_new_numbers_only():
+@run_async
+async def test_a_reel_repeats_itself_with_new_numbers_only():
     size = 40
-
-    async def go():
-        async with stand_in(speed=None, rate=3000, reel=size, compression="text") as server:
-            async with connect(server, await token_of(server)) as ws:
-                await want(ws)
-                texts = await data(ws, 5 * size)
-            numbers = [number_in(text) for text in texts]
-            assert numbers == list(range(numbers[0], numbers[0] + len(texts)))
-            bare = [re.sub(rb"(simulatedNumber\W{1,6})\d+", rb"\1", text) for text in texts]
-            assert len(set(bare[:size])) > size / 2
-            assert bare[-2 * size : -size] == bare[-size:]
-
-    run(go())
+    async with stand_in(speed=None, rate=3000, reel=size, compression="text") as server:
+        async with connect(server, await token_of(server)) as ws:
+            await want(ws)
+            texts = await data(ws, 5 * size)
+        numbers = [number_in(text) for text in texts]
+        assert numbers == list(range(numbers[0], numbers[0] + len(texts)))
+        bare = [re.sub(rb"(simulatedNumber\W{1,6})\d+", rb"\1", text) for text in texts]
+        assert len(set(bare[:size])) > size / 2
+        assert bare[-2 * size : -size] == bare[-size:]
 
 
 @run_async
@@ -320,22 +314,19 @@ async def test_stop_closes_port_and_connections_and_may_be_called_again():
         assert len(asyncio.all_tasks()) <= 4
 
 
-def test_tls_makes_it_https_and_wss(monkeypatch, tmp_path):
+@run_async
+async def test_tls_makes_it_https_and_wss(monkeypatch, tmp_path):
     context = server_context(authority(monkeypatch, tmp_path))
-
-    async def go():
-        server = await serve(Options(speed=200.0, matches=4, games=1, host="localhost"), tls=context)
-        try:
-            assert (server.http[:17], server.url[:15]) == ("https://localhost", "wss://localhost")
-            trusting = ssl.create_default_context()
-            _, _, token = await http("GET", f"{server.token_url}?rnum=1", headers=HEADERS, ssl=trusting)
-            async with connect(server, token.decode(), ssl=trusting) as ws:
-                await want(ws)
-                assert await data(ws, 3)
-                server.post(Fault("reset"))
-                with pytest.raises(websockets.ConnectionClosedError):
-                    await data(ws, 1_000_000)
-        finally:
-            await server.stop()
-
-    run(go())
+    server = await serve(Options(speed=200.0, matches=4, games=1, host="localhost"), tls=context)
+    try:
+        assert (server.http[:17], server.url[:15]) == ("https://localhost", "wss://localhost")
+        trusting = ssl.create_default_context()
+        _, _, token = await http("GET", f"{server.token_url}?rnum=1", headers=HEADERS, ssl=trusting)
+        async with connect(server, token.decode(), ssl=trusting) as ws:
+            await want(ws)
+            assert await data(ws, 3)
+            server.post(Fault("reset"))
+            with pytest.raises(websockets.ConnectionClosedError):
+                await data(ws, 1_000_000)
+    finally:
+        await server.stop()

@@ -32,8 +32,8 @@ POLICY = (
 
 def chromium() -> str | None:
     """Return the browser's path: TES_CHROMIUM, else from PATH; `None` = there is none."""
-    named = os.environ.get("TES_CHROMIUM")
-    return named or next(
+    program = os.environ.get("TES_CHROMIUM")
+    return program or next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
 

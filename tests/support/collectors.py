@@ -32,16 +32,16 @@ HANDSHAKE = (
 )
 
 
-def options(*, limits: dict | None = None, **given) -> CollectorOptions:
+def options(*, limits: dict | None = None, **changes) -> CollectorOptions:
     """Options with free ports and the tests' token; `limits` are fields of `Limits`."""
     fields = {"token": TOKEN, "status_port": 0, "workers_port": 0, "limits": Limits(**(limits or {}))}
-    return CollectorOptions(**{**fields, **given})
+    return CollectorOptions(**{**fields, **changes})
 
 
 @asynccontextmanager
-async def collecting(make=Collector, **given):
+async def collecting(make=Collector, **changes):
     """A collector in this loop, stopped at the end."""
-    collector = make(options(**given))
+    collector = make(options(**changes))
     await collector.start()
     try:
         yield collector
@@ -50,14 +50,14 @@ async def collecting(make=Collector, **given):
 
 
 @contextmanager
-def child(*, module: str | None = None, **given):
+def child(*, module: str | None = None, **changes):
     """A collector as a child process of this one, stopped at the end. module: what it runs instead."""
     pid, created = own_identity()
     with pytest.MonkeyPatch.context() as patch:
         if module is not None:
             patch.setattr(process_module, "MODULE", module)
         process = process_module.start_process(
-            options(**{"parent_pid": pid, "parent_created": created, **given})
+            options(**{"parent_pid": pid, "parent_created": created, **changes})
         )
     try:
         yield process
@@ -68,31 +68,31 @@ def child(*, module: str | None = None, **given):
 # Clients ------------------------------------------------------------------------------------------------------
 
 
-def socket(port: int, path: str, *, token: str | None = None, **given):
+def socket(port: int, path: str, *, token: str | None = None, **fields):
     """A WebSocket client of the `websockets` library (a context manager)."""
     headers = {} if token is None else {TOKEN_HEADER: token}
-    given = {"proxy": None, "additional_headers": headers, "close_timeout": 1, "compression": None, **given}
-    return connect(f"ws://127.0.0.1:{port}{path}", **given)
+    fields = {"proxy": None, "additional_headers": headers, "close_timeout": 1, "compression": None, **fields}
+    return connect(f"ws://127.0.0.1:{port}{path}", **fields)
 
 
-async def told(client, patience_s: float = PATIENCE_S):
+async def receive(client, patience_s: float = PATIENCE_S):
     """The next message, from JSON."""
     return json.loads(await asyncio.wait_for(client.recv(), patience_s))
 
 
-async def told_where(client, wanted, patience_s: float = PATIENCE_S):
-    """The next message for which `wanted(message)`, others skipped."""
+async def receive_where(client, condition, patience_s: float = PATIENCE_S):
+    """The next message for which `condition(message)`, others skipped."""
     async with asyncio.timeout(patience_s):
         while True:
-            message = await told(client)
-            if wanted(message):
+            message = await receive(client)
+            if condition(message):
                 return message
 
 
 async def reply(client, message, patience_s: float = PATIENCE_S):
     """Send a message (JSON unless text or bytes), and return the answer, pushes skipped."""
     await client.send(message if isinstance(message, str | bytes) else json.dumps(message))
-    return await told_where(client, lambda one: one.get("type") in REPLIES, patience_s)
+    return await receive_where(client, lambda one: one.get("type") in REPLIES, patience_s)
 
 
 REPLIES = ("pong", "subscribed", "error", "heartbeat-ack")
@@ -138,16 +138,16 @@ def request(
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
 
 
-async def ask(port: int, path: str, **given) -> Reply:
+async def ask(port: int, path: str, **fields) -> Reply:
     """One request on a connection of its own, and its answer."""
-    patience_s = given.pop("patience_s", PATIENCE_S)
-    is_head = given.get("method", "GET") == "HEAD"
-    return await raw(port, request(port, path, **given), head=is_head, patience_s=patience_s)
+    patience_s = fields.pop("patience_s", PATIENCE_S)
+    is_head = fields.get("method", "GET") == "HEAD"
+    return await raw(port, request(port, path, **fields), head=is_head, patience_s=patience_s)
 
 
-async def handshake(port: int, path: str, *, headers=(), **given) -> Reply:
+async def handshake(port: int, path: str, *, headers=(), **fields) -> Reply:
     """A WebSocket handshake by hand: 101, or the refusal. The connection is closed afterwards."""
-    return await ask(port, path, headers=(*HANDSHAKE, *headers), **given)
+    return await ask(port, path, headers=(*HANDSHAKE, *headers), **fields)
 
 
 async def raw(port: int, sent: bytes, *, head: bool = False, patience_s: float = PATIENCE_S) -> Reply:
@@ -174,10 +174,10 @@ async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Rep
     return answer
 
 
-async def open_socket(port: int, path: str, **given):
+async def open_socket(port: int, path: str, **fields):
     """A WebSocket opened by hand: (reader, writer) right after the 101."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request(port, path, headers=HANDSHAKE, **given))
+    writer.write(request(port, path, headers=HANDSHAKE, **fields))
     answer = await asyncio.wait_for(read_reply(reader), PATIENCE_S)
     assert answer.status == 101, answer
     return reader, writer

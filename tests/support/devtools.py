@@ -19,37 +19,37 @@ class DevTools:
     def __init__(self, page: Any) -> None:
         self.requests: dict[str, dict[str, Any]] = {}
         self._session = page.context.new_cdp_session(page)
-        for event, take in {
+        for event, handler in {
             "webSocketCreated": self._created,
             "webSocketWillSendHandshakeRequest": self._handshake,
             "webSocketHandshakeResponseReceived": self._response,
-            "webSocketFrameReceived": lambda told: self._frame(told, "receive"),
-            "webSocketFrameSent": lambda told: self._frame(told, "send"),
+            "webSocketFrameReceived": lambda event: self._frame(event, "receive"),
+            "webSocketFrameSent": lambda event: self._frame(event, "send"),
             "webSocketFrameError": self._error,
         }.items():
-            self._session.on(f"Network.{event}", take)
+            self._session.on(f"Network.{event}", handler)
         self._session.send("Network.enable")
 
-    def _created(self, told: dict[str, Any]) -> None:
-        self.requests[told["requestId"]] = {"url": told["url"], "frames": []}
+    def _created(self, event: dict[str, Any]) -> None:
+        self.requests[event["requestId"]] = {"url": event["url"], "frames": []}
 
-    def _handshake(self, told: dict[str, Any]) -> None:
-        one = self.requests[told["requestId"]]
-        one.update(issued=told["timestamp"], wall=told["wallTime"], headers=told["request"]["headers"])
+    def _handshake(self, event: dict[str, Any]) -> None:
+        one = self.requests[event["requestId"]]
+        one.update(issued=event["timestamp"], wall=event["wallTime"], headers=event["request"]["headers"])
 
-    def _response(self, told: dict[str, Any]) -> None:
-        self.requests[told["requestId"]]["response"] = told["response"]
+    def _response(self, event: dict[str, Any]) -> None:
+        self.requests[event["requestId"]]["response"] = event["response"]
 
-    def _frame(self, told: dict[str, Any], kind: str) -> None:
-        frame = told["response"]
-        self._add(told, {"type": kind, "opcode": frame["opcode"], "data": frame["payloadData"]})
+    def _frame(self, event: dict[str, Any], kind: str) -> None:
+        frame = event["response"]
+        self._add(event, {"type": kind, "opcode": frame["opcode"], "data": frame["payloadData"]})
 
-    def _error(self, told: dict[str, Any]) -> None:
-        self._add(told, {"type": "error", "opcode": -1, "data": told["errorMessage"]})
+    def _error(self, event: dict[str, Any]) -> None:
+        self._add(event, {"type": "error", "opcode": -1, "data": event["errorMessage"]})
 
-    def _add(self, told: dict[str, Any], frame: dict[str, Any]) -> None:
-        one = self.requests[told["requestId"]]
-        time = one["wall"] - one["issued"] + told["timestamp"]
+    def _add(self, event: dict[str, Any], frame: dict[str, Any]) -> None:
+        one = self.requests[event["requestId"]]
+        time = one["wall"] - one["issued"] + event["timestamp"]
         kind = {"type": frame.pop("type")}
         one["frames"].append({**kind, "time": time, **frame})
 

@@ -25,13 +25,13 @@ class Jupyter:
     url: str
     folder: Path
 
-    def seen_as(self, url: str) -> Jupyter:
+    def behind(self, url: str) -> Jupyter:
         """Return the same server as a browser finds it elsewhere."""
         return replace(self, url=url)
 
     def notebook(self, name: str, *cells: str) -> str:
         """Write a notebook of code cells; return the address that opens it in JupyterLab."""
-        told = {
+        content = {
             "cells": [
                 {
                     "cell_type": "code",
@@ -47,7 +47,7 @@ class Jupyter:
             "nbformat": 4,
             "nbformat_minor": 5,
         }
-        (self.folder / f"{name}.ipynb").write_text(json.dumps(told))
+        (self.folder / f"{name}.ipynb").write_text(json.dumps(content))
         return self.address(name)
 
     def address(self, name: str) -> str:
@@ -115,12 +115,12 @@ def jupyter_lab(
 
 
 def _address(runtime: Path, server: subprocess.Popen[bytes], folder: Path) -> str:
-    told = runtime / f"jpserver-{server.pid}.json"
+    facts = runtime / f"jpserver-{server.pid}.json"
     end = time.monotonic() + START_S
     while time.monotonic() < end and server.poll() is None:
-        if told.exists():
+        if facts.exists():
             try:
-                return str(json.loads(told.read_text())["url"])
+                return str(json.loads(facts.read_text())["url"])
             except ValueError:
                 pass  # being written
         time.sleep(0.1)

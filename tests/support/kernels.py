@@ -31,11 +31,11 @@ class Kernel:
         parts: list[str] = []
         deadline = time.monotonic() + timeout
         while True:
-            told = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
-            if told["parent_header"].get("msg_id") != message:
+            reply = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            if reply["parent_header"].get("msg_id") != message:
                 continue
-            content = told["content"]
-            match told["msg_type"]:
+            content = reply["content"]
+            match reply["msg_type"]:
                 case "stream":
                     parts.append(content["text"])
                 case "error":

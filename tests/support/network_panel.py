@@ -47,8 +47,8 @@ def devtools(playwright: Any, chromium: str) -> Iterator[NetworkPanel]:
         closing(browser.new_context(viewport={"width": 1300, "height": 800})) as context,
     ):
         page = context.new_page()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as told:
-            target = next(one["id"] for one in json.load(told) if one["type"] == "page")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as reply:
+            target = next(one["id"] for one in json.load(reply) if one["type"] == "page")
         tools = context.new_page()
         address = f"127.0.0.1:{port}/devtools"
         tools.goto(f"http://{address}/inspector.html?ws={address}/page/{target}&panel=network")

@@ -94,11 +94,11 @@ class Collected:
     @property
     def numbers(self):
         """The numbers received, in order, as (number, connection, flags)."""
-        found = []
+        numbers = []
         for direction, opcode, payload, conn, flags in self.messages:
             if direction is Direction.IN and opcode is Opcode.TEXT and b'"n"' in payload:
-                found.append((msgspec.json.decode(payload)["n"], conn, flags))
-        return found
+                numbers.append((msgspec.json.decode(payload)["n"], conn, flags))
+        return numbers
 
     @property
     def sent(self):

@@ -52,9 +52,9 @@ async def status_live(request: web.Request) -> web.WebSocketResponse:
     }
     await socket.send_json({"type": "status", "data": flat})
     async for message in socket:
-        known = message.type is WSMsgType.TEXT and '"ping"' in message.data
+        ping = message.type is WSMsgType.TEXT and '"ping"' in message.data
         await socket.send_json(
-            {"type": "pong", "timestamp": now_ms()} if known else {"error": "Invalid message format"}
+            {"type": "pong", "timestamp": now_ms()} if ping else {"error": "Invalid message format"}
         )
     return socket
 

@@ -31,10 +31,10 @@ class NumberedPeer:
         self.sent = {}  # number → Unix ns
         self.next = 0
         self.pushing = True
-        self.paths_asked = []
+        self.paths = []
         self.handshakes = []  # loop times
         self.headers = []
-        self.heard = []  # (connection, text)
+        self.received = []  # (connection, text)
         self.sockets = set()
         self._options = {"ping_interval": None, "compression": None} | options
         self._server = self._task = None
@@ -69,7 +69,7 @@ class NumberedPeer:
 
     def _request(self, connection, request):
         self.handshakes.append(asyncio.get_running_loop().time())
-        self.paths_asked.append(request.path)
+        self.paths.append(request.path)
         self.headers.append(request.headers)
         if self.paths is not None and request.path.partition("?")[0] not in self.paths:
             return connection.respond(404, "nothing here\n")
@@ -82,7 +82,7 @@ class NumberedPeer:
             for text in self.on_connect:
                 await socket.send(text)
             async for text in socket:
-                self.heard.append((index, text))
+                self.received.append((index, text))
                 reply = self.answer(text) if self.answer is not None else None
                 if reply is not None:
                     await socket.send(reply)
@@ -112,7 +112,7 @@ class OldTes:
     def __init__(self, speed=1.0):
         self.speed = speed
         self.polls = {"status": 0, "metrics": 0}
-        self.heard = []
+        self.received = []
         self.idle_closes = 0
         self.push_status = None  # set to an asyncio.Event to make it push again
         self.port = None
@@ -164,7 +164,7 @@ class OldTes:
         idle = restart()
         try:
             async for message in socket:  # protocol pings are answered in here and do not count
-                self.heard.append(message.data)
+                self.received.append(message.data)
                 idle.cancel()
                 idle = restart()
         finally:
@@ -182,10 +182,10 @@ class OldTes:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"type": "status", "data": {"cpu": 1}, "n": 1})
-        waiting = asyncio.create_task(self._push_when_told(socket))
+        waiting = asyncio.create_task(self._push_on_request(socket))
         try:
             async for message in socket:
-                self.heard.append(message.data)
+                self.received.append(message.data)
                 with contextlib.suppress(ValueError):
                     if json.loads(message.data).get("type") == "ping":
                         await socket.send_json({"type": "pong", "timestamp": 1})
@@ -193,7 +193,7 @@ class OldTes:
             waiting.cancel()
         return socket
 
-    async def _push_when_told(self, socket):
+    async def _push_on_request(self, socket):
         while self.push_status is not None:
             await self.push_status.wait()
             await socket.send_json({"type": "status", "data": {}, "n": 2})
@@ -204,7 +204,7 @@ class OldTes:
         await socket.prepare(request)
         await socket.send_json({"type": "connected", "message": "welcome"})
         async for message in socket:
-            self.heard.append(message.data)
+            self.received.append(message.data)
             await socket.send_str(message.data)
         return socket
 
@@ -214,7 +214,7 @@ class OldTes:
         sender = asyncio.create_task(self._send_every(socket, {"type": "metrics", "n": 1}, 0.5))
         try:
             async for message in socket:
-                self.heard.append(message.data)
+                self.received.append(message.data)
         finally:
             sender.cancel()
         return socket

@@ -17,18 +17,18 @@ class TableReader:
         self.table = table
 
     def times(self, pid: int) -> Times | None:
-        found = self.table.get(pid)
-        if isinstance(found, OSError):
-            raise found
-        return found
+        words = self.table.get(pid)
+        if isinstance(words, OSError):
+            raise words
+        return words
 
     def memory(self, pid: int) -> MemoryWords | None:
-        found = self.times(pid)
-        return None if found is None else MemoryWords(found.rss, found.rss // 2, found.rss * 2, 5, 3)
+        words = self.times(pid)
+        return None if words is None else MemoryWords(words.rss, words.rss // 2, words.rss * 2, 5, 3)
 
     def share(self, pid: int) -> Share | None:
-        found = self.times(pid)
-        return None if found is None else Share(found.rss // 4, found.rss // 8)
+        words = self.times(pid)
+        return None if words is None else Share(words.rss // 4, words.rss // 8)
 
     def cpu_clock(self, pid: int) -> float | None:
         return None

@@ -101,17 +101,17 @@ def _judge(path: Path, acknowledged: tuple[int, ...], result: dict[str, int], *,
     result["kills"] += 1
     result["acknowledged"] += sum(acknowledged)
     try:
-        found = read_all(path)
+        messages = read_all(path)
     except SessionError:
         result["empty"] += 1
         result["lost"] += sum(acknowledged)
         return
     for name, many in zip(SOURCES, acknowledged, strict=True):
-        seqs = [message.seq for message in found if message.source == name]
+        seqs = [message.seq for message in messages if message.source == name]
         result["lost"] += max(0, many - len(seqs))
         result["wrong"] += seqs != list(range(1, len(seqs) + 1))
     place = {name: position for position, name in enumerate(SOURCES)}
-    for message in found[:: max(1, len(found) // 50)]:
+    for message in messages[:: max(1, len(messages) // 50)]:
         number = (message.seq - 1) * len(SOURCES) + place[message.source]
         result["wrong"] += message != numbered(number, size=killed_size(number))
     if examine:
@@ -153,18 +153,18 @@ def disk_full(folder: Path) -> dict[str, object]:
     put(50, 0.002)
     recorder.stop()
     with SessionFile.open(path) as session:
-        found = list(session.messages())
+        messages = list(session.messages())
         gaps = session.gaps
     return {
         "states": states,
         "text": text,
         "readable while full": len(before) == committed > 0,
         "seconds to resume": back,
-        "all accepted are there": found == accepted,
+        "all accepted are there": messages == accepted,
         "gaps": [(each.source, each.gap.missing) for each in gaps],
         "lost": recorder.lost,
         "put": number,
-        "found": len(found),
+        "found": len(messages),
     }
 
 

@@ -56,7 +56,7 @@ rows = st.tuples(
 """Rows of `EVERY_DTYPE`."""
 
 
-class Kept(RowBatch):
+class PlainBatch(RowBatch):
     """Rows of `EVERY_DTYPE`, kept as they are; its numbers and what is the same all along in their cheap forms."""
 
     __slots__ = ()

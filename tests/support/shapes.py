@@ -64,10 +64,10 @@ def shape(value):
     return type(value)
 
 
-def fits(value, wanted, *, optional=()) -> bool:
-    if isinstance(wanted, dict):
-        extra = set(value) - set(wanted)
+def fits(value, shape, *, optional=()) -> bool:
+    if isinstance(shape, dict):
+        extra = set(value) - set(shape)
         return extra <= set(optional) and all(
-            name in value and fits(value[name], inner) for name, inner in wanted.items()
+            name in value and fits(value[name], inner) for name, inner in shape.items()
         )
-    return type(value) is wanted or (wanted is float and type(value) is int)
+    return type(value) is shape or (shape is float and type(value) is int)

@@ -18,16 +18,6 @@ from tes_nb.wire.events import Gap
 ALL = ["change_xml", "ch_goal8_xml", "nba_change_xml", "ch_nbaGoal8_xml", "tes_ticks_xml"]
 
 
-def run(work, timeout_s=30.0):
-    """Run a coroutine to its end, in bounded time."""
-
-    async def bounded():
-        async with asyncio.timeout(timeout_s):
-            return await work
-
-    return asyncio.run(bounded())
-
-
 @contextlib.asynccontextmanager
 async def stand_in(**options):
     """A stand-in on a free port, quick and not skewed unless told otherwise."""
@@ -128,9 +118,9 @@ class Reader:
         async with connect(self._server, token, subscriber=self._subscriber, open_timeout=2) as ws:
             await want(ws)
             async for message in ws:
-                self._take(message)
+                self._receive(message)
 
-    def _take(self, message):
+    def _receive(self, message):
         try:
             number = number_in(inflate(message))
         except (zlib.error, EOFError, OSError):

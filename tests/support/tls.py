@@ -44,7 +44,7 @@ class TlsPeer:
     def __init__(self, context):
         self._context = context
         self.connections = 0
-        self.heard = b""
+        self.received = b""
         self.port = None
         self._tasks = set()
 
@@ -89,4 +89,4 @@ class _Protocol(asyncio.Protocol):
         self._peer = peer
 
     def data_received(self, data):
-        self._peer.heard += data
+        self._peer.received += data

@@ -22,7 +22,7 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
-from tests.support.collectors import METRICS, TOKEN, collecting, open_socket, socket, told
+from tests.support.collectors import METRICS, TOKEN, collecting, open_socket, receive, socket
 
 CONTROL = "/ws/control"
 
@@ -40,7 +40,7 @@ class Owner:
 
     async def say(self, message):
         await self.client.send(message if isinstance(message, str | bytes) else json.dumps(message))
-        return await told(self.client)
+        return await receive(self.client)
 
 
 def auth(token=TOKEN):
@@ -146,7 +146,7 @@ async def test_a_slow_request_does_not_hold_up_the_next():
         owner = await owner_of(client)
         await client.send('{"id":1,"op":"delay","args":{"seconds":0.2,"words":["slow"]}}')
         assert (await owner.say({"id": 2, "op": "cost"}))["id"] == 2
-        assert await told(client) == {"id": 1, "ok": True, "result": "slow"}
+        assert await receive(client) == {"id": 1, "ok": True, "result": "slow"}
 
 
 @run_async
@@ -296,7 +296,7 @@ async def test_the_kernel_vouches_for_the_origin_of_its_page():
         owner = await owner_of(client)
         await owner.ask("kernel", origin="http://localhost:8888")
         async with socket(collector.ports[0], METRICS, origin="http://localhost:8888") as page:
-            await told(page)
+            await receive(page)
         for number in range(19):
             assert (await owner.ask("kernel", origin=f"https://hub-{number}.example"))["ok"]
         assert (await owner.ask("kernel", origin="https://hub-1.example"))["ok"]  # known already
@@ -341,6 +341,6 @@ async def test_an_owner_may_say_a_lot():
         began = time.monotonic()
         for number in range(3000):
             await owner.client.send(row % number)
-        answers = [await told(client) for _ in range(3000)]
+        answers = [await receive(client) for _ in range(3000)]
         assert all(answer["ok"] for answer in answers)
         assert time.monotonic() - began < 10

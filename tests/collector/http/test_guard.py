@@ -27,9 +27,9 @@ from tests.support.collectors import (
     collecting,
     handshake,
     raw,
+    receive,
     request,
     socket,
-    told,
 )
 
 PATIENT = {"auth_failures_per_minute": 10_000}
@@ -134,11 +134,11 @@ async def test_auth_all_serves_the_owner():
                 answer = await ask(port, route.path, method=route.method, token=TOKEN, body=body)
                 assert answer.status == 200, route
         async with socket(collector.ports[0], METRICS, token=TOKEN) as client:
-            assert (await told(client))["type"] == "metrics"
+            assert (await receive(client))["type"] == "metrics"
         async with socket(collector.ports[0], "/ws/control") as client:
             await client.send(json.dumps({"type": "auth", "token": TOKEN}))
             await client.send('{"id":1,"op":"cost"}')
-            assert (await told(client))["ok"]
+            assert (await receive(client))["ok"]
 
 
 @run_async
@@ -302,7 +302,7 @@ async def test_fault_42_guessing_ends_after_ten_and_the_owner_goes_on():
         async with socket(collector.ports[0], "/ws/control") as client:
             await client.send(json.dumps({"type": "auth", "token": TOKEN}))
             await client.send('{"id":1,"op":"cost"}')
-            assert (await told(client))["ok"]
+            assert (await receive(client))["ok"]
 
 
 async def guess(collector, token):

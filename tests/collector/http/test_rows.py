@@ -23,8 +23,8 @@ from tests.support.collectors import (
     ask,
     collecting,
     handshake,
+    receive,
     socket,
-    told,
 )
 
 KERNEL = "/ws/rows/kernel"
@@ -37,7 +37,7 @@ def gauge(name, value):
 async def items(client, count):
     found = []
     while len(found) < count:
-        batch = await told(client)
+        batch = await receive(client)
         assert batch["type"] == "batch"
         found += batch["items"]
     return found
@@ -168,7 +168,7 @@ async def test_under_auth_all_a_browser_shows_the_token_in_its_first_message(pla
         origin = f"http://127.0.0.1:{collector.ports[0]}"
         async with socket(port, path, origin=origin) as client:
             await client.send(json.dumps({"type": "auth", "token": TOKEN}))
-            assert await told(client)
+            assert await receive(client)
         async with socket(port, path, origin=origin) as client:
             await client.send(json.dumps({"type": "auth", "token": "wrong"}))
             with pytest.raises(ConnectionClosed) as closed:
@@ -191,7 +191,7 @@ async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
         async with socket(collector.ports[0], "/ws/control") as client:
             await client.send(json.dumps({"type": "auth", "token": TOKEN}))
             await client.send('{"id":1,"op":"kernel","args":{"origin":"https://hub.example"}}')
-            assert (await told(client))["ok"]
+            assert (await receive(client))["ok"]
         assert (await ask(collector.ports[0], "/api/streams", **asked)).status == 200
         assert (await ask(collector.ports[0], "/api/streams", host="other.example")).status == 421
 
@@ -200,7 +200,7 @@ async def test_an_origin_that_the_kernel_vouches_for_may_come_through_a_proxy():
 async def test_our_own_streams_are_decoded_for_the_page_and_stay_plain_beside():
     async with collecting() as collector, socket(collector.ports[0], METRICS) as plain:
         for _ in range(3):
-            payload = await told(plain)
+            payload = await receive(plain)
         listed = (await ask(collector.ports[0], "/api/streams")).json()
         assert {one["name"]: one["plain"] for one in listed} == {
             "status": {"port": collector.ports[0], "path": STATUS},

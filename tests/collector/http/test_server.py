@@ -21,9 +21,9 @@ from tests.support.collectors import (
     collecting,
     open_socket,
     read_reply,
+    receive,
     request,
     socket,
-    told,
 )
 
 
@@ -254,9 +254,9 @@ async def test_an_open_websocket_may_be_silent():
         socket(collector.ports[0], STATUS) as client,
     ):
         await asyncio.sleep(0.8)
-        await told(client)
+        await receive(client)
         await client.send('{"type":"ping"}')
-        await told(client)
+        await receive(client)
 
 
 @run_async

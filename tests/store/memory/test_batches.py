@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tes_nb.model import Column, Doubles, RowBatch, Same, Table
 from tes_nb.store.memory.columns import Columns
-from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, Kept, number_rows, rows
+from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, PlainBatch, number_rows, rows
 
 
 def everything_in(columns):
@@ -25,8 +25,8 @@ def test_batches_and_rows_mixed_in_any_way_give_the_same_table(sent, cap):
     for seq, (given_rows, as_batch, read) in enumerate(sent, 1):
         stamp = {"time_ns": NOON + seq, "seq": seq, "conn": 1, "source": "test"}
         by_rows.append(given_rows, **stamp)
-        mixed.append(Kept(given_rows) if as_batch else given_rows, **stamp)
-        batches.append(Kept(given_rows), **stamp)
+        mixed.append(PlainBatch(given_rows) if as_batch else given_rows, **stamp)
+        batches.append(PlainBatch(given_rows), **stamp)
         if read:
             assert everything_in(by_rows) == everything_in(mixed) == everything_in(batches)
     assert everything_in(by_rows) == everything_in(mixed) == everything_in(batches)
@@ -34,7 +34,7 @@ def test_batches_and_rows_mixed_in_any_way_give_the_same_table(sent, cap):
 
 @given(st.lists(rows, max_size=6))
 def test_a_batch_looks_like_a_list_of_its_rows(given_rows):
-    batch = Kept(given_rows)
+    batch = PlainBatch(given_rows)
     assert repr(list(batch)) == repr(given_rows) == repr(batch)
     assert len(batch) == len(given_rows)
     assert repr(batch[-3:]) == repr(given_rows[-3:])
