@@ -108,9 +108,8 @@ class Recordings:
         topics = self._hub.topics
         if sources is not None and not (sources and sources <= topics.keys()):
             raise ValueError(f"'sources' must name some of: {', '.join(sorted(topics))}.")
-        recorder = Recorder(
-            path, size_limit=operation.size_limit
-        )  # refuses a file that is there or being written
+        # refuses a file that is there, unless it may be replaced, and one that is being written in any case
+        recorder = Recorder(path, size_limit=operation.size_limit, overwrite=operation.overwrite)
         self._running[str(path)] = _Running(recorder, sources, operation.keep, self._new_peaks())
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")

@@ -259,6 +259,7 @@ class StartRecording(Operation[RecordingStatus], tag="record"):
         Field("bytes", "how large the file may become; most of what is free when left out"),
     ] = None
     keep: Annotated[bool, Field("", "go on when the kernel ends, with what is read from peers")] = False
+    overwrite: Annotated[bool, Field("", "replace a session file of that name")] = False
 
 
 class ListRecordings(Operation[list[RecordingStatus]], tag="recordings"):

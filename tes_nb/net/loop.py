@@ -187,8 +187,10 @@ def _brief(error: BaseException) -> str:
 
 
 _lock = threading.Lock()
-_current: Background | None = None
-_inherited: list[Background] = []
+_current: Background | None = globals().get(
+    "_current"
+)  # `%autoreload` runs this line again, and sessions go on
+_inherited: list[Background] = globals().get("_inherited", [])
 
 
 def background() -> Background:

@@ -1,15 +1,16 @@
-"""`%tes WORD`, and the cell magics."""
+"""`%tes WORD`, and the cell magics. What fails is an error of the cell, shown as its sentence."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import shlex
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from tes_nb.errors import SessionError, TesError
+from tes_nb.errors import ArgumentError, SessionError, TesError
 from tes_nb.notebook.observe import run_cell
 from tes_nb.session.recordings import Recording
 from tes_nb.session.session import Session
@@ -22,64 +23,86 @@ HELP = """%tes                 the session's state
 %tes dashboard       everything, live, in tabs
 %tes inspector       messages and connections, live
 %tes export FOLDER   write everything to CSV files
-%tes record [NAME]   record every message into sessions/NAME.tes, until %tes stop
+%tes record [NAME] [--overwrite]  record every message into sessions/NAME.tes; night-{date} has today's date
+%tes record stop     end what this session records
 %tes replay FILE [SPEED]  serve a recording as if it were live
 %tes mark LABEL      mark this moment on the time line
 %tes nest            let asyncio.run work inside cells
 %tes stop            stop every session
 
 %%tes_observe        run the cell, then show what it cost and what the streams did meanwhile
-%%tes_record [NAME]  record every message while the cell runs"""
+%%tes_record [NAME] [--overwrite]  record every message while the cell runs"""
+
+OVERWRITE = "--overwrite"
+FREE_TEXT = ("mark",)
+"""Words that take all that follows as one text."""
+_WORD = re.compile(r""""([^"]*)"(?=\s|$)|'([^']*)'(?=\s|$)|(\S+)""")
+USER_FRAME = 3
+"""IPython looks names up in the frame of whoever used the magic: so far up from `_filled`."""
 
 
 @magics_class
 class TesMagics(Magics):
     """`%tes`; each word does what the function of that name does."""
 
+    @no_var_expand
     @line_magic
     def tes(self, line: str) -> Any:
         """Start, look at, record, export and stop sessions. `%tes help` lists the words."""
-        word, *arguments = shlex.split(line) or ["show"]
-        action = self._actions().get(word) or self._view_of(word)
-        if action is None:
-            print(f"There is no '%tes {word}'.\n{HELP}")  # noqa: T201 - a magic speaks in the cell
-            return None
-        try:
-            inspect.signature(action).bind(*arguments)
-        except TypeError:
-            print(f"'%tes {word}' does not take that.\n{HELP}")  # noqa: T201
-            return None
-        return _with_sentence(lambda: action(*arguments))
+        word, rest = (*self._filled(line).split(None, 1), "", "")[:2]
+        word = word or "show"
+        arguments = [rest] if rest and word in FREE_TEXT else _words(rest)
+        with _as_sentence():
+            action = self._actions().get(word) or self._view_of(word)
+            if action is None:
+                raise ArgumentError(f"There is no '%tes {word}'; %tes help lists what there is.")
+            try:
+                inspect.signature(action).bind(*arguments)
+            except TypeError:
+                raise ArgumentError(f"'%tes {word}' does not take that; see %tes help.") from None
+            return action(*arguments)
 
     @cell_magic
     def tes_observe(self, line: str, cell: str) -> Any:
         """Run the cell, then show its row of `s.cells()`, the messages of each stream, and a small chart."""
         from tes_nb.notebook.observe import observe  # noqa: PLC0415 - plotly only when somebody observes
 
-        if line.strip():
-            print("'%%tes_observe' takes nothing behind it; the cell was not run.")  # noqa: T201
-            return None
-        session = _with_sentence(self._session_or_start)
-        return None if session is None else observe(self.shell, session, cell)
+        with _as_sentence():
+            if line.strip():
+                raise ArgumentError("'%%tes_observe' takes nothing behind it; the cell was not run.")
+            report, result = observe(self.shell, self._session_or_start(), cell)
+        if not result.success:
+            report._ipython_display_()  # the cell ends with its error, so it gives no result
+            result.raise_error()
+        return report
 
+    @no_var_expand
     @cell_magic
     def tes_record(self, line: str, cell: str) -> None:
         """Record every message while the cell runs; the name behind it is that of a file in `sessions/`."""
-        words = shlex.split(line)
-        if len(words) > 1:
-            print("'%%tes_record' takes one name; the cell was not run.")  # noqa: T201
-            return
-        recording = _with_sentence(lambda: self._session_or_start().record(*words))
-        if recording is None:
-            return
+        words = _words(self._filled(line))
+        with _as_sentence():
+            recording = self._record_as(self._session_or_start(), *words)
         result = run_cell(self.shell, cell)
-        print(recording.stop())  # noqa: T201
-        result.raise_error()
+        try:
+            with _as_sentence():
+                print(recording.stop())  # noqa: T201 - a magic speaks in the cell
+        finally:
+            result.raise_error()
 
     def words(self) -> list[str]:
         """Return what `%tes` takes now."""
         running = sessions()
         return [*self._actions(), *(running[-1].feeds if running else ())]
+
+    def _filled(self, line: str) -> str:
+        """Put the user's variables in, `{name}` and `$name`, as IPython does; the placeholders of names stay."""
+        shell, text = self.shell, ""
+        for part in re.split(r"(\{date\}|\{time\})", line.strip()):
+            place = part in ("{date}", "{time}")
+            # a text with a name that nobody has comes back as it is
+            text += part if place or shell is None else shell.var_expand(part, depth=USER_FRAME)  # type: ignore[no-untyped-call]
+        return text
 
     def _actions(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -91,7 +114,7 @@ class TesMagics(Magics):
             "export": lambda folder: print(self._session().to_csv(folder)),  # noqa: T201
             "record": self._record,
             "replay": self._replay,
-            "mark": lambda *label: self._session().mark(" ".join(label) or "mark"),
+            "mark": lambda label="mark": self._session().mark(label),
             "nest": self._nest,
             "stop": self._stop,
             "help": lambda: print(HELP),  # noqa: T201
@@ -119,8 +142,23 @@ class TesMagics(Magics):
             shell.user_ns["s"] = session
         return session
 
-    def _record(self, name: str | None = None) -> Recording:
-        return self._session().record(name)
+    def _record(self, *words: str) -> Recording | None:
+        session = self._session()
+        if words != ("stop",):
+            return self._record_as(session, *words)
+        running = session.recordings()
+        if not running:
+            raise SessionError("Nothing is recorded by this session, so there is nothing to stop.")
+        for recording in running:
+            print(recording.stop())  # noqa: T201
+        return None
+
+    def _record_as(self, session: Session, *words: str) -> Recording:
+        """Begin a recording. words: a name, if any, and `--overwrite`, if wanted."""
+        names = [word for word in words if word != OVERWRITE]
+        if len(names) > 1 or any(name.startswith("--") for name in names):
+            raise ArgumentError(f"A recording takes one name and {OVERWRITE}; see %tes help.")
+        return session.record(*names, overwrite=OVERWRITE in words)
 
     def _replay(self, path: str, speed: str = "1") -> Session:
         return self._as_s(replay(path, speed=speed if speed == "max" else _number(speed)))
@@ -147,20 +185,27 @@ class TesMagics(Magics):
         print(f"Stopped {count} session{'' if count == 1 else 's'}.")  # noqa: T201
 
 
-def _with_sentence(act: Callable[[], Any]) -> Any:
-    """Do it; an error of ours is a sentence in the cell, which reads better than a traceback."""
+@contextlib.contextmanager
+def _as_sentence() -> Iterator[None]:
+    """Let IPython show an error of ours as its sentence: it is an error, but its traceback is of our own code."""
     try:
-        return act()
+        yield
     except TesError as error:
-        print(error)  # noqa: T201
-        return None
+        lines = [f"{type(error).__name__}: {error}"]
+        error._render_traceback_ = lambda: lines  # type: ignore[attr-defined] # what IPython asks for
+        raise
+
+
+def _words(text: str) -> list[str]:
+    """Split at spaces; quotes hold a word together, and nothing else is special: paths of Windows stay whole."""
+    return [double or single or plain for double, single, plain in _WORD.findall(text)]
 
 
 def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SessionError(
+        raise ArgumentError(
             f"'{text}' is no speed; %tes replay FILE 20 replays twenty times as fast."
         ) from None
 
@@ -177,8 +222,19 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Called by `%unload_ext tes_nb`: stops everything."""
-    stop()
+    """Called by `%unload_ext tes_nb`, which stops everything, and by `%reload_ext tes_nb`, which does not."""
     shell.magics_manager.magics["line"].pop("tes", None)
     for name in ("tes_observe", "tes_record"):
         shell.magics_manager.magics["cell"].pop(name, None)
+    if not _reloading():
+        stop()
+
+
+def _reloading() -> bool:
+    """Whether IPython unloads us only to load us again: it says that to nobody, but its call is on the stack."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "reload_extension":
+            return True
+        frame = frame.f_back
+    return False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ def _quiet(shell: Any) -> Iterator[None]:
         shell.showtraceback = showtraceback
 
 
-BYTES = ("rss_peak", "rss_mean", "children_rss_peak")
 FEED, COLUMNS = "metrics", ("memory_rss", "cpu_percent")
 LEAST_CHART_S = 5.0
 """The chart shows at least this much before the cell's end."""
@@ -47,19 +45,27 @@ class CellReport:
     def __init__(self, cell: pd.Series, counts: pd.DataFrame, figure: Any) -> None:
         self.cell = cell
         """Its row of `s.cells()`."""
+        self.costs = _costs(cell)
+        """A row each for CPU time and peak memory, in words: of the kernel, of its children, of both together."""
         self.counts = counts
         """A row per stream: messages, per_second."""
         self.figure = figure
         """A plotly figure of the observed process meanwhile; `None` = nothing came that could be drawn."""
 
+    def _head(self) -> str:
+        return f"cell {self.cell['number']}: {self.cell['outcome']}, took {_seconds(self.cell['wall_s'])}"
+
     def __repr__(self) -> str:
-        cost = " · ".join(f"{name} {value}" for name, value in _readable(self.cell))
-        streams = " · ".join(f"{name} {row.messages}" for name, row in self.counts.iterrows())
-        return f"<cell {self.cell['number']}: {cost}; messages: {streams}>"
+        costs = " · ".join(
+            f"{what}: " + ", ".join(f"{who} {value}" for who, value in zip(WHO, values, strict=True))
+            for what, *values in self.costs
+        )
+        streams = " · ".join(f"{name} {count}" for name, count in self.counts["messages"].items())
+        return f"<{self._head()} · {costs} · messages: {streams}>"
 
     def _html(self) -> str:
-        cost = table_html("What the cell cost", ("figure", "value"), _readable(self.cell))
-        rows = [(name, row.messages, f"{row.per_second:.1f}") for name, row in self.counts.iterrows()]
+        cost = table_html(self._head(), ("", *WHO), self.costs)
+        rows = [(name, count, f"{rate:.1f}") for name, count, rate in self.counts.itertuples(name=None)]
         streams = table_html("Messages meanwhile", ("stream", "messages", "per second"), rows)
         return f'<div style="display:flex;gap:2em;flex-wrap:wrap">{cost}{streams}</div>'
 
@@ -71,40 +77,43 @@ class CellReport:
             display(self.figure)  # type: ignore[no-untyped-call]
 
 
-def _readable(cell: pd.Series) -> list[tuple[str, str]]:
-    """The figures of a cell in words that fit their size."""
-    rows = []
-    for name, value in zip(map(str, cell.index), cell, strict=True):
-        if pd.isna(value) or name in ("number", "first_line"):
-            continue
-        if name in BYTES:
-            rows.append((name, f"{value / 2**20:,.1f} MiB"))
-        elif name.endswith("_s"):
-            rows.append((name, f"{value:.3f} s"))
-        else:
-            rows.append((name, str(value)))
-    return rows
+WHO = ("kernel", "children", "together")
 
 
-def observe(shell: Any, session: Session, code: str) -> CellReport | None:
-    """Run the cell and return what it cost. What the cell raises is raised after that was shown."""
+def _costs(cell: pd.Series) -> list[tuple[str, str, str, str]]:
+    """What the cell cost, in words: peaks together are those of one moment, so they may be less than the sum."""
+    cpu, children_cpu = cell["cpu_s"], cell["children_cpu_s"]
+    return [
+        ("CPU time", _seconds(cpu), _seconds(children_cpu), _seconds(cpu + children_cpu)),
+        ("peak memory", _size(cell["rss_peak"]), _size(cell["children_peak"]), _size(cell["total_peak"])),
+    ]
+
+
+def _seconds(value: float) -> str:
+    return "not known" if pd.isna(value) else f"{value:.3f} s"
+
+
+def _size(value: float) -> str:
+    return "not known" if pd.isna(value) else f"{value / 2**20:,.1f} MiB"
+
+
+def observe(shell: Any, session: Session, code: str) -> tuple[CellReport, Any]:
+    """Run the cell; return what it cost, and IPython's result, which has what it raised."""
     before = {name: feed.messages for name, feed in session.feeds.items()}
-    began = time.monotonic()
-    result = run_cell(shell, code)
-    report = _report(session, before, time.monotonic() - began)
-    if not result.success:
-        report._ipython_display_()  # the cell ends with its error, so it gives no result
-        result.raise_error()
-    return report
+    results = []
 
+    def run() -> Any:
+        results.append(run_cell(shell, code))
+        return results[0]
 
-def _report(session: Session, before: Mapping[str, int], seconds: float) -> CellReport:
+    cell = session.measure_cell(run)
+    seconds = max(float(cell["wall_s"]), 1e-9)
     rows = []
     for name, feed in session.feeds.items():
         messages = feed.messages - before.get(name, 0)
-        rows.append((name, messages, messages / max(seconds, 1e-9)))
+        rows.append((name, messages, messages / seconds))
     counts = pd.DataFrame(rows, columns=["stream", "messages", "per_second"]).set_index("stream")
-    return CellReport(session.cells().iloc[-1], counts, _figure(session, seconds))
+    return CellReport(cell, counts, _figure(session, seconds)), results[0]
 
 
 def _figure(session: Session, seconds: float) -> Any:

@@ -131,7 +131,10 @@ FIRST_LINE_CHARACTERS = 200
 
 
 class CellWatch:
-    """Measures from `pre_run_cell` to `post_run_cell`. Keeps the cell's number, and no code unless asked to."""
+    """Measures from `pre_run_cell` to `post_run_cell`. Keeps the cell's number, and no code unless asked to.
+
+    A row is a cell of the notebook: what a cell runs in its turn, with `run_cell`, is a part of it.
+    """
 
     def __init__(
         self, shell: Any, report: Callable[[Cell, int, int], None], detail: CellDetail = "number"
@@ -141,9 +144,11 @@ class CellWatch:
         self._detail = detail
         self._began: tuple[int, int, float] | None = None
         self._exact = False
+        self._inner: list[Any] = []
+        """What IPython says of the cells that run within the measured one."""
         shell.events.register("pre_run_cell", self._before)
         shell.events.register("post_run_cell", self._after)
-        self._before(None)  # the cell that called start() is measured from here on
+        self._begin()  # the cell that called start() is measured from here on
 
     def remove(self) -> None:
         """Stop measuring."""
@@ -153,18 +158,38 @@ class CellWatch:
             except ValueError:
                 continue  # somebody has cleared IPython's callbacks
 
+    def measure(self, run: Callable[[], Any]) -> int:
+        """Run a part of the running cell that counts as all of it; return the cell's number. `run` gives the result."""
+        number = int(self._shell.displayhook.prompt_count)  # IPython counts on before, or after, by version
+        self._begin()
+        self._end(run(), number)
+        return number
+
     def _before(self, info: Any) -> None:
-        del info
+        if self._began is None:
+            self._begin()
+        else:
+            self._inner.append(info)
+
+    def _after(self, result: Any) -> None:
+        info = getattr(result, "info", None)
+        if any(info is inner for inner in self._inner):
+            self._inner = [inner for inner in self._inner if inner is not info]
+        else:
+            self._end(result, _number(self._shell, result))
+
+    def _begin(self) -> None:
         self._exact = _reset_peak()
         self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
 
-    def _after(self, result: Any) -> None:
+    def _end(self, result: Any, number: int) -> None:
+        self._inner.clear()
         if self._began is None:
             return
         (wall, mono, cpu), self._began = self._began, None
         ended = time.monotonic_ns()
         cell = Cell(
-            number=_number(self._shell, result),
+            number=number,
             start=wall,
             wall_s=(ended - mono) / 1e9,
             cpu_s=time.process_time() - cpu,

@@ -20,6 +20,7 @@ from tes_nb.model import Message, Stream
 from tes_nb.model.control import (
     Cell,
     GetCost,
+    ListRecordings,
     PutMark,
     ScaleWorkers,
     StartRecording,
@@ -262,14 +263,17 @@ class Session(SessionOutputs):
         sources: Sequence[str] | None = None,
         size_limit: int | None = None,
         keep: bool = False,
+        overwrite: bool = False,
     ) -> Recording:
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
-        path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `None` = a new
-        name. streams: what the feeds carry, for example ["metrics", "workers"]; sources: names of `s.feeds`; `None` =
-        all, also those that begin later. size_limit: bytes; `None` = most of what is free.
+        path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `{date}` and `{time}` in
+        it are those of now in UTC, as in "night-{date}"; `None` = a new name. streams: what the feeds carry, for
+        example ["metrics", "workers"]; sources: names of `s.feeds`; `None` = all, also those that begin later.
+        size_limit: bytes; `None` = most of what is free.
         keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
         `tes.recordings()` finds it again. `s.stop()` ends it all the same.
+        overwrite: a session file of that name is replaced, once the new one is there; another file never is.
         Raises `CollectorError` when the file exists or cannot be written, `SessionError` where `keep` cannot be had.
         """
         self._check_present("record()")
@@ -279,10 +283,20 @@ class Session(SessionOutputs):
             )
         chosen = self._chosen(streams, sources)
         status = self._call(
-            StartRecording(path=str(session_path(path)), sources=chosen, size_limit=size_limit, keep=keep)
+            StartRecording(
+                path=str(session_path(path)),
+                sources=chosen,
+                size_limit=size_limit,
+                keep=keep,
+                overwrite=overwrite,
+            )
         )
         self._keeps |= keep
         return Recording(self._call, status)
+
+    def recordings(self) -> list[Recording]:
+        """Return the recordings of this session that run now, also those that a page began."""
+        return [Recording(self._call, status) for status in self._call(ListRecordings())]
 
     def _chosen(self, streams: Sequence[str] | None, sources: Sequence[str] | None) -> list[str] | None:
         """Return the sources to record; `None` = all."""
@@ -360,6 +374,14 @@ class Session(SessionOutputs):
     def watch_cells(self, watch: CellWatch) -> None:
         """Measure each executed cell from now on."""
         self._cells = watch
+
+    def measure_cell(self, run: Callable[[], Any]) -> pd.Series:
+        """Run what is to count as all of the running cell, and return its row of `cells()`. `run` gives the result."""
+        if self._cells is None:
+            raise SessionError("This session measures no cells; start one in a notebook with tes.start().")
+        number = self._cells.measure(run)
+        cells = self.cells()
+        return cells[cells["number"] == number].iloc[-1]
 
     def _title_and_page(self) -> tuple[str, str]:
         return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 AnySession = TypeVar("AnySession", bound="Session")
 
-_sessions: dict[int, tuple[int, Session]] = {}
-"""Session id → (the pid that made it, session)."""
+_sessions: dict[int, tuple[int, Session]] = globals().get("_sessions", {})
+"""Session id → (the pid that made it, session). `%autoreload` runs this line again, and must lose none."""
 
 DEFAULT_PERIOD = "500ms"
 _DEFAULT_PERIOD_S = 0.5

@@ -20,6 +20,8 @@ class Kernel:
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
+        self.error = ""
+        """The name of what the last cell raised; "" = nothing."""
 
     def run(self, code: str, timeout: float = 60) -> str:
         """Execute a cell; its output, errors included, as text."""
@@ -29,6 +31,7 @@ class Kernel:
     def output(self, message: str, timeout: float = 60) -> str:
         """Collect what the cell of that message prints until it is through."""
         parts: list[str] = []
+        self.error = ""
         deadline = time.monotonic() + timeout
         while True:
             reply = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
@@ -39,6 +42,7 @@ class Kernel:
                 case "stream":
                     parts.append(content["text"])
                 case "error":
+                    self.error = content["ename"]
                     parts.append("\n".join(content["traceback"]))
                 case "execute_result" | "display_data":
                     parts.append(content["data"].get("text/plain", ""))

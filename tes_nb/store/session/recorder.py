@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import platform
 import shutil
@@ -17,11 +18,11 @@ from tes_nb.errors import SessionError
 from tes_nb.store.session.lock import WriterLock
 from tes_nb.store.session.queue import MessageQueue
 from tes_nb.store.session.recorder_loop import OnCommit, OnState, RecorderLoop
-from tes_nb.store.session.schema import Fact, SourceInfo
+from tes_nb.store.session.schema import APPLICATION_ID, Fact, SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -37,7 +38,8 @@ class Recorder:
     """A recording in progress. A context manager; `stop()` is idempotent and runs at exit too.
 
     Raises `SessionError` when the file exists, is being recorded by another process (named by its pid), or
-    cannot be made. Both callbacks run on the writer's thread: hand over and return.
+    cannot be made. Both callbacks run on the writer's thread: hand over and return. `overwrite` replaces a session
+    file of that name, once the new one is there.
 
     `size_limit` is in bytes; `None` = four fifths of what is free on the disk now. `facts` are noted in the file.
     """
@@ -47,6 +49,7 @@ class Recorder:
         path: Path,
         *,
         size_limit: int | None = None,
+        overwrite: bool = False,
         facts: Mapping[str, Any] | None = None,
         on_state: OnState | None = None,
         on_commit: OnCommit | None = None,
@@ -56,7 +59,7 @@ class Recorder:
         self.path = path
         self._pid = os.getpid()
         self._queue = MessageQueue(messages=queue_messages, size=queue_bytes)
-        lock, writer = _open(path)
+        lock, writer = _open(path, overwrite=overwrite)
         if size_limit is None:
             size_limit = int(shutil.disk_usage(path.parent).free * SHARE_OF_FREE)
         self.size_limit = size_limit
@@ -149,7 +152,7 @@ class Recorder:
         return f"<Recorder {self.path.name}: {self.state}, {self.messages:,} messages, {self.size / 1e6:,.1f} MB{lost}>"
 
 
-def _open(path: Path) -> tuple[WriterLock, SessionWriter]:
+def _open(path: Path, *, overwrite: bool) -> tuple[WriterLock, SessionWriter]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -158,10 +161,40 @@ def _open(path: Path) -> tuple[WriterLock, SessionWriter]:
         ) from error
     lock = WriterLock(path)
     try:
-        return lock, SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
+        with _replacing(path) if overwrite else contextlib.nullcontext():
+            return lock, SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
     except BaseException:
         lock.release()
         raise
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[None]:
+    """Put a session file aside; it goes when the block has made another, and is back when that failed.
+
+    Whoever reads it reads on: it keeps its inode. What is no session of ours stays, whatever it is.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        yield
+        return
+    with path.open("rb") as file:
+        header = file.read(72)
+    if header[68:] != APPLICATION_ID.to_bytes(4, "big"):  # where SQLite keeps it
+        raise SessionError(f"{path} is no session file, and is not overwritten; choose another name.")
+    names = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    aside = {name: name.with_name(f"{path.name}.replaced{name.name[len(path.name) :]}") for name in names}
+    try:
+        for name, other in aside.items():
+            if name.exists():
+                name.replace(other)
+        yield
+    except BaseException:
+        for name, other in aside.items():
+            if other.exists():
+                other.replace(name)
+        raise
+    for other in aside.values():
+        other.unlink(missing_ok=True)
 
 
 def _facts_of_now() -> dict[str, Any]:

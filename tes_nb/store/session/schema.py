@@ -113,10 +113,17 @@ def session_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def session_path(path: str | Path | None) -> Path:
-    """Return the absolute path of a session file: a bare name goes into the session folder, `None` is a new name."""
+    """Return the absolute path of a session file: a bare name goes into the session folder, `None` is a new name.
+
+    `{date}` and `{time}` in a file's name are those of now, in UTC: `night-{date}` is `night-2026-01-01.tes`.
+    """
+    now = datetime.now(UTC)
     if path is None:
-        path = f"{datetime.now(UTC):%Y-%m-%d_%H%M%S}_{time.monotonic_ns() % 1000:03d}"
+        path = f"{now:%Y-%m-%d_%H%M%S}_{time.monotonic_ns() % 1000:03d}"
     given = Path(path).expanduser()
+    if "{" in given.name:
+        name = given.name.replace("{date}", f"{now:%Y-%m-%d}").replace("{time}", f"{now:%H%M%S}")
+        given = given.with_name(name)
     named = given if given.suffix else given.with_suffix(SUFFIX)
     if len(named.parts) == 1 and not given.suffix:
         named = session_dir() / named

@@ -182,9 +182,11 @@ class SessionWriter:
 
 def _create(path: Path) -> sqlite3.Connection:
     if path.exists() and (not path.is_file() or path.stat().st_size):
-        what = "is no file" if not path.is_file() else "exists already"
+        if not path.is_file():
+            raise SessionError(f"{path} is no file: choose another name or remove it.")
         raise SessionError(
-            f"{path} {what}: recordings are never overwritten; choose another name or remove it."
+            f"{path} exists already: recordings are not overwritten without overwrite=True; "
+            "choose another name or remove it."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from tes_nb.store.session.recorder_loop import FileRemoved, RecorderState, diagn
 from tes_nb.store.session.schema import MAX_PAYLOAD
 from tes_nb.store.session.writer import Committed
 from tes_nb.wire.events import Gap, Mark, StateChange
-from tests.support.sessions import SOURCES, WALL, event, numbered, read_all
+from tests.support.sessions import SOURCES, WALL, event, numbered, read_all, write_session
 from tests.support.waiting import eventually
 
 
@@ -228,10 +228,46 @@ def test_recordings_are_never_overwritten(tmp_path, content):
     path = tmp_path / "a.tes"
     path.write_bytes(content)
     with pytest.raises(
-        SessionError, match=r"exists already: recordings are never overwritten; choose another name"
+        SessionError,
+        match=r"exists already: recordings are not overwritten without overwrite=True; choose another name",
     ):
         Recorder(path)
     assert path.read_bytes() == content
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tes"]
+
+
+def test_a_session_file_is_replaced_where_that_was_said(tmp_path):
+    path = tmp_path / "a.tes"
+    for count in (3, 2):
+        with Recorder(path, overwrite=True) as recorder:
+            for number in range(count):
+                recorder.put(numbered(number))
+            with pytest.raises(SessionError, match="being recorded"):
+                Recorder(path, overwrite=True)
+    assert len(read_all(path)) == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tes"]
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\0 and more", b"anything"])
+def test_what_is_no_session_is_not_replaced(tmp_path, content):
+    path = tmp_path / "a.tes"
+    path.write_bytes(content)
+    with pytest.raises(SessionError, match=r"is no session file, and is not overwritten"):
+        Recorder(path, overwrite=True)
+    assert path.read_bytes() == content
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tes"]
+
+
+def test_what_was_there_is_back_when_no_other_can_be_made(tmp_path, monkeypatch):
+    path = write_session(tmp_path / "a.tes", [numbered(0)])
+
+    def fail(*_args, **_options):
+        raise SessionError("no room")
+
+    monkeypatch.setattr("tes_nb.store.session.recorder.SessionWriter", fail)
+    with pytest.raises(SessionError, match="no room"):
+        Recorder(path, overwrite=True)
+    assert len(read_all(path)) == 1
     assert [each.name for each in tmp_path.iterdir()] == ["a.tes"]
 
 
