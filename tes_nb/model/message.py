@@ -46,7 +46,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     conn: int
     """The upstream connection's number, counted from 1; 0 = the collector's own samplers."""
     seq: int
-    """Position in the source, counted from 1, without holes."""
+    """Position in the source, counted from 1, without holes: a cursor of the relay (decisions/0002)."""
     flags: int = 0
     """Bit 0: fetched by HTTP polling. Bit 1: a duplicate seen during a renewal; decoding skips it."""
 

@@ -44,7 +44,7 @@ class RowBatch(Sequence[tuple[Any, ...]]):
     """The rows of one message. A table turns the `items` of many into columns without making rows of them.
 
     Who looks at it sees a sequence of rows, made anew at each look. A subclass says once what the columns
-    are. It holds nothing but its items: batches of one subclass are joined by joining those.
+    are. It holds nothing but its items: batches of one subclass are joined by joining those (decisions/0013).
     """
 
     __slots__ = ("items",)

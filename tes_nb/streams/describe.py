@@ -1,4 +1,4 @@
-"""Columns from a typed message: the msgspec model is the only place where a field is described.
+"""Columns from a typed message: the msgspec model is the only place where a field is described (decisions/0003).
 
 class MemoryFigures(Struct, rename="camel"):
     heap_used: Annotated[Int | None, Field("bytes", "anonymous memory in use")] = None

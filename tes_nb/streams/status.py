@@ -175,7 +175,7 @@ def _time_ns(value: str | int | None) -> int | None:
 
 
 def traffic_mode(error_rate: float) -> str:
-    """Return "normal" below 0.10, "isolated" above 0.50, "degraded" from one to the other."""
+    """Return "normal" below 0.10, "isolated" above 0.50, else "degraded"; errors are counted as decisions/0004 says."""
     if error_rate > 0.50:
         return "isolated"
     return "degraded" if error_rate >= 0.10 else "normal"

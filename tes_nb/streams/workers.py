@@ -230,7 +230,7 @@ def _count(workers: tuple[WorkerFacts, ...], status: Literal["idle", "working", 
 
 
 def worker_message(worker: WorkerFacts) -> dict[str, Any]:
-    """One WORKER; what is not known is left out."""
+    """One WORKER; what is not known is left out (states: decisions/0004)."""
     usage = {
         "rss_mb": _mib(worker.rss),
         "heap_used_mb": _mib(worker.heap_used),

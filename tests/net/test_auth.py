@@ -22,6 +22,7 @@ from tests.support.aio import run_async
 from tests.support.feeds import FAST, Feed, Sink, feeding, token_source
 from tests.support.standin import get_json, stand_in, token_of
 from tests.support.tls import CASES, TlsPeer, authority, server_context
+from tests.support.waiting import eventually_async
 
 BODIES = {
     "token_dashes": ("dashes", Fault("token_dashes")),
@@ -350,9 +351,10 @@ async def test_fault_19_a_token_is_never_old_at_a_handshake_and_never_in_a_log()
             server.post(Fault("accept_then_close", times=240))
             await sink.until(lambda _: reader.state.attempts >= 240 and sink.data, 60)
             for _ in range(10):
+                before = reader.state.attempts
                 server.post(Fault("reset"))
+                await eventually_async(lambda before=before: reader.state.attempts > before)
                 await sink.more(1)
-                await asyncio.sleep(0.01)
             ages = [one["token_age_s"] for one in (await get_json(server, "/ledger"))["connections"]]
             assert reader.state.attempts >= 250
             assert len(ages) >= 10

@@ -41,7 +41,7 @@ _DATA_NAMES = ("data", "payload", "payloadData", "text", "body", "content")
 _BASE64_FLAGS = ("base64", "isBase64", "base64Encoded", "base64encoded")
 
 
-class Reading(NamedTuple):
+class DialectMessage(NamedTuple):
     """What a message of any dialect says."""
 
     opcode: int
@@ -61,7 +61,7 @@ def wall_ns(when: object) -> int:
     return round(when * next((micros for least, micros in _UNITS if when > least), 1e6)) * 1000
 
 
-def read_message(fields: Mapping[str, str | float], flags: Mapping[str, bool | None]) -> Reading:
+def read_message(fields: Mapping[str, str | float], flags: Mapping[str, bool | None]) -> DialectMessage:
     """Read a message's texts and numbers, and its flags and nulls. Raises KeyError or ValueError where it is none."""
     data = fields[_first(_DATA_NAMES, fields)]
     if not isinstance(data, str):
@@ -70,7 +70,9 @@ def read_message(fields: Mapping[str, str | float], flags: Mapping[str, bool | N
     opcode = _opcode(fields, flags, base64=base64)
     is_encoded = opcode == Opcode.BINARY if base64 is None else base64
     payload = b64decode(data, validate=True) if is_encoded else data.encode()
-    return Reading(opcode, payload, wall_ns(fields[_first(_TIME_NAMES, fields)]), _direction(fields, flags))
+    return DialectMessage(
+        opcode, payload, wall_ns(fields[_first(_TIME_NAMES, fields)]), _direction(fields, flags)
+    )
 
 
 def is_control(fields: Mapping[str, Any]) -> bool:

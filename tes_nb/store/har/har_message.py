@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import ijson  # type: ignore[import-untyped] # it has no stubs
 
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.store.har.har_dialects import MILLISECONDS, OPCODES, Reading, is_control, read_message, wall_ns
+from tes_nb.store.har.har_dialects import (
+    MILLISECONDS,
+    OPCODES,
+    DialectMessage,
+    is_control,
+    read_message,
+    wall_ns,
+)
 from tes_nb.store.redact import PayloadRedactor
 from tes_nb.store.session.schema import MAX_PAYLOAD
 
@@ -136,7 +143,7 @@ class HarMessages:
     def _without_secrets(self, payload: bytes) -> bytes:
         return self._redact(payload) if self._redact is not None and payload[:1] in _READABLE else payload
 
-    def _other_dialect(self, fields: dict[str, Any], flags: dict[str, bool | None]) -> Reading | None:
+    def _other_dialect(self, fields: dict[str, Any], flags: dict[str, bool | None]) -> DialectMessage | None:
         """Read a message that is not in Chrome's form; `None` = it is in none, and counted as bad."""
         try:
             reading = read_message(fields, flags)

@@ -4,7 +4,7 @@
     <c><match><m>3018359,17535243,0,1.20…</m>…</match></c>
 
 A message that looks exactly like these, as nearly all do, is taken apart by its separators, after counting
-has proved that nothing else is in it. Everything else goes through expat.
+has proved that nothing else is in it. Everything else goes through expat, which costs more (decisions/0007).
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 
 Hong Kong prices become decimal ones (plus 1), and every price is kept as sent beside it. The line keeps its
 sign as sent. A row may stop after any market; a market whose four fields are all empty is not offered. The
-basketball form is id, line, home, away; its prices are taken for Hong Kong ones, as football's handicap is.
+basketball form is id, line, home, away; its prices are taken for Hong Kong ones, as football's handicap is
+(decisions/0007).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Records → rows, in two tiers: all at once while every field is known, else record by record with faults.
 
-The first tier looks fields up in plain dictionaries. A KeyError means that some field was not met before or
-cannot be read; then each record is tried alone, and those that fail again are read leniently: with a cache
-that learns, and a fault for each field that does not hold what belongs there.
+The first tier looks fields up in plain dictionaries (decisions/0007 has what that gains). A KeyError means that
+some field was not met before or cannot be read; then each record is tried alone, and those that fail again are
+read leniently: with a cache that learns, and a fault for each field that does not hold what belongs there.
 """
 
 from __future__ import annotations

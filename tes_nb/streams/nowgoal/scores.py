@@ -81,7 +81,7 @@ def _minute(first: int, elapsed_ns: int) -> int | None:
 
 
 def _sister_kick_off(date: str, clock: str, received_ns: int, readers: Readers) -> int | None:
-    """Return the kick-off in the year that puts it nearest to the receive time."""
+    """Return the kick-off in the year that puts it nearest to the receive time (decisions/0007)."""
     day, time = readers.date[date], readers.clock[clock]
     if day is None or time is None:
         return None

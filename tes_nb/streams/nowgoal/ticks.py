@@ -199,8 +199,9 @@ def _instant(value: Any) -> int:
 
 # An object, or an array of them, that has all fields of the normal form and no others goes this way. The types
 # below prove all that `json_guard` checks, but for keys that come twice. Those a count of colons rules out:
-# each key has one, and a colon inside a text makes the count too high. Whatever is not certain (a league that
-# was not met before, too) goes the careful way.
+# each key has one, and a colon inside a text makes the count too high (decisions/0007). Whatever is not certain
+# (a league that was not met before, too) goes the careful way. The rows stay msgspec's objects until a table
+# makes columns of many (decisions/0013).
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 MainType: TypeAlias = Literal["moneyline", "ml", "spread", "line", "total", "overunder", "ou"]
