@@ -13,6 +13,7 @@ import typer
 
 from tes_nb._version import __version__
 from tes_nb.errors import SessionError, TesError
+from tes_nb.store.paths import user_path
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
@@ -195,10 +196,11 @@ def recordings(
     from tes_nb.session.recordings import recordings as find_recordings  # noqa: PLC0415
 
     running = find_recordings()
-    chosen = [one for one in running if stop_all or (stop is not None and one.path == stop.absolute())]
-    if stop is not None and not chosen:
+    named = None if stop is None else user_path(stop, SessionError).absolute()
+    chosen = [one for one in running if stop_all or one.path == named]
+    if named is not None and not chosen:
         names = ", ".join(str(one.path) for one in running) or "none"
-        raise SessionError(f"Nothing is recorded into {stop.absolute()}; recordings that run: {names}.")
+        raise SessionError(f"Nothing is recorded into {named}; recordings that run: {names}.")
     for one in chosen:
         print(one.stop())
     if stop is None and not stop_all:
@@ -255,7 +257,7 @@ def replay(
     from tes_nb.collector.options import ReplayOptions  # noqa: PLC0415
     from tes_nb.serve import ServeRequest, serve_forever  # noqa: PLC0415
 
-    recording = ReplayOptions(str(path.absolute()), speed or None, loop)
+    recording = ReplayOptions(str(user_path(path, SessionError).absolute()), speed or None, loop)
     asyncio.run(serve_forever(ServeRequest(port, workers_port, replay=recording)))
 
 

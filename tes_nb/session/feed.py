@@ -19,6 +19,7 @@ from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import StreamStore
+from tes_nb.store.paths import user_path
 from tes_nb.views.html import feed_html, table_html
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ class Feed:
         self.origin.check()
         name = self._table_name(table)
         write_csv(path, self.stream.table(name), self.origin.pieces(name), formulas=formulas)
-        return Path(path)
+        return user_path(path)
 
     export = to_csv
 
@@ -344,7 +345,7 @@ class Feed:
         self.origin.check()
         name = self._table_name(table)
         write_parquet_file(path, self.stream.table(name), self.origin.pieces(name), stream=self.stream.name)
-        return Path(path)
+        return user_path(path)
 
     # How it shows --------------------------------------------------------------------------------------------
 

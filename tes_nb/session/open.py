@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tes_nb.errors import SessionError
 from tes_nb.model import Stream
 from tes_nb.session.recorded import RecordedSession
 from tes_nb.store.har.har_import import import_har
+from tes_nb.store.paths import user_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import all_streams
@@ -23,11 +25,16 @@ def open_session(
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.
     """
-    file = Path(path).expanduser()
+    file = user_path(path, SessionError)
     if file.suffix.lower() == ".har":
         return open_har(file, streams=streams, redact=redact)
-    recording = file if file.exists() else session_path(file)
-    return RecordedSession(SessionFile.open(recording if recording.exists() else file))
+    try:
+        recording = file if file.exists() else session_path(file)
+        return RecordedSession(SessionFile.open(recording if recording.exists() else file))
+    except OSError as error:
+        raise SessionError(
+            f"'{file}' cannot be opened ({error.strerror or error}): check the name and the folder."
+        ) from error
 
 
 def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:

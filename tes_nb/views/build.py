@@ -100,7 +100,12 @@ def save_messages(messages: Sequence[Message], streams: dict[str, str]) -> str:
     streams: source → the name of its stream. Raises `SessionError` when it cannot be written.
     """
     path = session_path(None)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SessionError(
+            f"'{path.parent}' cannot be written to ({error.strerror}): set TES_SESSION_DIR to another folder."
+        ) from error
     first = messages[0]
     writer = SessionWriter(path, time=(first.t_wall_ns, first.t_mono_ns))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from tes_nb._version import __version__
 from tes_nb.errors import ExportError
 from tes_nb.model import Stream
+from tes_nb.store.paths import user_path
 
 LAST_ROWS = 8
 
@@ -52,7 +54,9 @@ class ReportedFeed(Protocol):
 
 def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str) -> Path:
     """Write the report and return its path. Raises `ExportError` with what to do when it cannot be written."""
-    target = Path(path)
+    target = user_path(path)
+    if not target.name:
+        raise ExportError(f"The report '{path}' could not be written: it is a folder. Choose another path.")
     sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
     page = _PAGE.format(
         title=escape(title),
@@ -68,7 +72,8 @@ def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str)
         partial.write_text(page, encoding="utf-8")
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ExportError(
             f"The report {target} could not be written: {error.strerror}. Choose another path."
         ) from error

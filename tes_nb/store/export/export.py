@@ -25,6 +25,7 @@ from tes_nb.store.export import csv_text, datapackage
 from tes_nb.store.export.csv_text import Formulas
 from tes_nb.store.export.staging import staged
 from tes_nb.store.memory.columns import Columns
+from tes_nb.store.paths import user_path
 
 if TYPE_CHECKING:
     import os
@@ -132,7 +133,7 @@ def write_csv(
     leaves nothing behind then, nor when it is interrupted.
     """
     _check(formulas)
-    path = Path(path)
+    path = user_path(path)
     with staged(path.parent) as staging, reporting(progress, rows) as report:
         alone = TableExport(path.stem, "", table, chunks)
         return _write_rows({table.name: staging.open(path.name)}, [alone], formulas, report)[table.name]
@@ -154,7 +155,7 @@ def write_folder(
     `created_ns` (Unix ns) is the time it bears; `None` = now. Raises `ExportError`.
     """
     _check(formulas)
-    folder = Path(folder)
+    folder = user_path(folder)
     todo = list(tables)
     written: dict[str, int] = {}
     resources = []

@@ -25,9 +25,10 @@ import numpy as np
 
 from tes_nb.errors import ExportError
 from tes_nb.store.export.export import ExportResult, TableExport, grouped, reporting, total_rows
-from tes_nb.store.export.staging import explained, staged, staged_folders
+from tes_nb.store.export.staging import staged, staged_folders
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame
+from tes_nb.store.paths import explained, user_path
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +57,14 @@ def write_parquet(
     Raises `ExportError`, also when pyarrow is not installed.
     """
     _need_pyarrow()
-    folder = Path(folder)
+    folder = user_path(folder)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ExportError(
+            f"Nothing was written to {str(folder)!r}: pyarrow takes no path that is not UTF-8; export to another "
+            "folder, or to CSV."
+        ) from error
     todo = list(tables)
     names = [f"stream={quote(one.stream, safe='')}/table={quote(one.table.name, safe='')}" for one in todo]
     written: Counter[str] = Counter()
@@ -99,7 +107,7 @@ def write_parquet_file(
     _need_pyarrow()
     from pyarrow import parquet  # noqa: PLC0415 - an extra
 
-    path, rows = Path(path), 0
+    path, rows = user_path(path), 0
     with staged(path.parent) as staging:
         file = staging.open(path.name)
         with explained(path), parquet.ParquetWriter(file.binary, _schema(table, stream)) as writer:

@@ -20,6 +20,7 @@ from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.export import csv_text, datapackage
 from tes_nb.store.memory.cells import Cells
 from tes_nb.store.memory.frames import pandas_array
+from tes_nb.store.paths import user_path
 
 if TYPE_CHECKING:
     import os
@@ -59,7 +60,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     `ArgumentError` for another folder, and where a file is missing or was changed so that it no longer fits
     `datapackage.json`.
     """
-    folder = Path(folder)
+    folder = user_path(folder, ArgumentError)
     description = datapackage.load(folder)
     neutralised = description.formulas == "neutralise"
     return {

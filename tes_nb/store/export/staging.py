@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from tes_nb.errors import ExportError
+from tes_nb.store.paths import explained, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,33 +20,6 @@ if TYPE_CHECKING:
 _PREFIX, _SUFFIX = ".tes-", ".part"
 _LEFTOVER_S = 3600.0
 """A temporary file or folder that nobody has written to for so long belongs to a process that was killed."""
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space or export to another folder",
-    errno.EDQUOT: "your quota on this disk is used up; free some space or export to another folder",
-    errno.EFBIG: "the file would be larger than this system or 'ulimit -f' allows; export less, or raise it",
-    errno.EROFS: "it is on a read-only file system; export to another folder",
-    errno.EACCES: "you have no permission to write there; export to another folder or change its permissions",
-    errno.EPERM: "you have no permission to write there; export to another folder or change its permissions",
-    errno.ENOTDIR: "a part of the path is a file, not a folder; give another path",
-    errno.EEXIST: "it is a file, not a folder; give another path",
-    errno.EISDIR: "it is a folder, not a file; give the path of a file in it",
-    errno.ENAMETOOLONG: "the path is too long; give a shorter one",
-    errno.ENOENT: "the folder has gone; make it again or export to another one",
-    errno.ESTALE: "the network disk has lost the folder; mount it again or export to another one",
-    errno.EIO: "the disk reports an error; export to another one",
-    errno.EMFILE: "this process has too many files open; close some",
-}
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError into an `ExportError` that says what happened to `path` and what to do."""
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; export to another folder")
-        raise ExportError(f"Nothing was written to '{path}': {advice}.") from error
 
 
 @contextlib.contextmanager
@@ -56,7 +29,7 @@ def staged(folder: Path) -> Iterator[Staging]:
     When it ends by any exception, KeyboardInterrupt too, they are removed, and what stood under their names
     before still does. `folder` is made if it is missing. Raises `ExportError` where it cannot be written to.
     """
-    staging = Staging(folder)
+    staging = Staging(user_path(folder))
     try:
         try:
             yield staging
@@ -81,7 +54,7 @@ class Staging:
 
     def open(self, name: str) -> StagedFile:
         """Return a file to write to; it stays open until `finish`."""
-        final = self._folder / name
+        final = user_path(self._folder / name)
         with explained(final):
             if final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -170,6 +143,7 @@ def staged_folders(folder: Path, pattern: str, *, is_ours: Callable[[Path], bool
     What fits `pattern` there already goes: a folder as a whole where all its files are ours, else our files alone.
     Raises `ExportError` where it cannot be written to.
     """
+    folder = user_path(folder)
     temporary = _temporary_in(folder)
     try:
         with explained(folder):

@@ -18,6 +18,7 @@ import msgspec
 
 from tes_nb.errors import DecodeError, SessionError
 from tes_nb.model import Message
+from tes_nb.store.paths import user_path
 from tes_nb.wire.events import Gap
 
 
@@ -116,18 +117,21 @@ def session_path(path: str | Path | None) -> Path:
     """Return the absolute path of a session file: a bare name goes into the session folder, `None` is a new name.
 
     `{date}` and `{time}` in a file's name are those of now, in UTC: `night-{date}` is `night-2026-01-01.tes`.
+    Raises `SessionError` for a path that leads nowhere.
     """
     now = datetime.now(UTC)
     if path is None:
         path = f"{now:%Y-%m-%d_%H%M%S}_{time.monotonic_ns() % 1000:03d}"
-    given = Path(path).expanduser()
+    given = Path(path)
+    if not given.name:
+        raise SessionError(f"'{path}' names no file: give a name or a path.")
     if "{" in given.name:
         name = given.name.replace("{date}", f"{now:%Y-%m-%d}").replace("{time}", f"{now:%H%M%S}")
         given = given.with_name(name)
     named = given if given.suffix else given.with_suffix(SUFFIX)
     if len(named.parts) == 1 and not given.suffix:
         named = session_dir() / named
-    return named.absolute()
+    return user_path(named, SessionError).absolute()
 
 
 APPLICATION_ID = 0x5445534E

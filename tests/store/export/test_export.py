@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tes_nb.errors import ArgumentError, ExportError
-from tes_nb.store.export import staging
+from tes_nb.store import paths
 from tes_nb.store.export.export import TableExport, exports, write_csv, write_folder
 from tes_nb.store.memory.columns import Columns
 from tes_nb.wire.events import Gap
@@ -353,10 +353,10 @@ def test_an_unknown_rule_for_formulas_gets_a_sentence(tmp_path):
 
 
 def test_every_error_of_the_system_has_advice(tmp_path):
-    for number in [*staging._ADVICE, 5, 99, 0]:
+    for number in [*paths._ADVICE, 5, 99, 0]:
         with (
             pytest.raises(ExportError, match=r"^Nothing was written to '.*': [a-zA-Z'].+\.$"),
-            staging.explained(tmp_path),
+            paths.explained(tmp_path),
         ):
             raise OSError(number, os.strerror(number))
 
