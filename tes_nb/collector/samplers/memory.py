@@ -5,7 +5,7 @@ Memory has three meanings, each with a word of its own:
 - `rss`: pages that are in memory for a process. A page that two processes share counts in each.
 - `children`: the sum over the descendants in which a shared page counts once over all its users (PSS), as of the
   last reading of all of them at one moment, plus what each has grown by since. A forked child that was not read
-  yet counts only by its growth, any other by its RSS.
+  yet counts only by its growth, any other by its anonymous pages.
 - `total`: kernel and children together, in the same way; never less than the kernel's RSS.
 
 Peaks are maxima over sums of one moment. Where a process's own peak is known (VmHWM), a peak between two samples
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
-from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
-from tes_nb.collector.samplers.shares import Member, ShareSampler
+from tes_nb.collector.samplers.process_reader import MemoryWords, ProcessReader, Times, default_reader
+from tes_nb.collector.samplers.shares import CHANGED_BYTES, Member, ShareSampler
 from tes_nb.collector.samplers.tree import MOST, Descendant, ProcessTree
 from tes_nb.model import HostFacts
 from tes_nb.model.control import Cost
@@ -271,16 +271,33 @@ class MemoryTrack:
         """Sum over all, as they were read at one moment."""
         users = [one for one in self.tree.below.values() if not one.is_helper]
         children = sum(map(self._part_of, users))
-        own = self._shares.pss(self._pid, kernel.born, kernel.rss)
-        together = children + (kernel.rss if own is None else own)
+        together = children + self._share_of(self._pid, kernel)
         return Level(kernel.rss, sum(one.rss for one in users), children, max(kernel.rss, together))
 
     def _part_of(self, one: Descendant) -> int:
         """Return what a descendant adds to a sum in which shared pages count once, in bytes."""
-        pss = self._shares.pss(one.pid, one.times.born, one.rss)
-        if pss is None or one.times.zombie:
-            return max(0, one.rss - one.first.rss) if one.is_fork else one.rss
-        return pss
+        if one.times.zombie:
+            return 0
+        if one.is_fork and self._shares.reading(one.pid, one.times.born) is None:
+            return max(0, one.rss - one.first.rss)
+        return self._share_of(one.pid, one.times)
+
+    def _share_of(self, pid: int, times: Times) -> int:
+        """Return a process's part of the memory of all, which is that of the last reading and what came since."""
+        reading = self._shares.reading(pid, times.born)
+        if reading is None:
+            return self._own_pages_of(pid, times)
+        if reading.share is None:
+            return times.rss
+        growth = times.rss - reading.rss
+        if growth > CHANGED_BYTES:  # pages of files are shared with others that run the same program
+            growth = self._own_pages_of(pid, times) - reading.own
+        return max(0, reading.share.pss + growth)
+
+    def _own_pages_of(self, pid: int, times: Times) -> int:
+        """Return what a process has beside the pages of files."""
+        memory = self._memory_of(pid)
+        return times.rss if memory is None else memory.heap_used
 
     def _only_kernel(self, kernel: Times) -> Level:
         """Let the children be as they were when all were read."""
@@ -303,18 +320,23 @@ class MemoryTrack:
         faults, before = self._high_waters.get(one.pid, (0, 0))
         if one.is_helper or one.times.faults - faults < _SPURT_FAULTS:
             return 0
-        high_water = self._high_water_of(one.pid) or 0
+        memory = self._memory_of(one.pid)
+        # at its peak it had the pages of files as well, which others of its kind share
+        high_water = 0 if memory is None or memory.peak is None else memory.peak - (memory.external or 0)
         if len(self._high_waters) > 2 * MOST:
             self._high_waters.clear()
         self._high_waters[one.pid] = one.times.faults, high_water
         return high_water if high_water > before else 0
 
     def _high_water_of(self, pid: int) -> int | None:
+        memory = self._memory_of(pid)
+        return None if memory is None else memory.peak
+
+    def _memory_of(self, pid: int) -> MemoryWords | None:
         try:
-            memory = self._reader.memory(pid)
+            return self._reader.memory(pid)
         except OSError:
             return None
-        return None if memory is None else memory.peak
 
     def _add_up(self, level: Level, peak: Level, now_ns: int) -> None:
         elapsed_s = (now_ns - self._last_ns) / 1e9

@@ -21,7 +21,7 @@ RENEW_S = 5.0
 RENEW_CHANGED_S = 1.0
 """The same when somebody was given or gave back 1 MiB since."""
 _CHANGED_PAGES = 256
-_CHANGED_BYTES = 2**20
+CHANGED_BYTES = 2**20
 _SOON_S = 0.2
 _COST_FACTOR = 25
 """Reading may take one part in so many of the wall time: 4 % of one core at the most."""
@@ -36,11 +36,14 @@ class Member(NamedTuple):
     faults: int = 0
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
+    """What a process had at the moment of a reading, in bytes."""
+
     share: Share | None
     """`None` = it cannot be read; then RSS has to do."""
     rss: int
-    """At the moment of the reading."""
+    own: int
+    """Of these the pages that are no file's (Linux: RssAnon)."""
     faults: int
 
 
@@ -49,18 +52,15 @@ class ShareSampler:
 
     def __init__(self, reader: ProcessReader) -> None:
         self._reader = reader
-        self._readings: dict[tuple[int, int], _Reading] = {}
+        self._readings: dict[tuple[int, int], Reading] = {}
         self._read_at = float("-inf")
         self._not_before = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tes_nb pss")
         self._closing = False
 
-    def pss(self, pid: int, born: int, rss: int) -> int | None:
-        """Return the estimated PSS in bytes of a process that has `rss` now; `None` = it was not read yet."""
-        reading = self._readings.get((pid, born))
-        if reading is None:
-            return None
-        return rss if reading.share is None else max(0, reading.share.pss + rss - reading.rss)
+    def reading(self, pid: int, born: int) -> Reading | None:
+        """Return the last reading of a process; `None` = it was not read yet."""
+        return self._readings.get((pid, born))
 
     def uss(self, pid: int, born: int) -> int | None:
         """Return the USS at the last reading, in bytes; `None` = not read yet, or not readable."""
@@ -93,26 +93,29 @@ class ShareSampler:
 
     def _has_changed(self, member: Member) -> bool:
         reading = self._readings[member.pid, member.born]
-        moved = abs(member.rss - reading.rss) >= _CHANGED_BYTES
+        moved = abs(member.rss - reading.rss) >= CHANGED_BYTES
         return moved or member.faults - reading.faults >= _CHANGED_PAGES
 
-    def _read(self, members: list[Member]) -> dict[tuple[int, int], _Reading]:
+    def _read(self, members: list[Member]) -> dict[tuple[int, int], Reading]:
         """In the thread: read each, with the RSS of that very moment."""
-        readings: dict[tuple[int, int], _Reading] = {}
+        readings: dict[tuple[int, int], Reading] = {}
         for member in members:
             if self._closing:
                 break
-            rss, faults = member.rss, member.faults
+            rss = own = member.rss
+            faults = member.faults
             try:
                 times = self._reader.times(member.pid)
                 if times is None or times.born != member.born or times.zombie:
                     continue
+                memory = self._reader.memory(member.pid)
                 share = self._reader.share(member.pid)
             except OSError:
                 share = None
             else:
                 rss, faults = times.rss, times.faults
-            readings[member.pid, member.born] = _Reading(share, rss, faults)
+                own = rss if memory is None else memory.heap_used
+            readings[member.pid, member.born] = Reading(share, rss, own, faults)
         return readings
 
     def close(self) -> None:

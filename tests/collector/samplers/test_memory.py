@@ -75,12 +75,15 @@ def test_own_memory_and_cpu() -> None:
 
 
 @linux
-def test_a_big_child_counts_by_its_rss_until_its_pss_is_read() -> None:
+def test_a_big_child_counts_by_its_own_pages_until_its_pss_is_read() -> None:
     with running(BIG) as child:
         track, shares = track_of(os.getpid())
         track.sample([child.pid])
         rss = psutil.Process(child.pid).memory_info().rss
-        assert track.cost(HOST).children_peak == pytest.approx(rss, rel=0.05), "it shares little"
+        own = psutil.Process(child.pid).memory_full_info().uss
+        assert track.cost(HOST).children_peak == pytest.approx(own, rel=0.05), (
+            "what it shares are pages of files"
+        )
         asyncio.run(shares.refresh(members(child.pid), time.monotonic()))
         began = time.monotonic_ns()
         track.sample([child.pid])
@@ -167,11 +170,9 @@ print("done", flush=True); input()"""
         child.stdin.flush()
         child.stdout.readline()
         track.sample([child.pid])
-        true = next(
-            int(line.split()[1]) * 1024
-            for line in Path(f"/proc/{child.pid}/status").read_text().splitlines()
-            if line.startswith("VmHWM")
-        )
+        lines = (line.split() for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+        kib = {words[0]: int(words[1]) for words in lines if words[-1] == "kB"}
+        true = (kib["VmHWM:"] - kib["RssFile:"] - kib["RssShmem:"]) * 1024  # files are shared with others
         shares.close()
         assert psutil.Process(child.pid).memory_info().rss < 100 * MIB
         assert track.cost(HOST).children_peak == pytest.approx(true, rel=0.02)
@@ -234,13 +235,33 @@ def test_shares_are_renewed_no_more_often_than_needed() -> None:
         return [await shares.refresh(seven, now) for now in (0.0, 1.0, 4.9, 5.1, 5.2, 10.2)]
 
     assert asyncio.run(scene()) == [1, 0, 0, 1, 0, 1]
-    assert shares.pss(7, 3, 8000) == 1000 + 4000, "what it has grown by is its own"
-    assert shares.pss(7, 3, 100) == 0
+    assert shares.reading(7, 3).share.pss == 1000
     assert shares.uss(7, 3) == 500
-    assert shares.pss(7, 4, 8000) is None, "another process of that pid"
+    assert shares.reading(7, 4) is None, "another process of that pid"
     asyncio.run(shares.refresh([], 20.0))
-    assert shares.pss(7, 3, 8000) is None, "forgotten"
+    assert shares.reading(7, 3) is None, "forgotten"
     shares.close()
+
+
+@linux
+def test_what_a_child_has_grown_by_since_the_reading_is_its_own() -> None:
+    code = f"""
+print("ready", flush=True); input()
+b = bytearray({64 * MIB}); b[::4096] = b"x" * len(b[::4096]); print("big", flush=True); input()"""
+    with running(code) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        track, shares = track_of(os.getpid())
+        asyncio.run(shares.refresh(members(child.pid), time.monotonic()))
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        began = time.monotonic_ns()
+        track.sample([child.pid])
+        shares.close()
+        span = track.between(began, time.monotonic_ns())
+        assert span is not None
+        assert span.children_peak == pytest.approx(psutil.Process(child.pid).memory_full_info().pss, rel=0.03)
 
 
 def test_shares_are_renewed_sooner_when_somebody_has_changed() -> None:
