@@ -23,9 +23,17 @@ MARKET_SIDES = {
     "asian_handicap": ("home", "away"),
     "1x2": ("home", "draw", "away"),
     "over_under": ("over", "under"),
+    "asian_handicap_half": ("home", "away"),
+    "over_under_half": ("over", "under"),
 }
-ODDS_TYPES = {"asian_handicap": "spread", "1x2": "moneyline", "over_under": "total"}
-"""Market → what TES calls it."""
+ODDS_TYPES = {
+    "asian_handicap": "spread",
+    "1x2": "moneyline",
+    "over_under": "total",
+    "asian_handicap_half": "spread",
+    "over_under_half": "total",
+}
+"""Market → what TES calls it, which knows no halves."""
 KEY = ("match_id", "company_id", "market")
 
 Ints = npt.NDArray[np.int64]
@@ -76,13 +84,18 @@ def ticks_from_odds(
 
 
 def _keys(rows: pd.DataFrame) -> Ints:
-    """Return a number for each row, equal for one match, company and market; -1 without a match or market."""
+    """Return a number for each row, equal for one match, company and market; -1 without a match or market.
+
+    -1 too where nobody says which channel the row came on: it may be of any company.
+    """
     keys = np.zeros(len(rows), dtype=np.int64)
     unknown = np.zeros(len(rows), dtype=np.bool_)
     for name in KEY:
         codes, values = pd.factorize(rows[name])
         keys = keys * (len(values) + 1) + codes + 1
         unknown |= (codes < 0) & (name != "company_id")
+    if "channel" in rows.columns:
+        unknown |= rows["channel"].isna().to_numpy() & rows["company_id"].isna().to_numpy()
     return np.where(unknown, -1, keys)
 
 
@@ -145,7 +158,9 @@ def _frame(
     columns: dict[str, object] = {
         "game_id": rows["match_id"].astype("str"),
         "bookmaker_id": rows["company_id"].astype("str"),
-        "odds_type": pd.Categorical(rows["market"].map(ODDS_TYPES), categories=list(ODDS_TYPES.values())),
+        "odds_type": pd.Categorical(
+            rows["market"].map(ODDS_TYPES), categories=list(dict.fromkeys(ODDS_TYPES.values()))
+        ),
         "old_value": old,
         "new_value": new,
         "timestamp": rows.index,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.wire.events import ClockJump, Event, StateChange, encode_event
-from tes_nb.wire.record import pack, seq_of
+from tes_nb.wire.events import ClockJump, Event, StateChange, decode_event, encode_event
+from tes_nb.wire.record import pack, seq_of, unpack
 
 CLOCK_JUMP_NS = 1_000_000_000
 
@@ -195,6 +195,16 @@ class Hub:
         if isinstance(event, StateChange):
             self.topic(source).state = pack(message)
         return message
+
+    def repeat_request(self, source: str) -> None:
+        """Say once more in the source's log what its reader asks for, so that who reads on from here knows it."""
+        state = self.topic(source).state
+        if state is None:
+            return
+        message = unpack(source, state)
+        event = decode_event(message.payload)
+        if isinstance(event, StateChange) and event.channels is not None:
+            self.event(source, event, conn=message.conn)
 
     def publish(self, message: Message) -> None:
         """Keep a message that has its time and number already, and hand it on."""

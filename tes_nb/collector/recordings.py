@@ -116,6 +116,8 @@ class Recordings:
         self._named[str(path)] = set()
         if self._append not in self._hub.listeners:
             self._hub.listeners.append(self._append)
+        for source in [source for source in topics if sources is None or source in sources]:
+            self._hub.repeat_request(source)
         return self._status(str(path))
 
     def _append(self, message: Message) -> None:

@@ -14,6 +14,7 @@ from tes_nb.model.observation import (
 from tes_nb.model.stream import (
     Answer,
     Endpoint,
+    FeedDecoder,
     HttpHalf,
     Producer,
     Stream,
@@ -30,6 +31,7 @@ __all__ = [
     "Doubles",
     "Dtype",
     "Endpoint",
+    "FeedDecoder",
     "HostFacts",
     "HttpFacts",
     "HttpHalf",

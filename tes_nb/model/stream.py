@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tes_nb.model.message import Decoded, Kind, Message
 from tes_nb.model.observation import Observation
@@ -12,6 +12,26 @@ from tes_nb.model.table import Row, Table
 
 STALE_PERIODS = 3
 """A stream is stale when so many of its normal silences (`Stream.period_s`) have passed without data."""
+
+
+class FeedDecoder(Protocol):
+    """Decodes the messages of one feed where what they say depends on what their connection asked for."""
+
+    def note(self, message: Message) -> None:
+        """Take note of what we sent, or of an event of ours. Never raises for bad input."""
+
+    def decode(self, message: Message) -> Decoded:
+        """Return what a received message says; raises as `Stream.decode` does."""
+
+
+class PlainDecoder:
+    """The decoder of a feed whose messages say all by themselves."""
+
+    def __init__(self, decode: Callable[[Message], Decoded]) -> None:
+        self.decode = decode
+
+    def note(self, message: Message) -> None:
+        """There is nothing to remember."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +121,20 @@ class Stream:
     """
     classify: Callable[[Message], Kind]
     """The kind alone, much cheaper than `decode`; never raises."""
+    feed_decoder: Callable[[], FeedDecoder] | None = None
+    """Makes the decoder of one feed where messages do not say all by themselves; `None` = `decode` knows all."""
     fold: Callable[[dict[str, Any], Message, Decoded], Mapping[str, Sequence[Row]]] | None = None
     """(memory of this feed, message, its decoding) → rows of tables that compare messages; pure but for `memory`."""
     folded: tuple[str, ...] = ()
-    """The tables that `fold` fills: their rows depend on all messages before, so that no range stands alone."""
+    """The tables whose rows depend on all messages before, so that no range stands alone: those that `fold` fills,
+    and those in which a decoder of the feed says something once."""
     heartbeat: bytes | None = None
     """Text to send so that a peer does not call us idle."""
     heartbeat_s: float = 10.0
     subscription: Callable[[Sequence[str]], bytes] | None = None
     """Names → the text that asks a peer for them; `None` = the stream has no choice."""
+    address_channels: Callable[[str], tuple[str, ...] | None] | None = None
+    """The address of a connection → what it asks for; `None` = it says nothing of that."""
     resolve_names: Callable[[Sequence[str]], tuple[str, ...]] | None = None
     """Names as users write them → the wire's, () → those that are usual; raises ValueError. `None` = as they are."""
     producer: Producer | None = None
@@ -118,6 +143,10 @@ class Stream:
     """How its main table is looked at most often."""
     extras: str = ""
     """`module:name` of the `tes_nb.session.extras.Extras` that its feeds have beyond others; "" = none."""
+
+    def decoder(self) -> FeedDecoder:
+        """Return a decoder for the messages of one feed, in their order."""
+        return PlainDecoder(self.decode) if self.feed_decoder is None else self.feed_decoder()
 
     def table(self, name: str) -> Table:
         """Return the table of that name; KeyError lists the names there are."""

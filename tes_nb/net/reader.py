@@ -86,6 +86,7 @@ class Reader:
             else Poller(target.poll, deadline_s=profile.open_timeout_s, max_bytes=limits.message_bytes)
         )
         self._channels = None if channels is None else tuple(channels)
+        self._channels_mono_ns = int(clock() * 1e9)
         self._channels_version = 0
         self._sent_version = -1  # of the channels, on the present connection
         self._credentials = NO_CREDENTIALS
@@ -148,8 +149,11 @@ class Reader:
         """Ask the peer for exactly these, now and after each reconnect, once each time."""
         if self.stream.subscription is None:
             raise SessionError(f"The stream '{self.stream.name}' has nothing to choose from.")
-        self._channels = tuple(names)
+        self._channels, self._channels_mono_ns = tuple(names), int(self._clock() * 1e9)
         self._channels_version += 1
+        if self._published is not None:
+            self._published = None  # nothing else may have changed
+            self._publish_state()
         if self._link is not None:
             await self._send_subscription(self._link)
 
@@ -191,7 +195,9 @@ class Reader:
         wall = self._wall_ns()
         wait_s = state.retry_in_s
         retry_at = None if wait_s is None else wall + int(wait_s * 1e9)
-        self._outlet.event(state_change(state, self._outlet.number(state.conn), wall, retry_at))
+        conn = self._outlet.number(state.conn)
+        request = (self._channels, self._channels_mono_ns)
+        self._outlet.event(state_change(state, conn, wall, retry_at, request))
         level = logging.WARNING if state.word == "FAILED" else logging.INFO
         note(level, f"{self.source}: {state}", source=self.source, state=state.word, conn=state.conn)
 
@@ -340,9 +346,19 @@ class Reader:
 
 
 def state_change(
-    state: ReaderState, conn: int, at_ns: int, retry_at_ns: int | None, *, token_until_ns: int | None = None
+    state: ReaderState,
+    conn: int,
+    at_ns: int,
+    retry_at_ns: int | None,
+    request: tuple[tuple[str, ...] | None, int],
+    *,
+    token_until_ns: int | None = None,
 ) -> StateChange:
-    """Return the event that says what a user should read from now on. conn: the connection's number outside."""
+    """Return the event that says what a user should read from now on.
+
+    conn: the connection's number outside. request: the channels that are asked for, and since when (monotonic ns).
+    """
+    channels, since_ns = request
     return StateChange(
         state=state.word,
         text=str(state),
@@ -353,4 +369,6 @@ def state_change(
         close_code=state.close_code,
         retry_at_ns=retry_at_ns,
         token_until_ns=token_until_ns,
+        channels=channels,
+        channels_mono_ns=None if channels is None else since_ns,
     )

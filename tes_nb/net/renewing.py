@@ -156,6 +156,7 @@ class RenewingReader:
         self._profile, self._clock, self._wall_ns = profile, clock, wall_ns
         self.channels = None if channels is None else tuple(channels)
         """What is subscribed; `None` = what the peer gives by itself."""
+        self._channels_mono_ns = int(clock() * 1e9)
         self.merge: Merge[tuple[Message, Kind]] = Merge()
         self.outlet = outlet
         self.conn = 0
@@ -216,7 +217,7 @@ class RenewingReader:
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask the peer for exactly these, now and after each reconnect, once each time."""
-        self.channels = tuple(names)
+        self.channels, self._channels_mono_ns = tuple(names), int(self._clock() * 1e9)
         for half in filter(None, (self.first, self.second)):
             with contextlib.suppress(ConnectionFailed):  # it was just lost; the next one will ask for them
                 await half.reader.subscribe(names)
@@ -385,7 +386,8 @@ class RenewingReader:
         self._published = state.word
         expires = self._lead.credentials.expires_at_s if self._lead.is_open else None
         until = None if expires is None else wall + int((expires - self._clock()) * 1e9)
-        self.outlet.event(state_change(state, state.conn, wall, retry_at_ns, token_until_ns=until))
+        request = (self.channels, self._channels_mono_ns)
+        self.outlet.event(state_change(state, state.conn, wall, retry_at_ns, request, token_until_ns=until))
 
 
 def _content(message: Message) -> bytes:

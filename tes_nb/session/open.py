@@ -14,7 +14,7 @@ from tes_nb.store.har.har_import import import_har
 from tes_nb.store.paths import user_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
-from tes_nb.streams import all_streams
+from tes_nb.streams import NAMES, all_streams, get
 
 
 def open_session(
@@ -53,6 +53,11 @@ def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:
     return None
 
 
+def _address_channels(name: str, url: str) -> tuple[str, ...] | None:
+    read = get(name).address_channels if name in NAMES else None
+    return None if read is None else read(url)
+
+
 def _is_at(stream: Stream, path: str, host: str, url_path: str) -> bool:
     """A stream on TES's ports is known by its path, an external one by its site (the last two labels)."""
     if stream.endpoint.port != "none":
@@ -73,7 +78,9 @@ def open_har(
     folder = tempfile.TemporaryDirectory(prefix="tes_nb-har-")
     target = Path(folder.name) / f"{Path(path).stem}.tes"
     try:
-        report = import_har(path, target, lambda url: recognise(url, streams), redact=redact)
+        report = import_har(
+            path, target, lambda url: recognise(url, streams), _address_channels, redact=redact
+        )
         return RecordedSession(SessionFile.open(target), import_report=report, folder=folder)
     except BaseException:
         folder.cleanup()

@@ -19,6 +19,7 @@ from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
 from tes_nb.store.memory.timespec import instant_ns, span_ns
+from tes_nb.store.session.rows import ASIDES, STATES
 from tes_nb.wire.events import Gap, Mark
 
 if TYPE_CHECKING:
@@ -239,9 +240,19 @@ class RecordedOrigin:
 
     def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
         store = StreamStore(self._stream, cap=UNBOUNDED)
+        if start_ns is not None and self._stream.feed_decoder is not None:
+            for message in self._requests(start_ns):
+                store.note(message)
         for message in self._file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
             store.receive(message)
         return store
+
+    def _requests(self, start_ns: int) -> Iterator[Message]:
+        """What may say what was asked for before a time: the states, else all that no peer sent (decisions/0016)."""
+        states = list(self._file.messages(self.source, among=STATES))
+        if any(b'"channels":[' in message.payload for message in states):
+            return iter(states)
+        return self._file.messages(self.source, end_ns=start_ns, among=ASIDES)
 
     @cached_property
     def recent(self) -> RecentMessages:

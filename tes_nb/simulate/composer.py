@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from tes_nb.analysis.ledger import NUMBER
@@ -16,7 +17,6 @@ from tes_nb.simulate.encoding import Frame, Instant
 from tes_nb.simulate.fault_runner import members
 from tes_nb.simulate.options import Options
 from tes_nb.simulate.world import (
-    FOOTBALL_ODDS,
     FOOTBALL_SCORES,
     TICKS,
     Body,
@@ -33,6 +33,8 @@ from tes_nb.simulate.world import (
 # that a feed "as fast as possible" measures the stand-in. `MessageLoop` leaves the numbering, the compression and the
 # framing; what its messages tell repeats itself, their times included.
 
+REMEMBERED = 10_000
+"""Matches whose kick-off is remembered, the newest."""
 _PLACE = "\0"
 """Stands where the number was, for a moment: no message has it in its text."""
 
@@ -79,6 +81,8 @@ class Composer:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._rng = chance(options.seed, "frames")
+        self._kick_offs: dict[str, datetime] = {}
+        """Match → its kick-off, as its first message had it."""
 
     def changes(
         self, channel: str, changes: Sequence[Change], number: int, instant: Instant, *, sister: bool = False
@@ -102,7 +106,7 @@ class Composer:
     ) -> str:
         """Return the text of the message that tells these snapshots; `refresh` is the flag it carries."""
         sister = channel == FOOTBALL_SCORES and (sister or self._options.sister_site)
-        lines = [_record(body, instant, sister=sister) for body in bodies]
+        lines = [self._record(body, instant, sister=sister) for body in bodies]
         xml = encoding.document(channel, lines, number, refresh)
         return encoding.wrapped(channel, xml, number, self._shape(channel))
 
@@ -123,25 +127,35 @@ class Composer:
         ]
         return encoding.ticks_document(ticks, number, self._shape(TICKS), self._rng)
 
+    def _record(self, body: Body, instant: Instant, *, sister: bool) -> str:
+        match body:
+            case Score():
+                record = encoding.sister_score if sister else encoding.football_score
+                return record(body, instant, self._kick_off(body, instant))
+            case Price():
+                return encoding.football_odds(body)
+            case GameScore():
+                return encoding.basketball_score(body)
+            case GamePrice():
+                return encoding.basketball_odds(body)
+            case Move():
+                raise AssertionError("ticks are no records")
+
+    def _kick_off(self, score: Score, instant: Instant) -> datetime:
+        """Return what the first message of the match said: a kick-off is one time in all of them."""
+        kick_off = self._kick_offs.get(score.match_id)
+        if kick_off is None:
+            if len(self._kick_offs) >= REMEMBERED:
+                del self._kick_offs[next(iter(self._kick_offs))]
+            kick_off = instant.kick_off(score.kickoff_at, self._options.speed)
+            self._kick_offs[score.match_id] = kick_off
+        return kick_off
+
     def _shape(self, channel: str) -> str:
-        """Draw a shape; the odds of another company than 8 need one that names the channel."""
+        """Draw a shape; the odds of several companies need one that names the channel."""
         shape = self._pick(self._options.shape, encoding.SHAPES)
         bare = shape in {"xml", "json"} and channel.startswith("ch_goal")
-        return "envelope" if bare and channel != FOOTBALL_ODDS.format(company=8) else shape
+        return "envelope" if bare and self._options.companies != (8,) else shape
 
     def _pick(self, chosen: str, among: Sequence[str]) -> str:
         return among[self._rng.randrange(len(among))] if chosen == "mixed" else chosen
-
-
-def _record(body: Body, instant: Instant, *, sister: bool) -> str:
-    match body:
-        case Score():
-            return encoding.sister_score(body, instant) if sister else encoding.football_score(body, instant)
-        case Price():
-            return encoding.football_odds(body)
-        case GameScore():
-            return encoding.basketball_score(body)
-        case GamePrice():
-            return encoding.basketball_odds(body)
-        case Move():
-            raise AssertionError("ticks are no records")

@@ -1,7 +1,8 @@
 """From snapshots to records: the fields of NowGoal's XML and the attributes of TES's ticks, as text.
 
-A match's own times are told as if it had always run at the speed 1, counted back from the instant of the
-message: so a reader's "minute" is right at every speed, and at the speed 1 the times do not move.
+The start of a half is told as if the match had always run at the speed 1, counted back from the instant of the
+message: so a reader's "minute" is right at every speed, and at the speed 1 the time does not move. The kick-off
+never moves: it is what `Instant.kick_off` said for the first message of the match.
 """
 
 from __future__ import annotations
@@ -155,14 +156,24 @@ class Instant(NamedTuple):
         """Return the time of day at which something simulated happened."""
         return datetime.fromtimestamp(self.wall_s - (self.simulated_s - simulated_s), tz=UTC)
 
+    def kick_off(self, simulated_s: float, speed: float | None) -> datetime:
+        """Return the time of day of a kick-off: one that is to come is reached at the speed of the match day."""
+        ahead_s = simulated_s - self.simulated_s
+        return datetime.fromtimestamp(
+            self.wall_s + (ahead_s / speed if speed and ahead_s > 0 else ahead_s), tz=UTC
+        )
 
-def football_score(score: Score, instant: Instant) -> str:
-    """Return the record of `change_xml`; a match that has not started stops after its kick-off."""
+
+def football_score(score: Score, instant: Instant, kick_off: datetime | None = None) -> str:
+    """Return the record of `change_xml`; a match that has not started stops after its kick-off.
+
+    kick_off: what earlier messages of the match said; `None` = there were none.
+    """
     half_at = None if score.half_at is None else instant.wall(score.half_at)
     fields = [
         *_score_head(score),
         *_pair(score.yellow),
-        _stamp(instant.wall(score.kickoff_at)),
+        _stamp(kick_off or instant.wall(score.kickoff_at)),
         "" if half_at is None else _stamp(half_at),
     ]
     if half_at is not None:
@@ -170,18 +181,18 @@ def football_score(score: Score, instant: Instant) -> str:
     return "^".join(fields)
 
 
-def sister_score(score: Score, instant: Instant) -> str:
+def sister_score(score: Score, instant: Instant, kick_off: datetime | None = None) -> str:
     """Return the same record in the older sister-site form, whose months count from 0."""
-    kickoff = instant.wall(score.kickoff_at)
+    kick_off = kick_off or instant.wall(score.kickoff_at)
     half = "" if score.half_at is None else instant.wall(score.half_at)
     if isinstance(half, datetime):
         parts = (half.year, half.month - 1, half.day, half.hour, half.minute, half.second)
         half = ",".join(str(part) for part in parts)
     fields = [
         *_score_head(score),
-        *(f"{kickoff:%H:%M}", half, "Simulated", "1"),
+        *(f"{kick_off:%H:%M}", half, "Simulated", "1"),
         *_pair(score.yellow),
-        *(f"{kickoff:%m-%d}", ""),
+        *(f"{kick_off:%m-%d}", ""),
         *_pair(score.corners),
         "1",
     ]

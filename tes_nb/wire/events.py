@@ -40,6 +40,17 @@ class StateChange(msgspec.Struct, frozen=True, tag="state", tag_field="event"):
     retry_at_ns: int | None = None
     token_until_ns: int | None = None
     """Until when the open connection's token is good; `None` = it has none, or does not say."""
+    channels: tuple[str, ...] | None = None
+    """What the reader asks for on each of its connections; `None` = it leaves that to the peer, or does not say."""
+    channels_mono_ns: int | None = None
+    """Since when, on the collector's monotonic clock."""
+
+
+class Subscription(msgspec.Struct, frozen=True, tag="subscription", tag_field="event"):
+    """What a connection of an imported file asks for by its address. It comes before the connection's messages."""
+
+    conn: int
+    channels: tuple[str, ...]
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark", tag_field="event"):
@@ -69,7 +80,7 @@ class Playback(msgspec.Struct, frozen=True, tag="playback", tag_field="event"):
     """The recording's own time there, Unix ns."""
 
 
-Event = Gap | StateChange | Mark | ClockJump | Playback
+Event = Gap | StateChange | Subscription | Mark | ClockJump | Playback
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 

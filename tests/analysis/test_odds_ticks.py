@@ -118,6 +118,24 @@ def test_matches_companies_and_markets_do_not_mix():
         assert moves(ticks_from_odds(rows)) == [(9, "over", 1.9, 1.95), (9, "under", 1.9, 1.8)]
 
 
+def test_none_from_rows_of_which_nobody_says_whose_they_are():
+    """They may be of several companies: what looks like a move may be two prices of two."""
+    unknown = THREE.assign(channel=pd.Categorical([None] * 3), company_id=pd.Categorical([None] * 3))
+    assert len(ticks_from_odds(unknown)) == 0
+    own = THREE.assign(channel="tes_ticks_xml", company_id=None)
+    assert moves(ticks_from_odds(own)) == moves(ticks_from_odds(THREE))
+
+
+def test_the_first_half_is_a_market_of_its_own():
+    half = THREE.assign(market="over_under_half", over=[2.0, 2.2, 2.2])
+    ticks = ticks_from_odds(pd.concat([THREE, half]))
+    whole = ticks[ticks["market"] == "over_under"]
+    assert moves(whole) == moves(ticks_from_odds(THREE))
+    of_half = ticks[ticks["market"] == "over_under_half"]
+    assert moves(of_half) == [(5, "over", 2.0, 2.2), (9, "under", 1.9, 1.8)]
+    assert set(ticks["odds_type"]) == {"total"}
+
+
 def test_rows_in_any_order_and_rows_of_the_same_time():
     assert moves(ticks_from_odds(THREE.iloc[[2, 0, 1]])) == moves(ticks_from_odds(THREE))
     same = odds((0, 1.9, 1.9), (0, 2.0, 1.9), (0, 2.1, 1.9))

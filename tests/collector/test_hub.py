@@ -63,6 +63,22 @@ def test_the_newest_state_is_remembered_when_the_log_has_dropped_it(hub):
     assert decode_event(unpack("a", hub.topics["a"].state).payload) == state
 
 
+def test_what_is_asked_for_can_be_said_once_more(hub, clocks):
+    state = StateChange("OPEN", "OPEN", 1, 0, channels=("a_xml",), channels_mono_ns=7)
+    hub.event("a", state, conn=1)
+    clocks.wait(1000)
+    hub.repeat_request("a")
+    first, again = messages(hub, "a")
+    assert decode_event(again.payload) == decode_event(first.payload) == state
+    assert (again.seq, again.conn) == (2, 1)
+    assert again.t_mono_ns > first.t_mono_ns
+    hub.event("b", StateChange("OPEN", "OPEN", 1, 0))  # leaves the choice to its peer
+    for source in ("b", "never heard of"):
+        hub.repeat_request(source)
+    assert len(messages(hub, "b")) == 1
+    assert messages(hub, "never heard of") == []
+
+
 def test_fault_75_a_jump_of_the_wall_clock_is_one_record_in_each_source(hub, clocks):
     hub.add("a", b"1")
     hub.add("b", b"1")

@@ -501,6 +501,13 @@ async def test_fault_21_channels_are_sent_once_after_each_open():
         texts = [text for _connection, text in peer.received]
         assert texts == [subscription(names).decode() for names in (["a", "b"], ["a", "b"], ["c"], ["c"])]
         assert [payload.decode() for payload in sink.sent] == texts
+        said = [(state.channels, state.channels_mono_ns) for state in sink.states]
+        assert [channels for channels, _ in itertools.groupby(channels for channels, _ in said)] == [
+            ("a", "b"),
+            ("c",),
+        ]
+        (first, second) = dict.fromkeys(since for _, since in said)
+        assert first < second <= time.monotonic_ns()
 
 
 @run_async

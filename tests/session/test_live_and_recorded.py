@@ -243,5 +243,5 @@ def test_one_table_goes_to_csv_from_the_file(both, tmp_path):
 def test_folded_tables_are_named_by_their_stream():
     for name in NAMES:
         stream = get(name)
-        assert (stream.fold is None) == (stream.folded == ())
+        assert (stream.fold is None and stream.feed_decoder is None) == (stream.folded == ())
         assert set(stream.folded) < {table.name for table in stream.tables}

@@ -1,5 +1,6 @@
 import json
 import time
+from collections import Counter
 from random import Random
 
 import pytest
@@ -144,6 +145,50 @@ def test_the_minute_is_right_at_any_speed():
     for body, row in zip(bodies, decoded.rows["scores"], strict=True):
         played = -body.half_at / 60 + (45 if body.state == 3 else 0)
         assert played - 1.1 <= row[minute] <= played + 1.1
+
+
+@pytest.mark.parametrize("speed", [1.0, 50.0, None])
+def test_a_match_s_kick_off_is_the_same_in_each_message(speed):
+    """To the minute, which is all that the sister site's form has."""
+    options = Options(matches=12, games=0, shape="xml", compression="text", speed=speed, seed=4)
+    day, composer = MatchDay(options), Composer(options)
+    columns = STREAM.table("scores").names
+    messages = Counter()
+    kick_offs = {}
+
+    def wall_s(simulated_s):
+        return 1_772_379_000.0 + simulated_s / (speed or 1000.0)
+
+    def check(text, simulated_s):
+        at_ns = int(wall_s(simulated_s) * 1e9)
+        for row in STREAM.decode(Message("nowgoal", 0, 1, text.encode(), at_ns, 0, 1, 1)).rows["scores"]:
+            score = dict(zip(columns, row, strict=True))
+            match, minute = score["match_id"], score["kick_off"] // 60_000_000_000
+            assert kick_offs.setdefault(match, minute) == minute
+            messages[match] += 1
+            began = score["state"] == 1 and score["minute"] == 1 and messages[match] > 1 and speed
+            assert not began or 0 <= wall_s(simulated_s) - 60 * minute <= 125
+
+    for until in range(0, 4 * 3600, 600):
+        for change in day.until(float(until)):
+            if change.channel == "change_xml":
+                sister = sum(messages.values()) % 7 == 0
+                instant = Instant(wall_s(change.at), change.at)
+                check(composer.changes("change_xml", [change], 1, instant, sister=sister), change.at)
+        instant = Instant(wall_s(until), float(until))
+        check(composer.standing("change_xml", day.standing("change_xml"), 1, instant, refresh=1), until)
+    assert len([match for match, count in messages.items() if count > 50]) > 12
+
+
+def test_odds_of_several_companies_name_the_channel():
+    options = Options(matches=4, games=0, companies=(8, 31), shape="xml", compression="text")
+    day, composer = MatchDay(options), Composer(options)
+    texts = [
+        composer.changes(change.channel, [change], 1, Instant(time.time(), change.at))
+        for change in day.until(300.0)
+        if change.channel.startswith("ch_goal")
+    ]
+    assert {json.loads(text)["channel"] for text in texts} == {"ch_goal8_xml", "ch_goal31_xml"}
 
 
 def test_envelopes_name_the_channel():

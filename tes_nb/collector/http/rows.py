@@ -20,10 +20,10 @@ from tes_nb.collector.http.guard import Handler, sentence
 from tes_nb.collector.http.sockets import Sockets, messages
 from tes_nb.collector.hub import Hub, Topic
 from tes_nb.errors import DecodeError
-from tes_nb.model import Decoded, Kind, Message, Opcode, Stream
+from tes_nb.model import Decoded, Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.streams.browser_json import inspect_message, json_row
-from tes_nb.wire.events import ClockJump, Gap, Mark, Playback, StateChange, decode_event
+from tes_nb.wire.events import ClockJump, Gap, Mark, Playback, StateChange, Subscription, decode_event
 from tes_nb.wire.record import unpack
 
 PAYLOAD_CHARS = 16 * 1024
@@ -33,19 +33,23 @@ MOST_ROWS = 2_000
 
 
 class RowDecoder:
-    """Decodes one source's messages. Remembers what streams with a `fold` need to compare messages."""
+    """Decodes one source's messages, and remembers what a stream needs to know of the messages before."""
 
     def __init__(self, source: str, stream: Stream) -> None:
         self._source = source
         self._stream = stream
+        self._decoder = stream.decoder()
         self._memory: dict[str, Any] = {}
         self._columns = {table.name: table.columns for table in stream.tables}
 
     def decode(self, message: Message) -> dict[str, Any] | None:
         """Return a message or an event as the page takes it; `None` = the page needs nothing of it."""
         if message.opcode == Opcode.EVENT:
+            self._decoder.note(message)
             return _event(message)
-        info, payload, decoded = inspect_message(self._source, self._stream, message)
+        if message.direction == Direction.OUT:
+            self._decoder.note(message)
+        info, payload, decoded = inspect_message(self._source, self._decoder, message)
         if info.inflated is None:
             text = payload[:512].hex(" ")
         else:
@@ -93,7 +97,7 @@ def _event(message: Message) -> dict[str, Any] | None:
             return {"type": "gap", "start": event.lost_at_ns / 1e9, "end": end, "label": event.cause}
         case Playback():
             return {"type": "state", "since": None, "round": event.round, **_playback_state(event)}
-        case ClockJump():
+        case ClockJump() | Subscription():
             return None
 
 

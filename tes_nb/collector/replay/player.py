@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 
 LEAST_PAUSE_NS = 1_000_000
-_TIMES = ("at_ns", "last_seen_ns", "lost_at_ns", "back_at_ns", "retry_at_ns", "token_until_ns")
+_TIMES = (
+    "at_ns",
+    "last_seen_ns",
+    "lost_at_ns",
+    "back_at_ns",
+    "retry_at_ns",
+    "token_until_ns",
+    "channels_mono_ns",
+)
 
 
 class Rounds:

@@ -25,8 +25,10 @@ import msgspec
 from msgspec.structs import replace
 
 from tes_nb.errors import SessionError
+from tes_nb.model import Direction, Opcode
 from tes_nb.store.har.har_message import BREAKS, CONTROL, HarMessages
 from tes_nb.store.redact import redact_url
+from tes_nb.wire.events import Subscription, encode_event
 
 if TYPE_CHECKING:
     from tes_nb.model import Message
@@ -61,6 +63,8 @@ def address_ahead(file: BinaryIO) -> str | None:
 
 Recognise: TypeAlias = Callable[[str], str | None]
 """An address → the source it belongs to, for example the name of a stream; `None` = leave its messages out."""
+AddressChannels: TypeAlias = Callable[[str, str], tuple[str, ...] | None]
+"""A source and the address of a connection → the channels that the address asks for; `None` = it says nothing."""
 
 _ENTRIES = ["log", "entries"]
 _ENTRY = ["log", "entries", ""]
@@ -119,10 +123,13 @@ def read_har(
     path: str | os.PathLike[str],
     recognise: Recognise,
     *,
+    address_channels: AddressChannels = lambda source, url: None,  # noqa: ARG005 - an address that says nothing
     report: HarReport | None = None,
     redact: bool = True,
 ) -> Iterator[Message]:
     """Yield the messages, connection by connection, in the order of the file.
+
+    Before those of a connection whose address asks for channels comes an event that says so (`address_channels`).
 
     `t_wall_ns` is the file's time; `t_mono_ns` is the same but never goes back within a connection. Cookies and
     headers are never read; `redact` also replaces credentials in addresses and in text messages. Binary messages
@@ -140,7 +147,9 @@ def read_har(
             ) from error
         _refuse_archive(path, original)
         file = cleanup.enter_context(_as_utf8(original))
-        reader = _HarReader(recognise, HarReport() if report is None else report, redact=redact)
+        reader = _HarReader(
+            recognise, address_channels, HarReport() if report is None else report, redact=redact
+        )
         for group in reader.read(file):
             yield from group
         if not reader.is_har:
@@ -153,10 +162,12 @@ def read_har(
 class _HarReader:
     """Walks through a file's JSON events. The hot part is `HarMessages`."""
 
-    def __init__(self, recognise: Recognise, report: HarReport, *, redact: bool) -> None:
+    def __init__(
+        self, recognise: Recognise, address_channels: AddressChannels, report: HarReport, *, redact: bool
+    ) -> None:
         self.report = report
         self.is_har = False
-        self._recognise, self._redact = recognise, redact
+        self._recognise, self._address_channels, self._redact = recognise, address_channels, redact
         self._messages = HarMessages(redact=redact)
         report.bad = self._messages.bad
         self._seqs: dict[str, int] = {}
@@ -237,11 +248,16 @@ class _HarReader:
         seq = self._seqs.get(source, 0)
         self.report.connections += 1
         self.report.urls.setdefault(source, redact_url(url) if self._redact else url)
+        channels = self._address_channels(source, url)
+        seq += channels is not None
         late = [
             replace(each, source=source, conn=conn, seq=seq + each.seq) for group in waiting for each in group
         ]
         self._messages.begin(source, conn, seq + len(late))
         for group in itertools.chain([late], groups):
+            if channels is not None and group:
+                yield [_subscription(group[0], channels)]
+                channels = None
             self._seqs[source] = seq = seq + len(group)
             self.report.messages += len(group)
             yield group
@@ -252,6 +268,14 @@ class _HarReader:
         if name not in known and len(known) >= _ADDRESSES:
             name = "other addresses"
         known[name] = known.get(name, 0) + count
+
+
+def _subscription(first: Message, channels: tuple[str, ...]) -> Message:
+    """Return the event that says what a connection asked for; it comes right before its first message."""
+    event = encode_event(Subscription(first.conn, channels))
+    return replace(
+        first, direction=Direction.IN, opcode=Opcode.EVENT, payload=event, seq=first.seq - 1, flags=0
+    )
 
 
 def _refuse_archive(path: Path, file: BinaryIO) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tes_nb.errors import SessionError
-from tes_nb.store.har.har import HarReport, Recognise, read_har
+from tes_nb.store.har.har import AddressChannels, HarReport, Recognise, read_har
 from tes_nb.store.session.schema import Fact, SourceInfo
 from tes_nb.store.session.writer import SessionWriter, wal_path
 
@@ -41,17 +41,25 @@ _ADVICE = {
 
 
 def import_har(
-    path: str | os.PathLike[str], target: str | os.PathLike[str], recognise: Recognise, *, redact: bool = True
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    recognise: Recognise,
+    address_channels: AddressChannels = lambda source, url: None,  # noqa: ARG005 - an address that says nothing
+    *,
+    redact: bool = True,
 ) -> HarReport:
     """Write the messages of a HAR file into a new session file, and say what became of them.
 
-    `recognise` gives each address the source it belongs to (a stream's name); `redact` as in `read_har`.
+    `recognise` gives each address the source it belongs to (a stream's name); `address_channels` and `redact` as in
+    `read_har`.
     Raises `SessionError`, and leaves no file behind, when there is nothing to import: the file is no HAR file,
     has no WebSocket messages, or none of a known stream.
     """
     path, target = Path(path), Path(target)
     report = HarReport()
-    groups = _grouped(read_har(path, recognise, report=report, redact=redact))
+    groups = _grouped(
+        read_har(path, recognise, address_channels=address_channels, report=report, redact=redact)
+    )
     first = next(groups, None)
     if first is None:
         raise _nothing_in(path, report)

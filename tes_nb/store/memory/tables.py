@@ -85,6 +85,7 @@ class StreamStore:
 
     def _begin(self) -> None:
         """Nothing is held yet."""
+        self._decoder = self.stream.decoder()
         self._memory: dict[str, Any] = {}
         self._kinds: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
@@ -110,15 +111,17 @@ class StreamStore:
                 self.add_event(decode_event(message.payload))
             except DecodeError as error:
                 self.add_undecoded(message, error.reason, str(error))
+            self.note(message)
             return None
         if message.direction == Direction.OUT:
+            self.note(message)
             return None
         if message.flags & FLAG_DUPLICATE:
             with self._changed:
                 self._duplicates += 1
             return None
         try:
-            decoded = self.stream.decode(message)
+            decoded = self._decoder.decode(message)
             self.add(message, decoded)
         except DecodeError as error:
             self.add_undecoded(message, error.reason, str(error))
@@ -131,6 +134,10 @@ class StreamStore:
         else:
             return None if decoded.kind == Kind.UNDECODED else decoded
         return None
+
+    def note(self, message: Message) -> None:
+        """Let the decoder know what we sent, or an event of ours; nothing is counted or stored."""
+        self._decoder.note(message)
 
     def add(self, message: Message, decoded: Decoded) -> None:
         """Distribute the rows of a message, those that `stream.fold` derives included, to their tables.
@@ -190,7 +197,7 @@ class StreamStore:
                 self._clock_jumps.append(event)
             elif isinstance(event, Playback):
                 self._follow(event)
-            else:
+            elif isinstance(event, StateChange):
                 self.state = event
             self._notify()
 

@@ -163,17 +163,20 @@ class SessionFile:
         start_ns: int | None = None,
         end_ns: int | None = None,
         conn: int | None = None,
+        among: str = "",
     ) -> Iterator[Message]:
         """Yield messages in monotonic order, across sources too, reading only the range that is asked for.
 
         `start_ns` (inclusive) and `end_ns` (exclusive) are receive times in Unix ns; `None` = from the beginning,
-        to the end as it is when reading comes there. `source`: one, some, or `None` = all. Memory stays flat.
+        to the end as it is when reading comes there. `source`: one, some, or `None` = all. `among`: only those that
+        one of the conditions `rows.STATES` and `rows.ASIDES` names. Memory stays flat.
         Raises `SessionError` for a source that is not there.
         """
         want = Want(
             start_ns=LOWEST if start_ns is None else start_ns,
             end_ns=HIGHEST if end_ns is None else end_ns,
             conn=conn,
+            among=among,
         )
         each = [self._keyed(wanted.name, want) for wanted in self._wanted(source)]
         return (message for _, _, message in (each[0] if len(each) == 1 else heapq.merge(*each)))

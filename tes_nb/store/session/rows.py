@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from tes_nb.model import Message
+from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.session.schema import MAX_PAYLOAD, message_table
 from tes_nb.wire.record import pack
 
@@ -61,6 +61,12 @@ Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 
+STATES = "id IN (SELECT id FROM state_changes)"
+"""Events that say how a connection is doing: their ids are in a small table."""
+ASIDES = f"(opcode = {int(Opcode.EVENT)} OR direction = {int(Direction.OUT)})"
+"""What no peer sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
     """Which rows of a source."""
@@ -73,6 +79,8 @@ class Want:
     """Unix ns, exclusive."""
     conn: int | None = None
     """`None` = every connection."""
+    among: str = ""
+    """A condition on top, one of `STATES` and `ASIDES`; "" = every message."""
 
     def where(self) -> tuple[str, tuple[int, ...]]:
         """Return the condition and its values."""
@@ -83,6 +91,8 @@ class Want:
         if self.conn is not None:
             text += " AND conn = ?"
             values.append(self.conn)
+        if self.among:
+            text += f" AND {self.among}"
         return text, tuple(values)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.store.session.rows import HIGHEST, Want
@@ -228,4 +228,4 @@ def ranges(connection: sqlite3.Connection, source_id: int, want: Want) -> list[W
         joins = bool(holds)
     if joins:
         runs[-1][1] = HIGHEST
-    return [Want(first, last, want.start_ns, want.end_ns, want.conn) for first, last in runs]
+    return [replace(want, first_id=first, last_id=last) for first, last in runs]

@@ -6,6 +6,9 @@ import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from tes_nb.streams.nowgoal.tables import COMPANIES
 
@@ -27,11 +30,28 @@ ALIASES: Final = {
 }
 """Our short names → the wire's names."""
 
+USUAL: Final[dict[Family, str]] = {
+    "football scores": FOOTBALL_SCORES,
+    "football odds": FOOTBALL_ODDS,
+    "basketball scores": BASKETBALL_SCORES,
+    "basketball odds": BASKETBALL_ODDS,
+}
+"""What travels → the channel it comes on where nobody says another."""
+
 DEFAULT: Final = (FOOTBALL_SCORES, FOOTBALL_ODDS)
 """What is asked for when nobody says which."""
 
 _ODDS: Final = re.compile(r"ch_(goal|nbaGoal)([0-9]{1,6})_xml")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,60}_xml")
+
+
+class _Request(msgspec.Struct):
+    channels: tuple[str, ...]
+    type: int = 0
+
+
+_REQUEST: Final = msgspec.json.Decoder(_Request)
 
 
 def resolve(names: Sequence[str]) -> tuple[str, ...]:
@@ -54,6 +74,26 @@ def subscription(names: Sequence[str]) -> bytes:
     return json.dumps({"type": 0, "channels": list(resolve(names))}, separators=(",", ":")).encode()
 
 
+def request_channels(text: bytes) -> tuple[str, ...] | None:
+    """Return the channels that a text of ours asks for; `None` = it is no such request."""
+    try:
+        request = _REQUEST.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return request.channels if request.type == 0 else None
+
+
+def address_channels(url: str) -> tuple[str, ...] | None:
+    """Return the channels that the address of a connection asks for; `None` = it says nothing of them."""
+    try:
+        lists = parse_qs(urlsplit(url).query).get("channels")
+    except ValueError:
+        return None
+    if lists is None:
+        return None
+    return tuple(dict.fromkeys(name for names in lists for name in names.split(",") if name))
+
+
 @lru_cache(maxsize=256)
 def family_of(channel: str | None) -> Family | None:
     """Return what travels on a channel; `None` = its name does not say."""
@@ -74,10 +114,19 @@ def company_of(channel: str) -> tuple[str | None, str | None]:
     return (match[2], COMPANIES.get(match[2])) if match else (None, None)
 
 
+def is_channel(key: str) -> bool:
+    """Whether a key of an envelope is the name of a channel."""
+    return _KEY.fullmatch(key) is not None
+
+
 def channel_in(envelope: dict[str, Any]) -> str | None:
-    """Return the channel that a JSON envelope names, under `channel` or as the value of any key."""
+    """Return the channel that a JSON envelope names, under `channel` or as the value of any key.
+
+    Names of several channels under other keys are no answer.
+    """
     name = envelope.get("channel")
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     texts = (value for value in envelope.values() if isinstance(value, str))
-    return next((text for text in texts if len(text) <= 64 and family_of(text)), None)
+    names = {text for text in texts if len(text) <= 64 and family_of(text)}
+    return names.pop() if len(names) == 1 else None

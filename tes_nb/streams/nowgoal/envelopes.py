@@ -10,17 +10,14 @@ has proved that nothing else is in it. Everything else goes through expat, which
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tes_nb.errors import DecodeError, FrameTooLarge
-from tes_nb.streams.nowgoal.channels import channel_in
+from tes_nb.errors import DecodeError
 from tes_nb.streams.nowgoal.fields import quote
 from tes_nb.streams.nowgoal.odds import read_odds
-from tes_nb.streams.nowgoal.records import MAX_RECORDS
 from tes_nb.streams.nowgoal.scores import read_scores
 from tes_nb.streams.nowgoal.ticks import WRAPPERS, is_tick, read_ticks
-from tes_nb.wire.json_guard import parse_json
-from tes_nb.wire.xml_guard import Element, parse_xml
+from tes_nb.wire.xml_guard import Element, parse_xml, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +30,36 @@ _TAIL: Final = "</c>"
 _SCORE: Final = ("<h><![CDATA[", "]]></h><h><![CDATA[", "]]></h>")
 _ODDS: Final = ("<match><m>", "</m><m>", "</m></match>")
 _CONTROLS: Final = bytes(range(0x20))
-_RECORDS: Final = {"h", "m", "oddsChange"}
-_CONTAINERS: Final = {"c", "match"}
+_RECORDS: Final = {"h", "m"}
+_CONTAINERS: Final = {"c", "match", *WRAPPERS}
+_EXTRAS: Final = {"ids", "jcIds", "isMaintain"}
+"""What stands beside the records and is no record: harmless."""
+_CHINESE: Final = re.compile(rb"<\?xml[^>]{0,60}encoding=[\"'](?:gb2312|gbk|gb18030)[\"']", re.IGNORECASE)
+
+
+def xml_text(payload: bytes) -> str:
+    """Return the text of XML: UTF-8, or the Chinese that it declares. Raises `DecodeError` for anything else.
+
+    What it declares counts only where it is no UTF-8: the records are ASCII, whatever is declared.
+    """
+    try:
+        return text_of(payload)
+    except DecodeError:
+        if _CHINESE.match(payload) is None:
+            raise
+    try:
+        return payload.decode("gb18030")  # which holds gb2312 and gbk
+    except UnicodeDecodeError as error:
+        raise DecodeError(
+            f"The message is neither UTF-8 nor the Chinese it declares at byte {error.start}. The raw message is kept.",
+            reason="utf-8",
+        ) from None
 
 
 def read_xml(text: str, reading: Reading) -> None:
     """Read XML into the tables its records belong to. Raises `DecodeError` when it is none of ours."""
     if not _read_canonical(text, reading):
-        _read_tree(parse_xml(text), reading)
+        read_tree(parse_xml(text), reading)
 
 
 def _read_canonical(text: str, reading: Reading) -> bool:
@@ -86,10 +105,10 @@ def _odds_in(body: str) -> list[str] | None:
     return records if body.count("<") == 2 * len(records) + 2 else None
 
 
-def _read_tree(roots: list[Element], reading: Reading) -> None:
-    """Read any well-formed XML that holds our records, however deep."""
+def read_tree(roots: list[Element], reading: Reading) -> None:
+    """Read any tree that holds our records, however deep. Raises `DecodeError` for one that holds others alone."""
     documents = [(root.attributes.get("refresh"), list(_leaves(root))) for root in roots]
-    _refuse_unknown([leaf for _, leaves in documents for leaf in leaves], reading)
+    _sort_out([leaf for _, leaves in documents for leaf in leaves], reading)
     for refresh, leaves in documents:
         again = None if refresh is None else refresh != "0"
         scores = [leaf.text for leaf in leaves if leaf.tag == "h"]
@@ -98,14 +117,26 @@ def _read_tree(roots: list[Element], reading: Reading) -> None:
             read_scores(scores, again, reading)
         if odds:
             read_odds(odds, again, reading)
-    ticks = [_tick(leaf) for _, leaves in documents for leaf in leaves if leaf.tag == "oddsChange"]
+    ticks = [_fields(leaf) for _, leaves in documents for leaf in leaves if _is_tick(leaf)]
     if ticks:
         read_ticks(ticks, reading)
 
 
-def _refuse_unknown(leaves: list[Element], reading: Reading) -> None:
-    unknown = [leaf for leaf in leaves if leaf.tag not in _RECORDS]
-    if unknown and len(unknown) == len(leaves):
+def _sort_out(leaves: list[Element], reading: Reading) -> None:
+    """Remark what is harmless, report what nobody knows; refuse a document that holds nothing else."""
+    unknown: list[Element] = []
+    records = 0
+    for leaf in leaves:
+        if leaf.tag in _RECORDS or _is_tick(leaf):
+            records += 1
+        elif leaf.tag in _EXTRAS:
+            reading.remark(
+                "extra element",
+                f"Beside the records stands {quote(leaf.tag)}: it changes nothing, and is said once for a connection.",
+            )
+        else:
+            unknown.append(leaf)
+    if unknown and not records:
         raise DecodeError(
             f"The XML has no h, m or oddsChange, but {quote(unknown[0].tag)}. The raw message is kept.",
             reason="unknown form",
@@ -116,98 +147,29 @@ def _refuse_unknown(leaves: list[Element], reading: Reading) -> None:
 
 def _leaves(element: Element) -> Iterator[Element]:
     """Yield, in document order, the records, and whatever else holds no further elements."""
-    if element.tag in _RECORDS:
+    if element.tag in _RECORDS or element.tag in _EXTRAS or _is_tick(element):
         yield element
     elif element.children:
         for child in element.children:
             yield from _leaves(child)
-    elif element.tag not in _CONTAINERS:
+    elif element.text.strip() or element.tag not in _CONTAINERS:
         yield element
 
 
-def _tick(element: Element) -> dict[str, object]:
-    """Return an `oddsChange` as its JSON form would be."""
-    parts = {child.tag: child.attributes for child in element.children if child.tag in {"market", "player"}}
-    return {**element.attributes, **parts}
-
-
-def read_json(payload: bytes, reading: Reading) -> bool:
-    """Read JSON into the tables it belongs to; False = it is a request for channels, our own come back.
-
-    Raises `DecodeError` when it is no JSON, or none of ours.
-    """
-    value = parse_json(payload)
-    if isinstance(value, dict) and "channels" in value and value.get("type") == 0:
+def _is_tick(element: Element) -> bool:
+    """Whether it is a tick: `oddsChange`, or another of its names with what only ticks have."""
+    if element.tag not in WRAPPERS:
         return False
-    if isinstance(value, list):
-        _read_array(value, reading)
-    else:
-        _read_object(value, reading)
-    return True
+    inner = {child.tag for child in element.children}
+    if element.tag == "oddsChange":
+        return inner.isdisjoint(_RECORDS) and inner.isdisjoint(WRAPPERS)
+    return is_tick(element.attributes) or is_tick(dict.fromkeys(inner))
 
 
-def _read_array(items: list[Any], reading: Reading) -> None:
-    """Read each object by itself: one that is bad costs the others nothing."""
-    if len(items) > MAX_RECORDS:
-        raise FrameTooLarge(
-            f"An array of more than {MAX_RECORDS} objects was refused. The raw message is kept."
-        )
-    for item in items:
-        try:
-            _read_object(item, reading)
-        except DecodeError as error:
-            reading.fault(error.reason, str(error))
-
-
-def _read_object(item: Any, reading: Reading) -> None:
-    if not isinstance(item, dict):
-        raise DecodeError(
-            f"{quote(item)} is no JSON object: ticks and envelopes are. The raw message is kept.",
-            reason="unknown form",
-        )
-    reading.channel = channel_in(item)
-    try:
-        _read_content(item, reading)
-    finally:
-        reading.channel = None
-
-
-def _read_content(item: dict[str, Any], reading: Reading) -> None:
-    ticks = _ticks_in(item)
-    documents = [] if ticks else list(_documents(item))
-    if documents:
-        reading.admit(len(documents) - 1)
-        for document in documents:
-            read_xml(document, reading)
-    elif ticks or is_tick(item):
-        for odd in (tick for tick in ticks if not isinstance(tick, dict)):
-            reading.fault("unknown form", f"{quote(odd)} is no tick.")
-        read_ticks([tick for tick in ticks or [item] if isinstance(tick, dict)], reading)
-    else:
-        keys = ", ".join(quote(key) for key in list(item)[:3])
-        raise DecodeError(
-            f"The JSON object is neither a tick nor an envelope with XML; its first keys are: {keys or 'none'}. "
-            "The raw message is kept.",
-            reason="unknown form",
-        )
-
-
-def _ticks_in(item: dict[str, Any]) -> list[Any]:
-    """Return what is a tick beyond doubt: in a wrapper, or the object itself; [] = nothing is."""
-    for key in WRAPPERS:
-        inner = item.get(key)
-        ticks = inner if isinstance(inner, list) else [inner]
-        if any(isinstance(tick, dict) and is_tick(tick) for tick in ticks):
-            return ticks
-    return [item] if is_tick(item, certainly=True) else []
-
-
-def _documents(value: Any) -> Iterator[str]:
-    """Yield every text within that begins as XML does."""
-    if isinstance(value, str):
-        document = value.strip()
-        if document.startswith("<"):
-            yield document
-    elif isinstance(value, (dict, list)):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _documents(inner)
+def _fields(element: Element) -> dict[str, object]:
+    """Return a tick or a part of it as its JSON form would be: attributes, and elements within by their names."""
+    inner = {
+        child.tag: _fields(child) if child.attributes or child.children else child.text.strip()
+        for child in element.children
+    }
+    return {**element.attributes, **inner}

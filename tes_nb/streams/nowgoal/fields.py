@@ -30,6 +30,13 @@ _SISTER_DATE: Final = re.compile(r"(\d\d?)-(\d\d?)", re.ASCII)
 _CLOCK: Final = re.compile(r"(\d\d?):(\d\d)", re.ASCII)
 _NS: Final = 1_000_000_000
 
+SENSELESS: Final = "senseless value"
+"""The reason of a fault: a number can be read, and nothing of its kind has such a value."""
+_STEP: Final = Decimal("0.25")
+_LARGEST_HANDICAP: Final = 1000
+_HONG_KONG: Final = (Decimal("0.01"), Decimal(60))
+"""The lowest and the highest price."""
+
 
 NAN: Final = float("nan")
 """The absent number of a float64 column: always this one object, so that equal rows compare equal."""
@@ -92,16 +99,39 @@ def _line(text: str) -> float:
     return float(_decimal(text.removeprefix("+")))
 
 
-def _price(text: str) -> float:
+def _handicap(text: str) -> float:
+    line = _decimal(text.removeprefix("+"))
+    if line % _STEP or abs(line) > _LARGEST_HANDICAP:
+        raise UnreadableError(text, reason=SENSELESS)
+    return float(line)
+
+
+def _odds_id(text: str) -> str:
+    if not text.isdecimal():
+        raise UnreadableError(text, reason=SENSELESS)
+    return text
+
+
+def _unsigned(text: str) -> Decimal:
     price = _decimal(text)
     if price.is_signed():
         raise UnreadableError(text)
+    return price
+
+
+def _price(text: str) -> float:
+    price = _unsigned(text)
+    if price <= 1:
+        raise UnreadableError(text, reason=SENSELESS)
     return float(price)
 
 
 def _hong_kong(text: str) -> float:
-    _price(text)
-    return float(_decimal(text) + 1)  # in decimals: 0.57 + 1 is 1.57, not 1.5699999999999998
+    price = _unsigned(text)
+    lowest, highest = _HONG_KONG
+    if not lowest <= price <= highest:
+        raise UnreadableError(text, reason=SENSELESS)
+    return float(price + 1)  # in decimals: 0.57 + 1 is 1.57, not 1.5699999999999998
 
 
 def _flag(text: str) -> bool:
@@ -159,8 +189,14 @@ STATE: Final[FieldCache[tuple[int | None, str | None]]] = FieldCache(
     "a known state", _state, empty=(None, None)
 )
 LINES: Final[FieldCache[float]] = FieldCache("a number", _line, empty=NAN)
-PRICES: Final[FieldCache[float]] = FieldCache("a price", _price, empty=NAN)
-HONG_KONG: Final[FieldCache[float]] = FieldCache("a price", _hong_kong, empty=NAN)
+HANDICAPS: Final[FieldCache[float]] = FieldCache(
+    "a handicap or total, a multiple of 0.25", _handicap, empty=NAN
+)
+ODDS_IDS: Final[FieldCache[str | None]] = FieldCache(
+    "an odds id, which is digits alone", _odds_id, empty=None
+)
+PRICES: Final[FieldCache[float]] = FieldCache("a decimal price, which is above 1", _price, empty=NAN)
+HONG_KONG: Final[FieldCache[float]] = FieldCache("a Hong Kong price, 0.01 to 60", _hong_kong, empty=NAN)
 INSTANTS: Final[FieldCache[int | None]] = FieldCache("a time", _instant, empty=None)
 SISTER_INSTANTS: Final[FieldCache[int | None]] = FieldCache("a time", _sister_instant, empty=None)
 DATES: Final[FieldCache[tuple[int, int] | None]] = FieldCache("a date", _month_and_day, empty=None)

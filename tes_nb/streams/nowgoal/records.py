@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tes_nb.errors import FrameTooLarge
 from tes_nb.model import Decoded, Kind, Message, Opcode, Row
+from tes_nb.streams.nowgoal.conversation import UNKNOWN, Conversation
 from tes_nb.streams.nowgoal.fields import (
     CLOCKS,
     DATES,
     FLAGS,
+    HANDICAPS,
     HONG_KONG,
     INSTANTS,
     INTEGERS,
-    LINES,
     PRICES,
+    SENSELESS,
     SISTER_INSTANTS,
     STATE,
     FieldCache,
@@ -30,17 +32,25 @@ from tes_nb.streams.nowgoal.fields import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from tes_nb.streams.nowgoal.channels import Family
+
 
 REASONS: Final = (
     "too few fields",
     "too many fields",
     "unreadable field",  # letters where a number belongs, a wrong type
+    SENSELESS,  # a price of 0, a handicap of 0.3, an odds id with a point: its market has no row
     "missing field",  # of a tick
     "unknown state",
     "unknown company",
     "unknown form",  # good JSON or XML, but none of ours
 )
 """Reasons of faults inside a message; the whole of it is refused with the reasons of `tes_nb.wire`."""
+REMARKS: Final = (
+    "unknown channel",  # nobody says which of several channels it is
+    "extra element",  # beside the records, harmless
+)
+"""What is said once for each connection (decisions/0016)."""
 
 MAX_RECORDS: Final = 10_000
 """Records in one message, and items of one array; a whole match day has a third of that."""
@@ -52,12 +62,14 @@ _HEAD: Final = 32
 class Reading:
     """Collects what one message says, for `Decoded`."""
 
-    __slots__ = ("_faults", "_room", "_rows", "channel", "message")
+    __slots__ = ("_faults", "_remarks", "_room", "_rows", "channel", "conversation", "message")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, conversation: Conversation = UNKNOWN) -> None:
         self.message = message
+        self.conversation = conversation
         self.channel: str | None = None
-        """The channel of what is being read."""
+        """The channel that the message names for what is being read."""
+        self._remarks: list[tuple[str | None, str, str]] = []
         self._room = MAX_RECORDS
         self._rows: dict[str, list[Row]] = {}
         self._faults: list[tuple[str | None, str, str]] = []
@@ -89,13 +101,28 @@ class Reading:
         if room > 0:
             self._faults.append((self.channel, reason, sentence))
 
+    def remark(self, reason: str, sentence: str) -> None:
+        """Note what is no fault, unless the same was said on this connection before."""
+        if self.conversation.is_new(sentence):
+            self._remarks.append((self.channel, reason, sentence))
+
+    def channel_of(self, family: Family) -> str | None:
+        """Return the channel of rows of that family; `None` = nobody says which, which is remarked."""
+        if self.channel is not None:
+            return self.channel
+        channel, doubt = self.conversation.channel_of(family)
+        if doubt is not None:
+            self.remark("unknown channel", doubt)
+        return channel
+
     def decoded(self) -> Decoded:
         """Return the outcome: DATA when there was anything to read or nothing to complain of."""
-        if not self._faults:
+        if not self._faults and not self._remarks:
             return Decoded(Kind.DATA, self._rows)
-        readable = any(self._rows.values())
-        self._rows["raw"] = [self._raw_row(*fault) for fault in self._faults]
-        notes = tuple(sentence for _, _, sentence in self._faults)
+        readable = any(self._rows.values()) or not self._faults
+        noted = [*self._faults, *self._remarks]
+        self._rows["raw"] = [self._raw_row(*each) for each in noted]
+        notes = tuple(sentence for _, _, sentence in noted)
         if readable:
             return Decoded(Kind.DATA, self._rows, notes=notes)
         return Decoded(Kind.UNDECODED, self._rows, notes=notes, reason=self._faults[0][1])
@@ -110,7 +137,7 @@ CACHES: Final[dict[str, FieldCache[Any]]] = {
     "integer": INTEGERS,
     "state": STATE,
     "flag": FLAGS,
-    "line": LINES,
+    "line": HANDICAPS,
     "price": PRICES,
     "hong_kong": HONG_KONG,
     "instant": INSTANTS,
@@ -144,7 +171,8 @@ DICTIONARIES: Final = Readers({}, **{name: cache.values for name, cache in CACHE
 class Context(NamedTuple):
     """What all records of a message share."""
 
-    channel: str
+    channel: str | None
+    """`None` = nobody says."""
     received_ns: int
     """Receive time: Unix nanoseconds, UTC."""
     refresh: bool | None
@@ -156,8 +184,8 @@ class Context(NamedTuple):
 class Form(NamedTuple):
     """One kind of record."""
 
-    channel: str
-    """The channel it comes on when nobody says another."""
+    family: Family
+    """What travels in it."""
     rows: Callable[[Sequence[list[str]], Context, Readers], list[Row]]
     """Records, each split into fields → rows. Raises KeyError for a record that is not whole or not known."""
     repaired: Callable[[list[str], Callable[[str, str], object]], list[str]]
@@ -171,11 +199,12 @@ def read_records(split: Sequence[list[str]], form: Form, context: Context, readi
     except KeyError:
         rows: list[Row] = []
         for fields in split:
-            rows += _one(fields, form, context, reading)
+            rows += read_record(fields, form, context, reading)
         return rows
 
 
-def _one(fields: list[str], form: Form, context: Context, reading: Reading) -> list[Row]:
+def read_record(fields: list[str], form: Form, context: Context, reading: Reading) -> list[Row]:
+    """Return the rows of one record; faults go to `reading`."""
     try:
         return form.rows((fields,), context, DICTIONARIES)
     except KeyError:

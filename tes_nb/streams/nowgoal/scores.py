@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tes_nb.streams.nowgoal.channels import BASKETBALL_SCORES, FOOTBALL_SCORES, family_of
+from tes_nb.streams.nowgoal.channels import family_of
 from tes_nb.streams.nowgoal.fields import UnreadableError, unix_ns
 from tes_nb.streams.nowgoal.records import Context, Form, Readers, read_records
 
@@ -37,8 +37,8 @@ def read_scores(records: Sequence[str], refresh: bool | None, reading: Reading) 
     reading.admit(len(records))
     split = [record.strip().split("^") for record in records]
     envelope_channel = reading.channel
-    table, form = ("games", _BASKETBALL) if _is_basketball(envelope_channel, split) else ("scores", _FOOTBALL)
-    channel = reading.channel = envelope_channel or form.channel
+    table, form = ("games", _BASKETBALL) if _is_basketball(reading, split) else ("scores", _FOOTBALL)
+    channel = reading.channel = reading.channel_of(form.family)
     context = Context(channel, reading.message.t_wall_ns, refresh)
     reading.add(table, read_records(split, form, context, reading))
     reading.channel = envelope_channel
@@ -131,23 +131,27 @@ def _repaired(fields: list[str], report: Callable[[str, str], object], least: in
 
 
 _FOOTBALL: Final = Form(
-    FOOTBALL_SCORES,
+    "football scores",
     _score_rows,
     lambda fields, report: _repaired(fields, report, FOOTBALL_LEAST, FOOTBALL_FIELDS),
 )
 _BASKETBALL: Final = Form(
-    BASKETBALL_SCORES,
+    "basketball scores",
     _game_rows,
     lambda fields, report: _repaired(fields, report, BASKETBALL_LEAST, BASKETBALL_FIELDS),
 )
 
 
-def _is_basketball(channel: str | None, split: Sequence[list[str]]) -> bool:
-    """Decide by the channel's name, else by the first record whose shape is either sport's alone."""
-    family = family_of(channel)
+def _is_basketball(reading: Reading, split: Sequence[list[str]]) -> bool:
+    """Decide by the channel's name, else by the first record whose shape is either sport's alone.
+
+    Where none is, by what the connection asked for; football where that says nothing.
+    """
+    family = family_of(reading.channel)
     if family in {"football scores", "basketball scores"}:
         return family == "basketball scores"
-    return next((sport for fields in split if (sport := _sport(fields)) is not None), False)
+    usual = reading.conversation.only("football scores", "basketball scores") == "basketball scores"
+    return next((sport for fields in split if (sport := _sport(fields)) is not None), usual)
 
 
 def _sport(fields: list[str]) -> bool | None:

@@ -21,13 +21,14 @@ from typing import Final
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, TokenSource
-from tes_nb.streams.nowgoal.channels import ALIASES, DEFAULT, resolve, subscription
-from tes_nb.streams.nowgoal.envelopes import read_json, read_xml
+from tes_nb.streams.nowgoal.channels import ALIASES, DEFAULT, address_channels, resolve, subscription
+from tes_nb.streams.nowgoal.conversation import UNKNOWN, Conversation, SubscriptionDecoder
+from tes_nb.streams.nowgoal.envelopes import read_xml, xml_text
+from tes_nb.streams.nowgoal.json_envelopes import read_json
 from tes_nb.streams.nowgoal.records import Reading
 from tes_nb.streams.nowgoal.tables import COMPANIES, STATES, TABLES
 from tes_nb.streams.nowgoal.ticks import quick_rows
 from tes_nb.wire.inflate import inflate, peek
-from tes_nb.wire.xml_guard import text_of
 
 KEEPALIVE: Final = b"ok"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -35,16 +36,16 @@ _ECHO: Final = b'{"type":0,"channels":'
 """How our own request for channels begins."""
 
 
-def decode(message: Message) -> Decoded:
+def decode(message: Message, conversation: Conversation = UNKNOWN) -> Decoded:
     """Return the rows of a message. Raises nothing: what is unreadable is told in `raw` and `notes`."""
     try:
         text = (message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)).strip()
     except DecodeError as error:
-        return _undecoded(Reading(message), error)
+        return _undecoded(Reading(message, conversation), error)
     ticks = quick_rows(text)
     if ticks is not None:
         return Decoded(Kind.DATA, {"ticks": ticks})
-    reading = Reading(message)
+    reading = Reading(message, conversation)
     try:
         kind = _read(text, reading)
     except DecodeError as error:
@@ -62,7 +63,7 @@ def _read(text: bytes, reading: Reading) -> Kind:
     if text == KEEPALIVE:
         return Kind.KEEPALIVE
     if text.startswith((b"<", _BOM + b"<")):
-        read_xml(text_of(text), reading)
+        read_xml(xml_text(text), reading)
     elif text.startswith((b"{", b"[", _BOM)):
         return Kind.DATA if read_json(text, reading) else Kind.ECHO
     else:
@@ -112,7 +113,10 @@ STREAM: Final = Stream(
     period_s=6.0,  # a keepalive comes every 10 s: silence counts as stale before the second one
     decode=decode,
     classify=classify,
+    feed_decoder=lambda: SubscriptionDecoder(decode),
+    folded=("raw",),
     subscription=subscription,
+    address_channels=address_channels,
     resolve_names=resolve,
     extras="tes_nb.session.nowgoal.feed:EXTRAS",
 )

@@ -38,8 +38,9 @@ CHANNEL: Final = Column(
     "category",
     "",
     "label",
-    "The channel the message names, else the one its shape belongs to (change_xml, nba_change_xml, "
-    "ch_goal8_xml, ch_nbaGoal8_xml); NA where neither tells.",
+    "The channel the message names, by a key or a value of an envelope; else the one channel of its kind that the "
+    "connection asked for; NA where that is none or several. Where nothing is known of the connection, the usual "
+    "one of its kind (change_xml, nba_change_xml, ch_goal8_xml, ch_nbaGoal8_xml).",
 )
 
 
@@ -137,9 +138,12 @@ ODDS: Final = Table(
     columns=(
         CHANNEL,
         _text("match_id", "NowGoal's match or game id; text.", "label"),
-        _word("company_id", "The company, from the channel's name; bare XML is company 8's."),
+        _word("company_id", "The company, from the channel's name; NA where that is not known."),
         _word("company", "The company's name; NA for an id nobody has explained."),
-        _word("market", "asian_handicap, 1x2 or over_under."),
+        _word(
+            "market",
+            "asian_handicap, 1x2 or over_under; basketball's first half: asian_handicap_half, over_under_half.",
+        ),
         _text("odds_id", "NowGoal's id of this price; text.", "label"),
         _price("line", "Handicap or total, sign as sent: which side a minus favours is not confirmed."),
         _word("line_raw", "The line as sent.", "text"),
@@ -185,7 +189,7 @@ TICKS: Final = Table(
 
 RAW: Final = Table(
     name="raw",
-    doc="What did not decode, one row per fault; the bytes themselves are in the recording.",
+    doc="What did not decode, one row per fault, and remarks, one a connection; the bytes are in the recording.",
     columns=(
         CHANNEL,
         _word("reason", "One of a few fixed words, for counting."),

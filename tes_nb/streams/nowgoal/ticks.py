@@ -67,6 +67,8 @@ LATEST_MS: Final = (2**63 - 1) // NS_PER_MS
 """The last millisecond that a column can hold."""
 
 _CERTAIN: Final = frozenset({"gameId", "oddsType", "oldValue", "newValue", "old", "new"})
+_FLAT: Final = frozenset({"homeTeam", "awayTeam", "league"})
+"""Parts of the market; some peers put them beside the other fields."""
 _POSSIBLE: Final = frozenset({"id", "type", "time", "timestamp"})
 
 
@@ -101,7 +103,8 @@ def tick_row(fields: Fields, reading: Reading) -> Row | None:
         reading.fault(reason, f"Tick of game {quote(game)}: {what}.")
 
     reader = _FieldReader(report)
-    market = reader.part(fields, "market", expected=True)
+    flat = not _FLAT.isdisjoint(fields)
+    market = reader.part(fields, "market", expected=not flat) or (fields if flat else {})
     player = reader.part(fields, "player", expected=False)
     kind = reader.value(_type, (fields, "oddsType"), (fields, "type"))
     prop = kind == "player_prop"

@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 from tes_nb.collector.http.rows import BACK, RowDecoder
 from tes_nb.collector.options import Upstream
-from tes_nb.model import Message, Opcode
+from tes_nb.model import Direction, Message, Opcode
 from tes_nb.streams import get
-from tes_nb.wire.events import Gap, Mark, StateChange
+from tes_nb.wire.events import Gap, Mark, StateChange, Subscription, encode_event
 from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
@@ -137,6 +137,26 @@ def test_what_json_cannot_carry_is_carried_another_way():
     binary = of(b"\x00\x01\x02", Opcode.BINARY)
     assert json.dumps(binary)
     assert of(b"not an event", Opcode.EVENT) is None
+
+
+def test_rows_say_the_channel_that_was_asked_for():
+    decoder = RowDecoder("nowgoal", get("nowgoal"))
+    columns = get("nowgoal").table("odds").names
+    xml = b"<c><match><m>3003850,17348417,-0.5,0.91,0.89</m></match></c>"
+
+    def answer(payload, opcode=Opcode.TEXT, direction=Direction.IN):
+        return decoder.decode(Message("nowgoal", direction, opcode, payload, 1, time.monotonic_ns(), 1, 1))
+
+    def company():
+        return dict(zip(columns, answer(xml)["rows"]["odds"][0], strict=True))["company"]
+
+    state = StateChange("OPEN", "OPEN", 1, 0, channels=("ch_goal3_xml",), channels_mono_ns=1)
+    assert answer(encode_event(state), Opcode.EVENT)["word"] == "OPEN"
+    assert company() == "Crown"
+    assert answer(b'{"type":0,"channels":["ch_goal47_xml"]}', direction=Direction.OUT)["kind"] == "sent"
+    assert company() == "Pinnacle"
+    assert answer(encode_event(Subscription(1, ("ch_goal8_xml",))), Opcode.EVENT) is None
+    assert company() == "Bet365"
 
 
 # auth="all" ----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def quickly(text):
 
 def by_the_tree(text):
     reading = Reading(message(text))
-    envelopes._read_tree(envelopes.parse_xml(text), reading)
+    envelopes.read_tree(envelopes.parse_xml(text), reading)
     return reading.decoded()
 
 

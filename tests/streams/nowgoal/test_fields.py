@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.streams.nowgoal.fields import (
+    HANDICAPS,
     HONG_KONG,
     INSTANTS,
     INTEGERS,
     LINES,
     NAN,
+    ODDS_IDS,
     PRICES,
+    SENSELESS,
     STATE,
     FieldCache,
     Lenient,
@@ -67,15 +71,59 @@ def test_integers_read_back(number):
 
 
 @given(st.decimals(0, 10_000, places=2))
-def test_prices_read_back(price):
-    assert PRICES[f"{price:.2f}"] == float(price)
-    assert HONG_KONG[f"{price:.2f}"] == float(price + 1)
-    assert LINES[f"-{price:.2f}"] == -float(price)
+def test_numbers_read_back(number):
+    assert LINES[f"-{number:.2f}"] == -float(number)
+
+
+def reason(memory, text):
+    with pytest.raises(UnreadableError) as error:
+        memory[text]
+    return error.value.reason
+
+
+@given(st.decimals(0, 10_000, places=2))
+def test_decimal_prices_are_above_1(price):
+    text = f"{price:.2f}"
+    if price > 1:
+        assert PRICES[text] == float(price)
+    else:
+        assert reason(PRICES, text) == SENSELESS
+
+
+@given(st.decimals(0, 100, places=2) | st.sampled_from([Decimal("0.01"), Decimal(60), Decimal("60.01")]))
+def test_hong_kong_prices_lie_between_a_hundredth_and_60(price):
+    text = f"{price:.2f}"
+    if Decimal("0.01") <= price <= 60:
+        assert HONG_KONG[text] == float(price + 1)
+    else:
+        assert reason(HONG_KONG, text) == SENSELESS
+
+
+@given(st.integers(-4000, 4000))
+def test_handicaps_are_quarters(quarters):
+    text = f"{quarters / 4}"
+    assert HANDICAPS[text] == HANDICAPS["+" + text.lstrip("-")] * (-1 if quarters < 0 else 1) == quarters / 4
+    for near in (f"{quarters / 4 + 0.1:.2f}", f"{quarters / 4 + 0.01:.2f}"):
+        assert reason(HANDICAPS, near) == SENSELESS
+
+
+def test_what_is_no_number_is_unreadable_and_not_senseless():
+    for memory in (HANDICAPS, PRICES, HONG_KONG):
+        assert reason(memory, "0.5/1") == "unreadable field"
+    assert reason(PRICES, "-3.24") == reason(HONG_KONG, "-0.5") == "unreadable field"
+    assert reason(HANDICAPS, "1000.25") == SENSELESS
+
+
+def test_an_odds_id_is_digits_alone():
+    assert ODDS_IDS["17535243"] == "17535243"
+    assert ODDS_IDS[""] is None
+    for text in ("-5.5", "12.5", "+1", "a1", " 1", "1e5"):
+        assert reason(ODDS_IDS, text) == SENSELESS
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_finite_value_or_unreadable(text):
-    for memory in (INTEGERS, PRICES, HONG_KONG, LINES, INSTANTS):
+    for memory in (INTEGERS, PRICES, HONG_KONG, HANDICAPS, LINES, INSTANTS):
         try:
             value = memory[text]
         except UnreadableError:
@@ -84,7 +132,7 @@ def test_any_text_is_a_finite_value_or_unreadable(text):
 
 
 def test_the_absent_number_is_one_object():
-    assert PRICES[""] is LINES[""] is HONG_KONG[""] is NAN
+    assert PRICES[""] is LINES[""] is HANDICAPS[""] is HONG_KONG[""] is NAN
 
 
 def test_times_are_utc_nanoseconds():

@@ -99,7 +99,7 @@ def test_a_market_that_is_empty_is_not_offered():
 
 
 def test_hong_kong_prices_become_decimal_exactly():
-    for cents in range(300):
+    for cents in range(1, 300):
         text = f"{cents / 100:.2f}"
         (row,) = read("odds", odds_xml(f"1,9999999,0,{text},{text}"))
         assert row["home"] == row["away"] == float(f"{1 + cents / 100:.2f}")
@@ -178,3 +178,107 @@ def test_refresh_is_told_where_the_message_has_it():
     text = odds_xml(ODDS).replace("<c>", '<c refresh="1">')
     assert {row["refresh"] for row in read("odds", text)} == {True}
     assert not any("refresh" in row for row in read("odds", odds_xml(ODDS)))
+
+
+# --- what a record means is told by its values
+
+WHOLE_GAME = "376203,-5.5,0.90,0.94,215.5,0.88,0.92,-2.5,0.85,0.95,108.5,0.91,0.89"
+"""Basketball with as many fields as football has."""
+MARKETS = ["asian_handicap", "over_under", "asian_handicap_half", "over_under_half"]
+
+
+@pytest.mark.parametrize(("count", "markets"), [(4, 1), (7, 2), (10, 3), (13, 4)])
+@pytest.mark.parametrize("channel", [None, "ch_nbaGoal8_xml"])
+def test_basketball_comes_with_totals_and_the_first_half(count, markets, channel):
+    record = ",".join(WHOLE_GAME.split(",")[:count])
+    for end in ("", ","):
+        text = odds_xml(record + end)
+        found = read("odds", text if channel is None else json.dumps({channel: text}))
+        assert [row["market"] for row in found] == MARKETS[:markets]
+        assert {(row["channel"], row["match_id"], row["company"]) for row in found} == {
+            ("ch_nbaGoal8_xml", "376203", "Bet365")
+        }
+        assert not any("odds_id" in row for row in found)
+
+
+def test_the_values_of_a_whole_basketball_record():
+    handicap, total, half, half_total = read("odds", odds_xml(WHOLE_GAME))
+    assert (handicap["line"], handicap["home"], handicap["away"], handicap["price_format"]) == (
+        *(-5.5, 1.9, 1.94),
+        "hong_kong",
+    )
+    assert (total["line"], total["over"], total["under"], total["over_raw"]) == (215.5, 1.88, 1.92, "0.88")
+    assert (half["line"], half["home"], half["away"]) == (-2.5, 1.85, 1.95)
+    assert (half_total["line"], half_total["over"], half_total["under"]) == (108.5, 1.91, 1.89)
+
+
+@pytest.mark.parametrize("line", ["-5.5", "+5.5", "0", "5", "-12", "3.25"])
+@pytest.mark.parametrize("count", [4, 7, 13])
+def test_a_basketball_record_is_never_taken_for_football(line, count):
+    fields = WHOLE_GAME.split(",")[:count]
+    found = read("odds", odds_xml(",".join([fields[0], line, *fields[2:]])))
+    assert found[0]["channel"] == "ch_nbaGoal8_xml"
+    assert found[0]["line"] == float(line)
+    assert not any(row["market"] == "1x2" for row in found)
+
+
+def test_basketball_on_football_s_channel_keeps_the_channel_and_its_meaning():
+    found = read("odds", json.dumps({"ch_goal3_xml": odds_xml(ODDS, WHOLE_GAME)}))
+    assert {row["channel"] for row in found} == {"ch_goal3_xml"}
+    assert {row["company"] for row in found} == {"Crown"}
+    assert [row["market"] for row in found] == ["asian_handicap", "1x2", "over_under", *MARKETS]
+
+
+SENSELESS = "senseless value"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lost"),
+    [
+        ("3.03", "0.92", "1x2"),
+        ("3.24", "1", "1x2"),
+        ("1.20", "0", "asian_handicap"),
+        ("1.20", "60.5", "asian_handicap"),
+        ("0.83", "215.5", "over_under"),
+        ("17535243", "-5.5", "asian_handicap"),
+        ("17535243", "1753.5", "asian_handicap"),
+        ("156460524", "-1", "1x2"),
+        ("20216243", "2a", "over_under"),
+        ("2.25", "2.3", "over_under"),
+        ("2.25", "20216243", "over_under"),
+    ],
+)
+def test_a_market_with_a_value_that_makes_no_sense_has_no_row(old, new, lost):
+    record = ODDS.replace(old, new, 1)
+    for text in (odds_xml(record), odds_xml(ODDS, record)):
+        decoded = decode(message(text))
+        assert [row["reason"] for row in rows("raw", decoded)] == [SENSELESS]
+        assert repr(new) in decoded.notes[0]
+        expected = [row for row in (HANDICAP, THREE_WAY, OVER_UNDER) if row["market"] != lost]
+        assert rows("odds", decoded)[-2:] == expected
+
+
+def test_a_record_of_nothing_but_nonsense_is_undecoded():
+    record = odds_xml("376203,5.3,0.00,99,1.1,61,0.001")
+    decoded = decode(message(json.dumps({"ch_nbaGoal8_xml": record})))
+    assert decoded.kind.value == "undecoded"
+    assert decoded.reason == SENSELESS
+    assert "odds" not in {name for name, found in decoded.rows.items() if found}
+
+
+@pytest.mark.parametrize("count", [5, 6, 8, 9, 11, 12])
+def test_a_basketball_record_that_stops_within_a_market_keeps_what_is_there(count):
+    record = ",".join(WHOLE_GAME.split(",")[:count])
+    assert faults(json.dumps({"ch_nbaGoal8_xml": odds_xml(record)})) == ["too few fields"]
+    found = rows("odds", decode(message(odds_xml(record))))
+    assert [row["market"] for row in found] == MARKETS[: (count + 1) // 3]
+
+
+def test_what_is_new_and_what_is_known_are_judged_alike():
+    """The first look at a number learns it; what a record means does not depend on that."""
+    for turn in range(200):
+        line, price = turn / 4 - 25, f"0.{turn % 90 + 10}7"
+        record = f"1,{line:g},{price},{price},{200 + turn / 4:g},{price},{price}"
+        first, again = (decode(message(odds_xml(record))) for _ in range(2))
+        assert first == again
+        assert [row["market"] for row in rows("odds", first)] == MARKETS[:2]
