@@ -37,6 +37,8 @@ def test_a_recording_holds_what_was_live(session, tmp_path):
                 if table != "health":  # the first message of a recording has nothing to compare with
                     pd.testing.assert_frame_equal(then, live, check_categorical=False)
         assert list(opened.marks["label"]) == ["deploy"]
+        assert len(opened.feeds) > 1
+        assert opened.info().marks == 1  # every source carries it
         assert opened.kernel.frame("gauges")["value"].iloc[-1] == 0.5
         assert opened.info().messages == recording.messages
         assert "metrics" in repr(opened)

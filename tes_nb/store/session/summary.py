@@ -46,7 +46,7 @@ def summarise(
         bytes=sum(each.bytes for each in sums.values()),
         gaps=len(gaps),
         missing=sum(each.gap.missing or 0 for each in gaps),
-        marks=len(tuple(tables.read_marks(connection))),
+        marks=len({(mark.label, mark.at_ns) for mark in tables.read_marks(connection)}),
         undecoded=None if undecoded is None else sum(undecoded.values()),
         peaks=_counts(facts.get("peaks")),
         ending=_ending(facts, owner),
