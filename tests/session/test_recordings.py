@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -14,7 +11,6 @@ import pytest
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
 from tes_nb.store.session.schema import session_path
-from tests.support.waiting import eventually
 
 
 def test_a_recording_holds_what_was_live(session, tmp_path):
@@ -166,25 +162,3 @@ def test_the_command_line_exports_parquet_too(session, tmp_path):
     )
     assert "stream=metrics/table=metrics" in told.stdout
     assert len(pd.read_parquet(tmp_path / "out" / "stream=metrics" / "table=metrics"))
-
-
-# The last one: it ends the session of this module
-
-
-def test_a_killed_collector_loses_nothing_that_was_acknowledged(tmp_path):
-    session = tes.start(ports=(0, 0))
-    try:
-        recording = session.record(tmp_path / "killed.tes")
-        session.metrics.wait(rows=3, timeout=20)
-        time.sleep(0.2)
-        acknowledged = recording.committed
-        os.kill(session._backend.pid, signal.SIGKILL)
-        eventually(lambda: not session._backend.alive)
-        eventually(
-            lambda: "LOST" in str(session.metrics.state)
-        )  # the reader hears of it on its own connection
-        with tes.open(tmp_path / "killed.tes") as opened:
-            for source, seq in acknowledged.items():
-                assert max(message.seq for message in opened._file.messages(source)) >= seq
-    finally:
-        session.stop()
