@@ -38,24 +38,24 @@ def user_path(path: str | os.PathLike[str], failure: type[TesError] = ExportErro
 
     It need not exist. Raises `failure`, a sentence with what to do, for one that leads nowhere at all.
     """
-    given = Path(path)
-    if "\0" in str(given):
-        raise failure(f"{str(given)!r} is no path: it holds a NUL character. Give another one.")
+    raw = Path(path)
+    if "\0" in str(raw):
+        raise failure(f"{str(raw)!r} is no path: it holds a NUL character. Give another one.")
     try:
-        meant = given.expanduser()
+        resolved = raw.expanduser()
     except RuntimeError as error:
         raise failure(
-            f"'{given}' begins with a home folder that does not exist: give the whole path."
+            f"'{raw}' begins with a home folder that does not exist: give the whole path."
         ) from error
-    if not meant.is_absolute():
+    if not resolved.is_absolute():
         try:
             Path.cwd()
         except OSError as error:
             raise failure(
-                f"'{given}' leads nowhere, since the current folder has gone: change to one that exists "
+                f"'{raw}' leads nowhere, since the current folder has gone: change to one that exists "
                 "(%cd in a notebook) or give a whole path."
             ) from error
-    return meant
+    return resolved
 
 
 @contextlib.contextmanager

@@ -72,10 +72,11 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
 def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
     dtypes = {field.name: field.dtype for field in entry.schema.fields}
     try:
-        data, words = _Words.put_into(path.read_bytes())
+        data, placeholders = _Placeholders.put_into(path.read_bytes())
         read: pd.DataFrame = pd.read_csv(io.BytesIO(data), index_col=False, **_options(dtypes))
         typed = {
-            name: _typed(read[name], dtype, words, neutralised=neutralised) for name, dtype in dtypes.items()
+            name: _typed(read[name], dtype, placeholders, neutralised=neutralised)
+            for name, dtype in dtypes.items()
         }
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ArgumentError(
@@ -91,7 +92,7 @@ def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class _Placeholders:
     """What stands for the empty text and for NUL while pandas reads.
 
     By itself it takes `""` for absent and, before 3.1, ends a text at NUL.
@@ -101,13 +102,13 @@ class _Words:
     nul: str
 
     @classmethod
-    def put_into(cls, data: bytes) -> tuple[bytes, _Words]:
-        """Return a file with words that do not occur in it, and the words."""
-        words = cls(_word_outside(data, "\ue000"), _word_outside(data, "\ue001"))
+    def put_into(cls, data: bytes) -> tuple[bytes, _Placeholders]:
+        """Return a file with words that do not occur in it, and those words."""
+        placeholders = cls(_word_outside(data, "\ue000"), _word_outside(data, "\ue001"))
         if b'""' in data:
-            empty = words.empty.encode()
+            empty = placeholders.empty.encode()
             data = _QUOTED_FIELD.sub(lambda field: empty if field[0] == b'""' else field[0], data)
-        return data.replace(b"\0", words.nul.encode()), words
+        return data.replace(b"\0", placeholders.nul.encode()), placeholders
 
     def undo(self, text: str) -> str:
         return "" if text == self.empty else text.replace(self.nul, "\0")
@@ -120,14 +121,14 @@ def _word_outside(data: bytes, sign: str) -> str:
     return word
 
 
-def _typed(column: pd.Series, dtype: Dtype, words: _Words, *, neutralised: bool) -> Any:
+def _typed(column: pd.Series, dtype: Dtype, placeholders: _Placeholders, *, neutralised: bool) -> Any:
     """Return the column's cells without an index, for that may repeat."""
     if dtype == _TIME:
         return pd.to_datetime(column, utc=True, format="ISO8601").astype(_TIME).array
     if dtype not in {"str", "category"}:
         return column.array
-    places, found = pd.factorize(column)
-    texts = [words.undo(text) for text in found]
+    places, distinct = pd.factorize(column)
+    texts = [placeholders.undo(text) for text in distinct]
     if neutralised:
         texts = [csv_text.restore(text) for text in texts]
     return pandas_array(Cells(dtype, places, None, texts), dt.UTC).copy()

@@ -51,12 +51,12 @@ def address_ahead(file: BinaryIO) -> str | None:
     """
     position = file.tell()
     while block := os.pread(file.fileno(), _BLOCK, position):
-        found = block.find(_REQUEST)
-        while found >= 0:
-            match = _REQUEST_URL.match(os.pread(file.fileno(), _LONGEST, position + found))
+        place = block.find(_REQUEST)
+        while place >= 0:
+            match = _REQUEST_URL.match(os.pread(file.fileno(), _LONGEST, position + place))
             if match:
                 return str(msgspec.json.decode(match[1], type=str))
-            found = block.find(_REQUEST, found + 1)
+            place = block.find(_REQUEST, place + 1)
         position += max(1, len(block) - len(_REQUEST) + 1)
     return None
 
@@ -182,7 +182,7 @@ class _HarReader:
             yield from self._entries(ijson.basic_parse(file, use_float=True), file)
         except BREAKS as error:
             yield from self._finish_entry(None)
-            lost = _count_opcodes(file) - self._messages.seen
+            lost = _count_opcodes(file) - self._messages.count
             why = " ".join(str(error).split("\n", maxsplit=1)[0].split()) or type(error).__name__
             self.report.broken = (
                 f"The file breaks off ({why}): about {max(0, lost):,} more messages cannot be read."
@@ -263,11 +263,11 @@ class _HarReader:
             yield group
 
     def _note_unrecognised(self, url: str, count: int) -> None:
-        known = self.report.unrecognised
+        counts = self.report.unrecognised
         name = redact_url(url) if self._redact else url
-        if name not in known and len(known) >= _ADDRESSES:
+        if name not in counts and len(counts) >= _ADDRESSES:
             name = "other addresses"
-        known[name] = known.get(name, 0) + count
+        counts[name] = counts.get(name, 0) + count
 
 
 def _subscription(first: Message, channels: tuple[str, ...]) -> Message:

@@ -66,8 +66,8 @@ def import_har(
     writer = SessionWriter(target, time=(first[0].t_wall_ns, first[0].t_mono_ns))
     try:
         for group in itertools.chain([first], groups):
-            known = [SourceInfo(name, name, url) for name, url in report.urls.items()]
-            writer.append([*known, *group])
+            infos = [SourceInfo(name, name, url) for name, url in report.urls.items()]
+            writer.append([*infos, *group])
         writer.append(
             [Fact("imported", {"from": path.name, "sentences": list(report.sentences)}), _end(path, writer)]
         )

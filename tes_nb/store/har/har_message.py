@@ -56,7 +56,7 @@ class HarMessages:
         self._redact = PayloadRedactor() if redact else None
 
     @property
-    def seen(self) -> int:
+    def count(self) -> int:
         """Messages so far, good and bad."""
         return self.good + sum(self.bad.values())
 
