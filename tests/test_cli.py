@@ -84,7 +84,7 @@ def test_serve_answers_and_ctrl_c_ends_it_with_130():
 def test_a_taken_port_is_one_sentence():
     child, status, _ = serve("--port", "0", "--workers-port", "0")
     try:
-        done = run("serve", "--port", str(status))
+        done = run("serve", "--port", str(status), "--workers-port", "0")
         assert done.returncode == 1
         assert re.fullmatch(rf"tes-nb: Port {status} is in use by another program.*\n", done.stderr)
     finally:

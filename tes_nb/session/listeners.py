@@ -29,12 +29,16 @@ class Listeners:
     def publish(self, message: Message) -> None:
         """Give the message to everyone; what user code raises is kept for the next call."""
         for callback in tuple(self._callbacks):
-            try:
-                callback(message)
-            except Exception as error:  # noqa: BLE001 - user code may raise anything; it is raised again
-                self._errors.append((getattr(callback, "__name__", repr(callback)), error))
+            self.run(callback, message)
         for iteration in tuple(self._iterations):
             self.dropped += iteration.put(message)
+
+    def run(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call a function of the user's; what it raises is kept for the next call."""
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001 - user code may raise anything; it is raised again
+            self._errors.append((getattr(callback, "__name__", repr(callback)), error))
 
     def on_message(self, callback: Callable[[Message], object]) -> Callable[[], None]:
         """Add a callback; return the function that takes it off again."""

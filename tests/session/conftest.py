@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import tes_nb as tes
+from tes_nb.session import start as starts
 
 
 @pytest.fixture(scope="module")
@@ -13,3 +14,9 @@ def session() -> Iterator[tes.Session]:
     with tes.start(ports=(0, 0)) as running:
         running.metrics.wait(rows=2, timeout=20)
         yield running
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tes.start()` in this test gives a session of its own, which it may end: the shared one is out of its sight."""
+    monkeypatch.setattr(starts, "_sessions", {})

@@ -236,8 +236,15 @@ class NowGoalFeed(Feed):
         The frame has the columns of `ng.steam()`. What the callback raises is raised by your next call here.
         """
         self._check_more()
-        watch = SteamWatch(self.store, callback, settings, self._with_names)
-        return self.on_message(watch.on_message)
+        listeners = self.origin.listeners
+        watch = SteamWatch(self.store, callback, settings, self._with_names, listeners.run)
+        off_messages = self.on_message(watch.on_message)
+
+        def off() -> None:
+            watch.end()
+            off_messages()
+
+        return off
 
     def ledger(self) -> LossLedger:
         """Return the account of a simulated feed: sent, received, gaps with causes, unexplained, doubled.

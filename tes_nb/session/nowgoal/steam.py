@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,7 +24,10 @@ EVERY_S = 0.25
 
 
 class SteamWatch:
-    """Hands each steam tick to a callback once. `on_message` belongs on the feed's own thread."""
+    """Hands each steam tick to a callback once. `on_message` belongs on the feed's own thread, in its loop.
+
+    What comes right after a look waits for the next message, or for a look of its own where none comes.
+    """
 
     def __init__(
         self,
@@ -31,10 +35,12 @@ class SteamWatch:
         callback: Callable[[pd.DataFrame], object],
         settings: SteamSettings = DEFAULTS,
         named: Callable[[pd.DataFrame], pd.DataFrame] = lambda odds: odds,
+        run: Callable[[Callable[[], None]], None] = lambda look: look(),
     ) -> None:
         """Judge what comes from now on; prices known so far are what the next ones are compared with.
 
-        `callback` gets a frame of new steam ticks, as `ng.steam()` has them. `named` adds names to odds.
+        `callback` gets a frame of new steam ticks, as `ng.steam()` has them. `named` adds names to odds. `run` calls a
+        look that no message brought, and takes what it raises.
         """
         self._store = store
         self._callback = callback
@@ -45,12 +51,28 @@ class SteamWatch:
         self._cursors = {name: store.tables[name].total for name in ("odds", "ticks")} | {"scores": 0}
         self._refreshes = _refreshes(self._new("scores"))
         self._looked_s = 0.0
+        self._run = run
+        self._later: asyncio.TimerHandle | None = None
+        self._ended = False
 
     def on_message(self, message: Message) -> None:
-        """Look at new rows, unless that was done just now."""
+        """Look at new rows; where that was done just now, a little later."""
         del message
         if now() >= self._looked_s + EVERY_S:
             self.look()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(
+                self._looked_s + EVERY_S - now(), self._look_late
+            )
+
+    def _look_late(self) -> None:
+        self._later = None
+        if not self._ended:
+            self._run(self.look)
+
+    def end(self) -> None:
+        """Tell of nothing any more."""
+        self._ended = True
 
     def look(self) -> None:
         """Judge all new rows and tell of the steam among them."""
