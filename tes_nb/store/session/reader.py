@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tes_nb.errors import SessionError
-from tes_nb.store.salvage import Salvaged, salvage
-from tes_nb.store.salvage_find import looks_like_session
 from tes_nb.store.session import tables
 from tes_nb.store.session.connect import connect, refuse_other_formats, refuse_what_is_no_file
+from tes_nb.store.session.examine import examine
 from tes_nb.store.session.lock import owner_of
+from tes_nb.store.session.reach import PASSING
 from tes_nb.store.session.rows import HIGHEST, LOWEST, Row, Want, bites_by_id, bites_by_time, to_message
+from tes_nb.store.session.salvage import Salvaged, salvage
 from tes_nb.store.session.summary import summarise
 from tes_nb.store.session.tables import RecordedGap, RecordedMark, RecordedSource, SessionInfo
+from tes_nb.store.session.wal import hides_commits
 from tes_nb.store.session.writer import wal_path
-from tes_nb.store.wal_frames import hides_commits
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
-_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT)
-"""Errors of the moment, not of the file."""
 
 
 class SessionFile:
@@ -46,7 +45,8 @@ class SessionFile:
         self.path = path
         self._guard = threading.RLock()
         self._cleanup = contextlib.ExitStack()
-        self._broken: dict[str, int] = {}
+        self._broken: dict[str, set[int]] = {}
+        """Source → ids of the messages whose checksum does not fit."""
         self._damage: list[str] = []
         self._salvaged: Salvaged | None = None
         self._closed = False
@@ -121,8 +121,8 @@ class SessionFile:
     def damage(self) -> tuple[str, ...]:
         """What is known to be damaged, a sentence each; grows while damaged parts are read. () = nothing."""
         broken = (
-            f"{name}: {count:,} messages were left out because some of their bytes have changed."
-            for name, count in sorted(self._broken.items())
+            f"{name}: {len(ids):,} messages were left out because some of their bytes have changed."
+            for name, ids in sorted(self._broken.items())
         )
         return (*self._damage, *broken)
 
@@ -133,7 +133,7 @@ class SessionFile:
 
     def examine(self) -> None:
         """Look at every page of the file now instead of when it is read. A gigabyte takes some seconds."""
-        self._ask(_quick_check)
+        self._ask(examine)
 
     def info(self) -> SessionInfo:
         """Return the session in figures, without reading its messages."""
@@ -198,7 +198,7 @@ class SessionFile:
             for row in rows:
                 message = to_message(name, source_id, row)
                 if message is None:
-                    self._broken[name] = self._broken.get(name, 0) + 1
+                    self._broken.setdefault(name, set()).add(row[0])
                 else:
                     yield message.t_mono_ns, row[0], message
 
@@ -209,7 +209,9 @@ class SessionFile:
             try:
                 for rows in self._raw_bites(source, want, after):
                     yield source.id, rows
-                    after = rows[-1][4], rows[-1][0]
+                    last = next((row for row in reversed(rows) if to_message(name, source.id, row)), None)
+                    after = after if last is None else (last[4], last[0])
+                    _require_intact_end(last, rows)
             except sqlite3.DatabaseError as error:
                 self._switch(error)
             else:
@@ -261,7 +263,7 @@ class SessionFile:
         if self._closed:
             raise SessionError(f"{self.path.name} was closed: open it again.") from error
         code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _PASSING:
+        if code is not None and code & 0xFF in PASSING:
             raise SessionError(
                 f"{self.path.name} cannot be read now ({error}): try again in a moment."
             ) from error
@@ -272,33 +274,43 @@ class SessionFile:
 
     def _connect_salvaged(self, why: str) -> sqlite3.Connection:
         refuse_other_formats(self.path)
-        if not looks_like_session(self.path):
+        folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-")))
+        copy = folder / self.path.name
+        try:
+            salvaged = salvage(self.path, copy)
+        except sqlite3.DatabaseError as error:
+            self._explain_what_is_not_damage(error)
+            raise SessionError(
+                f"{self.path.name} is damaged ({why}), and what can be read of it finds no place ({error}): "
+                f"make room in {folder.parent}."
+            ) from error
+        if salvaged is None:
             raise SessionError(
                 f"{self.path.name} is no session, or is damaged beyond reading ({why}): no message was found in it."
             )
         log.warning("%s is damaged (%s): reading what can be salvaged.", self.path, why)
-        folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-")))
-        copy = folder / self.path.name
-        self._salvaged = salvage(self.path, copy)
-        self._damage += describe(self.path, why, self._salvaged)
+        self._salvaged = salvaged
+        self._broken.clear()  # they are among those that are missing
+        self._damage += describe(self.path, why, salvaged)
         return connect(copy, self._cleanup)
 
 
-def _quick_check(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(" ".join(verdict.replace("***", "").split()))
+def _require_intact_end(last: Row | None, rows: list[Row]) -> None:
+    """The next bite begins behind the last row of this one, so that its id must be right."""
+    if last is not rows[-1]:
+        raise sqlite3.DatabaseError("the bytes of a row have changed, perhaps those of its id")
 
 
 def describe(path: Path, why: str, salvaged: Salvaged) -> list[str]:
     """Return what happened to a damaged file, a sentence each."""
     readable = sum(salvaged.messages.values())
     sentences = [f"{path.name} is damaged ({why.rstrip('.')}): {readable:,} messages can be read."]
-    sentences += [f"{name}: {count:,} messages are lost." for name, count in sorted(salvaged.missing.items())]
-    if not salvaged.missing:
-        sentences.append(
-            "No message is missing."
-            if salvaged.complete
-            else "How many there were before cannot be told any more."
-        )
+    sentences += [
+        f"{name}: {lost.messages:,} messages are lost (between ids {lost.first_id:,} and {lost.last_id:,})."
+        for name, lost in sorted(salvaged.missing.items())
+    ]
+    if not salvaged.complete:
+        sentences.append("How many there were before cannot be told any more.")
+    elif not salvaged.missing:
+        sentences.append("No message is missing.")
     return sentences

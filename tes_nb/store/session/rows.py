@@ -56,7 +56,7 @@ ROWS = 2048
 BYTES = 4 * 2**20
 """The most of one bite, whichever comes first."""
 
-_COLUMNS = "id, conn, seq, t_wall_ns, t_mono_ns, direction, opcode, flags, crc, payload"
+COLUMNS = "id, conn, seq, t_wall_ns, t_mono_ns, direction, opcode, flags, crc, payload"
 Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
@@ -102,7 +102,7 @@ def bites_by_id(
     """Yield the rows in the order of their ids, which is the order of their arrival."""
     where, values = want.where()
     query = (
-        f"SELECT {_COLUMNS} FROM {message_table(source_id)} WHERE id > ? AND {where} "  # noqa: S608 - names are ours
+        f"SELECT {COLUMNS} FROM {message_table(source_id)} WHERE id > ? AND {where} "  # noqa: S608 - names are ours
         f"ORDER BY id LIMIT {ROWS}"
     )
     after = max(want.first_id, LOWEST + 1) - 1
@@ -121,7 +121,7 @@ def bites_by_time(
     """Yield the rows in monotonic order where that is not the order of arrival; `after` is (ns, id)."""
     where, values = want.where()
     query = (
-        f"SELECT {_COLUMNS} FROM {message_table(source_id)} "  # noqa: S608 - names are ours
+        f"SELECT {COLUMNS} FROM {message_table(source_id)} "  # noqa: S608 - names are ours
         f"WHERE (t_mono_ns, id) > (?, ?) AND id >= ? AND {where} ORDER BY t_mono_ns, id"
     )
     with guard:

@@ -246,11 +246,11 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
     """Raise `SessionError`, a sentence with what to do, for another program's file and for a newer format.
 
     Raises `sqlite3.DatabaseError` when SQLite cannot read the file, or when its tables are not exactly ours:
-    damage, or a stranger's trap. Such a file is only ever carved, never queried.
+    damage, or a stranger's trap. Of such a file only plain columns are read, by salvage.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')"))
     if not found:
         raise sqlite3.DatabaseError("it has no tables")
     ours = found.get(message_table(SESSION_SOURCE)) == message_table_sql(SESSION_SOURCE)
@@ -269,7 +269,7 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _expected(found: dict[str, str]) -> dict[str, str]:
-    """The exact text of every table that we would read. A stranger's file must not bring views of its own."""
+    """The exact text of every table that we would read. A stranger's file must not bring views in their place."""
     expected = dict(TABLES)
     for name in [message_table(SESSION_SOURCE), *found]:
         number = name.removeprefix("messages_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from tes_nb.store.session.schema import SESSION_SOURCE
 from tes_nb.wire.events import ClockJump, Gap, StateChange
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -183,7 +183,11 @@ def read_clock_jumps(connection: sqlite3.Connection) -> Iterator[ClockJump]:
 
 def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
     """Return what was noted about the recording and its host."""
-    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
+    facts = connection.execute("SELECT name, value FROM facts").fetchall()
+    try:
+        return {name: json.loads(value) for name, value in facts}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise sqlite3.DatabaseError("a fact is no JSON") from error
 
 
 def read_connections(connection: sqlite3.Connection, source_id: int) -> tuple[int, ...]:
