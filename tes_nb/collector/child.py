@@ -1,4 +1,4 @@
-"""A collector that serves until it is told to end: in the foreground, or as the child of a kernel."""
+"""A collector that serves until it is told to end: in the foreground, as the child of a kernel, or after that."""
 
 from __future__ import annotations
 
@@ -6,18 +6,92 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from tes_nb.collector.app import Collector
+from tes_nb.collector.http.control import Control, control_socket
+from tes_nb.collector.http.guard import Access, Guard
+from tes_nb.collector.http.routes import RouteTable
+from tes_nb.collector.http.server import Port, bind_free
+from tes_nb.collector.http.sockets import Sockets
 from tes_nb.collector.lifetime import first_of, watch_parent, watch_signals, watch_stdin
 from tes_nb.collector.logs import log_to_stderr, logger
 from tes_nb.collector.options import CollectorOptions
-from tes_nb.collector.outlive import keep
 from tes_nb.collector.process import Started
+from tes_nb.collector.samplers.http_window import HttpWindow
 from tes_nb.errors import TesError
+from tes_nb.model.control import ListRecordings, StopRecording
 from tes_nb.net.child import give_answer, read_options
+from tes_nb.wire.events import Mark
+
+# Nothing is served any more and nothing is sampled: the kernel's ports are free for its successor, which finds the
+# recording by the discovery file (`tes.recordings()`) and may end it over the control socket (decisions/0012).
+
+CHECK_S = 0.25
+"""How often it is looked whether a recording is left."""
+ALONE_LABEL = "The kernel has ended; this recording goes on without it."
+LATE_LABEL = "The recording was kept as long as it may be, and ends here."
+
+
+async def keep(collector: Collector, ended: Awaitable[str]) -> str:
+    """Go on until the last kept recording ends, it is told to end, or the time is over. Returns the reason."""
+    await collector.retire()
+    _mark(collector, ALONE_LABEL)
+    port = await _serve_control(collector)
+    try:
+        return await first_of(ended, _last_one_ends(collector), _time_is_over(collector))
+    finally:
+        await port.stop()
+
+
+def _mark(collector: Collector, label: str) -> None:
+    for source in tuple(collector.upstreams):
+        collector.hub.event(source, Mark(label=label, at_ns=time.time_ns()))
+
+
+async def _serve_control(collector: Collector) -> Port:
+    """Serve the two operations that make sense now, at a free port of 127.0.0.1, and say where."""
+    options = collector.options
+    control = Control()
+    control.register(ListRecordings, collector.recordings.recordings)
+    control.register(StopRecording, collector.recordings.stop)
+    listener = bind_free()
+    number = listener.getsockname()[1]
+    guard = Guard(
+        options.token,
+        auth_all=options.auth == "all",
+        failures_per_minute=options.limits.auth_failures_per_minute,
+    )
+    guard.allow_ports([number])
+    table = RouteTable()
+    sockets = Sockets(guard, options.limits, _nothing)
+    table.socket("/ws/control", control_socket(control, guard, sockets), Access.FIRST_MESSAGE)
+    app = table.application(guard, HttpWindow(), options.limits.client_message, _nothing)
+    port = Port(app, (listener,), options.limits.request_timeout)
+    await port.start()
+    collector.announce((number, 0))
+    logger.info("Kept on port %d: %s.", number, ", ".join(collector.recordings.outliving()))
+    return port
+
+
+async def _last_one_ends(collector: Collector) -> str:
+    while collector.recordings.keeps:  # noqa: ASYNC110 - a recorder that meets its size limit tells nobody
+        await asyncio.sleep(CHECK_S)
+    return "the last kept recording has ended"
+
+
+async def _time_is_over(collector: Collector) -> str:
+    await asyncio.sleep(collector.options.keep_s)
+    _mark(collector, LATE_LABEL)
+    return f"recordings are kept for {collector.options.keep_s / 3600:g} h at most"
+
+
+def _nothing() -> None:
+    """Nobody shows how many clients there are."""
+
 
 SWITCH_INTERVAL_S = 0.0005
 """How long one thread may keep the others waiting: the grid must not wait for the recorder's writer."""

@@ -12,7 +12,7 @@ import pandas as pd
 from tes_nb.errors import SessionError
 from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
-from tes_nb.store.memory.align import align
+from tes_nb.store.memory.frames import align
 
 if TYPE_CHECKING:
     from tes_nb.store.export.csv_text import Formulas

@@ -9,11 +9,18 @@ All data are simulated, and say so: every team is called "Simulated …", every 
 """
 
 from tes_nb.analysis.ledger import Ledger, number_in, received_in, reconcile
-from tes_nb.simulate.client import Addresses, StandInClient
 from tes_nb.simulate.faults import FAULTS, Fault
 from tes_nb.simulate.faults import parse as parse_fault
 from tes_nb.simulate.options import Options
-from tes_nb.simulate.process import ChildServer, RunningServer, run_forever, serve, start_child
+from tes_nb.simulate.process import (
+    Addresses,
+    ChildServer,
+    RunningServer,
+    StandInClient,
+    run_forever,
+    serve,
+    start_child,
+)
 from tes_nb.simulate.service import GREETING, LABEL
 
 __all__ = [

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 import tes_nb as tes
+from tes_nb.collector.child import ALONE_LABEL, LATE_LABEL
 from tes_nb.collector.discovery import running
-from tes_nb.collector.outlive import ALONE_LABEL, LATE_LABEL
 from tes_nb.errors import SessionError
 from tes_nb.model.control import StartRecording, WatchSource
 from tes_nb.net.control_client import ControlClient

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
-from tes_nb.store.session.check import check
-from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.reader import SessionFile, check
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tests.support.sessions import SOURCES, numbered, read_all

@@ -36,7 +36,7 @@ class Member(NamedTuple):
     faults: int = 0
 
 
-class Reading(NamedTuple):
+class MemoryReading(NamedTuple):
     """What a process had at the moment of a reading, in bytes."""
 
     share: Share | None
@@ -52,13 +52,13 @@ class ShareSampler:
 
     def __init__(self, reader: ProcessReader) -> None:
         self._reader = reader
-        self._readings: dict[tuple[int, int], Reading] = {}
+        self._readings: dict[tuple[int, int], MemoryReading] = {}
         self._read_at = float("-inf")
         self._not_before = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tes_nb pss")
         self._closing = False
 
-    def reading(self, pid: int, born: int) -> Reading | None:
+    def reading(self, pid: int, born: int) -> MemoryReading | None:
         """Return the last reading of a process; `None` = it was not read yet."""
         return self._readings.get((pid, born))
 
@@ -96,9 +96,9 @@ class ShareSampler:
         moved = abs(member.rss - reading.rss) >= CHANGED_BYTES
         return moved or member.faults - reading.faults >= _CHANGED_PAGES
 
-    def _read(self, members: list[Member]) -> dict[tuple[int, int], Reading]:
+    def _read(self, members: list[Member]) -> dict[tuple[int, int], MemoryReading]:
         """In the thread: read each, with the RSS of that very moment."""
-        readings: dict[tuple[int, int], Reading] = {}
+        readings: dict[tuple[int, int], MemoryReading] = {}
         for member in members:
             if self._closing:
                 break
@@ -115,7 +115,7 @@ class ShareSampler:
             else:
                 rss, faults = times.rss, times.faults
                 own = rss if memory is None else memory.heap_used
-            readings[member.pid, member.born] = Reading(share, rss, own, faults)
+            readings[member.pid, member.born] = MemoryReading(share, rss, own, faults)
         return readings
 
     def close(self) -> None:

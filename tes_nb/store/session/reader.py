@@ -10,21 +10,20 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tes_nb.errors import SessionError
 from tes_nb.store.session import tables
 from tes_nb.store.session.connect import connect, refuse_other_formats, refuse_what_is_no_file
-from tes_nb.store.session.examine import examine
+from tes_nb.store.session.damage import examine, hides_commits
 from tes_nb.store.session.lock import owner_of
 from tes_nb.store.session.reach import PASSING
 from tes_nb.store.session.rows import HIGHEST, LOWEST, Row, Want, bites_by_id, bites_by_time, to_message
 from tes_nb.store.session.salvage import Salvaged, salvage
 from tes_nb.store.session.summary import summarise
 from tes_nb.store.session.tables import RecordedGap, RecordedMark, RecordedSource, SessionInfo
-from tes_nb.store.session.wal import hides_commits
 from tes_nb.store.session.writer import wal_path
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from tes_nb.model import Message
     from tes_nb.wire.events import ClockJump, StateChange
+
 
 log = logging.getLogger(__name__)
 
@@ -314,3 +314,51 @@ def describe(path: Path, why: str, salvaged: Salvaged) -> list[str]:
     elif not salvaged.missing:
         sentences.append("No message is missing.")
     return sentences
+
+
+ALL, SOME, NONE = 0, 3, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a check."""
+
+    exit_code: int
+    """0 = every message is readable, 3 = some are, 1 = none is."""
+    sentences: tuple[str, ...]
+    messages: int = 0
+    """How many are readable."""
+
+
+def check(path: str | os.PathLike[str]) -> Report:
+    """Read everything in a session file and say what is damaged. Never raises for a bad file."""
+    path = Path(path)
+    try:
+        with SessionFile.open(path) as session:
+            session.examine()
+            return _read_through(session)
+    except SessionError as error:
+        return Report(NONE, (str(error),))
+    except (OSError, sqlite3.Error) as error:
+        return Report(NONE, (f"{path} cannot be read ({error}): check the disk it lies on.",))
+
+
+def _read_through(session: SessionFile) -> Report:
+    readable = {name: sum(1 for _ in session.messages(name)) for name in session.sources}
+    info = session.info()
+    lost = {
+        name: each.messages - readable.get(name, 0)
+        for name, each in info.sources.items()
+        if each.messages > readable.get(name, 0)
+    }
+    total = sum(readable.values())
+    sentences = list(session.damage)
+    sentences += [
+        f"{name}: {count:,} of {info.sources[name].messages:,} are missing." for name, count in lost.items()
+    ]
+    if not sentences:
+        text = f"{session.path.name} is whole: {total:,} messages of {len(readable)} sources. {info.ending}"
+        return Report(ALL, (text,), total)
+    if session.whole and not lost:
+        return Report(ALL, tuple(sentences), total)
+    return Report(SOME if total else NONE, tuple(sentences), total)

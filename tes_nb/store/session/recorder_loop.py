@@ -126,7 +126,7 @@ LOOK_S = 0.25
 
 OnState = Callable[[RecorderStatus], None]
 OnCommit = Callable[[Mapping[str, Committed]], None]
-_Told = TypeVar("_Told")
+_News = TypeVar("_News")
 _FAILURES = (sqlite3.Error, OSError, FileRemoved, SessionError)
 
 
@@ -308,7 +308,7 @@ class RecorderLoop:
         self.status = status
         self._tell(self._on_state, status)
 
-    def _tell(self, listener: Callable[[_Told], None] | None, news: _Told) -> None:
+    def _tell(self, listener: Callable[[_News], None] | None, news: _News) -> None:
         if listener is None:
             return
         try:

@@ -21,6 +21,7 @@ import msgspec
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message
 from tes_nb.store.session.connect import connect, connect_without_log
+from tes_nb.store.session.damage import hides_commits, mend
 from tes_nb.store.session.reach import DAMAGE, Found, highest_id, message_tables, reachable
 from tes_nb.store.session.schema import (
     MESSAGE_COLUMNS,
@@ -34,7 +35,6 @@ from tes_nb.store.session.schema import (
     SourceRecord,
     decode_record,
 )
-from tes_nb.store.session.wal import hides_commits, mend
 from tes_nb.store.session.writer import SessionWriter, wal_path
 from tes_nb.wire.events import Gap
 
@@ -42,7 +42,7 @@ _GROUP = 2048
 _DAMAGE = "the file is damaged here"
 
 
-class Lost(NamedTuple):
+class LostMessages(NamedTuple):
     """Messages of one source that cannot be read."""
 
     messages: int
@@ -57,7 +57,7 @@ class Salvaged:
 
     messages: dict[str, int]
     """Source → messages that are readable."""
-    missing: dict[str, Lost]
+    missing: dict[str, LostMessages]
     """Source → messages known to be lost; sources without loss are left out."""
     complete: bool
     """Whether the file still tells how many there were. If not, more may be lost than `missing` says."""
@@ -256,7 +256,7 @@ class _Census:
     counts: dict[str, int] = field(default_factory=dict)
     _first: dict[str, tuple[int, Message]] = field(default_factory=dict)
     _last: dict[str, tuple[int, Message]] = field(default_factory=dict)
-    _holes: dict[str, list[tuple[Lost, Gap]]] = field(default_factory=dict)
+    _holes: dict[str, list[tuple[LostMessages, Gap]]] = field(default_factory=dict)
 
     def count(self, rows: _Rows) -> Iterator[tuple[int, Message]]:
         """Yield the messages with their ids."""
@@ -274,7 +274,7 @@ class _Census:
         missing = after.seq - before.seq - 1
         if missing > 0 and not self._was_never_written(before, after):
             gap = Gap(after.conn, before.t_wall_ns, before.t_wall_ns, after.t_wall_ns, _DAMAGE, missing)
-            lost = Lost(missing, before_id + 1, after_id - 1)
+            lost = LostMessages(missing, before_id + 1, after_id - 1)
             self._holes.setdefault(after.source, []).append((lost, gap))
 
     def _was_never_written(self, before: Message, after: Message) -> bool:
@@ -284,13 +284,13 @@ class _Census:
             for gap in (each.gap for each in self.index.gaps if each.source in ("", after.source))
         )
 
-    def missing(self, unused: int) -> tuple[dict[str, Lost], list[FileGap]]:
+    def missing(self, unused: int) -> tuple[dict[str, LostMessages], list[FileGap]]:
         """Return what is lost of each source, and where. `unused`: ids below the highest without a row.
 
         The count with which the recording ended is exact and has a checksum. The segments have none, but every
         message that they know and we do not leaves its id unused.
         """
-        missing: dict[str, Lost] = {}
+        missing: dict[str, LostMessages] = {}
         gaps: list[FileGap] = []
         for number, source in self.index.sources.items():
             holes = self._holes.get(source.name, [])
@@ -306,11 +306,11 @@ class _Census:
             if lost > in_holes:
                 holes = [*holes, self._around(source.name, lost - in_holes, known)]
             first, last = min(each.first_id for each, _ in holes), max(each.last_id for each, _ in holes)
-            missing[source.name] = Lost(lost, first, last)
+            missing[source.name] = LostMessages(lost, first, last)
             gaps += [FileGap(gap, source.name) for _, gap in holes]
         return missing, gaps
 
-    def _around(self, name: str, messages: int, known: tuple[int, ...] | None) -> tuple[Lost, Gap]:
+    def _around(self, name: str, messages: int, known: tuple[int, ...] | None) -> tuple[LostMessages, Gap]:
         """What is missing before the first or behind the last message that can be read."""
         walls = [first.t_wall_ns for _, first in self._first.values()]
         _, top, low, began = known or (0, self.index.last_id, 1, min(walls, default=0))
@@ -318,8 +318,8 @@ class _Census:
         last_id, last = self._last.get(name, (low - 1, None))
         back = None if first is None or top > last_id else first.t_wall_ns
         if low < first_id:
-            lost = Lost(messages, low, top if back is None else first_id - 1)
+            lost = LostMessages(messages, low, top if back is None else first_id - 1)
             return lost, Gap(0, None, began, back, _DAMAGE, messages)
         assert last is not None  # a source without messages is one whose first ids are missing
-        lost = Lost(messages, last_id + 1, max(top, last_id + 1))
+        lost = LostMessages(messages, last_id + 1, max(top, last_id + 1))
         return lost, Gap(last.conn, last.t_wall_ns, last.t_wall_ns, None, _DAMAGE, messages)

@@ -118,8 +118,8 @@ class SessionInfo:
         return "\n".join(lines)
 
 
-def _peak(told: tuple[str, float]) -> str:
-    name, value = told
+def _peak(peak: tuple[str, float]) -> str:
+    name, value = peak
     words = name.replace("_", " ")
     return f"{words} {value / 1e6:,.1f} MB" if name.endswith("rss") else f"{words} {value:,.1f}"
 

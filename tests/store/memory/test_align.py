@@ -6,9 +6,8 @@ import pytest
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Column, Table
-from tes_nb.store.memory.align import align
 from tes_nb.store.memory.columns import Columns
-from tes_nb.store.memory.frames import frame
+from tes_nb.store.memory.frames import align, frame
 from tes_nb.wire.events import Gap
 from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, SECOND, filled, number_rows
 

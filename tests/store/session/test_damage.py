@@ -12,8 +12,7 @@ import pytest
 
 from tes_nb.errors import SessionError
 from tes_nb.store.session import schema as session_schema
-from tes_nb.store.session.check import check
-from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.reader import SessionFile, check
 from tes_nb.store.session.rows import ROWS
 from tes_nb.store.session.salvage import salvage
 from tes_nb.store.session.schema import Fact, FileGap, SourceInfo
@@ -345,7 +344,7 @@ def test_fault_68_lengths_that_lie_allocate_nothing(tmp_path):
     result = in_child(
         f"""
         import logging, resource, sys
-        from tes_nb.store.session.check import check
+        from tes_nb.store.session.reader import check
         logging.disable()
         resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
         before = peak_memory()

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from tes_nb.errors import SessionError
-from tes_nb.store.session.check import check
 from tes_nb.store.session.lock import WriterLock, lock_path, owner_of
-from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.reader import SessionFile, check
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tes_nb.store.session.writer import wal_path

@@ -13,8 +13,7 @@ import pytest
 
 from tes_nb.errors import SessionError
 from tes_nb.store.session import reach
-from tes_nb.store.session.check import check
-from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.reader import SessionFile, check
 from tes_nb.store.session.salvage import salvage
 from tes_nb.store.session.schema import Fact, SourceInfo
 from tes_nb.store.session.writer import SessionWriter, wal_path
