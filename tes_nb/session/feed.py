@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
     from tes_nb.views.inspector import Inspector
-    from tes_nb.views.rows import Lookup
+    from tes_nb.views.source import Lookup
     from tes_nb.views.table import LiveCards, LiveTable
     from tes_nb.wire.events import Mark
 

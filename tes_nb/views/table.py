@@ -11,7 +11,7 @@ from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
-from tes_nb.views.rows import Lookup, all_columns, plain_rows
+from tes_nb.views.source import Lookup, all_columns, plain_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

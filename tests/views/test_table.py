@@ -13,7 +13,7 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Decoded, Direction, Kind, Message
 from tes_nb.streams.browser_json import MAX_TEXT
 from tes_nb.views.clock import RepaintClock
-from tes_nb.views.rows import plain_rows
+from tes_nb.views.source import plain_rows
 from tes_nb.views.table import CardsContent, LiveCards, LiveTable, TableContent
 from tests.support.ticking import TABLES, Ticking
 

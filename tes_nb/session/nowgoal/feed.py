@@ -24,7 +24,7 @@ from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIn
 from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
 from tes_nb.streams.nowgoal.stream import QUERY_ENDPOINT
-from tes_nb.views.rows import Lookup
+from tes_nb.views.source import Lookup
 from tes_nb.wire.inflate import inflate
 
 if TYPE_CHECKING:
