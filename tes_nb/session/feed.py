@@ -12,6 +12,7 @@ from tes_nb.errors import SessionError
 from tes_nb.model import Message, Stream
 from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.origin import Origin
+from tes_nb.session.owner import Owned
 from tes_nb.session.state import FeedState
 from tes_nb.session.table_view import TableView
 from tes_nb.session.waiting import wait_async, wait_blocking
@@ -39,7 +40,7 @@ USUAL = "usual"
 """A chart's window where the user names none."""
 
 
-class Feed:
+class Feed(Owned):
     """One source: `feed.frame()` is what has come so far, `feed.state` how it is doing.
 
     Made by a session (`s.metrics`), never by hand. All methods may be called from any thread and while a loop runs.
@@ -87,7 +88,6 @@ class Feed:
     @property
     def state(self) -> FeedState:
         """How the feed is doing; `str()` of it is one line."""
-        self.origin.check()
         return self.origin.state()
 
     def look(self) -> FeedState:
@@ -352,7 +352,10 @@ class Feed:
     def __repr__(self) -> str:
         summary = self.origin.summary()
         if summary is None:
-            return f"<{self.source}: {self.state} · {self.rows} rows · {self.messages} messages>"
+            state = self.state
+            if self.origin.elsewhere:
+                return f"<{self.source}: {state}>"
+            return f"<{self.source}: {state} · {self.rows} rows · {self.messages} messages>"
         gaps = f", {summary.gaps} gaps" if summary.gaps else ""
         return (
             f"<{self.source}: RECORDED · {summary.messages:,} messages in {summary.duration_s:,.1f} s{gaps}>"
@@ -361,6 +364,8 @@ class Feed:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
         summary = self.origin.summary()
+        if self.origin.elsewhere:
+            return {"text/plain": repr(self)}
         html = feed_html(self) if summary is None else summary_html(self.source, summary, self.tables)
         return {"text/plain": repr(self), "text/html": html}
 

@@ -286,6 +286,18 @@ CONNECTING_S = 0.02
 FLUSH_S = 2.0
 
 
+def gauge_report(name: str, value: float, unit: str) -> KernelReport:
+    """Return a gauge as it is reported, stamped with the time of the call."""
+    value = float(value)
+    row = Gauge(
+        name=str(name),
+        value=_INFINITIES.get(value, value),
+        unit=str(unit),
+        timestamp=time.time_ns() // 1_000_000,
+    )
+    return KernelReport(row=row)
+
+
 class KernelReporter:
     """Runs on the background thread; its own silence is what tells the collector that the kernel is held."""
 
@@ -324,26 +336,16 @@ class KernelReporter:
     def _report_exit(self, pid: int, code: int) -> None:
         self._control.report(KernelReport(exit=ProcessExit(pid, code)))
 
-    def gauge(self, name: str, value: float, unit: str) -> None:
-        """Queue a gauge, stamped with the time of the call."""
-        value = float(value)
-        row = Gauge(
-            name=str(name),
-            value=_INFINITIES.get(value, value),
-            unit=str(unit),
-            timestamp=time.time_ns() // 1_000_000,
-        )
-        self._queue(KernelReport(row=row))
-
     def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
         """Queue an executed cell; the collector adds what it sampled meanwhile."""
-        self._queue(KernelReport(row=cell, between=(began_mono_ns, ended_mono_ns)))
+        self.queue(KernelReport(row=cell, between=(began_mono_ns, ended_mono_ns)))
 
     def origin(self, origin: str) -> None:
         """Queue the origin of a page that shows our views: it may talk to the collector directly."""
-        self._queue(KernelReport(origin=origin))
+        self.queue(KernelReport(origin=origin))
 
-    def _queue(self, report: KernelReport) -> None:
+    def queue(self, report: KernelReport) -> None:
+        """Send a report as soon as there is a connection."""
         background().loop.call_soon_threadsafe(self._control.report, report)
 
     def flush(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Kind, Message, Opcode, Stream
 from tes_nb.session.listeners import Listeners
+from tes_nb.session.owner import Owner
 from tes_nb.session.state import FeedState
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.recent import RecentMessages
@@ -49,6 +50,10 @@ class Origin(Protocol):
     """Why nothing more can be waited or asked for, a sentence; "" = it can."""
     window: str | None
     """How much time a chart shows at first; `None` = all there is."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is a forked child, in which it has a state and nothing else."""
 
     @property
     def store(self) -> StreamStore:
@@ -104,14 +109,16 @@ class LiveOrigin:
         source: str,
         *,
         row_cap: int = DEFAULT_CAP,
+        owner: Owner | None = None,
         trouble: Callable[[], str | None] = lambda: None,
         check: Callable[[], None] = lambda: None,
         subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
     ) -> None:
         """trouble: what is wrong between us and the collector. check: raises what went wrong in the session."""
         self.source = source
-        self.store = StreamStore(stream, cap=row_cap)
-        self.recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
+        self._owner = owner or Owner()
+        self._store = StreamStore(stream, cap=row_cap)
+        self._recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
         self.listeners = Listeners()
         self._trouble = trouble
         self._check = check
@@ -119,22 +126,42 @@ class LiveOrigin:
         self._data_at = 0.0
         """When data came last, seconds of the monotonic clock; 0 = none yet."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is a forked child."""
+        return self._owner.elsewhere
+
+    @property
+    def store(self) -> StreamStore:
+        """The rows of everything that came. Raises `SessionError` in a forked child."""
+        self._owner.check()
+        return self._store
+
+    @property
+    def recent(self) -> RecentMessages:
+        """The newest messages as they came. Raises `SessionError` in a forked child."""
+        self._owner.check()
+        return self._recent
+
     def append(self, message: Message) -> None:
         """Append one message of the relay. Called on the background thread, in the order of the source."""
-        self.recent.append(message)
-        decoded = self.store.receive(message)
+        self._recent.append(message)
+        decoded = self._store.receive(message)
         if decoded is not None and decoded.kind is Kind.DATA:
             self._data_at = time.monotonic()
         if message.opcode != Opcode.EVENT:
             self.listeners.publish(message)
 
     def check(self) -> None:
-        """Raise what went wrong in the background, or in a function of the user's own."""
+        """Raise what went wrong in the background, or in a function of the user's own; in a forked child always."""
+        self._owner.check()
         self._check()
         self.listeners.raise_pending()
 
     def look(self) -> FeedState:
         """How it is doing."""
+        if self.elsewhere:
+            return FeedState("CLOSED", f"CLOSED: {self._owner.sentence}", 0, 0, 0)
         closed = self.listeners.closed
         return FeedState.of(
             upstream=self.store.state,
@@ -146,7 +173,11 @@ class LiveOrigin:
             gaps=len(self.store.gaps),
         )
 
-    state = look
+    def state(self) -> FeedState:
+        """The same; first it raises what went wrong in the background."""
+        if not self.elsewhere:
+            self.check()
+        return self.look()
 
     def now_ns(self) -> int | None:
         """Now, while it goes on."""
@@ -201,7 +232,8 @@ class ReplayOrigin(LiveOrigin):
 
     def look(self) -> FeedState:
         """How the replay is doing, then what was recorded of the upstream."""
-        state, playback = super().look(), self.store.playback
+        state = super().look()
+        playback = None if self.elsewhere else self.store.playback
         if playback is None or state.word in ("LOST", "CLOSED"):
             return state
         speed = "as fast as it goes" if playback.speed == 0 else f"{playback.speed:g} x"
@@ -210,12 +242,11 @@ class ReplayOrigin(LiveOrigin):
         text = {"PAUSED": "PAUSED", "ENDED": "ENDED: the recording was played to its end"}[playback.word]
         return replace(state, word=playback.word, text=text, token_s=None, note="replay")
 
-    state = look
-
 
 class RecordedOrigin:
     """A source of a session file. Nothing is read before it is asked for; a range reads that range only."""
 
+    elsewhere = False
     window: str | None = None
 
     def __init__(self, stream: Stream, source: str, file: SessionFile) -> None:

@@ -16,6 +16,7 @@ from tes_nb.model.operation import Call, Operation, R
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.logs import note
 from tes_nb.net.loop import background
+from tes_nb.session.owner import Owned, Owner
 from tes_nb.session.waiting import wait_blocking
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from tes_nb.store.export.export import ExportResult
 
 
-class Recording:
+class Recording(Owned):
     """What `s.record()` gives: a context manager with live counters. `stop()` may be called twice."""
 
     def __init__(self, call: Call, status: RecordingStatus) -> None:
         self._call = call
+        self._owner = Owner()
         self._figures: RecordingFigures = status
         self._keep = status.keep
         self._ended: str | None = None
@@ -36,6 +38,7 @@ class Recording:
         """The session file."""
 
     def _refresh(self) -> RecordingFigures:
+        self._owner.check()
         if self._ended is None:
             for status in self._call(ListRecordings()):
                 if status.path == str(self.path):
@@ -79,6 +82,7 @@ class Recording:
 
     def stop(self) -> str:
         """Write what waits, close the file, and return the sentence that says how it ended."""
+        self._owner.check()
         if self._ended is None:
             end = self._call(StopRecording(path=str(self.path)))
             self._figures, self._ended = end, end.ended
@@ -122,7 +126,8 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if not self._owner.elsewhere:  # a forked child that leaves the block ends nothing
+            self.stop()
 
     def __repr__(self) -> str:
         try:

@@ -184,6 +184,8 @@ class Replay(Session):
         self._recording.close()
 
     def _head(self) -> str:
+        if self._owner.elsewhere:
+            return super()._head()
         if not self.running:
             return f"{self._past}, stopped"
         status = self._call(SteerReplay())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,9 +33,10 @@ from tes_nb.net.relay_client import RelayReader
 from tes_nb.session.backend import Backend, uninterrupted
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
-from tes_nb.session.kernel import KernelReporter
+from tes_nb.session.kernel import KernelReporter, gauge_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
+from tes_nb.session.owner import ChildConnection, Owned, Owner
 from tes_nb.session.recordings import Recording
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
@@ -61,7 +61,7 @@ class Secret(str):
         return "<hidden; print() shows it, and leaves it in the cell's output until that is cleared>"
 
 
-class Session(SessionOutputs):
+class Session(Owned, SessionOutputs):
     """What `tes.start()` and `tes.attach()` give. `s.status`, `s.workers`, `s.metrics` are its feeds.
 
     Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.
@@ -78,7 +78,7 @@ class Session(SessionOutputs):
         self, backend: Backend, token: str, sources: Mapping[str, Stream], *, peer: str | None = None
     ) -> None:
         self._backend = backend
-        self._owner = os.getpid()
+        self._owner = Owner()
         self._stopped = False
         self._keeps = False
         """Whether a recording was asked to outlive this process."""
@@ -92,6 +92,7 @@ class Session(SessionOutputs):
         base = f"127.0.0.1:{backend.ports[0]}"
         self._control = ControlClient(f"ws://{base}/ws/control", token)
         self._reporter = KernelReporter(self._control)
+        self._from_child = ChildConnection(f"ws://{base}/ws/control", token).call
 
         def new_reader(source: str, on_message: Callable[[Message], object], after: int) -> RelayReader:
             url = f"ws://{base}/ws/relay/{source}"
@@ -110,6 +111,7 @@ class Session(SessionOutputs):
             stream,
             source,
             trouble=lambda: self._trouble(reader),
+            owner=self._owner,
             check=self._raise_pending,
             subscribe=self._subscribe,
         )
@@ -171,6 +173,7 @@ class Session(SessionOutputs):
 
     def unwatch(self, feed: Feed) -> None:
         """End a feed of `watch`, and the stand-in behind a simulated one. What came stays in the feed."""
+        self._owner.check()
         if self._watching is None:
             raise SessionError("This session watches nothing.")
         self._watching.unwatch(feed)
@@ -221,11 +224,12 @@ class Session(SessionOutputs):
 
     @property
     def running(self) -> bool:
-        """Whether the session's collector runs."""
-        return not self._stopped and self._backend.alive
+        """Whether the session's collector runs, and this is its process."""
+        return not (self._stopped or self._owner.elsewhere) and self._backend.alive
 
     def cells(self) -> pd.DataFrame:
         """Return what each executed cell cost: number, start, wall_s, cpu_s, rss_peak, rss_mean and more."""
+        self._raise_pending()
         self._reporter.flush()
         return self.kernel.frame("cells").drop(columns=["sent_at", "seq", "conn", "source"])
 
@@ -239,14 +243,24 @@ class Session(SessionOutputs):
     # What a user does ----------------------------------------------------------------------------------------
 
     def gauge(self, name: str, value: float, unit: str = "") -> None:
-        """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports."""
+        """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports.
+
+        In a forked child it is sent at once, over a connection of the child's own.
+        """
         self._check_present("gauge()")
+        report = gauge_report(name, value, unit)
+        if self._owner.elsewhere:
+            self._from_child(report)
+            return
         self._raise_pending()
-        self._reporter.gauge(name, value, unit)
+        self._reporter.queue(report)
 
     def mark(self, label: str) -> None:
-        """Mark this moment on every source's time line."""
+        """Mark this moment on every source's time line; in a forked child, too."""
         self._check_present("mark()")
+        if self._owner.elsewhere:
+            self._from_child(PutMark(label=label))
+            return
         self._raise_pending()
         self._call(PutMark(label=label))
 
@@ -315,7 +329,7 @@ class Session(SessionOutputs):
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
-        if not self._stopped and os.getpid() == self._owner:
+        if not (self._stopped or self._owner.elsewhere):
             uninterrupted(self.stop_now)
 
     def at_exit(self) -> None:
@@ -324,8 +338,10 @@ class Session(SessionOutputs):
 
     def stop_now(self, *, leave: bool = False) -> None:
         """End in the caller's own thread. leave: the collector ends by itself, when no recording is kept any more."""
+        if self._owner.elsewhere:
+            return  # whoever forked may have held the lock in that instant
         with self._stopping:
-            if self._stopped or os.getpid() != self._owner:
+            if self._stopped:
                 return
             if self._cells is not None:
                 self._cells.remove()
@@ -348,6 +364,7 @@ class Session(SessionOutputs):
         await self._control.stop()
 
     def _call(self, operation: Operation[R]) -> R:
+        self._owner.check()
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
         return background().run(self._control.call(operation), timeout=10)
@@ -358,7 +375,8 @@ class Session(SessionOutputs):
             raise SessionError(f"This is a {self._past}: {what} needs a live session, tes.start().")
 
     def _raise_pending(self) -> None:
-        if not self._stopped and os.getpid() == self._owner:
+        self._owner.check()
+        if not self._stopped:
             background().raise_pending()
 
     def report_cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
@@ -405,14 +423,20 @@ class Session(SessionOutputs):
 
     def _head(self) -> str:
         """What the session is and how it does, in a line."""
+        if self._owner.elsewhere:
+            return f"tes_nb session of process {self._owner.pid}: {self._owner.sentence}"
         where = f"ports {self.ports[0]} and {self.ports[1]}"
         if self.peer is not None:
             where = f"attached to {self.peer}, {where}"
         return f"tes_nb session, {'running' if self.running else 'stopped'}, {where}"
 
     def __repr__(self) -> str:
+        if self._owner.elsewhere:
+            return f"<{self._head()}>"
         return "\n".join([f"<{self._head()}>", *(f"  {feed!r}" for feed in self.feeds.values())])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
+        if self._owner.elsewhere:
+            return {"text/plain": repr(self)}
         return {"text/plain": repr(self), "text/html": session_html(self, self._head())}

@@ -17,6 +17,6 @@ def session() -> Iterator[tes.Session]:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """`tes.start()` in this test gives a session of its own, which it may end: the shared one is out of its sight."""
     monkeypatch.setattr(starts, "_sessions", {})

@@ -376,7 +376,7 @@ def test_what_makes_no_sense_is_a_sentence(session, what, options, sentence):
         session.watch(what, **options)
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("own_registry")
 def test_a_stopped_session_watches_nothing():
     with tes.start(ports=(0, 0)) as other:
         pass
@@ -411,7 +411,7 @@ def test_the_stand_in_ends_with_the_session_however_it_ends(end):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("own_registry")
 def test_random_faults_leave_nothing_unexplained():
     """Until dozens of messages, several gaps and many kinds of faults have come, however long that takes."""
     with tes.start(ports=(0, 0)) as session:
