@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tes_nb.model import Direction, Message, Opcode
-from tes_nb.wire.events import ClockJump, Event, StateChange, decode_event, encode_event
+from tes_nb.wire.events import ClockJump, Event, Gap, StateChange, decode_event, encode_event
 from tes_nb.wire.record import pack, seq_of, unpack
 
 CLOCK_JUMP_NS = 1_000_000_000
@@ -84,6 +84,8 @@ class Topic:
         self.readers: set[LogReader] = set()
         self.state: bytes | None = None
         """The newest state record, for readers that come after it left the log."""
+        self.gap: Gap | None = None
+        """The gap that is open; `None` = none is."""
         self.greeting: bytes | None = None
         """A record that every reader gets first; `None` = there is none."""
         self.round = 0
@@ -194,6 +196,8 @@ class Hub:
         message = self.add(source, encode_event(event), opcode=Opcode.EVENT, conn=conn)
         if isinstance(event, StateChange):
             self.topic(source).state = pack(message)
+        elif isinstance(event, Gap):
+            self.topic(source).gap = event if event.back_at_ns is None else None
         return message
 
     def repeat_request(self, source: str) -> None:
@@ -205,6 +209,12 @@ class Hub:
         event = decode_event(message.payload)
         if isinstance(event, StateChange) and event.channels is not None:
             self.event(source, event, conn=message.conn)
+
+    def repeat_gap(self, source: str) -> None:
+        """Say once more that a gap is open, if one is: who reads on from here has its record, whatever happens."""
+        gap = self.topic(source).gap
+        if gap is not None:
+            self.event(source, gap, conn=gap.conn)
 
     def publish(self, message: Message) -> None:
         """Keep a message that has its time and number already, and hand it on."""

@@ -118,6 +118,7 @@ class Recordings:
             self._hub.listeners.append(self._append)
         for source in [source for source in topics if sources is None or source in sources]:
             self._hub.repeat_request(source)
+            self._hub.repeat_gap(source)
         return self._status(str(path))
 
     def _append(self, message: Message) -> None:

@@ -222,7 +222,9 @@ class Watches:
             return UnwatchResult(ended=False, channels=list(endpoint.union()))
         del self._endpoints[source], self._upstreams[source]
         await endpoint.reader.stop()
-        self._hub.topic(source).log.clear()
+        topic = self._hub.topic(source)
+        topic.log.clear()
+        topic.gap = None  # nobody waits for it any more
         self._ended.add(source)
         return UnwatchResult(ended=True, channels=[])
 

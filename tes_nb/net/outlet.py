@@ -29,8 +29,8 @@ class Receiver(Protocol):
     def event(self, event: Event) -> None:
         """Hand on a change of state."""
 
-    def begin_gap(self, conn: int, cause: str) -> None:
-        """From now on messages may be missing."""
+    def begin_gap(self, conn: int, cause: str, *, by_silence: bool = False) -> None:
+        """From now on messages may be missing. by_silence: nothing more is known of it."""
 
     def end_gap(self) -> None:
         """Data have come again."""
@@ -85,27 +85,27 @@ class Outlet:
         except Exception as error:  # noqa: BLE001 - see append
             report(f"What takes the events of '{self._source}'", error)
 
-    def begin_gap(self, conn: int, cause: str, *, until_data: bool = False) -> None:
-        """From now on messages may be missing; of a gap that is open the first cause counts.
+    def begin_gap(
+        self, conn: int, cause: str, *, by_silence: bool = False, until_data: bool = False
+    ) -> None:
+        """Hand on the record of a gap that begins; of one that is open the first cause counts.
 
         until_data: the next message of data ends it. Else whoever began it does: a supervisor, which also knows
         whether data that come on a connection about to be closed count.
         """
         self._until_data = until_data
-        self._gaps.begin(conn, cause, self._wall_ns())
+        gap = self._gaps.begin(conn, cause, self._wall_ns(), by_silence=by_silence)
+        if gap is not None:
+            self.event(gap)
 
     def end_gap(self) -> None:
         """Hand on the record of the gap that data have just ended, if one was open."""
-        self._end(self._wall_ns())
+        self._until_data = False
+        if (gap := self._gaps.end(self._wall_ns())) is not None:
+            self.event(gap)
 
     def close(self) -> None:
-        """Hand on the record of a gap that nothing ends any more."""
-        self._end(None)
-
-    def _end(self, at_ns: int | None) -> None:
-        self._until_data = False
-        if (gap := self._gaps.end(at_ns)) is not None:
-            self.event(gap)
+        """Nothing ends an open gap any more; its record is out since it began."""
 
 
 def report(what: str, error: Exception) -> None:

@@ -223,7 +223,8 @@ class Reader:
             case life.Poll():
                 self._spawn(self._fetch(command.conn), "poll")
             case life.GapBegins():
-                self._outlet.begin_gap(self._outlet.number(command.conn), command.cause)
+                number = self._outlet.number(command.conn)
+                self._outlet.begin_gap(number, command.cause, by_silence=command.by_silence)
             case life.GapEnds():
                 self._outlet.end_gap()
 

@@ -101,11 +101,11 @@ class Half:
         if not self.retired and isinstance(event, StateChange):
             self._whole.change(self, event)
 
-    def begin_gap(self, conn: int, cause: str) -> None:
+    def begin_gap(self, conn: int, cause: str, *, by_silence: bool = False) -> None:
         """Record a gap, unless there are two halves: what one misses, the other brings."""
         self.gap_cause = cause
         if not self.retired and self._whole.second is None:
-            self._whole.outlet.begin_gap(conn, cause)
+            self._whole.outlet.begin_gap(conn, cause, by_silence=by_silence)
 
     def end_gap(self) -> None:
         """Data have come again on this half."""

@@ -10,7 +10,10 @@ from tes_nb.errors import DecodeError
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="event"):
-    """A hole in what was received: nobody may mistake it for calm. Times are Unix nanoseconds, UTC."""
+    """A hole in what was received: nobody may mistake it for calm. Times are Unix nanoseconds, UTC.
+
+    It comes when it begins and again, with the same `conn` and `lost_at_ns`, when it ends (decisions/0017).
+    """
 
     conn: int
     """The connection that was lost."""
@@ -104,6 +107,7 @@ class GapBook:
     def __init__(self) -> None:
         self._last_seen_ns: int | None = None
         self._open: Gap | None = None
+        self._explained = False
 
     @property
     def open(self) -> Gap | None:
@@ -114,22 +118,23 @@ class GapBook:
         """A message came."""
         self._last_seen_ns = at_ns
 
-    def begin(self, conn: int, cause: str, at_ns: int) -> None:
-        """Messages may be missing from now on. Ignored while a gap is open: its first cause counts."""
+    def begin(self, conn: int, cause: str, at_ns: int, *, by_silence: bool = False) -> Gap | None:
+        """Messages may be missing from now on: return the gap, or `None` while one is open: its first cause counts.
+
+        by_silence: the cause says only that nothing comes. A loss that follows is the cause then, of the same gap.
+        """
         if self._open is None:
             self._open = Gap(
                 conn=conn, last_seen_ns=self._last_seen_ns, lost_at_ns=at_ns, back_at_ns=None, cause=cause
             )
-
-    def end(self, at_ns: int | None) -> Gap | None:
-        """Data comes again, or (`at_ns=None`) the reader stops: return the gap that was open, if one was."""
-        gap, self._open = self._open, None
-        if gap is None:
+        elif self._explained or by_silence:
             return None
-        return Gap(
-            conn=gap.conn,
-            last_seen_ns=gap.last_seen_ns,
-            lost_at_ns=gap.lost_at_ns,
-            back_at_ns=at_ns,
-            cause=gap.cause,
-        )
+        else:
+            self._open = msgspec.structs.replace(self._open, cause=cause)
+        self._explained = not by_silence
+        return self._open
+
+    def end(self, at_ns: int) -> Gap | None:
+        """Data comes again: return the gap that was open, closed; `None` = none was."""
+        gap, self._open = self._open, None
+        return None if gap is None else msgspec.structs.replace(gap, back_at_ns=at_ns)

@@ -199,6 +199,8 @@ class GapBegins(msgspec.Struct, frozen=True):
 
     conn: int
     cause: str
+    by_silence: bool = False
+    """Whether nothing is known but that nothing comes; a loss that follows explains the gap better."""
 
 
 class GapEnds(msgspec.Struct, frozen=True):

@@ -34,10 +34,14 @@ class Fallback:
         self._at_once = True
 
     def pushed(self, now: float) -> None:
-        """Data came over the WebSocket: polling has nothing to add."""
-        self._last_push = now
-        self._at_once = self.working = False
-        self.conn = 0
+        """Data came over the WebSocket. While it is polled, the second push in time ends that.
+
+        One alone proves nothing: there are peers that push once, when they are connected, and then fall silent.
+        """
+        again, self._last_push = now - self._last_push < self.quiet_s, now
+        if again or not (self.conn or self._at_once):
+            self._at_once = self.working = False
+            self.conn = 0
 
     def held(self, by: float) -> None:
         """The whole process stood still for so many seconds: that was no silence of the peer."""
@@ -47,7 +51,8 @@ class Fallback:
         """When the next poll is due; infinity while one is under way."""
         if self._in_flight:
             return float("inf")
-        return self._next_at if self._at_once else max(self._next_at, self._last_push + self.quiet_s)
+        polls = self._at_once or self.working
+        return self._next_at if polls else max(self._next_at, self._last_push + self.quiet_s)
 
     def begun(self, now: float) -> None:
         """A poll was sent; the next one keeps the grid, however long this one takes."""
@@ -57,8 +62,7 @@ class Fallback:
     def ended(self, *, ok: bool, now: float) -> None:
         """A poll came back."""
         self._in_flight = False
-        pushes_again = not self._at_once and now - self._last_push < self.quiet_s
-        self.working = ok and not pushes_again
+        self.working = ok and self.conn > 0  # 0 = it pushes again
         if ok:
             self._backoff.reset()
         else:
@@ -78,17 +82,22 @@ class Liveness:
 
     def __init__(self, profile: Profile, period_s: float, heartbeat_s: float | None) -> None:
         self._profile = profile
-        self._stale_s = profile.stale_s(period_s)
+        self.stale_s = profile.stale_s(period_s)
         self._quiet_s = profile.quiet_s(period_s)
         self._heartbeat_s = heartbeat_s
         self._opened_at = 0.0
         self._last_message = 0.0
         self._last_data = 0.0
         self._heartbeat_at = NEVER
+        self._last_sign = NEVER
         self.has_data = False
         self.greeted = False
         self.stale = False
         """No data for three periods."""
+
+    def begin(self, now: float) -> None:
+        """The reader starts: silence counts from here."""
+        self._last_sign = now
 
     def opened(self, now: float) -> None:
         """Forget the connection before; a new one begins."""
@@ -101,18 +110,24 @@ class Liveness:
         self._last_message = now
         if kind is Kind.DATA:
             self.has_data = True
+        elif kind is Kind.KEEPALIVE:  # by which a peer says, unasked, that there is nothing to say
+            self._last_sign = now
         elif kind is Kind.GREETING:
             self.greeted = True
 
     def data(self, now: float) -> bool:
         """Data came, pushed or polled; return whether that ends a stale time."""
         was_stale, self.stale = self.stale, False
-        self._last_data = now
+        self._last_data = self._last_sign = now
         return was_stale
+
+    def silent_at(self) -> float:
+        """When neither data nor a keepalive have come for three periods, over whatever connection: a hole."""
+        return self._last_sign + self.stale_s
 
     def look(self, now: float) -> bool:
         """Return whether the connection has become stale with this look at the clock."""
-        if self.stale or now < self._last_data + self._stale_s:
+        if self.stale or now < self._last_data + self.stale_s:
             return False
         self.stale = True
         return True
@@ -138,7 +153,7 @@ class Liveness:
 
     def due_at(self) -> float:
         """When something about the connection may change by time alone."""
-        stale_at = NEVER if self.stale else self._last_data + self._stale_s
+        stale_at = NEVER if self.stale else self._last_data + self.stale_s
         return min(self._heartbeat_at, self._last_message + self._profile.watchdog_s, stale_at)
 
     def held(self, by: float) -> None:
@@ -146,3 +161,4 @@ class Liveness:
         self._opened_at += by
         self._last_message += by
         self._last_data += by
+        self._last_sign += by

@@ -27,8 +27,10 @@ class Profile:
     watchdog_s: float = 57.0
     """No message of any kind for so long: reconnect. With closing (1 s) and the first backoff (1 s) a peer
     that only answers pings is left within a minute."""
-    silent_push_s: float = 3.0
-    """No push for so long (or for three of the stream's periods, if that is longer): poll as well."""
+    silent_push_s: float = 2.5
+    """No push for so long (or for `silent_push_periods`, if that is longer): poll as well."""
+    silent_push_periods: float = 2.5
+    """Less than `stale_periods`, so that a stream that is polled in time has no hole."""
     poll_every_s: float = 1.0
     stale_periods: float = STALE_PERIODS
     missing_tries: int = 5
@@ -65,7 +67,7 @@ class Profile:
 
     def quiet_s(self, period_s: float) -> float:
         """How long a stream with that period may push nothing before it is polled as well."""
-        return max(self.silent_push_s, self.stale_s(period_s))
+        return max(self.silent_push_s, self.silent_push_periods * period_s)
 
     def stale_s(self, period_s: float) -> float:
         """How long a stream with that period may give no data before it is called stale."""

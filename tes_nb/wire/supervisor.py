@@ -126,7 +126,7 @@ class Supervisor:
         self._missing = 0  # handshakes in a row that said "no such thing"
         self._verdict = retry.BACKOFF
         self._fresh_tried = False
-        self._in_gap = False
+        self._gap: GapBegins | None = None
 
     # What a shell calls ----------------------------------------------------------------------------------
 
@@ -139,6 +139,8 @@ class Supervisor:
             act(self, event, now)
         elif isinstance(event, Opened):  # an attempt that was given up came through after all
             self._out.append(Close(event.attempt, "superseded"))
+        if isinstance(event, Tick) and self.state in _ALIVE and now >= self._live.silent_at():
+            self._begin_gap(self._data_conn, f"no data for {self._live.stale_s:g} s", by_silence=True)
         return self._out
 
     def deadline(self) -> float:
@@ -146,6 +148,8 @@ class Supervisor:
         if self.state in (State.IDLE, State.STOPPED):
             return NEVER
         due = self._clock + self._profile.tick_s
+        if self._gap is None:
+            due = min(due, self._live.silent_at())
         if self.state is State.WAITING:
             due = min(due, self._retry_at)
         elif self.state is State.OPEN:
@@ -190,6 +194,7 @@ class Supervisor:
     # A new attempt ---------------------------------------------------------------------------------------
 
     def _start(self, event: Start, now: float) -> None:
+        self._live.begin(now)
         if self._fallback is not None:
             self._fallback.begin(now)
         self._try(now)
@@ -240,8 +245,8 @@ class Supervisor:
     def _data(self, now: float) -> None:
         """Data came, pushed or polled."""
         self.revision += self._live.data(now)
-        if self._in_gap:
-            self._in_gap = False
+        if self._gap is not None:
+            self._gap = None
             self._out.append(GapEnds())
 
     def _watch(self, event: Tick, now: float) -> None:
@@ -290,10 +295,17 @@ class Supervisor:
         self._retry_at = now + self._delay(verdict, retry_after_s)
         self._retry(None, now)
 
-    def _begin_gap(self, conn: int, cause: str) -> None:
-        if not self._in_gap:
-            self._in_gap = True
-            self._out.append(GapBegins(conn, cause))
+    @property
+    def _data_conn(self) -> int:
+        """The number of what data come over: the run of polling, or the connection."""
+        polling = 0 if self._fallback is None else self._fallback.conn
+        return polling or self.conn
+
+    def _begin_gap(self, conn: int, cause: str, *, by_silence: bool = False) -> None:
+        """Say that a gap begins; of one that is open, what explains it."""
+        if self._gap is None or (self._gap.by_silence and not by_silence):
+            self._gap = GapBegins(conn, cause, by_silence)
+            self._out.append(self._gap)
 
     def _delay(self, verdict: Verdict, retry_after_s: float | None) -> float:
         if verdict.fresh_token and self._authorizes and not self._fresh_tried:

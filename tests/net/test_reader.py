@@ -623,7 +623,7 @@ async def test_an_old_silent_status_is_polled_beside_the_open_socket_until_it_pu
         peer.push_status = asyncio.Event()
         async with Running(peer.url, status) as (reader, sink):
             await sink.word("POLLING")
-            assert str(reader.state) == "POLLING: every 0.1 s over HTTP, no push for 0.3 s"
+            assert str(reader.state) == "POLLING: every 0.1 s over HTTP, no push for 0.25 s"
             await sink.until(lambda _sink: peer.polls["status"] >= 10)
             flagged = {(conn, flags) for _n, conn, flags in sink.numbers}
             assert flagged == {(1, 0), (2, FLAG_POLLED)}
@@ -654,7 +654,7 @@ async def test_an_old_echoing_alias_is_recognised_and_the_right_path_tried():
             await sink.until(lambda sink: any(conn > 1 and not flags for _n, conn, flags in sink.numbers))
             greeted = "the peer greets under this path but sends no data"
             assert any(greeted in state.text for state in sink.states)
-            assert reader.state.word == "OPEN"
+            await sink.word("OPEN")
 
 
 @together

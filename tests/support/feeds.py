@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import time
 
+import msgspec
+
 from tes_nb.errors import DecodeError
 from tes_nb.model import Direction, Kind, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
@@ -36,6 +38,7 @@ class Sink:
         self.conns = []
         self.sent = []
         self.gaps = []
+        self.records = 0  # of gaps: one when it begins, one when it ends
         self.states = []
 
     def outlet(self, source="nowgoal"):
@@ -64,6 +67,11 @@ class Sink:
 
     def event(self, event):
         if isinstance(event, Gap):
+            self.records += 1
+            if event.back_at_ns is not None:
+                assert self.gaps[-1] == msgspec.structs.replace(event, back_at_ns=None)  # it came when it began
+            if self.gaps and self.gaps[-1].lost_at_ns == event.lost_at_ns:
+                self.gaps.pop()
             self.gaps.append(event)
         elif isinstance(event, StateChange):
             self.states.append(event)

@@ -106,7 +106,13 @@ class Collected:
 
     @property
     def gaps(self):
-        return [event for event in self.events if isinstance(event, Gap)]
+        """The gaps that are over; `open_gap` is the one that is not."""
+        return [event for event in self.events if isinstance(event, Gap) and event.back_at_ns is not None]
+
+    @property
+    def open_gap(self):
+        gaps = [event for event in self.events if isinstance(event, Gap)]
+        return gaps[-1] if gaps and gaps[-1].back_at_ns is None else None
 
     @property
     def states(self):
@@ -122,7 +128,7 @@ def settle(peer_sent, sink):
     last, gaps_since, missing = None, [], []
     for entry in sink.order:
         if isinstance(entry, Gap):
-            gaps_since.append(entry)
+            gaps_since += [entry] if entry.back_at_ns is not None else []
         elif not isinstance(entry, StateChange) and entry[0] is Direction.IN and not entry[4]:
             n = msgspec.json.decode(entry[2])["n"]
             assert n in peer_sent, f"number {n} was never sent"

@@ -31,7 +31,7 @@ class World:
     """Drives one supervisor; keeps what it asked for and when."""
 
     def __init__(self, peer, *, seed=0, poll=None, period_s=1.0, profile=None, token=None, **options):
-        """`peer(world, connect)` plans what follows a `Connect`; `poll(world)` gives a Failure or None."""
+        """`peer(world, connect)` plans what follows a `Connect`; `poll(world)` gives a Failure, None, or `...` = no answer."""
         dice = random.Random(seed)
         if profile is not None:
             options["profile"] = profile
@@ -127,7 +127,9 @@ class World:
         elif isinstance(command, Abandon):
             self.alive.discard(command.attempt)
         elif isinstance(command, Poll):
-            self.after(0.001, Polled(self.poll(self)))
+            answer = self.poll(self)
+            if answer is not ...:
+                self.after(0.001, Polled(answer))
 
     def _forget(self, attempt):
         self._plan = [entry for entry in self._plan if getattr(entry[2], "attempt", None) != attempt]

@@ -1,3 +1,5 @@
+import msgspec
+
 from tes_nb.wire.events import GapBook
 
 
@@ -21,9 +23,19 @@ def test_a_second_loss_belongs_to_the_open_gap():
     assert (gap.conn, gap.lost_at_ns, gap.cause, gap.last_seen_ns) == (1, 10, "connection reset", None)
 
 
-def test_a_gap_that_never_ends_says_so():
+def test_a_gap_is_there_while_it_lasts():
     book = GapBook()
-    book.begin(1, "connection reset", 10)
-    gap = book.end(None)
+    gap = book.begin(1, "connection reset", 10)
     assert gap is not None
     assert gap.back_at_ns is None
+    assert book.open == gap
+    assert book.begin(1, "connection refused", 20) is None  # the one that is open goes on
+    assert book.end(30) == msgspec.structs.replace(gap, back_at_ns=30)
+
+
+def test_a_gap_that_silence_began_takes_the_cause_of_the_loss_that_follows():
+    book = GapBook()
+    silent = book.begin(1, "no data for 3 s", 10, by_silence=True)
+    assert book.begin(1, "no data for 3 s", 15, by_silence=True) is None
+    assert book.begin(1, "connection reset", 20) == msgspec.structs.replace(silent, cause="connection reset")
+    assert book.begin(1, "connection refused", 25) is None

@@ -265,17 +265,65 @@ def silent_after_one(world, connect):
 def test_a_silent_push_is_polled_beside_the_open_socket_until_pushes_come():
     world = World(silent_after_one, poll=lambda world: None).start().run(60)
     assert world.given(Close) == []
-    assert str(world.view()) == "POLLING: every 1 s over HTTP, no push for 3 s"
+    assert str(world.view()) == "POLLING: every 1 s over HTTP, no push for 2.5 s"
     polls = world.times(Poll)
-    assert 3 <= polls[0] <= 3.2
-    assert 55 <= len(polls) <= 58
+    assert 2.5 <= polls[0] <= 2.7
+    assert 55 <= len(polls) <= 59
     assert {command.conn for command in world.given(Poll)} == {2}
+    world.says(1, 0.1)
+    world.run(1)
+    assert world.view().word == "POLLING"  # one push alone proves nothing
     world.says(1, 0.1)
     world.run(1)
     assert world.view().word == "OPEN"
     before = len(world.given(Poll))
-    world.run(1.5)
+    world.run(1.4)
     assert len(world.given(Poll)) == before
+    assert world.given(GapBegins) == []
+
+
+def test_fault_86_a_silent_socket_that_is_opened_again_interrupts_no_polls():
+    def peer(world, connect):
+        world.opens(connect.attempt)
+        world.says(connect.attempt, 0.01)  # an original TES: its status comes once, when one connects
+
+    world = World(peer, poll=lambda world: None).start().run(300)
+    assert len(world.given(Connect)) >= 4  # the watchdog looks whether it pushes by now
+    polls = world.times(Poll)
+    assert max(later - earlier for earlier, later in itertools.pairwise(polls)) < 1.5
+    assert world.given(GapBegins) == []
+
+
+def test_fault_86_silence_on_an_open_connection_is_a_gap_from_three_periods_on():
+    def peer(world, connect):
+        world.opens(connect.attempt)
+        world.stream(connect.attempt, 0.5, until=10.5)  # the last one at 10 s
+
+    world = World(peer, period_s=0.5).start().run(11.4)
+    assert world.given(GapBegins) == []
+    world.run(0.2)
+    assert world.given(GapBegins) == [GapBegins(1, "no data for 1.5 s", by_silence=True)]
+    world.run(5)
+    assert len(world.given(GapBegins)) == 1
+    world.says(1, 0.1)
+    world.run(0.2)
+    assert len(world.given(GapEnds)) == 1
+
+
+def test_what_a_peer_says_of_its_own_accord_shows_that_nothing_is_missing():
+    calm = World(good_peer(every=10, kind=Kind.KEEPALIVE), period_s=6.0).start().run(120)
+    assert calm.given(GapBegins) == []
+    deaf = World(good_peer(every=10, kind=Kind.REPLY), period_s=6.0).start().run(120)
+    assert deaf.given(GapBegins) == [GapBegins(1, "no data for 18 s", by_silence=True)]
+
+
+def test_fault_86_polls_that_hang_are_a_gap_too():
+    def peer(world, connect):
+        world.fails(connect.attempt, status=404, sentence="not found")
+
+    polls = iter([None] * 20)
+    world = World(peer, poll=lambda world: next(polls, ...)).start().run(60)
+    assert [command.cause for command in world.given(GapBegins)] == ["not found", "no data for 3 s"]
 
 
 def test_a_peer_without_the_websocket_is_polled_at_once_and_still_tried():
@@ -357,9 +405,9 @@ def test_a_gap_reaches_from_the_loss_to_the_next_data():
             world.fails(connect.attempt)
             return
         world.opens(connect.attempt)
-        world.says(connect.attempt, 0.5)
+        world.stream(connect.attempt, 0.5, until=10.1 if connect.attempt == 1 else 100)
         if connect.attempt == 1:
-            world.loses(connect.attempt, 10, 1000, "closed 1000 Idle timeout")
+            world.loses(connect.attempt, 10.1, 1000, "closed 1000 Idle timeout")
 
     world = World(peer).start().run(40)
     assert world.given(GapBegins) == [GapBegins(1, "closed 1000 Idle timeout")]
