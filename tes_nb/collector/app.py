@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,8 @@ class Collector:
 
     def __init__(self, options: CollectorOptions) -> None:
         self.options = options
+        self.start_id = secrets.token_hex(8)
+        """Tells this start of a collector from all others; no secret."""
         self.hub = Hub(options.limits.relay_bytes)
         self.guard = Guard(
             options.token,
@@ -72,7 +75,7 @@ class Collector:
             )
         except ValueError as error:
             raise CollectorError(str(error)) from error
-        self.sockets = Sockets(self.guard, options.limits, self._changed)
+        self.sockets = Sockets(self.guard, options.limits, self._changed, self.start_id)
         self.observer.sockets = self._sockets
         self.channels = self._channels() if options.produce else {}
         self.pool = WorkerPool(
@@ -217,7 +220,10 @@ class Collector:
     def announce(self, ports: tuple[int, int]) -> None:
         """Write the discovery file; the control socket is at the first of the ports."""
         pid = os.getpid()
-        ours = RunningCollector(pid, create_time(pid), *ports, self.options.observed_pid, self.options.token)
+        options = self.options
+        ours = RunningCollector(
+            pid, create_time(pid), *ports, options.observed_pid, options.token, self.start_id
+        )
         try:
             self.discovery_path = publish(ours)
         except OSError as error:

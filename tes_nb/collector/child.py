@@ -67,7 +67,7 @@ async def _serve_control(collector: Collector) -> Port:
     )
     guard.allow_ports([number])
     table = RouteTable()
-    sockets = Sockets(guard, options.limits, _nothing)
+    sockets = Sockets(guard, options.limits, _nothing, collector.start_id)
     table.socket("/ws/control", control_socket(control, guard, sockets), Access.FIRST_MESSAGE)
     app = table.application(guard, HttpWindow(), options.limits.client_message, _nothing)
     port = Port(app, (listener,), options.limits.request_timeout)
@@ -119,7 +119,7 @@ async def _run(options: CollectorOptions) -> int:
     watches: list[Awaitable[str]] = [watch_stdin()]
     if options.parent_pid is not None:
         watches.append(watch_parent(options.parent_pid, options.parent_created))
-    started = Started(os.getpid(), collector.ports, collector.busy_ports)
+    started = Started(os.getpid(), collector.ports, collector.busy_ports, start_id=collector.start_id)
     reason = await serve_until(collector, lambda: give_answer(started), ended, *watches)
     logger.info("The collector ends: %s.", reason)
     return 0

@@ -26,6 +26,8 @@ class RunningCollector(msgspec.Struct, frozen=True):
     workers_port: int
     observed_pid: int | None
     token: str
+    start_id: str = ""
+    """As each handshake says it; "" = by a tes_nb that said none."""
 
     def __repr__(self) -> str:
         return f"RunningCollector(pid={self.pid}, ports={self.status_port}/{self.workers_port})"

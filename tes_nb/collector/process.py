@@ -30,6 +30,8 @@ class Started(msgspec.Struct, frozen=True):
     ports: tuple[int, int] = (0, 0)
     busy_ports: tuple[int, ...] = ()
     error: str | None = None
+    start_id: str = ""
+    """By which its owner knows it again."""
 
 
 class CollectorProcess:
@@ -43,6 +45,7 @@ class CollectorProcess:
         self._owner = os.getpid()
         self.ports = started.ports
         self.busy_ports = started.busy_ports
+        self.start_id = started.start_id
         self.log_path = log_path
 
     @property

@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - the header's name, not a token
 """How whoever can set headers shows the token. A browser cannot, on a WebSocket: it sends a `Greeting`."""
+START_HEADER = "X-TES-Start"
+"""In the answer to each WebSocket handshake: the id of the collector's start, no secret. Who was connected before knows
+by it whether the same collector answers (decisions/0017)."""
 POLICY_VIOLATION = 1008
 """The code with which a socket closes whose client has not shown the token."""
 

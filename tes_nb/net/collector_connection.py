@@ -7,8 +7,10 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
 
 from tes_nb.errors import SessionError
+from tes_nb.model.operation import START_HEADER
 from tes_nb.net import transport
 from tes_nb.net.logs import note
 from tes_nb.net.loop import now
@@ -40,13 +42,19 @@ class LocalConnection:
         serve: Callable[[Link], Awaitable[Closed]],
         *,
         headers: Mapping[str, str] | None = None,
+        start_id: str = "",
         on_state: Callable[[ReaderState], None] | None = None,
         profile: Profile = LOCAL,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """`url` is asked before each attempt; `serve` returns how the connection ended."""
+        """`url` is asked before each attempt; `serve` returns how the connection ended.
+
+        start_id: that of the only collector which may answer; "" = whichever does. Another one at its address means
+        that it is gone: that is the end, and `serve` is not called.
+        """
         self._name = name
         self._url, self._serve, self._headers = url, serve, headers
+        self._start_id = start_id
         self._on_state, self._profile = on_state, profile
         self._backoff = Backoff(profile.backoff_first_s, profile.backoff_cap_s, dice)
         self._task: asyncio.Task[None] | None = None
@@ -56,6 +64,8 @@ class LocalConnection:
         self._close_code: int | None = None
         self._word: Word = "IDLE"
         self._reason = ""
+        self.is_replaced = False
+        """Whether another collector answers at the address: ours will never again."""
 
     @property
     def connected(self) -> bool:
@@ -69,7 +79,7 @@ class LocalConnection:
         return ReaderState(
             word=self._word,
             reason=self._reason if waiting else "",
-            retry_in_s=max(self._retry_at - now(), 0.0) if waiting else None,
+            retry_in_s=max(self._retry_at - now(), 0.0) if waiting and not self.is_replaced else None,
             conn=self._opens,
             attempts=self._attempts,
             reconnects=max(self._opens - 1, 0),
@@ -103,6 +113,9 @@ class LocalConnection:
             refused = await self._once_safely()
             if self._task is None:  # being stopped
                 return
+            if self.is_replaced:
+                self._set_word("FAILED")
+                return
             wait_s = _REFUSED_WAIT_S if refused else self._backoff.next()
             self._retry_at = now() + wait_s
             self._set_word("FAILED" if refused else "WAITING")
@@ -121,13 +134,19 @@ class LocalConnection:
 
     async def _once(self) -> bool:
         """One attempt and what follows from it; return whether the collector refused us."""
+        url = self._url()
         opened = await transport.connect(
-            self._url(), headers=self._headers, profile=self._profile, limits=LOCAL_LIMITS
+            url, headers=self._headers, profile=self._profile, limits=LOCAL_LIMITS
         )
         if isinstance(opened, Failure):
             self._reason = opened.sentence
             verdict = None if opened.status is None else status_verdict(opened.status)
             return verdict is not None and (verdict.missing or verdict.fresh_token)
+        if self._start_id and opened.header(START_HEADER) != self._start_id:
+            opened.abort()
+            self.is_replaced = True
+            self._reason = f"another collector answers at {urlsplit(url).netloc}; start a new session"
+            return False
         began = now()
         self._link = opened
         self._opens += 1

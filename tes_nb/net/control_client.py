@@ -41,12 +41,17 @@ class ControlClient:
         url: str,
         token: str,
         *,
+        start_id: str = "",
         on_state: Callable[[ReaderState], None] | None = None,
         profile: Profile = LOCAL,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into the first message, never into a URL."""
+        """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into the first message, never into a URL.
+
+        start_id: that of the collector which may have it; "" = whichever answers.
+        """
         self._token = token
+        self._on_state = on_state
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[Operation[Any], asyncio.Future[Any]]] = {}
         self._reports: deque[KernelReport] = deque(maxlen=REPORT_LIMIT)
@@ -59,7 +64,13 @@ class ControlClient:
         self.dropped = 0
         """Reports that were lost: too many waited, or the connection ended before they were answered."""
         self._connection = LocalConnection(
-            "control", lambda: url, self._serve, on_state=on_state, profile=profile, dice=dice
+            "control",
+            lambda: url,
+            self._serve,
+            start_id=start_id,
+            on_state=self._note_state,
+            profile=profile,
+            dice=dice,
         )
 
     def __repr__(self) -> str:
@@ -140,6 +151,8 @@ class ControlClient:
         """Wait for a connection, unless there will be none."""
         while self._link is None:
             state = self.state
+            if self._connection.is_replaced:
+                raise CollectorError(f"'{op}' cannot be asked any more: {state.reason}.")
             if state.word == "FAILED":
                 raise AuthenticationError(f"The collector refuses this session: {state.reason}.")
             if state.word == "CLOSED":
@@ -148,6 +161,12 @@ class ControlClient:
         return self._link
 
     # The connection ---------------------------------------------------------------------------------------
+
+    def _note_state(self, state: ReaderState) -> None:
+        if self._connection.is_replaced:
+            self._ready.set()  # whoever waits for a connection learns that there will be none
+        if self._on_state is not None:
+            self._on_state(state)
 
     async def _serve(self, link: Link) -> Closed:
         with contextlib.suppress(ConnectionFailed):  # `receive` tells how it ended

@@ -85,9 +85,7 @@ class Outlet:
         except Exception as error:  # noqa: BLE001 - see append
             report(f"What takes the events of '{self._source}'", error)
 
-    def begin_gap(
-        self, conn: int, cause: str, *, by_silence: bool = False, until_data: bool = False
-    ) -> None:
+    def begin_gap(self, conn: int, cause: str, *, by_silence: bool = False, until_data: bool = False) -> None:
         """Hand on the record of a gap that begins; of one that is open the first cause counts.
 
         until_data: the next message of data ends it. Else whoever began it does: a supervisor, which also knows

@@ -32,6 +32,7 @@ class RelayReader:
         source: str,
         *,
         token: str | None,
+        start_id: str = "",
         on_message: Callable[[Message], object],
         on_state: Callable[[ReaderState], None] | None = None,
         after: int = 0,
@@ -40,7 +41,8 @@ class RelayReader:
     ) -> None:
         """`url` is the source's relay (`ws://127.0.0.1:3002/ws/relay/status`).
 
-        Records after number `after` are wanted; 0 = all that the collector still has.
+        Records after number `after` are wanted; 0 = all that the collector still has. start_id: that of the
+        collector whose relay it is; "" = whichever answers.
         """
         self.source = source
         self._on_message = on_message
@@ -57,6 +59,7 @@ class RelayReader:
             lambda: f"{url}?after={self._last}{f'&round={self._round}' if self._round else ''}",
             self._serve,
             headers=None if token is None else {TOKEN_HEADER: token},
+            start_id=start_id,
             on_state=on_state,
             profile=profile,
             dice=dice,
@@ -66,6 +69,11 @@ class RelayReader:
     def connected(self) -> bool:
         """Whether records can come."""
         return self._connection.connected
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another collector answers where ours did: nothing comes any more."""
+        return self._connection.is_replaced
 
     @property
     def state(self) -> ReaderState:

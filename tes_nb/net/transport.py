@@ -171,6 +171,12 @@ class Link:
     def __init__(self, connection: GuardedConnection) -> None:
         self._connection = connection
 
+    def header(self, name: str) -> str:
+        """Return a header of the answer to the handshake, "" where it has none, or several."""
+        response = self._connection.response
+        values = [] if response is None else response.headers.get_all(name)
+        return values[0] if len(values) == 1 else ""
+
     async def receive(self, on_message: OnMessage) -> Closed:
         """Hand every message to `on_message` until the connection ends; return how it ended. Never loses one."""
         receive = self._connection.recv

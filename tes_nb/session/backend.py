@@ -63,6 +63,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def start_id(self) -> str:
+        """By which it is known again, where another collector may answer."""
+        ...
+
+    @property
     def pid(self) -> int:
         """The process it runs in."""
         ...
@@ -104,6 +109,7 @@ class ThreadBackend:
         self.alive = True
         self.ports = self._collector.ports
         self.busy_ports = self._collector.busy_ports
+        self.start_id = self._collector.start_id
         self.pid = os.getpid()
 
     def leave(self) -> None:

@@ -15,7 +15,7 @@ from tes_nb.errors import ArgumentError
 from tes_nb.model import Kind, Message, Opcode, Stream
 from tes_nb.session.listeners import Listeners
 from tes_nb.session.owner import Owner
-from tes_nb.session.state import FeedState
+from tes_nb.session.state import FeedState, RelayGap
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
@@ -111,16 +111,22 @@ class LiveOrigin:
         row_cap: int = DEFAULT_CAP,
         owner: Owner | None = None,
         trouble: Callable[[], str | None] = lambda: None,
+        ended: Callable[[], bool] = lambda: False,
         check: Callable[[], None] = lambda: None,
         subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
     ) -> None:
-        """trouble: what is wrong between us and the collector. check: raises what went wrong in the session."""
+        """trouble: what is wrong between us and the collector. ended: whether that is for good.
+
+        check: raises what went wrong in the session.
+        """
         self.source = source
         self._owner = owner or Owner()
         self._store = StreamStore(stream, cap=row_cap)
         self._recent = RecentMessages(source, stream, limit=RECENT, limit_bytes=RECENT_BYTES)
         self.listeners = Listeners()
         self._trouble = trouble
+        self.note_relay = RelayGap(self.store, trouble, ended).note
+        """Called with each state of the relay."""
         self._check = check
         self._subscribe = subscribe
         self._data_at = 0.0

@@ -50,9 +50,9 @@ class Owner:
 class ChildConnection:
     """How a forked child reaches the collector of its parent: over a control connection that it opens when it must."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, start_id: str) -> None:
         def new_client() -> ControlClient:
-            return ControlClient(url, token)
+            return ControlClient(url, token, start_id=start_id)
 
         self._new_client = new_client  # keeps the token out of this object's own fields
         self._client: tuple[int, ControlClient] | None = None

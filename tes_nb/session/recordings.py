@@ -192,7 +192,8 @@ def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
     """Call one operation over a connection of its own, since few are called."""
 
     async def call() -> R:
-        client = ControlClient(f"ws://127.0.0.1:{collector.status_port}/ws/control", collector.token)
+        url = f"ws://127.0.0.1:{collector.status_port}/ws/control"
+        client = ControlClient(url, collector.token, start_id=collector.start_id)
         await client.start()
         try:
             # ending a recording waits for the disk

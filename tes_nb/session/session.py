@@ -15,7 +15,7 @@ import pandas as pd
 
 from tes_nb.collector.http.pages import page_url
 from tes_nb.errors import SessionError, TesError
-from tes_nb.model import Message, Stream
+from tes_nb.model import Stream
 from tes_nb.model.control import (
     Cell,
     GetCost,
@@ -38,6 +38,7 @@ from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.owner import ChildConnection, Owned, Owner
 from tes_nb.session.recordings import Recording
+from tes_nb.session.state import relay_trouble
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import KERNEL
@@ -89,14 +90,16 @@ class Session(Owned, SessionOutputs):
         """Source name → feed."""
         self._readers: dict[str, RelayReader] = {}
         self._watching: Watching | None = None
-        base = f"127.0.0.1:{backend.ports[0]}"
-        self._control = ControlClient(f"ws://{base}/ws/control", token)
+        base, own = f"127.0.0.1:{backend.ports[0]}", backend.start_id
+        self._control = ControlClient(f"ws://{base}/ws/control", token, start_id=own)
         self._reporter = KernelReporter(self._control)
-        self._from_child = ChildConnection(f"ws://{base}/ws/control", token).call
+        self._from_child = ChildConnection(f"ws://{base}/ws/control", token, own).call
 
-        def new_reader(source: str, on_message: Callable[[Message], object], after: int) -> RelayReader:
-            url = f"ws://{base}/ws/relay/{source}"
-            return RelayReader(url, source, token=token, on_message=on_message, after=after)
+        def new_reader(origin: LiveOrigin, after: int) -> RelayReader:
+            url, receive, note = f"ws://{base}/ws/relay/{origin.source}", origin.append, origin.note_relay
+            return RelayReader(
+                url, origin.source, token=token, start_id=own, on_message=receive, on_state=note, after=after
+            )
 
         self._new_reader = new_reader  # keeps the token out of this object's own fields
         self._reveal: Callable[[], Secret] = lambda: Secret(token)
@@ -112,10 +115,11 @@ class Session(Owned, SessionOutputs):
             source,
             trouble=lambda: self._trouble(reader),
             owner=self._owner,
+            ended=lambda: reader.is_replaced or not self._backend.alive,
             check=self._raise_pending,
             subscribe=self._subscribe,
         )
-        reader: RelayReader = self._new_reader(source, origin.append, after)
+        reader: RelayReader = self._new_reader(origin, after)
         feed = extras_of(stream).feed(stream, origin)
         feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
         self._readers[source], self.feeds[source] = reader, feed
@@ -134,11 +138,7 @@ class Session(Owned, SessionOutputs):
 
     def _trouble(self, reader: RelayReader) -> str | None:
         """What is wrong between this kernel and its collector; `None` = nothing."""
-        if self._stopped or reader.connected:
-            return None
-        if not self._backend.alive:
-            return "the collector has ended; run tes.start() again"
-        return "no connection to the collector, trying again"
+        return None if self._stopped or reader.connected else relay_trouble(reader, self._backend.alive)
 
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
         call = self._control.call(SubscribeSource(source=source, names=list(names)))
@@ -428,7 +428,8 @@ class Session(Owned, SessionOutputs):
         where = f"ports {self.ports[0]} and {self.ports[1]}"
         if self.peer is not None:
             where = f"attached to {self.peer}, {where}"
-        return f"tes_nb session, {'running' if self.running else 'stopped'}, {where}"
+        word = "stopped" if self._stopped else "running" if self._backend.alive else "its collector has ended"
+        return f"tes_nb session, {word}, {where}"
 
     def __repr__(self) -> str:
         if self._owner.elsewhere:

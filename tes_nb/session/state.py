@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tes_nb.model.stream import STALE_PERIODS
-from tes_nb.wire.events import StateChange
+from tes_nb.wire.events import Gap, StateChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tes_nb.net.relay_client import RelayReader
+    from tes_nb.store.memory.tables import StreamStore
+    from tes_nb.wire.lifecycle import ReaderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +106,50 @@ def _with_countdown(upstream: StateChange) -> str:
         return upstream.text
     left = max(0.0, (upstream.retry_at_ns - time.time_ns()) / 1e9)
     return f"{upstream.state} {left:.1f} s: {upstream.text.split(': ', 1)[1]}"
+
+
+def relay_trouble(reader: RelayReader, alive: bool) -> str:
+    """Say what is wrong between a feed and its collector. alive: whether that runs."""
+    if reader.is_replaced:
+        return reader.state.reason
+    if alive:
+        return "no connection to the collector, trying again"
+    return "the collector has ended; run tes.start() again"
+
+
+class RelayGap:
+    """The gap of a feed whose collector is not heard.
+
+    It is open from when the relay was lost: at once when the collector has ended, else after three periods, and only
+    where the upstream has none open. When the relay is there again it brings what came meanwhile: then there was no
+    gap, or the relay has a record of what it had to drop (decisions/0017).
+    """
+
+    def __init__(
+        self, store: StreamStore, trouble: Callable[[], str | None], ended: Callable[[], bool]
+    ) -> None:
+        """trouble: what is wrong between us and the collector. ended: whether that is for good."""
+        self._store, self._trouble, self._ended = store, trouble, ended
+        self._lost: tuple[int, float] | None = None
+        """When the relay was lost, Unix ns and monotonic seconds; `None` = it is heard, or never was."""
+        self._gap: Gap | None = None
+
+    def note(self, relay: ReaderState) -> None:
+        """Note the relay's state, which comes with each try to connect. Called on the background thread."""
+        if relay.word == "OPEN":
+            if self._gap is not None:
+                self._store.withdraw(self._gap)
+            self._lost = self._gap = None
+            return
+        ended = self._ended()
+        if relay.word == "CLOSED" or self._gap is not None or not (relay.conn or ended):
+            return
+        if self._lost is None:
+            self._lost = time.time_ns(), time.monotonic()
+        lost_at_ns, lost_at_s = self._lost
+        is_long = time.monotonic() - lost_at_s >= STALE_PERIODS * self._store.stream.period_s
+        if (ended or is_long) and not any(gap.back_at_ns is None for gap in self._store.gaps[-1:]):
+            cause = (self._trouble() or "").partition(";")[0] if ended else "no connection to the collector"
+            conn = 0 if self._store.state is None else self._store.state.conn
+            self._gap = Gap(conn, self._store.newest_ns, lost_at_ns, None, cause)
+            self._store.add_event(self._gap)

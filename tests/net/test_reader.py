@@ -650,7 +650,7 @@ async def test_an_old_echoing_alias_is_recognised_and_the_right_path_tried():
     )
     async with OldTes(speed=10) as peer:
         given = f"ws://127.0.0.1:{peer.port}/api/dev/server-metrics/live"
-        async with Running(given, metrics) as (reader, sink):
+        async with Running(given, metrics) as (_reader, sink):
             await sink.until(lambda sink: any(conn > 1 and not flags for _n, conn, flags in sink.numbers))
             greeted = "the peer greets under this path but sends no data"
             assert any(greeted in state.text for state in sink.states)

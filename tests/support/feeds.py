@@ -69,7 +69,9 @@ class Sink:
         if isinstance(event, Gap):
             self.records += 1
             if event.back_at_ns is not None:
-                assert self.gaps[-1] == msgspec.structs.replace(event, back_at_ns=None)  # it came when it began
+                assert self.gaps[-1] == msgspec.structs.replace(
+                    event, back_at_ns=None
+                )  # it came when it began
             if self.gaps and self.gaps[-1].lost_at_ns == event.lost_at_ns:
                 self.gaps.pop()
             self.gaps.append(event)

@@ -31,7 +31,7 @@ class World:
     """Drives one supervisor; keeps what it asked for and when."""
 
     def __init__(self, peer, *, seed=0, poll=None, period_s=1.0, profile=None, token=None, **options):
-        """`peer(world, connect)` plans what follows a `Connect`; `poll(world)` gives a Failure, None, or `...` = no answer."""
+        """`peer(world, connect)` plans what follows a `Connect`; `poll(world)` gives a Failure, None, or `...`."""
         dice = random.Random(seed)
         if profile is not None:
             options["profile"] = profile

@@ -14,7 +14,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from tes_nb.collector.http.guard import Guard, Handler, sentence
 from tes_nb.collector.options import Limits
 from tes_nb.collector.produced import Channel, Client
-from tes_nb.model.operation import POLICY_VIOLATION, Greeting
+from tes_nb.model.operation import POLICY_VIOLATION, START_HEADER, Greeting
 from tes_nb.streams.tes_protocol import answer_by_type
 
 MESSAGES_PER_S = 200
@@ -109,7 +109,9 @@ class Place(Enum):
 class Sockets:
     """Counts open connections and keeps places for the owner."""
 
-    def __init__(self, guard: Guard, limits: Limits, changed: Callable[[], None]) -> None:
+    def __init__(self, guard: Guard, limits: Limits, changed: Callable[[], None], start_id: str) -> None:
+        """start_id: which start of a collector answers; each handshake says it."""
+        self._start_id = start_id
         self._guard = guard
         self._limits = limits
         self._changed = changed
@@ -136,6 +138,7 @@ class Sockets:
             max_msg_size=self._limits.client_message + 1,  # aiohttp counts from the first byte too many
             timeout=1.0,
         )
+        socket.headers[START_HEADER] = self._start_id
         refusal = self._refusal(request, socket, self._open[place])
         if refusal is not None:
             refusal.force_close()  # whoever knocks a thousand times leaves no thousand idle connections behind

@@ -201,6 +201,13 @@ class StreamStore:
                 self.state = event
             self._notify()
 
+    def withdraw(self, gap: Gap) -> None:
+        """Take back a gap that turned out to be none."""
+        with self._changed:
+            if gap in self._gaps:
+                self._gaps.remove(gap)
+            self._notify()
+
     def _follow(self, playback: Playback) -> None:
         """A replay that went back sends everything again: what was held counts no longer."""
         if playback.round != (0 if self.playback is None else self.playback.round):
