@@ -103,7 +103,9 @@ class Outlet:
             self.event(gap)
 
     def close(self) -> None:
-        """Nothing ends an open gap any more; its record is out since it began."""
+        """Nothing ends an open gap any more: its record, which came when it began, stays as it is."""
+        self._until_data = False
+        self._gaps = GapBook()
 
 
 def report(what: str, error: Exception) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tes_nb.model import Direction, Kind, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.net.outlet import Outlet
+from tes_nb.wire.events import Gap
 from tests.support.aio import problems, run_async
 
 
@@ -39,9 +41,10 @@ def test_a_gap_that_data_end_is_told_before_them(world):
         world.outlet.append(message(flags=flags), kind)
     assert world.outlet.gap is not None
     world.outlet.append(message(), Kind.DATA)
-    _, _, _, _, gap, data = world.out
+    _, begun, _, _, _, gap, data = world.out
     assert (gap.cause, gap.conn, gap.last_seen_ns, gap.lost_at_ns) == ("the connection was lost", 1, 1, 2)
     assert gap.back_at_ns is not None
+    assert begun == msgspec.structs.replace(gap, back_at_ns=None)
     assert data == message()
 
 
@@ -51,9 +54,20 @@ def test_a_gap_of_a_supervisor_is_ended_by_it_alone(world):
     world.outlet.append(message(), Kind.DATA)
     assert world.outlet.gap is not None
     world.outlet.end_gap()
-    assert [one.cause for one in world.out[1:]] == ["no data"]
+    begun, _, ended = world.out
+    assert (begun.cause, ended) == ("no data", msgspec.structs.replace(begun, back_at_ns=ended.back_at_ns))
     world.outlet.end_gap()
-    assert len(world.out) == 2
+    assert len(world.out) == 3
+
+
+def test_a_loss_explains_a_gap_that_silence_began(world):
+    world.outlet.begin_gap(1, "no data for 3 s", by_silence=True)
+    world.outlet.begin_gap(1, "no data for 3 s", by_silence=True)
+    world.outlet.begin_gap(1, "connection reset")
+    world.outlet.begin_gap(1, "connection refused")
+    world.outlet.end_gap()
+    assert [one.cause for one in world.out] == ["no data for 3 s", "connection reset", "connection reset"]
+    assert len({one.lost_at_ns for one in world.out}) == 1
 
 
 def test_of_a_gap_that_is_open_the_first_cause_counts_and_the_last_who_began_it_ends_it(world):
@@ -62,7 +76,8 @@ def test_of_a_gap_that_is_open_the_first_cause_counts_and_the_last_who_began_it_
     world.outlet.append(message(), Kind.DATA)
     assert world.outlet.gap is not None
     world.outlet.end_gap()
-    assert [(one.conn, one.cause) for one in world.out[1:]] == [(1, "reset")]
+    gaps = [one for one in world.out if isinstance(one, Gap)]
+    assert [(one.conn, one.cause) for one in gaps] == [(1, "reset")] * 2
 
 
 def test_what_nothing_ends_any_more_stays_open_in_the_record(world):
@@ -81,7 +96,7 @@ def test_what_we_send_is_no_sign_of_the_peer(world):
 
 
 @run_async
-@problems(2)
+@problems(3)
 async def test_what_is_done_with_messages_and_events_harms_nobody():
     def broken(_):
         raise OSError("disk full")
