@@ -25,3 +25,24 @@ def test_links_lead_to_files(page: Path):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+PATH = re.compile(r"`((?:tes_nb|tests|scripts|docs|benchmarks|notebooks)/[\w./-]+)`")
+NAME = re.compile(r"`([A-Z][a-z]\w*)\.(\w+)(?:\(\))?`")
+"""`Class.member`, of ours or of a library."""
+LIBRARIES = {"FigureWidget", "DataFrame", "Timestamp", "Process"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_exists(page: Path):
+    text = page.read_text()
+    if page.name == "CHANGELOG.md":
+        return  # it tells what was, too
+    for path in PATH.findall(text):
+        if "<" not in path and not (page.name == "CONTRIBUTING.md" and "uptime" in path):
+            assert (ROOT / path).exists(), path
+    source = "".join(path.read_text() for path in ROOT.glob("tes_nb/**/*.py"))
+    for name, member in NAME.findall(text):
+        if name not in LIBRARIES:
+            assert re.search(rf"\bclass {name}\b", source), name
+            assert re.search(rf"\b{member}\b", source), f"{name}.{member}"
