@@ -72,6 +72,8 @@ class Channel:
         self._hub = hub
         self._observe = observe
         self._sent: object = None
+        self._greeted: dict[Client, tuple[object, float]] = {}
+        """Clients that have just been greeted: what they were told, and until when nobody need say it again."""
         self._quiet_until = 0.0
         self._check: asyncio.Handle | None = None
 
@@ -107,10 +109,20 @@ class Channel:
     def _fan_out(self, message: dict[str, Any], payload: bytes) -> None:
         frames: dict[tuple[str, ...], bytes] = {(): text_frame(payload)}
         for client in tuple(self.clients):
+            if client in self._greeted and self._repeats_greeting(client):
+                continue
             frame = frames.get(client.parts)
             if frame is None:
                 frame = frames[client.parts] = text_frame(self.encode(message, client.parts))
             client.write(frame)
+
+    def _repeats_greeting(self, client: Client) -> bool:
+        """Whether what is sent now is what the client was greeted with a moment ago."""
+        content, until = self._greeted[client]
+        repeats = content == self._sent and asyncio.get_running_loop().time() < until
+        if not repeats:
+            del self._greeted[client]
+        return repeats
 
     def encode(self, message: dict[str, Any], parts: tuple[str, ...]) -> bytes:
         """Return the message, or those parts of it, as JSON."""
@@ -121,11 +133,17 @@ class Channel:
     def join(self, client: Client) -> None:
         """Greet a client with the current message, then send it every one."""
         self.clients.add(client)  # first, so that the greeting counts it
-        client.write(text_frame(self.encode(self.current(), client.parts)))
+        message = self.current()
+        if self.producer.changed is not None:
+            # Its coming is a change, which is pushed at once, or at the end of a burst: to all but itself.
+            until = asyncio.get_running_loop().time() + 2 * COALESCE_S
+            self._greeted[client] = (self.producer.changed(message), until)
+        client.write(text_frame(self.encode(message, client.parts)))
 
     def leave(self, client: Client) -> None:
         """Stop sending to the client."""
         self.clients.discard(client)
+        self._greeted.pop(client, None)
 
     def close(self) -> None:
         """Forget a planned look."""

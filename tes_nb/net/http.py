@@ -15,6 +15,7 @@ import aiohttp
 from tes_nb._version import __version__
 from tes_nb.net.endpoints import is_loopback
 from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, status_failure
+from tes_nb.net.proxies import proxy_for
 from tes_nb.wire.lifecycle import Failure
 
 _OK = 200
@@ -68,6 +69,13 @@ class HttpClient:
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await follow(url, headers, self._attempt, same_scheme=self._same_scheme)
+        except aiohttp.ClientHttpProxyError as error:
+            return Failure("network", f"the proxy answers http {error.status}")
+        except aiohttp.ClientProxyConnectionError as error:
+            failure = failure_of(error.os_error, self._deadline_s)
+            return Failure(
+                "network", f"the proxy: {'cannot connect' if failure is None else failure.sentence}"
+            )
         except aiohttp.ClientConnectorError as error:
             return failure_of(error.os_error, self._deadline_s) or Failure("network", "cannot connect")
         except aiohttp.ClientError as error:
@@ -82,7 +90,10 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
-    async def _attempt(self, url: str, headers: Mapping[str, str]) -> HttpReply | Redirect:
+    async def _attempt(self, url: str, headers: Mapping[str, str]) -> HttpReply | Redirect | Failure:
+        proxy = proxy_for(url)
+        if isinstance(proxy, Failure):
+            return proxy
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # What is not asked for in compressed form is not inflated either: no bomb can go off.
@@ -92,7 +103,7 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(limit=1, ssl=self._tls),
             )
-        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+        async with self._session.get(url, headers=headers, proxy=proxy, allow_redirects=False) as response:
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Redirect(response.headers["Location"])
             body = bytearray()

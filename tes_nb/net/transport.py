@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as library_connect
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus, ProxyError
 from websockets.frames import CloseCode, Frame
 from websockets.frames import Opcode as FrameOpcode
 from websockets.http11 import Response
@@ -24,9 +24,10 @@ from tes_nb._version import __version__
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
 from tes_nb.net.endpoints import is_loopback
-from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, plain, unsendable
+from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, plain, status_failure, unsendable
 from tes_nb.net.logs import QUIET
 from tes_nb.net.loop import now
+from tes_nb.net.proxies import proxy_for, shown
 from tes_nb.wire.keepalive import Keepalive
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.profile import PROFILE, Profile
@@ -235,7 +236,7 @@ async def connect(
     try:
         async with asyncio.timeout(profile.open_timeout_s):
             attempt = partial(_handshake, profile=profile, limits=limits, compression=compression)
-            result = await follow(url, headers or {}, attempt)
+            result: GuardedConnection | Failure = await follow(url, headers or {}, attempt)
     except Exception as error:
         failure = failure_of(error, profile.open_timeout_s)
         if failure is None:
@@ -251,8 +252,11 @@ async def connect(
 
 async def _handshake(
     url: str, headers: Mapping[str, str], *, profile: Profile, limits: PeerLimits, compression: str | None
-) -> GuardedConnection | Redirect:
+) -> GuardedConnection | Redirect | Failure:
     local = is_loopback(urlsplit(url).hostname or "")
+    proxy = proxy_for(url)
+    if isinstance(proxy, Failure):
+        return proxy
     if compression == "usual":
         compression = None if local else "deflate"
     factory = partial(_guarded, limits, profile)
@@ -261,7 +265,7 @@ async def _handshake(
             url,
             additional_headers=headers,
             user_agent_header=f"tes_nb/{__version__}",
-            proxy=None if local else True,
+            proxy=proxy,
             compression=compression,
             open_timeout=None,  # all hops together have one deadline
             max_size=limits.message_bytes,
@@ -273,7 +277,20 @@ async def _handshake(
         if response.status_code in REDIRECTS and "Location" in response.headers:
             return Redirect(response.headers["Location"])
         raise
+    except (ProxyError, OSError) as error:
+        if proxy is None or isinstance(error, TimeoutError):
+            raise
+        return Failure("network", f"the proxy {shown(proxy)}: {_proxy_failure(error)}")
     return cast("GuardedConnection", connection)
+
+
+def _proxy_failure(error: Exception) -> str:
+    if isinstance(error, InvalidProxyStatus):
+        return status_failure(error.response.status_code, error.response.headers).sentence
+    failure = failure_of(error, 0.0)
+    return (
+        "it gives no answer of a proxy" if failure is None or failure.kind == "protocol" else failure.sentence
+    )
 
 
 def _guarded(limits: PeerLimits, profile: Profile, protocol: Any, **_usual: Any) -> GuardedConnection:

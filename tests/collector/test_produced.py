@@ -114,6 +114,7 @@ async def test_a_change_that_is_taken_back_within_the_burst_is_none():
 @run_async
 async def test_a_tick_is_always_sent_and_counts_as_sent():
     world = World()
+    await asyncio.sleep(3 * COALESCE_S)
     world.channel.tick()
     world.channel.tick()
     world.value = 1
@@ -121,6 +122,25 @@ async def test_a_tick_is_always_sent_and_counts_as_sent():
     world.channel.touch()
     await asyncio.sleep(2 * COALESCE_S)
     assert world.client.values == [0, 0, 0, 1]
+
+
+@run_async
+async def test_what_a_client_was_greeted_with_is_not_pushed_to_it_again():
+    world = World()
+    await asyncio.sleep(3 * COALESCE_S)
+    world.value = 1
+    late = Pages()
+    world.channel.join(late)
+    world.channel.touch()
+    await asyncio.sleep(0.5 * COALESCE_S)
+    world.channel.tick()  # a grid point in the same moment
+    assert (world.client.values, late.values) == ([0, 1, 1], [1])
+    world.value = 2
+    world.channel.tick()
+    world.value = 1
+    world.channel.tick()
+    assert late.values == [1, 2, 1]
+    world.channel.leave(late)
 
 
 @run_async
@@ -136,6 +156,7 @@ async def test_parts_are_selected_for_each_client():
     world = World()
     narrow = Pages(parts=("value",))
     world.channel.join(narrow)
+    await asyncio.sleep(3 * COALESCE_S)
     world.channel.tick()
     assert all(set(message) == {"value"} for _, message in narrow.frames)
     assert all(set(message) == {"value", "noise"} for _, message in world.client.frames)

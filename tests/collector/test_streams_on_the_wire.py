@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from datetime import datetime
@@ -28,6 +29,24 @@ from tests.support.shapes import METRICS_SHAPE, STATUS_SHAPE, SUMMARY_SHAPE, WOR
 def kind_of(stream, message):
     raw = json.dumps(message).encode()
     return get(stream).decode(Message(stream, Direction.IN, Opcode.TEXT, raw, 1, 1, 1, 1)).kind
+
+
+@run_async
+@pytest.mark.parametrize("path", [STATUS, WORKERS])
+async def test_each_client_gets_the_first_message_once(path):
+    def content(message):
+        return {key: value for key, value in message.items() if key not in ("timestamp", "data")}, [
+            value for key, value in message.get("data", {}).get("vector", {}).items() if key == "sessions"
+        ]
+
+    async with collecting() as collector:
+        port = collector.ports[0 if path == STATUS else 1]
+        for _ in range(20):
+            async with socket(port, path) as client:
+                first = await receive(client)
+                with contextlib.suppress(TimeoutError):
+                    again = await receive(client, 0.03)
+                    assert content(again) != content(first)  # else a change of this machine
 
 
 @run_async
