@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -108,6 +110,18 @@ class FigureContent:
             self.frame(), self.table, columns=self.columns, title=self.title, beside=self.beside()
         )
 
+    def live_figure(self) -> go.Figure:
+        """The same for a widget."""
+        figure = self.figure()
+        for trace in figure.data:
+            trace.x = as_text(trace.x)
+        return figure
+
+
+def as_text(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.str_]:
+    """Return times as a widget may have them: it sends `datetime64` as bare nanoseconds, drawn as numbers of 19 digits."""
+    return np.datetime_as_string(times, unit="ms")
+
 
 class Updater:
     """Keeps one figure up to date. Steps on the repaint clock's thread; ends with the widget, or with its feed."""
@@ -137,21 +151,21 @@ class Updater:
         traces = self._figure.data
         if [plain(line.name) for line in plotted] != [trace.name for trace in traces]:
             # other lines than before: a worker has come, or the first data
-            new = content.figure()
+            new = content.live_figure()
             self._figure.data = ()
             self._figure.layout = new.layout
             self._figure.add_traces(list(new.data))
             return
         with self._figure.batch_update():
             for trace, line in zip(traces, plotted, strict=True):
-                trace.update(x=line.time, y=line.values)
+                trace.update(x=as_text(line.time), y=line.values)
             annotate(self._figure, content.beside(), range_of(plotted))
 
 
 def live_figure(content: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:
     """Return a FigureWidget that goes on by itself. Raises `SessionError` where plotly cannot make widgets."""
     try:
-        figure = go.FigureWidget(content.figure())
+        figure = go.FigureWidget(content.live_figure())
     except ImportError as error:
         raise SessionError(
             f"A live figure needs plotly's widget, which cannot be loaded ({error}): pip install anywidget."

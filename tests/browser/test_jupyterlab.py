@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -167,6 +168,40 @@ def test_table_cards_and_inspector_move_while_the_next_cell_is_busy(opened):
         assert notebook.prompts[1] == "[*]:"
         assert notebook.page.locator(".tes-state").all_text_contents() == ["LIVE"] * 3
         notebook.page.screenshot(path=PICTURES / "jupyterlab-views.png")
+
+
+LIVE_FIGURE = """
+import tes_nb as tes
+s = tes.start()
+s.metrics.wait(rows=4)
+s.metrics.figure(["cpu_percent", "memory_rss"], live=True)
+"""
+
+
+def test_a_live_figure_has_a_clock_on_its_time_axis_and_units_on_the_others(opened):
+    with opened("figure", LIVE_FIGURE, "import time; time.sleep(5)") as notebook:
+        notebook.page.set_viewport_size({"width": 1200, "height": 1200})
+        notebook.run_all()
+        notebook.page.wait_for_selector(".js-plotly-plot .x2tick text", timeout=40_000)
+
+        def texts(place: str) -> list[str]:
+            return notebook.page.locator(f".js-plotly-plot {place}").all_text_contents()
+
+        def points() -> int:
+            return notebook.page.evaluate("document.querySelector('.js-plotly-plot').data[0].x.length")
+
+        before = points()
+        notebook.eventually(lambda: points() >= before + 3)
+        ticks = texts(".x2tick text")
+        assert ticks
+        clock = re.compile(r"^\d\d:\d\d(:\d\d(\.\d+)?)?")
+        assert all(clock.match(tick) for tick in ticks), ticks
+        today = time.strftime("%b %-d, %Y", time.gmtime())
+        assert any(today in tick for tick in ticks), ticks
+        assert texts(".xtitle, .x2title") == ["time (UTC)"]
+        assert texts(".ytitle, .y2title") == ["percent", "bytes"]
+        assert all(text.endswith("B") for text in texts(".y2tick text")), "bytes in words"
+        notebook.page.screenshot(path=PICTURES / "jupyterlab-figure.png")
 
 
 def test_reload_resumes_and_a_saved_notebook_is_small_and_holds_no_token(opened, lab):
