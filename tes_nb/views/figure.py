@@ -119,7 +119,7 @@ class FigureContent:
 
 
 def as_text(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.str_]:
-    """Return times as a widget may have them: it sends `datetime64` as bare nanoseconds, drawn as numbers of 19 digits."""
+    """Return times as a widget may have them: it sends `datetime64` as bare nanoseconds."""
     return np.datetime_as_string(times, unit="ms")
 
 
