@@ -221,21 +221,26 @@ def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="A session file.")],
-    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
+    folder: Annotated[Path, typer.Argument(help="Where the files go; with --har the file.")],
     formulas: Annotated[
         str, typer.Option(help="neutralise, or keep for a faithful round trip.")
     ] = "neutralise",
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write Parquet datasets instead of CSV.")
     ] = False,
+    har: Annotated[
+        bool, typer.Option("--har", help="Write one HAR file, which Chrome's DevTools open, instead of CSV.")
+    ] = False,
 ) -> None:
-    """Write a recording as one CSV file per table, with a data dictionary, or as Parquet datasets."""
+    """Write a recording as one CSV file per table, with a data dictionary, as Parquet datasets, or as a HAR file."""
     from tes_nb.session.open import open_session  # noqa: PLC0415
 
     if formulas not in ("neutralise", "keep"):
         raise typer.BadParameter("give 'neutralise' or 'keep'", param_hint="--formulas")
     with open_session(path) as session:
-        if parquet:
+        if har:
+            print(f"{session.to_har(folder)} messages are in {folder}.")
+        elif parquet:
             print(session.to_parquet(folder))
         else:
             print(session.to_csv(folder, formulas="keep" if formulas == "keep" else "neutralise"))

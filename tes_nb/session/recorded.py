@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tes_nb.model import Stream
+from tes_nb.net.endpoints import default_ports
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.origin import RecordedOrigin
@@ -109,6 +113,20 @@ class RecordedSession(SessionOutputs):
     def _steering(self) -> None:
         return None
 
+    def to_har(self, path: str | Path, *, redact: bool = True) -> int:
+        """Write what was on the wire as a HAR file, as Chrome's DevTools save it; return how many messages.
+
+        DevTools and `tes.open()` open it. Streams without an address, such as the kernel's own, were on no wire and
+        are left out, as are gaps, marks and states. redact=False keeps credentials. Memory stays flat. Raises
+        `ExportError` where it cannot be written.
+        """
+        from tes_nb.store.har.har_export import connections_of, write_har  # noqa: PLC0415 - few write one
+
+        sources = self._file.sources
+        addresses = {name: sources[name].url or _address(feed.stream) for name, feed in self.feeds.items()}
+        on_the_wire = {name: url for name, url in addresses.items() if url}
+        return write_har(path, connections_of(self._file, on_the_wire), redact=redact)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -139,3 +157,12 @@ class RecordedSession(SessionOutputs):
         ]
         html = table_html(escape(self.path.name), ("source", "messages", "per second", "gaps"), rows)
         return {"text/plain": repr(self), "text/html": html}
+
+
+def _address(stream: Stream) -> str:
+    """Return where a stream of this machine's own is found; "" = it has no address."""
+    endpoint = stream.endpoint
+    if endpoint.port == "none":
+        return endpoint.path
+    status, workers = default_ports(None, os.environ)
+    return f"ws://localhost:{workers if endpoint.port == 'workers' else status}{endpoint.path}"

@@ -120,6 +120,11 @@ class Recording(Owned):
         with self.open() as recorded:
             return recorded.to_parquet(folder, progress=progress)
 
+    def to_har(self, path: str | Path, *, redact: bool = True) -> int:
+        """Write what was on the wire so far as a HAR file; see `RecordedSession.to_har`."""
+        with self.open() as recorded:
+            return recorded.to_har(path, redact=redact)
+
     def __enter__(self) -> Self:
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,10 +57,9 @@ def write_har(
     return count
 
 
-def connections_of(session: SessionFile, sources: Iterable[str] | None = None) -> Iterator[HarConnection]:
-    """Yield the upstream connections of a recording, ready for `write_har`; `None` = of all sources."""
-    for name in session.sources if sources is None else sources:
-        url = session.sources[name].url or f"ws://localhost/{name}"
+def connections_of(session: SessionFile, addresses: Mapping[str, str]) -> Iterator[HarConnection]:
+    """Yield the upstream connections of a recording, ready for `write_har`. addresses: source → its address."""
+    for name, url in addresses.items():
         for conn in session.connections(name):
             yield HarConnection(url, session.messages(name, conn=conn))
 

@@ -64,7 +64,7 @@ def test_a_recording_goes_out_connection_by_connection_without_our_own_events(tm
     items = [SourceInfo("metrics", "metrics", METRICS), *SENT, event(9, Mark("x", WALL), seq=6)]
     session = write_session(tmp_path / "a.tes", items)
     with SessionFile.open(session) as opened:
-        assert write_har(tmp_path / "a.har", connections_of(opened)) == 5
+        assert write_har(tmp_path / "a.har", connections_of(opened, {"metrics": METRICS})) == 5
     assert list(read_har(tmp_path / "a.har", recognise)) == SENT
 
 
