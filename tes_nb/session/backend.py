@@ -136,3 +136,13 @@ def start_backend(
         meanwhile()
         return ThreadBackend(options)
     raise SessionError(f"isolation must be 'process' or 'thread', not {isolation!r}.")
+
+
+class Secret(str):
+    """A text whose `repr` hides it: a cell that ends in it saves nothing. `print()` shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return "<hidden; print() shows it, and leaves it in the cell's output until that is cleared>"

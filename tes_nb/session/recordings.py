@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.collector.discovery import RunningCollector, running
-from tes_nb.errors import TesError
+from tes_nb.errors import SessionError, TesError
 from tes_nb.model.control import ListRecordings, RecordingFigures, RecordingStatus, StopRecording
 from tes_nb.model.operation import Call, Operation, R
 from tes_nb.net.control_client import ControlClient
@@ -20,6 +21,7 @@ from tes_nb.session.owner import Owned, Owner
 from tes_nb.session.waiting import wait_blocking
 
 if TYPE_CHECKING:
+    from tes_nb.session.feed import Feed
     from tes_nb.session.recorded import RecordedSession
     from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult
@@ -208,3 +210,18 @@ def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
             await client.stop()
 
     return background().run(call(), timeout=ANSWER_S * 5)
+
+
+def chosen_sources(
+    feeds: Mapping[str, Feed], streams: Sequence[str] | None, sources: Sequence[str] | None
+) -> list[str] | None:
+    """Return the sources to record, by what they carry and by name; `None` = all, those that come later, too."""
+    if streams is None:
+        return None if sources is None else list(sources)
+    names = [streams] if isinstance(streams, str) else list(streams)
+    carried = {feed.stream.name for feed in feeds.values()}
+    for name in names:
+        if name not in carried:
+            raise SessionError(f"No feed carries a stream '{name}'; there are {', '.join(sorted(carried))}.")
+    by_stream = [source for source, feed in feeds.items() if feed.stream.name in names]
+    return by_stream + list(sources or ())

@@ -30,14 +30,14 @@ from tes_nb.model.operation import Operation, R, Request, decode_operation
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
-from tes_nb.session.backend import Backend, uninterrupted
+from tes_nb.session.backend import Backend, Secret, uninterrupted
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter, gauge_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.owner import ChildConnection, Owned, Owner
-from tes_nb.session.recordings import Recording
+from tes_nb.session.recordings import Recording, chosen_sources
 from tes_nb.session.state import relay_trouble
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
@@ -50,16 +50,6 @@ if TYPE_CHECKING:
     from tes_nb.session.source import FeedT, Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
-
-
-class Secret(str):
-    """A text whose `repr` hides it: a cell that ends in it saves nothing. `print()` shows it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return "<hidden; print() shows it, and leaves it in the cell's output until that is cleared>"
 
 
 class Session(Owned, SessionOutputs):
@@ -295,15 +285,9 @@ class Session(Owned, SessionOutputs):
             raise SessionError(
                 'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
             )
-        chosen = self._chosen(streams, sources)
+        target, chosen = str(session_path(path)), chosen_sources(self.feeds, streams, sources)
         status = self._call(
-            StartRecording(
-                path=str(session_path(path)),
-                sources=chosen,
-                size_limit=size_limit,
-                keep=keep,
-                overwrite=overwrite,
-            )
+            StartRecording(path=target, sources=chosen, size_limit=size_limit, keep=keep, overwrite=overwrite)
         )
         self._keeps |= keep
         return Recording(self._call, status)
@@ -311,21 +295,6 @@ class Session(Owned, SessionOutputs):
     def recordings(self) -> list[Recording]:
         """Return the recordings of this session that run now, also those that a page began."""
         return [Recording(self._call, status) for status in self._call(ListRecordings())]
-
-    def _chosen(self, streams: Sequence[str] | None, sources: Sequence[str] | None) -> list[str] | None:
-        """Return the sources to record; `None` = all."""
-        if streams is None:
-            return None if sources is None else list(sources)
-        names = [streams] if isinstance(streams, str) else list(streams)
-        carried = {feed.stream.name for feed in self.feeds.values()}
-        for name in names:
-            if name not in carried:
-                raise SessionError(
-                    f"No feed carries a stream '{name}'; there are {', '.join(sorted(carried))}."
-                )
-        return [source for source, feed in self.feeds.items() if feed.stream.name in names] + list(
-            sources or ()
-        )
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
