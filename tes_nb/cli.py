@@ -137,11 +137,12 @@ def watch(
     workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0 = until Ctrl-C.")] = 0.0,
 ) -> None:
-    """Print states and rates of a running TES, a line per stream and second."""
+    """Print states and rates of a running TES, a line per stream and second. Exit with 1 where nothing answers."""
     from tes_nb.session.start import attach  # noqa: PLC0415
 
     began = time.monotonic()
     with attach(url, workers=workers) as session:
+        _wait_for_peer(session, min(REACH_S, seconds or REACH_S))
         before = {feed.name: feed.messages for feed in session.feeds.values()}
         while not seconds or time.monotonic() - began < seconds:
             time.sleep(1)
@@ -171,20 +172,42 @@ def record(
         bool, typer.Option("--overwrite", help="Replace a session file of that name.")
     ] = False,
 ) -> None:
-    """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it."""
+    """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it.
+
+    Exit with 1, and no file, where nothing answers at the --url.
+    """
     from tes_nb.session.start import attach, start  # noqa: PLC0415
     from tes_nb.store.memory.timespec import span_ns  # noqa: PLC0415
 
     seconds = span_ns(duration, name="--for") / 1e9 if duration else float("inf")
-    with (
-        attach(url, workers=workers) if url else start() as session,
-        session.record(path, overwrite=overwrite) as recording,
-    ):
-        print(f"Recording into {recording.path}{'' if duration else '; Ctrl-C ends it'}.", flush=True)
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, 1.0))
+    with attach(url, workers=workers) if url else start() as session:
+        if url:
+            _wait_for_peer(session, REACH_S)
+        with session.record(path, overwrite=overwrite) as recording:
+            print(f"Recording into {recording.path}{'' if duration else '; Ctrl-C ends it'}.", flush=True)
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, 1.0))
     print(recording.stop())
+
+
+REACH_S = 5.0
+"""A command that reads a peer gives it so long to answer. A notebook goes on trying, and shows that it does."""
+
+
+def _wait_for_peer(session: Session, patience_s: float) -> None:
+    """Wait until any stream of the peer is read. Raises `SessionError` where none is."""
+    until = time.monotonic() + patience_s
+    while True:
+        states = {name: feed.look() for name, feed in session.feeds.items() if name != "kernel"}
+        if any(state.word in ("OPEN", "POLLING", "STALE") for state in states.values()):
+            return
+        if time.monotonic() > until:
+            why = "; ".join(f"{name} {state}" for name, state in states.items())
+            raise SessionError(
+                f"Nothing answers at {session.peer} ({why}): check the address, and that a TES runs there."
+            )
+        time.sleep(0.05)
 
 
 @app.command()

@@ -117,6 +117,28 @@ def test_ctrl_c_in_the_demo_leaves_nothing_running(tmp_path: Path):
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.parametrize("words", [("watch", "localhost:1"), ("record", "FILE", "--url", "localhost:1")])
+def test_a_peer_that_does_not_answer_ends_the_command_with_a_sentence(tmp_path: Path, words: tuple[str, ...]):
+    path = tmp_path / "never.tes"
+    done = run(*(str(path) if word == "FILE" else word for word in words))
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"tes-nb: Nothing answers at localhost:1 \(.*refused.*\): check the address, and that a TES runs there\.\n",
+        done.stderr,
+    )
+    assert not path.exists()
+
+
+def test_record_overwrites_on_demand_alone(tmp_path: Path):
+    path = tmp_path / "night.tes"
+    assert run("record", str(path), "--for", "1s").returncode == 0
+    again = run("record", str(path), "--for", "1s")
+    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+    assert run("record", str(path), "--for", "1s", "--overwrite").returncode == 0
+    dated = run("record", str(tmp_path / "night-{date}.tes"), "--for", "1s")
+    assert re.search(r"night-\d{4}-\d\d-\d\d\.tes", dated.stdout)
+
+
 def test_record_check_export(tmp_path: Path):
     path = tmp_path / "cli.tes"
     done = run("record", str(path), "--for", "3s")

@@ -26,12 +26,13 @@ class KernelSource:
         self._observer = observer
         self._guard = guard
         self._last_beat_ns: int | None = None
+        self._starved_ns = 0
         self._page_origins: set[str] = set()
 
     async def report(self, report: KernelReport) -> RecordNumber | None:
         """Take in one report."""
         if report.heartbeat is not None:
-            self._note_heartbeat()
+            self._note_heartbeat(report.heartbeat, report.starved or 0)
         if report.exit is not None:
             self._observer.workers.report_exit(report.exit.pid, report.exit.code)
         if report.origin is not None:
@@ -43,11 +44,19 @@ class KernelSource:
     def _stamp(self, row: Gauge | Cell | Held) -> RecordNumber:
         return RecordNumber(self._hub.add(KERNEL, msgspec.json.encode(row)).seq)
 
-    def _note_heartbeat(self) -> None:
-        now = time.monotonic_ns()
-        before, self._last_beat_ns = self._last_beat_ns, now
-        if before is not None and now - before >= MAX_SILENCE_S * 1e9:
-            self._stamp(Held(start=time.time_ns() - (now - before), seconds=(now - before) / 1e9))
+    def _note_heartbeat(self, beat_ns: int, starved_ns: int) -> None:
+        """Take a heartbeat. beat_ns: when it was made, by the monotonic clock, which kernel and collector share.
+
+        starved_ns: how long in all the kernel's threads were ready until then, and had no processor.
+
+        A machine with too much to do keeps a heartbeat away as well as a call that holds the interpreter; but the
+        one who waits for a processor stands in a queue that the system measures, the other one does not.
+        """
+        before, self._last_beat_ns = self._last_beat_ns, beat_ns
+        starved, self._starved_ns = max(starved_ns - self._starved_ns, 0), starved_ns
+        if before is not None and beat_ns - before - starved >= MAX_SILENCE_S * 1e9:
+            start = time.time_ns() - (time.monotonic_ns() - before)
+            self._stamp(Held(start=start, seconds=(beat_ns - before) / 1e9))
 
     def allow_origin(self, origin: str) -> None:
         """Let a widget's page talk to us directly: the kernel vouches for it."""

@@ -82,6 +82,13 @@ class KernelReport(Operation[RecordNumber | None], tag="kernel"):
     heartbeat: Annotated[
         int | None, Field("ns", "the kernel runs: its monotonic clock, every 250 ms; silence = it was held")
     ] = None
+    starved: Annotated[
+        int | None,
+        Field(
+            "ns",
+            "beside a heartbeat: how long the kernel's threads have been ready in all, and had no processor",
+        ),
+    ] = None
     exit: Annotated[ProcessExit | None, Field("", "a child process has ended")] = None
     origin: Annotated[
         Annotated[
@@ -103,7 +110,7 @@ class KernelReport(Operation[RecordNumber | None], tag="kernel"):
     @property
     def is_heartbeat(self) -> bool:
         """Whether it says nothing but that the kernel runs now."""
-        return self == KernelReport(heartbeat=self.heartbeat)
+        return self == KernelReport(heartbeat=self.heartbeat, starved=self.starved)
 
 
 # What a session asks for ------------------------------------------------------------------------------------

@@ -286,6 +286,33 @@ CONNECTING_S = 0.02
 FLUSH_S = 2.0
 
 
+class Starvation:
+    """How long the kernel would have run, and had no processor (Linux counts that for each thread).
+
+    Two threads tell: the one that sends heartbeats, and the main one, which runs the cells. While the main one waits
+    for a processor with the interpreter in its hand, the other waits for the interpreter, in no queue. What both wait
+    at once counts once; a call that holds the interpreter on a processor of its own counts not at all.
+    """
+
+    _THREADS = ("self", "thread-self")
+
+    def __init__(self) -> None:
+        self._before: tuple[int, ...] | None = None
+        self._total = 0
+
+    def total_ns(self) -> int | None:
+        """Return the total so far; `None` = the system does not tell. Belongs on the heartbeat's thread."""
+        try:
+            texts = [Path(f"/proc/{thread}/schedstat").read_text() for thread in self._THREADS]
+            delays = tuple(int(text.split()[1]) for text in texts)
+        except (OSError, ValueError, IndexError):
+            return None
+        if self._before is not None:
+            self._total += max(now - before for now, before in zip(delays, self._before, strict=True))
+        self._before = delays
+        return self._total
+
+
 def gauge_report(name: str, value: float, unit: str) -> KernelReport:
     """Return a gauge as it is reported, stamped with the time of the call."""
     value = float(value)
@@ -304,6 +331,7 @@ class KernelReporter:
     def __init__(self, control: ControlClient) -> None:
         self._control = control
         self._exits = ExitWatch()
+        self._starvation = Starvation()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -324,7 +352,9 @@ class KernelReporter:
 
     async def _beat(self) -> None:
         while True:
-            self._control.report(KernelReport(heartbeat=time.monotonic_ns()))
+            self._control.report(
+                KernelReport(heartbeat=time.monotonic_ns(), starved=self._starvation.total_ns())
+            )
             self._exits.follow(self._report_exit)
             self._report_exits()
             await asyncio.sleep(HEARTBEAT_S if self._control.connected else CONNECTING_S)

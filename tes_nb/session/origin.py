@@ -112,12 +112,13 @@ class LiveOrigin:
         owner: Owner | None = None,
         trouble: Callable[[], str | None] = lambda: None,
         ended: Callable[[], bool] = lambda: False,
+        connected: Callable[[], bool] = lambda: True,
         check: Callable[[], None] = lambda: None,
         subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
     ) -> None:
         """trouble: what is wrong between us and the collector. ended: whether that is for good.
 
-        check: raises what went wrong in the session.
+        connected: whether a connection to the collector ever stood. check: raises what went wrong in the session.
         """
         self.source = source
         self._owner = owner or Owner()
@@ -129,8 +130,10 @@ class LiveOrigin:
         """Called with each state of the relay."""
         self._check = check
         self._subscribe = subscribe
-        self._data_at = 0.0
-        """When data came last, seconds of the monotonic clock; 0 = none yet."""
+        self._connected = connected
+        self._began = time.monotonic()
+        self._message_at = 0.0
+        """When a message came last, with rows or without, seconds of the monotonic clock; 0 = none yet."""
 
     @property
     def elsewhere(self) -> bool:
@@ -152,10 +155,9 @@ class LiveOrigin:
     def append(self, message: Message) -> None:
         """Append one message of the relay. Called on the background thread, in the order of the source."""
         self._recent.append(message)
-        decoded = self._store.receive(message)
-        if decoded is not None and decoded.kind is Kind.DATA:
-            self._data_at = time.monotonic()
+        self._store.receive(message)
         if message.opcode != Opcode.EVENT:
+            self._message_at = time.monotonic()
             self.listeners.publish(message)
 
     def check(self) -> None:
@@ -169,11 +171,15 @@ class LiveOrigin:
         if self.elsewhere:
             return FeedState("CLOSED", f"CLOSED: {self._owner.sentence}", 0, 0, 0)
         closed = self.listeners.closed
+        regular = self.store.stream.period_s < float("inf")
+        own = self.store.state is None
+        since = self._message_at or (self._began if own and regular else 0.0)
         return FeedState.of(
             upstream=self.store.state,
             relay=None if closed else self._trouble(),
             closed=closed,
-            silent_s=time.monotonic() - self._data_at if self._data_at else None,
+            silent_s=time.monotonic() - since if since else None,
+            new=not self._connected() or (regular and not self._message_at),
             period_s=self.store.stream.period_s,
             undecoded=self.store.counts().kinds.get(Kind.UNDECODED, 0),
             gaps=len(self.store.gaps),
@@ -244,6 +250,8 @@ class ReplayOrigin(LiveOrigin):
             return state
         speed = "as fast as it goes" if playback.speed == 0 else f"{playback.speed:g} x"
         if playback.word == "PLAYING":
+            if state.word == "CONNECTING":  # it plays, and nothing of this source has come in it yet
+                state = replace(state, word="OPEN", text="OPEN")
             return replace(state, note=f"replay, {speed}")
         text = {"PAUSED": "PAUSED", "ENDED": "ENDED: the recording was played to its end"}[playback.word]
         return replace(state, word=playback.word, text=text, token_s=None, note="replay")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
     from tes_nb.session.source import FeedT, Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
+
+
+FIRST_STATES_S = 1.5
+"""A new session waits so long at most for the first state of its feeds; usually some hundredths of a second."""
+FIRST_LOOK_EVERY_S = 0.005
 
 
 class Session(Owned, SessionOutputs):
@@ -98,12 +104,20 @@ class Session(Owned, SessionOutputs):
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
         background().run(self._open(), timeout=10)
+        self._wait_for_states(tuple(self.feeds.values()))
+
+    def _wait_for_states(self, feeds: Sequence[Feed]) -> None:
+        """Wait a moment until each feed has its first state: whoever looks at once is to see how things are."""
+        until = time.monotonic() + FIRST_STATES_S
+        while any(feed.look() == "CONNECTING" for feed in feeds) and time.monotonic() < until:
+            time.sleep(FIRST_LOOK_EVERY_S)
 
     def _add_feed(self, source: str, stream: Stream, after: int = 0) -> Feed:
         origin = self._new_origin(
             stream,
             source,
             trouble=lambda: self._trouble(reader),
+            connected=lambda: reader.state.conn > 0,
             owner=self._owner,
             ended=lambda: reader.is_replaced or not self._backend.alive,
             check=self._raise_pending,
@@ -128,7 +142,10 @@ class Session(Owned, SessionOutputs):
 
     def _trouble(self, reader: RelayReader) -> str | None:
         """What is wrong between this kernel and its collector; `None` = nothing."""
-        return None if self._stopped or reader.connected else relay_trouble(reader, self._backend.alive)
+        new = reader.state.conn == 0 and self._backend.alive and not reader.is_replaced  # it is CONNECTING
+        if self._stopped or reader.connected or new:
+            return None
+        return relay_trouble(reader, self._backend.alive)
 
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
         call = self._control.call(SubscribeSource(source=source, names=list(names)))

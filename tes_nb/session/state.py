@@ -66,9 +66,15 @@ class FeedState:
         period_s: float,
         undecoded: int,
         gaps: int,
+        new: bool = False,
     ) -> FeedState:
-        """Judge. relay: what is wrong between us and the collector; silent_s: `None` = no data yet."""
+        """Judge. relay: what is wrong between us and the collector; silent_s: since the last message, with rows or not.
+
+        new: no connection to the collector stood yet, or no message has come of what it makes itself.
+        """
         word, text = _judge(upstream, relay, closed, silent_s, period_s)
+        if new and word == "OPEN" and upstream is None:
+            word = text = "CONNECTING"
         reconnects = 0 if upstream is None else upstream.reconnects
         token_s = _token_left(upstream) if word in ("OPEN", "STALE") else None
         return cls(word, text, reconnects, undecoded, gaps, token_s)

@@ -16,6 +16,7 @@ from tes_nb.model.table import Field
 EXAMPLES = {
     "kernel": {
         "heartbeat": 5,
+        "starved": 7,
         "exit": {"pid": 7, "code": -9},
         "origin": "http://[::1]:8888",
         "row": {"type": "gauge", "name": "loss", "value": 0.5, "unit": "", "timestamp": 1},

@@ -54,9 +54,9 @@ FEED: dict[str, tuple[Any, ...]] = {
     "table": ("subscribers",),
 }
 RECORDING: dict[str, tuple[Any, ...]] = {
-    "to_csv": ("never",),
-    "export": ("never",),
-    "to_parquet": ("never",),
+    "to_csv": ("recorded",),
+    "export": ("recorded",),
+    "to_parquet": ("recorded",),
 }
 INTERNAL = {"at_exit", "stop_now", "report_cell", "watch_cells", "measure_cell", "store", "recent", "close"}
 OPTIONS = ["url", "token", "ports", "taken_ports", "collector_pid", "measures_cells", "running"]
@@ -155,6 +155,7 @@ def test_fault_87_each_call_in_a_forked_child_works_or_raises_and_the_parent_goe
     gauges = session.kernel.frame("gauges")
     assert list(gauges["value"][gauges["name"] == "loss"]) == [0.5]
     assert not list(tmp_path.glob("never*"))
+    assert (tmp_path / "recorded" / "metrics.csv").is_file()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.state import FeedState
+from tes_nb.streams.nowgoal.stream import STREAM as NOWGOAL
 from tes_nb.wire.events import StateChange
 
 
@@ -29,6 +33,11 @@ def upstream(word: str, text: str, **more) -> StateChange:
     ("given", "shown"),
     [
         ({}, "OPEN"),
+        ({"new": True}, "CONNECTING"),
+        ({"new": True, "silent_s": 0.3}, "CONNECTING"),
+        ({"new": True, "silent_s": 1.6}, "STALE: nothing for 2 s"),
+        ({"new": True, "relay": "the collector has ended"}, "LOST: the collector has ended"),
+        ({"new": True, "upstream": upstream("OPEN", "OPEN")}, "OPEN"),
         ({"closed": True, "relay": "gone"}, "CLOSED"),
         ({"relay": "the collector has ended"}, "LOST: the collector has ended"),
         ({"silent_s": 1.6}, "STALE: nothing for 2 s"),
@@ -41,6 +50,22 @@ def upstream(word: str, text: str, **more) -> StateChange:
 def test_what_is_shown(given, shown):
     told = state(**given)
     assert str(told) == (shown or "OPEN · 2 reconnects · 1 gap · 3 undecoded")
+
+
+def test_a_feed_is_stale_by_its_messages_and_not_by_its_rows():
+    origin = LiveOrigin(replace(NOWGOAL, period_s=0.1), "nowgoal")
+
+    def receive():
+        origin.append(Message("nowgoal", Direction.IN, Opcode.TEXT, b"ok", time.time_ns(), 0, 1, 1))
+
+    assert origin.state() == "CONNECTING"
+    for _ in range(6):
+        receive()
+        time.sleep(0.1)
+        assert origin.state() == "OPEN"
+    assert not len(origin.store.main)
+    time.sleep(0.4)
+    assert origin.state() == "STALE"
 
 
 def test_a_wait_counts_down():

@@ -291,6 +291,19 @@ async def test_a_silent_kernel_was_held(monkeypatch):
 
 
 @run_async
+async def test_a_kernel_that_had_no_processor_was_not_held(monkeypatch):
+    monkeypatch.setattr("tes_nb.collector.kernel_source.MAX_SILENCE_S", 0.2)
+    async with collecting() as collector, control(collector) as client:
+        owner = await owner_of(client)
+        beat, starved = time.monotonic_ns(), 5_000_000_000
+        for silence, waited in ((0, 0), (600, 500), (600, 300), (100, 0)):  # ms
+            beat, starved = beat + silence * 10**6, starved + waited * 10**6
+            await owner.ask("kernel", heartbeat=beat, starved=starved)
+        (held,) = [unpack("kernel", one).json() for one in collector.hub.topics["kernel"].log.records]
+        assert held["seconds"] == pytest.approx(0.6)  # the second of them: 300 ms of it were its own
+
+
+@run_async
 async def test_the_kernel_vouches_for_the_origin_of_its_page():
     async with collecting() as collector, control(collector) as client:
         owner = await owner_of(client)
