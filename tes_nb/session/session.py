@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +39,7 @@ from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.owner import ChildConnection, Owned, Owner
 from tes_nb.session.recordings import Recording, chosen_sources
 from tes_nb.session.state import relay_trouble
+from tes_nb.session.waiting import wait_for_states
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import KERNEL
@@ -51,11 +51,6 @@ if TYPE_CHECKING:
     from tes_nb.session.source import FeedT, Source
     from tes_nb.session.watching import Watching
     from tes_nb.views.dashboard import Steering
-
-
-FIRST_STATES_S = 1.5
-"""A new session waits so long at most for the first state of its feeds; usually some hundredths of a second."""
-FIRST_LOOK_EVERY_S = 0.005
 
 
 class Session(Owned, SessionOutputs):
@@ -104,13 +99,7 @@ class Session(Owned, SessionOutputs):
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
         background().run(self._open(), timeout=10)
-        self._wait_for_states(tuple(self.feeds.values()))
-
-    def _wait_for_states(self, feeds: Sequence[Feed]) -> None:
-        """Wait a moment until each feed has its first state: whoever looks at once is to see how things are."""
-        until = time.monotonic() + FIRST_STATES_S
-        while any(feed.look() == "CONNECTING" for feed in feeds) and time.monotonic() < until:
-            time.sleep(FIRST_LOOK_EVERY_S)
+        wait_for_states(tuple(self.feeds.values()))
 
     def _add_feed(self, source: str, stream: Stream, after: int = 0) -> Feed:
         origin = self._new_origin(

@@ -1,9 +1,10 @@
-"""Waiting for rows or seconds, with a progress bar."""
+"""Waiting for rows or seconds, with a progress bar; and for the first states of a new session."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from tqdm.auto import tqdm
@@ -103,3 +104,21 @@ async def wait_async(feed: Waitable, rows: int | None, seconds: float | None, ti
         return progress.gained
     finally:
         progress.close()
+
+
+FIRST_STATES_S = 1.5
+"""A new session waits so long at most for the first state of its feeds; usually some hundredths of a second."""
+_FIRST_LOOK_EVERY_S = 0.005
+
+
+class HasState(Protocol):
+    """What shows how it is doing."""
+
+    def look(self) -> object: ...
+
+
+def wait_for_states(feeds: Iterable[HasState]) -> None:
+    """Wait a moment until each feed has its first state: whoever looks at once is to see how things are."""
+    new, until = list(feeds), time.monotonic() + FIRST_STATES_S
+    while any(feed.look() == "CONNECTING" for feed in new) and time.monotonic() < until:
+        time.sleep(_FIRST_LOOK_EVERY_S)
