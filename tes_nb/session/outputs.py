@@ -104,7 +104,7 @@ class SessionOutputs(ABC):
 
         title: `None` = the session's own.
         """
-        from tes_nb.views.report import write_report  # noqa: PLC0415
+        from tes_nb.views.figure import write_report  # noqa: PLC0415
 
         self._raise_pending()
         return write_report(path, list(self.feeds.values()), title=title or self._title_and_page()[0])
