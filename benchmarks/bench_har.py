@@ -16,8 +16,8 @@ from random import Random
 import ijson
 
 from benchmarks.harness import Result, compare, figure
-from tes_nb.session.open import import_har
 from tes_nb.store.har.har import read_har
+from tes_nb.store.har.har_session import import_har
 
 PACKAGES = ("ijson", "msgspec")
 PREFIX = "log.entries.item._webSocketMessages.item"

@@ -120,7 +120,7 @@ class RecordedSession(SessionOutputs):
         are left out, as are gaps, marks and states. redact=False keeps credentials. Memory stays flat. Raises
         `ExportError` where it cannot be written.
         """
-        from tes_nb.store.har.har_export import connections_of, write_har  # noqa: PLC0415 - few write one
+        from tes_nb.store.har.har_session import connections_of, write_har  # noqa: PLC0415 - few write one
 
         sources = self._file.sources
         addresses = {name: sources[name].url or _address(feed.stream) for name, feed in self.feeds.items()}

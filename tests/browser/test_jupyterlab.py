@@ -23,11 +23,11 @@ from tes_nb.views.chart import Chart, ChartOptions
 source = Ticking("metrics").start()
 sent = []
 chart = Chart(source, None, ChartOptions(window_s=60))
-really_send = chart._push._browser
+really_send = chart._push._send
 def counted(content, buffers):
     sent.append((content["type"], sum(map(len, buffers))))
     really_send(content, buffers)
-chart._push._browser = counted
+chart._push._send = counted
 chart
 """
 OTHERS = """

@@ -187,8 +187,10 @@ while input():
         seen = observed(observer)
         assert seen.tree.cores == pytest.approx(used_s / (time.monotonic() - began), rel=0.15)
         assert seen.process.cpu_cores < seen.tree.cores
-        together = seen.process.rss + sum(psutil.Process(child.pid).memory_info().rss for child in (one, two))
-        assert seen.tree.memory == pytest.approx(together, rel=0.05), "none of them is a fork"
+        together = seen.process.rss + sum(
+            psutil.Process(child.pid).memory_full_info().uss for child in (one, two)
+        )
+        assert seen.tree.memory == pytest.approx(together, rel=0.05), "what they share are pages of files"
 
 
 def test_spans_and_cost() -> None:

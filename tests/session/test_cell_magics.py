@@ -104,7 +104,7 @@ def test_the_row_of_an_observed_cell_has_its_own_number_once_and_shows_its_child
         r"peak memory: kernel [\d,.]+ MiB, children ([\d,.]+) MiB, together ([\d,.]+) MiB", report
     )
     children, both = (float(text.replace(",", "")) for text in peak.groups())
-    assert 80 < children < both
+    assert 75 < children < both  # 80 MiB, less what was not touched at the last look
     notebook.run("1")
     numbers = notebook.run("print(*s.cells().number)").split()
     assert len(set(numbers)) == len(numbers)

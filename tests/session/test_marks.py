@@ -49,7 +49,6 @@ def test_live_figures_show_marks_and_cells(session, recorded):
 def test_recorded_figures_show_the_same(session, recorded):
     with tes.open(recorded) as opened:
         assert texts(opened.metrics.figure(["cpu_percent"])) == ["deploy", "[7]"]
-        assert texts(opened.workers.figure()) == texts(opened.workers.figure(last="1ms"))
         hover = [one.hovertext for one in opened.metrics.figure(["cpu_percent"]).layout.annotations]
         assert hover == ["deploy", "[7] fit()"]
 

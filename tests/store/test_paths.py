@@ -11,7 +11,7 @@ from tes_nb.errors import ExportError, SessionError, TesError
 from tes_nb.store.export.export import TableExport, write_csv, write_folder
 from tes_nb.store.export.parquet import write_parquet, write_parquet_file
 from tes_nb.store.export.restore import read_folder
-from tes_nb.store.har.har_export import write_har
+from tes_nb.store.har.har_session import write_har
 from tes_nb.store.paths import user_path
 from tes_nb.store.session.schema import session_path
 from tes_nb.views.figure import write_report

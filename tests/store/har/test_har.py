@@ -9,10 +9,10 @@ import pytest
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Direction, Opcode
-from tes_nb.session.open import import_har
 from tes_nb.store.har import har as har_module
 from tes_nb.store.har.har import HarReport, address_ahead, read_har
 from tes_nb.store.har.har_message import CONTROL
+from tes_nb.store.har.har_session import import_har
 from tes_nb.store.session.reader import SessionFile, check
 from tests.support.child import in_child
 from tests.support.hars import METRICS, STATUS, TIME, binary, entry, har, recognise, text, write, write_large
@@ -310,7 +310,7 @@ def test_fault_64_a_large_file_takes_little_memory(tmp_path):
         f"""
         import sys
         from tes_nb.store.har.har import read_har
-        from tes_nb.session.open import import_har
+        from tes_nb.store.har.har_session import import_har
         began = time.monotonic()
         count = sum(1 for _ in read_har({str(path)!r}, lambda url: "metrics"))
         took, read = time.monotonic() - began, peak_memory()

@@ -12,10 +12,10 @@ import pytest
 import tes_nb as tes
 from tes_nb.errors import SessionError
 from tes_nb.model import Direction, Opcode
-from tes_nb.session.open import import_har
 from tes_nb.store.har import har as har_module
 from tes_nb.store.har.har import HarReport, read_har
 from tes_nb.store.har.har_message import CONTROL
+from tes_nb.store.har.har_session import import_har
 from tests.support.hars import METRICS, TIME, binary, entry, har, recognise, text, write
 
 BASE = round(TIME * 1e6) * 1000

@@ -9,7 +9,7 @@ import pytest
 from tes_nb.errors import ExportError
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.har.har import read_har
-from tes_nb.store.har.har_export import HarConnection, connections_of, write_har
+from tes_nb.store.har.har_session import HarConnection, connections_of, write_har
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import SourceInfo
 from tes_nb.wire.events import Mark
