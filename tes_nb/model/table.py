@@ -115,6 +115,8 @@ class Field:
     kind: ColumnKind = "gauge"
     dtype: Dtype | None = None
     """`None` = follows from the type: int → Int64, float → float64, str → str, bool → boolean."""
+    words: tuple[tuple[str, str], ...] = ()
+    """As `Column.words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Column:
     """"" = none; else a unit a reader knows: "bytes", "ms", "s", "percent", "1/s", "MiB", "cores", "ratio"."""
     kind: ColumnKind
     doc: str
+    words: tuple[tuple[str, str], ...] = ()
+    """(value, what views show for it), where the wire's word misleads those who read it; data and files keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,8 @@ class Table:
     """The columns that are drawn when nobody chooses; () = all gauges and counters."""
     complete: bool = False
     """Whether each message lists every subject there is: one that is missing is gone. False = only what changed."""
+    empty: str = ""
+    """What a view says where messages come and list nobody."""
 
     @property
     def names(self) -> tuple[str, ...]:

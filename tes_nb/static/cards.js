@@ -128,7 +128,7 @@ class Item {
     if (absent && this.element.hidden) return;
     this.element.hidden = false;
     setText(this.word, absent ? "–" : shorten(this.words(), 120));
-    if (!this.kind.isNumber && !this.kind.isTime) this.word.dataset.mood = mood(this.value);
+    if (!this.kind.isNumber && !this.kind.isTime) this.word.dataset.mood = mood(this.kind.text(this.value));
     this.spark?.draw(this.trend);
   }
 

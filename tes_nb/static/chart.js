@@ -43,6 +43,7 @@ class Chart {
     this.columns = new Set(spec.drawn ?? []);
     this.zoom = null;
     this.pausedAt = null;
+    this.heldSince = null;
     this.hidden = new Set();
     this.presetKeys = new Set();
     this.panels = [];
@@ -168,6 +169,8 @@ class Chart {
 
   setPaused(paused) {
     this.pausedAt = paused ? this.newest() : null;
+    this.heldSince = paused ? this.clock() : null;
+    this.paintBadge();
     this.onRangeChange();
   }
 
@@ -322,7 +325,9 @@ class Chart {
 
   paintBadge() {
     if (!this.visible) return;
-    this.toolbar.badge.paint(this.data.freshness.status(), this.clock());
+    const status = this.data.freshness.status(); // of the data, which other charts may share
+    const isHeld = this.heldSince !== null && !["LOST", "CLOSED"].includes(status.word);
+    this.toolbar.badge.paint(isHeld ? { word: "PAUSED", since: this.heldSince, text: "" } : status, this.clock());
   }
 
   destroy() {

@@ -235,7 +235,8 @@ export class ChartData {
     if (Array.isArray(state.alerts)) this.alerts = state.alerts;
     if (typeof state.sentence === "string") this.sentence = state.sentence;
     this.annotations.set(state);
-    this.freshness.heartbeat();
+    if (state.rowless) this.freshness.tick();
+    else this.freshness.heartbeat();
     this.notify();
   }
 

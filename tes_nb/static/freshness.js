@@ -6,7 +6,7 @@
 //     WAITING  no tick has come yet
 //     STALE    no tick for three periods, or the peer is away: since when
 //     LOST     kernel or collector gone: since when, and what to do
-//     PAUSED   nobody looked or touched anything for long: nothing is sent; or a replay is paused
+//     PAUSED   held still by whoever looks; or nobody looked for long: nothing is sent; or a replay is paused
 //     CLOSED   ended on purpose; or a replay has come to its end
 
 const STALE_PERIODS = 3;
@@ -28,6 +28,7 @@ export class Freshness {
     this.upstream = null;
     this.outage = null;
     this.pause = null;
+    this.held = null;
   }
 
   /** New data came; age: so many seconds ago, where it was stored meanwhile. */
@@ -58,6 +59,11 @@ export class Freshness {
     this.pause = { since: this.clock(), sentence };
   }
 
+  /** Whoever looks holds the view still, or lets it go on; what comes is stored meanwhile. */
+  hold(held) {
+    this.held = held ? { since: this.clock() } : null;
+  }
+
   /** The view is looked at again: silence counts from now. */
   resume() {
     this.pause = null;
@@ -70,7 +76,8 @@ export class Freshness {
     const now = this.clock();
     if (this.pause) return { word: "PAUSED", since: this.pause.since, text: this.pause.sentence };
     if (this.outage) return lost(this.outage.since, this.outage.why, this.outage.whatToDo);
-    if (this.upstream?.word === "CLOSED") return { word: "CLOSED", since: null, text: this.upstream.text };
+    if (this.held) return { word: "PAUSED", since: this.held.since, text: "" };
+    if (this.upstream?.word === "CLOSED") return { word: "CLOSED", since: null, text: withoutWord("CLOSED", this.upstream.text) };
     if (now - this.lastContact > Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
       return this.silent ? lost(this.lastContact, "nothing was heard", this.silent) : this.stale(now);
     }
@@ -86,7 +93,7 @@ export class Freshness {
       return this.stale(now);
     }
     if (now - this.lastTick > STALE_PERIODS * this.periodS) return this.stale(now);
-    if (this.upstream?.word === "POLLING") return { word: "POLLING", since: null, text: this.upstream.text ?? "" };
+    if (this.upstream?.word === "POLLING") return { word: "POLLING", since: null, text: withoutWord("POLLING", this.upstream.text) };
     return { word: "LIVE", since: null, text: "" };
   }
 
@@ -98,8 +105,15 @@ export class Freshness {
 
   ofUpstream() {
     const word = UPSTREAM_WORDS[this.upstream.word] ?? "STALE";
-    return { word, since: this.upstream.since ?? this.lastTick, text: this.upstream.text ?? this.upstream.word };
+    const text = withoutWord(word, this.upstream.text ?? this.upstream.word);
+    return { word, since: this.upstream.since ?? this.lastTick, text };
   }
+}
+
+/** A state's text begins with its word, which stands before it already: "LOST: gone" → "gone". */
+export function withoutWord(word, text = "") {
+  const rest = String(text ?? "");
+  return rest === word || rest.startsWith(`${word}:`) || rest.startsWith(`${word} `) ? rest.slice(word.length).replace(/^[:·\s]+/, "") : rest;
 }
 
 function lost(since, why, whatToDo) {

@@ -125,6 +125,8 @@ class Inspector {
 
   setPaused(paused) {
     this.log.pause(paused);
+    this.shell.freshness.hold(paused);
+    this.shell.paintBadge();
     this.pauseButton.setAttribute("aria-pressed", String(paused));
     setText(this.pauseButton, paused ? "Resume" : "Pause");
     this.shell.requestPaint();

@@ -16,6 +16,7 @@ export class CellKind {
   /** The text of a cell; absent is empty. */
   text(value) {
     if (value === null || value === undefined || Number.isNaN(value)) return "";
+    if (this.column.words?.[value] !== undefined) return this.column.words[value];
     if (this.isTime) return formatTime(Number(value));
     if (this.isNumber && typeof value === "number") return formatValue(value, this.column.unit);
     return String(value);

@@ -54,11 +54,12 @@ export class Shell {
     this.paintBadge();
   }
 
-  /** Apply {upstream, sentence}; what is left out stays. */
+  /** Apply {upstream, sentence, rowless}; what is left out stays. rowless: messages came, and no rows in them. */
   setState(state) {
     if ("upstream" in state) this.freshness.setUpstream(state.upstream);
     if (typeof state.sentence === "string") this.say(state.sentence);
-    this.freshness.heartbeat();
+    if (state.rowless) this.freshness.tick();
+    else this.freshness.heartbeat();
     this.paintBadge();
   }
 

@@ -89,20 +89,21 @@ export class SourceView {
       if (Object.values(rows).some((some) => some.length)) {
         if (!this.hasRows) this.options.onBegin(this);
         this.hasRows = true;
-        newest = item;
       }
+      newest = item;
       for (const [name, table] of this.tables) if (Object.hasOwn(rows, name)) table.append(rows[name], info.t);
     }
     this.options.inspect(messages, payloads);
     this.updateFreshness(newest);
   }
 
-  /** A source is alive when any of its tables gets rows; what comes from the collector's memory is as old as it is. */
+  /** A source is alive when messages come, with rows in them or not; what comes from the collector's memory is as old as it is. */
   updateFreshness(newest) {
     for (const freshness of this.freshnesses()) {
       if (newest) freshness.tick(newest.age_s);
       else freshness.heartbeat();
     }
+    for (const { views } of this.tables.values()) for (const view of views) if (view.apply) view.shell.requestPaint();
   }
 
   onEvent(event) {
@@ -200,6 +201,7 @@ class SourceTable {
       title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
       columns: table.columns,
       period_s: this.periodS,
+      empty: table.empty,
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
       window_s: DEFAULT_WINDOW_S,
     };

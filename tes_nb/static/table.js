@@ -28,6 +28,8 @@ export function createTable(el, spec, options = {}) {
 class Table {
   constructor(el, spec, options) {
     this.columns = spec.columns ?? [];
+    /** What to say where messages came, and listed nothing. */
+    this.empty = spec.empty ? `${spec.empty[0].toUpperCase()}${spec.empty.slice(1)}.` : "";
     this.rows = new Rows(this.columns);
     this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...options });
     this.id = `tes-table-${++tables}`;
@@ -77,6 +79,7 @@ class Table {
 
   setState(state) {
     this.shell.setState(state);
+    if (state.rowless) this.shell.requestPaint();
   }
 
   setVisible(visible) {
@@ -90,7 +93,7 @@ class Table {
     const all = this.rows.byKey.size;
     this.setWidths(visible);
     setText(this.count, visible.length === all ? count(all, "row") : `${visible.length} of ${count(all, "row")}`);
-    this.shell.say(all ? "" : "No rows yet.");
+    this.shell.say(all ? "" : (this.shell.freshness.lastTick !== null && this.empty) || "No rows yet.");
     this.heads.forEach((head, place) => head.setAttribute("aria-sort", this.sortWord(place)));
     this.list.paint(visible);
   }

@@ -128,9 +128,10 @@ def json_text(text: str, most: int = MAX_TEXT) -> str:
     return short.encode("utf-8", "replace").decode()
 
 
-def json_columns(columns: Iterable[Column]) -> list[dict[str, str]]:
+def json_columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
     """Return columns with what a view must know of them."""
     return [
         {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
+        | ({"words": dict(one.words)} if one.words else {})
         for one in columns
     ]

@@ -79,7 +79,14 @@ class Others(msgspec.Struct, rename="camel"):
 class Meta(msgspec.Struct, rename="camel"):
     total_endpoints: Annotated[Int | None, Field("", "endpoints served")] = None
     telemetry_status: Annotated[
-        str | None, Field("", "healthy, degraded or offline: the workers port", "label", "category")
+        str | None,
+        Field(
+            "",
+            "healthy, degraded or offline: the workers port",
+            "label",
+            "category",
+            words=(("degraded", "no workers"),),  # it answers, and lists none: nothing is wrong
+        ),
     ] = None
     status_version: Annotated[str | None, Field("", "version of this form", "label", "category")] = None
     tmux: Annotated[str | None, Field("", "running, no server, absent or failed", "label", "category")] = None

@@ -130,6 +130,7 @@ TABLES = (
         key=("id",),
         plot=("cpu_percent", "rss_mb"),
         complete=True,
+        empty="no child processes",
     ),
     Table("summary", "The summary of each message.", _summary_columns),
     Table(

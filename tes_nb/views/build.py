@@ -78,10 +78,12 @@ def live_inspector(feeds: Sequence[ViewSource], title: str) -> Inspector:
     if not feeds:
         raise SessionError("There is no feed to inspect.")
 
+    periods = [feed.stream.period_s for feed in feeds]
     return Inspector(
         [feed.recent for feed in feeds],
         title=title,
-        period_s=max(feed.stream.period_s for feed in feeds),
+        # who is silent by nature has no say: the others tell when nothing is heard any more
+        period_s=max((one for one in periods if math.isfinite(one)), default=math.inf),
         url=feeds[0].url,
         save=saver(feeds),
         on_origin=feeds[0].on_origin,

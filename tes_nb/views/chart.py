@@ -23,6 +23,7 @@ from tes_nb.views.html import chart
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.live import LiveView, json_period, usual_spec
 from tes_nb.views.push import Sent, SentState
+from tes_nb.views.source import RowlessMessages
 
 if TYPE_CHECKING:
     from tes_nb.views.source import TableSource
@@ -56,6 +57,7 @@ class ChartContent:
         self._upstream = upstream
         self._annotations = Annotations(store, notes)
         self._state = SentState()
+        self._rowless = RowlessMessages(store, self._rows.table)
         self._clock = clock
         self._cursor = 0
         self._sequence = 0
@@ -106,6 +108,7 @@ class ChartContent:
             "upstream": upstream_info(self._store, self._upstream),
             "alerts": [{"t": alert.time, "text": alert.text} for alert in tuple(self.alerts.log)],
             "sentence": sentence if ignored else "",
+            "rowless": self._rowless.count(),
         }
         return self._state.changes(state | self._annotations.state())
 

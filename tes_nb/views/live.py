@@ -153,6 +153,7 @@ def usual_spec(source: TableSource, table: Table, url: str) -> dict[str, Any]:
         "title": source.name if main else f"{source.name} · {table.name}",
         "period_s": json_period(source.stream.period_s),
         "silent": silent_sentence(url),
+        "empty": table.empty,
     }
 
 

@@ -64,6 +64,24 @@ class Lookup:
         return [self.insert(table, row, more) for row, more in zip(rows, cells, strict=True)]
 
 
+class RowlessMessages:
+    """Counts the looks at which messages had come, and no row of a table in them: its feed is alive all the same."""
+
+    def __init__(self, store: StreamStore, table: Table) -> None:
+        self._store = store
+        self._rows = store.tables[table.name]
+        self._before = (0, 0)
+        self._count = 0
+
+    def count(self) -> int:
+        """Look, and return the count; 0 = it never was so."""
+        messages, rows = self._store.counts().messages, self._rows.total
+        if messages > self._before[0] and rows == self._before[1]:
+            self._count += 1
+        self._before = (messages, rows)
+        return self._count
+
+
 def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
     """Return the columns that a live table shows, in their order."""
     return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)

@@ -11,7 +11,7 @@ from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
-from tes_nb.views.source import Lookup, all_columns, plain_rows
+from tes_nb.views.source import Lookup, RowlessMessages, all_columns, plain_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +39,15 @@ class _TableContent:
         self._upstream = upstream
         self._state = SentState()
         self._cursor = 0
+        self._rowless = RowlessMessages(store, table)
 
     def check(self) -> None:
         """Nothing to watch for."""
 
     def state(self) -> dict[str, Any]:
-        """Return the upstream's state, when it changed."""
-        return self._state.changes({"upstream": upstream_info(self._store, self._upstream)})
+        """Return the upstream's state, and whether messages came without rows, when it changed."""
+        state = {"upstream": upstream_info(self._store, self._upstream), "rowless": self._rowless.count()}
+        return self._state.changes(state)
 
 
 class TableContent(_TableContent):

@@ -167,6 +167,42 @@ CARDS = [
 ]
 
 
+@views
+def test_a_word_that_misleads_is_shown_in_other_words_without_alarm(stage):
+    words = {"degraded": "no workers"}
+    column = {"name": "telemetry", "dtype": "category", "unit": "", "kind": "label", "words": words}
+    begin(stage, "cards", {"title": "status", "columns": [column], "period_s": 1.0})
+    stage.deliver({"type": "values", "replace": True, "rows": [[time.time(), ["degraded"]]]})
+    stage.settle()
+    assert stage.page.locator(".tes-now").all_text_contents() == ["no workers"]
+    assert stage.page.locator("[data-mood=warn]").count() == 0
+
+
+@views
+def test_a_table_without_rows_is_live_and_says_so_while_messages_come(stage):
+    spec = {"title": "workers", "columns": CARDS[:1], "period_s": 0.3, "empty": "no child processes"}
+    begin(stage, "table", spec)
+    for count in range(1, 8):
+        stage.deliver({"type": "state", "state": {"rowless": count}})
+        stage.page.wait_for_timeout(200)
+    assert stage.page.locator(".tes-state").text_content() == "LIVE"
+    assert stage.page.locator(".tes-sentence").text_content() == "No child processes."
+    stage.page.wait_for_timeout(1700)
+    assert stage.page.locator(".tes-state").text_content() == "STALE"
+
+
+@views
+def test_an_inspector_that_is_held_still_says_paused_and_one_that_hears_nothing_says_stale(stage):
+    begin(stage, "inspector", {"title": "messages", "period_s": 0.3})
+    stage.deliver({"type": "messages", "replace": True, "items": []})
+    stage.settle()
+    stage.page.get_by_role("button", name="Pause").click()
+    assert stage.page.locator(".tes-state").text_content() == "PAUSED"
+    stage.page.get_by_role("button", name="Resume").click()
+    stage.page.wait_for_timeout(1700)
+    assert stage.page.locator(".tes-state").text_content() == "STALE"
+
+
 @SCHEMES
 def test_cards_show_values_words_and_trends(stage, request):
     begin(stage, "cards", {"title": "status", "columns": CARDS, "period_s": 1.0})

@@ -43,3 +43,13 @@ def test_cells_and_held_times_become_spans(session):
     assert notes()["cells"] == [{"start": start / 1e9, "end": start / 1e9 + 2, "label": "[3]"}]
     assert notes()["held"][0]["label"] == "kernel held 4.1 s"
     assert notes() is notes()
+
+
+def test_an_inspector_of_all_feeds_is_stale_by_those_that_speak_regularly(session):
+    inspector = session.inspector()
+    try:
+        assert inspector.spec["period_s"] == max(
+            feed.stream.period_s for feed in session.feeds.values() if feed.name != "kernel"
+        )
+    finally:
+        inspector.close()

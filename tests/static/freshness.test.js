@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Freshness } from "../../tes_nb/static/freshness.js";
+import { Freshness, withoutWord } from "../../tes_nb/static/freshness.js";
 
 function watched({ periodS = 1, silent = "Restart." } = {}) {
   const clock = { now: 1000 };
@@ -90,4 +90,28 @@ test("a view that was not looked at is not called stale for that", () => {
   freshness.suspend("nobody is there");
   assert.deepEqual([after(1).word, freshness.status().text], ["PAUSED", "nobody is there"]);
   assert.equal(after(1, () => freshness.tick()).word, "LIVE");
+});
+
+test("PAUSED while whoever looks holds it still, since then; a loss is said all the same", () => {
+  const { freshness, after } = watched({ silent: "Restart the kernel." });
+  after(0, () => freshness.tick());
+  assert.deepEqual(after(1, () => freshness.hold(true)), { word: "PAUSED", since: 1001, text: "" });
+  assert.equal(after(5, () => freshness.tick()).word, "PAUSED");
+  assert.equal(after(1, () => freshness.setOutage("the kernel has ended")).word, "LOST");
+  assert.equal(after(1, () => freshness.tick()).word, "PAUSED");
+  assert.equal(after(1, () => freshness.hold(false)).word, "LIVE");
+});
+
+test("a state's word is not said twice", () => {
+  assert.equal(withoutWord("LOST", "LOST: the collector has ended"), "the collector has ended");
+  assert.equal(withoutWord("OPEN", "OPEN"), "");
+  assert.equal(withoutWord("POLLING", "POLLING /api/status"), "/api/status");
+  assert.equal(withoutWord("CLOSED", "recorded in friday.tes"), "recorded in friday.tes");
+  assert.equal(withoutWord("LOST", "LOSTING"), "LOSTING");
+  const { freshness, after } = watched();
+  after(0, () => freshness.tick());
+  freshness.setUpstream({ word: "LOST", text: "LOST: no connection to the collector · 1 gap" });
+  assert.deepEqual(after(0).text, "no connection to the collector · 1 gap");
+  freshness.setUpstream({ word: "PAUSED", text: "PAUSED · replay" });
+  assert.deepEqual([after(0).word, after(0).text], ["PAUSED", "replay"]);
 });

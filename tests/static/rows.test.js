@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Rows } from "../../tes_nb/static/rows.js";
+import { CellKind, Rows } from "../../tes_nb/static/rows.js";
 
 const COLUMNS = [
   { name: "id", dtype: "str", kind: "label" },
@@ -76,4 +76,9 @@ test("ten thousand rows are sorted and filtered well within a repaint", () => {
   one.apply({ rows: list.map(([key, value, since]) => [key, [key, value + 1, since]]) });
   assert.equal(one.visible().length, 10_000);
   assert.ok(performance.now() - began < 1000);
+});
+
+test("a word of the wire that misleads is shown in other words, also to the filter", () => {
+  const kind = new CellKind({ name: "telemetry", dtype: "category", kind: "label", words: { degraded: "no workers" } });
+  assert.deepEqual(["degraded", "healthy", null].map((value) => kind.text(value)), ["no workers", "healthy", ""]);
 });

@@ -4,6 +4,7 @@ import pytest
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Kind
+from tes_nb.streams.browser_json import json_columns
 from tes_nb.streams.status import STREAM, answer, build, changed, decode, select, traffic_mode
 from tests.support.messages import message
 from tests.support.observations import observation
@@ -156,3 +157,9 @@ def test_unknown_names_change_nothing():
     told = answer(b'{"type":"subscribe","metrics":["weather"]}', 1)
     assert told.reply["type"] == "error"
     assert told.parts is None
+
+
+def test_no_workers_are_nothing_to_worry_about_for_whoever_reads_it():
+    """The wire keeps TES's word; views show another one."""
+    (column,) = [one for one in json_columns(STREAM.table("status").columns) if "words" in one]
+    assert (column["name"], column["words"]) == ("meta_telemetry_status", {"degraded": "no workers"})

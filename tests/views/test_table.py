@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Decoded, Direction, Kind, Message
+from tes_nb.model import Decoded, Direction, Kind, Message, Opcode
 from tes_nb.streams.browser_json import MAX_TEXT
 from tes_nb.views.clock import RepaintClock
 from tes_nb.views.source import plain_rows
@@ -84,6 +84,24 @@ def test_upstream_is_told_when_it_changes_and_after_everything():
     assert one.state()["upstream"]["word"] == "LOST"
     one.everything()
     assert one.state()["upstream"]["word"] == "LOST"
+
+
+def test_messages_without_rows_are_told_so_that_a_view_of_them_is_not_stale():
+    source = Ticking()
+    tables, cards = TableContent(source.store, PARTS), CardsContent(source.store, TABLES[0])
+    for one in (tables, cards):
+        assert one.state() == {}
+    for expected in (1, 2):
+        source.store.receive(
+            Message("made-up", Direction.IN, Opcode.TEXT, b"{}", expected, expected, 1, expected)
+        )
+        for one in (tables, cards):
+            assert one.state() == {"rowless": expected}
+            assert one.state() == {}
+    source.store.receive(Message("made-up", Direction.IN, Opcode.TEXT, b"{}", 3, 3, 1, 3))
+    source.put(part("a"), table="parts")
+    assert tables.state() == {}  # its row says it
+    assert cards.state() == {"rowless": 3}
 
 
 def test_cards_take_the_newest_rows_with_their_times():

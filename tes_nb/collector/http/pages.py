@@ -204,6 +204,7 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                 "key": list(table.key),
                 "plot": list(table.plot),
                 "complete": table.complete,
+                "empty": table.empty,
                 "events": _holds_events(stream, table),
                 "columns": json_columns(table.columns),
             }
