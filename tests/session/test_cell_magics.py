@@ -126,13 +126,13 @@ def test_what_a_cell_runs_in_its_turn_is_a_part_of_it(notebook):
 def test_what_cannot_be_done_is_an_error_of_the_cell_and_one_sentence(notebook):
     notebook.run("s.record('night').stop()")
     sentences = {
-        "%%tes_record night\nmodel = 'trained'": ("CollectorError", "exists already"),
+        "%%tes_record night\nnever_run = 'trained'": ("CollectorError", "exists already"),
         "%tes export /proc/x": ("ExportError", "Nothing was written to '/proc/x'"),
         "%tes record stop": ("SessionError", "Nothing is recorded by this session"),
         "%tes record a b": ("ArgumentError", "takes one name"),
         "%tes wrong": ("ArgumentError", "There is no '%tes wrong'"),
         "%tes replay C:\\runs\\no": ("SessionError", "C:\\runs\\no cannot be opened"),
-        "%%tes_observe this\nmodel = 1": ("ArgumentError", "takes nothing behind it"),
+        "%%tes_observe this\nnever_run = 1": ("ArgumentError", "takes nothing behind it"),
     }
     for code, (error, sentence) in sentences.items():
         text = notebook.run(code)
@@ -140,7 +140,7 @@ def test_what_cannot_be_done_is_an_error_of_the_cell_and_one_sentence(notebook):
         assert text.startswith(f"{error}: ")
         assert sentence in text
         assert "Traceback" not in text
-    notebook.run("model")
+    notebook.run("never_run")
     assert notebook.error == "NameError"  # the cells were not run
 
 

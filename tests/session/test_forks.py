@@ -57,6 +57,7 @@ RECORDING: dict[str, tuple[Any, ...]] = {
     "to_csv": ("recorded",),
     "export": ("recorded",),
     "to_parquet": ("recorded",),
+    "to_har": ("recorded.har",),
 }
 INTERNAL = {"at_exit", "stop_now", "report_cell", "watch_cells", "measure_cell", "store", "recent", "close"}
 OPTIONS = ["url", "token", "ports", "taken_ports", "collector_pid", "measures_cells", "running"]
@@ -74,7 +75,7 @@ WORKS = {
         "lookup",
         "dropped_messages",
     },
-    tes.Recording: {"kept", "running", "repr", "open", "to_csv", "export", "to_parquet"},
+    tes.Recording: {"kept", "running", "repr", "open", "to_csv", "export", "to_parquet", "to_har"},
 }
 """What is known without the session's own process, what is said to it over a connection of the child's own, and what
 lies in a file."""
@@ -143,7 +144,7 @@ def test_fault_87_each_call_in_a_forked_child_works_or_raises_and_the_parent_goe
                 name: (error, sentence, seconds)
                 for name, (error, sentence, seconds) in outcomes.items()
                 if (error != "" if name in works else error != "SessionError" or HERE not in sentence)
-                or (seconds > LIMIT_S and name not in ("to_csv", "to_parquet", "export"))
+                or (seconds > LIMIT_S and name not in ("to_csv", "to_parquet", "to_har", "export"))
             }
             assert wrong == {}, type(handle)
         assert in_a_fork({"iterate": lambda: first(session.metrics)})["iterate"][0] == "SessionError"

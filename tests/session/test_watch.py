@@ -145,7 +145,7 @@ def test_tables_are_attributes_of_every_feed(session, ng, tmp_path):
     assert "price_format" in set(ng.odds.columns["name"])
     path = ng.odds.to_csv(tmp_path / "odds.csv")
     assert path.read_text().startswith("time,sent_at,seq,conn,source,channel,match_id")
-    assert ng.ticks.frame().empty
+    assert ng.ticks.frame().attrs["table"] == "ticks"
     assert "simulated.odds" in repr(ng.odds)
     html = ng.odds._repr_mimebundle_()["text/html"]
     assert "<table" in html
