@@ -186,10 +186,10 @@ def write_messages(connection: sqlite3.Connection, state: SourceState, rows: lis
     if max(map(len, rows[_PAYLOAD::_WIDTH])) > MAX_PAYLOAD:
         raise ValueError("payload too long")
     insert_rows(connection, message_table(state.id), _WIDTH, rows)
-    return _advance(connection, state, rows)
+    return index_messages(connection, state, rows)
 
 
-def _advance(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
+def index_messages(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
     """Bring segments, connections and order up to date; return the source's new state."""
     segment = Segment.of(rows)
     before = state.segment
@@ -241,21 +241,21 @@ class Batch:
     _facts: list[Fact] = field(default_factory=list)
     _gaps: list[FileGap] = field(default_factory=list)
 
-    def add(self, items: Iterable[Item], ids: Iterator[int] | None = None) -> None:
-        """Take items in the order of their arrival; `ids` numbers them otherwise than `numbers` would.
+    def add(self, items: Iterable[Item]) -> None:
+        """Take items in the order of their arrival.
 
         Raises what a message deserves that cannot be written (`ValueError`, `TypeError`, `struct.error` …).
         """
-        groups, given = self._groups, ids or self.numbers
+        groups, numbers = self._groups, self.numbers
         for item in items:
             if type(item) is not Message:
-                self._add_other(item, given)
+                self._add_other(item, numbers)
                 continue
             group = groups.get(item.source) or self._group(item)
             if group is None:
                 self.refused += 1
                 continue
-            number, (source_id, rows) = next(given), group
+            number, (source_id, rows) = next(numbers), group
             if item.opcode == _EVENT:
                 item = _without_credentials(item)  # noqa: PLW2901 - this is what is written
                 self._events.append((source_id, number, item))

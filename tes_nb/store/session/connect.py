@@ -85,7 +85,7 @@ def connect_without_log(path: Path, cleanup: contextlib.ExitStack) -> sqlite3.Co
 
 def _authorise(action: int, _: str | None, function: str | None, __: str | None, inside: str | None) -> int:
     plain = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_PRAGMA) and inside is None
-    ours = action == sqlite3.SQLITE_FUNCTION and function in ("max", "min", "sum")
+    ours = action == sqlite3.SQLITE_FUNCTION and function in ("coalesce", "max", "min", "sum")
     return sqlite3.SQLITE_OK if plain or ours else sqlite3.SQLITE_DENY
 
 

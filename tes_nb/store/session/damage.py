@@ -40,7 +40,9 @@ def examine(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(" ".join(verdict.replace("***", "").split()))
     connection.execute("BEGIN")  # tables of one moment, also while they are written
     try:
-        _compare_types(connection)
+        for table, condition in wrong_types(connection):
+            if connection.execute(f"SELECT 1 FROM {table} WHERE {condition}").fetchone():  # noqa: S608 - ours
+                raise sqlite3.DatabaseError(f"table {table} holds something else than it should")
         _compare_counts(connection)
         _compare_with_log(connection)
     finally:
@@ -48,13 +50,12 @@ def examine(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _compare_types(connection: sqlite3.Connection) -> None:
+def wrong_types(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield the small tables, with the condition that a value is not of its column's type."""
     for table in TABLES:
         for _, column, kind, required, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
-            kinds = f"('{kind.lower()}', '{kind.lower() if required else 'null'}')"
-            query = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN {kinds}"  # noqa: S608 - ours
-            if connection.execute(query).fetchone():
-                raise sqlite3.DatabaseError(f"table {table} holds something else than it should")
+            others = f"('{kind.lower()}', '{kind.lower() if required else 'null'}')"
+            yield table, f"typeof({column}) NOT IN {others}"
 
 
 def _compare_counts(connection: sqlite3.Connection) -> None:

@@ -1,12 +1,13 @@
-"""Read every row of a damaged session that SQLite can reach and whose checksum fits (decision 0015)."""
+"""Read every row of a damaged session that SQLite can reach and whose checksum fits (decision 0018)."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tes_nb.store.session.rows import to_message
@@ -16,78 +17,68 @@ PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sql
 """Errors of the moment, not of the file."""
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What reading a damaged file raises: Python cannot decode what SQLite says of a name whose bytes have changed."""
-_SPLITS = 2**17
-"""So often the ids of one table are halved: down to single rows where fewer are out of reach, which takes some two
-seconds at most; else into so many parts."""
+_SPLITS = 2**15
+"""So often the ids of one table are halved, which takes a second or two: down to single rows where fewer ids are out of
+reach, else into so many parts."""
 _SHORTEST_ROW = 16
 """Bytes; from it follows how many rows a file can have."""
-_LONGEST_PAGE = 1 + PAGE_SIZE // _SHORTEST_ROW
-"""Rows, and the one before them."""
 
-Found = tuple[Any, ...]
-"""The row's number, which is its id whatever the column says, and the values of `MESSAGE_COLUMNS`."""
+Row = tuple[Any, ...]
+"""The values of `MESSAGE_COLUMNS`."""
 
 
-def message_tables(connection: sqlite3.Connection) -> list[str]:
-    """Return the tables that can hold messages, by their columns' number: damage may have changed any name."""
+def tables_of(connection: sqlite3.Connection) -> list[str]:
+    """Return the tables that SQLite knows, which are all it could read of a damaged schema."""
     names: dict[str, None] = {}
     with contextlib.suppress(*DAMAGE):
-        # The first statement fails where the schema is damaged; later ones see what of it could be read.
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    query = "SELECT rowid, sql FROM sqlite_schema WHERE rowid > ? ORDER BY rowid LIMIT 1"
+        connection.execute(
+            "SELECT 1 FROM sqlite_schema"
+        ).fetchone()  # the first statement fails, later ones do not
     with contextlib.suppress(*DAMAGE):
-        number = 0
-        while (row := connection.execute(query, (number,)).fetchone()) and row[0] > number:
-            number = row[0]
-            table = re.match(r"CREATE TABLE (\w+) \(", str(row[1]))
-            if table:
+        query = (
+            "SELECT sql FROM sqlite_schema LIMIT 1 OFFSET ?"  # singly: with an error Python gives up a row
+        )
+        for offset in itertools.count():
+            row = connection.execute(query, (offset,)).fetchone()
+            if row is None:
+                break
+            if table := re.match(r"CREATE TABLE (\w+) \(", str(row[0])):
                 names[table[1]] = None
-    return [name for name in names if _has_plain_columns(connection, name)]
+    return list(names)
 
 
-def _has_plain_columns(connection: sqlite3.Connection, table: str) -> bool:
-    with contextlib.suppress(*DAMAGE):
-        hidden = [row[-1] for row in connection.execute(f"PRAGMA table_xinfo({table})")]
-        return hidden == [0] * len(MESSAGE_COLUMNS)
-    return False
-
-
-def highest_id(connection: sqlite3.Connection, tables: list[str], in_segments: int) -> int:
+def last_id_of(connection: sqlite3.Connection, tables: list[str], in_segments: int) -> int:
     """Return an id that no row within reach exceeds. `in_segments` is what the segments say, 0 = nothing."""
     if not tables:
         return 0
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     most = int(pages) * PAGE_SIZE // _SHORTEST_ROW
-    found = [in_segments]
+    found = [in_segments or most]
     for table in tables:
-        try:
-            (highest,) = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()  # noqa: S608 - \w only
-            found.append(highest or 0)
-        except DAMAGE:
-            found.append(0 if in_segments else most)
+        with contextlib.suppress(*DAMAGE):
+            found += connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()  # noqa: S608 - \w
     return min(most, max(found))
 
 
-def reachable(connection: sqlite3.Connection, table: str, last_id: int) -> Iterator[Found]:
-    """Yield the intact rows of a message table, ids up to `last_id`, in no certain order, some of them twice.
+def reachable(connection: sqlite3.Connection, table: str, ranges: Iterable[tuple[int, int]]) -> Iterator[Row]:
+    """Yield the intact rows of a message table in these ranges of ids, in no certain order, some of them twice.
 
     SQLite reads up to a damaged page. What lies behind it is read from the middle of the remaining ids on, and so
-    forth by halves. A row counts only with its checksum: damaged trees lead to pages of other tables, too.
+    forth by halves, down to a single row. A row counts only with its checksum: damaged trees lead astray.
     """
     query = f"SELECT rowid, * FROM {table} NOT INDEXED WHERE rowid"  # noqa: S608 - \w only
     forwards, backwards = f"{query} >= ? ORDER BY rowid", f"{query} <= ? ORDER BY rowid DESC"
-    splits = _SPLITS
-    ranges = deque([(1, last_id)])
-    while ranges:
-        low, high = ranges.popleft()
-        recent = deque([low], maxlen=_LONGEST_PAGE)
+    splits, left = _SPLITS, deque(ranges)
+    while left:
+        low, high = left.popleft()
         try:
-            for found in _intact(connection.execute(forwards, (low,))):
-                if found[0] > high:  # behind the range, or led astray: rows before it may have been passed by
-                    yield from _between(connection, backwards, high, low, high)
+            # Python's cursor is a row ahead, and gives up the row before an error: a single one is asked for alone.
+            one = " LIMIT 1" if low == high else ""
+            for row in _intact(connection.execute(forwards + one, (low,))):
+                if row[0] > high:
                     break
-                yield found
-                recent.append(found[0])
+                yield row
+                low = max(low, row[0] + 1)
         except UnicodeDecodeError:
             return
         except sqlite3.DatabaseError as error:
@@ -95,27 +86,23 @@ def reachable(connection: sqlite3.Connection, table: str, last_id: int) -> Itera
                 raise
             if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH):
                 return  # no such column: not our table
-            # Python's cursor is a row ahead: with the error it gives up the row before.
-            yield from _between(connection, f"{forwards} LIMIT 1", recent[-1] + (len(recent) > 1), low, high)
-            low = max(low, recent[0])  # the last page may have led astray, too
             if low < high and splits:
                 splits -= 1
                 middle = (low + high) // 2
-                ranges += ((low, middle), (middle + 1, high))
+                left += ((low, middle), (middle + 1, high))
             elif low < high:
-                yield from _between(connection, backwards, high, low, high)
+                with contextlib.suppress(*DAMAGE):
+                    for row in _intact(connection.execute(backwards, (high,))):
+                        if row[0] < low:
+                            break
+                        yield row
 
 
-def _between(connection: sqlite3.Connection, query: str, start: int, low: int, high: int) -> Iterator[Found]:
-    """The rows of a range, from one of its ends up to damage."""
-    with contextlib.suppress(*DAMAGE):
-        for found in _intact(connection.execute(query, (start,))):
-            if not low <= found[0] <= high:
-                return
-            yield found
-
-
-def _intact(rows: Iterator[Found]) -> Iterator[Found]:
+def _intact(rows: Iterator[Row]) -> Iterator[Row]:
     for row in rows:
-        if to_message("", row[2], (row[0], *row[3:])) is not None:
-            yield row
+        if len(row) == 1 + len(MESSAGE_COLUMNS):
+            number, _, source_id, *_ = (
+                row  # the number of a row is its id, whatever the column of that name says
+            )
+            if number > 0 and to_message("", source_id, (number, *row[3:])):
+                yield (number, *row[2:])

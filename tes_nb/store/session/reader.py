@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -301,14 +302,18 @@ def _require_intact_end(last: Row | None, rows: list[Row]) -> None:
         raise sqlite3.DatabaseError("the bytes of a row have changed, perhaps those of its id")
 
 
+def _utc(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def describe(path: Path, why: str, salvaged: Salvaged) -> list[str]:
     """Return what happened to a damaged file, a sentence each."""
     readable = sum(salvaged.messages.values())
     sentences = [f"{path.name} is damaged ({why.rstrip('.')}): {readable:,} messages can be read."]
-    sentences += [
-        f"{name}: {lost.messages:,} messages are lost (between ids {lost.first_id:,} and {lost.last_id:,})."
-        for name, lost in sorted(salvaged.missing.items())
-    ]
+    for name, lost in sorted(salvaged.missing.items()):
+        end = "the end" if lost.before_ns is None else _utc(lost.before_ns)
+        when = f" between {_utc(lost.after_ns)} and {end}" if lost.after_ns else ""
+        sentences.append(f"{name}: {lost.messages:,} messages are lost{when}.")
     if not salvaged.complete:
         sentences.append("How many there were before cannot be told any more.")
     elif not salvaged.missing:

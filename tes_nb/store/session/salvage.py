@@ -1,6 +1,6 @@
 """Make a whole session of a damaged one, of every row that SQLite still reaches, and say what is missing.
 
-What that costs and saves is in decision 0015.
+What that costs and saves is in decision 0018.
 """
 
 from __future__ import annotations
@@ -12,43 +12,70 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from tes_nb.errors import DecodeError
-from tes_nb.model import Message
+from tes_nb.model import Opcode
+from tes_nb.store.session.batch import SourceState, index_messages, write_event, write_gap
 from tes_nb.store.session.connect import connect, connect_without_log
-from tes_nb.store.session.damage import hides_commits, mend
-from tes_nb.store.session.reach import DAMAGE, Found, highest_id, message_tables, reachable
+from tes_nb.store.session.damage import hides_commits, mend, wrong_types
+from tes_nb.store.session.reach import DAMAGE, Row, last_id_of, reachable, tables_of
 from tes_nb.store.session.schema import (
+    MAX_SOURCES,
     MESSAGE_COLUMNS,
     SESSION_SOURCE,
-    Fact,
     FactRecord,
-    FileGap,
     GapRecord,
-    Record,
-    SourceInfo,
     SourceRecord,
+    create,
+    create_view,
     decode_record,
+    message_table,
+    message_table_sql,
 )
-from tes_nb.store.session.writer import SessionWriter, wal_path
-from tes_nb.wire.events import Gap
+from tes_nb.store.session.tables import read_facts, read_sources
+from tes_nb.store.session.writer import wal_path
+from tes_nb.wire.events import Gap, decode_event
 
 _GROUP = 2048
+_RANGES = 2**14
+"""More ranges of ids than these are not asked for."""
+_LOG = message_table(SESSION_SOURCE)
 _DAMAGE = "the file is damaged here"
+_EXTENTS = "SELECT source_id, sum(messages), max(last_id), min(min_wall_ns), max(max_wall_ns) FROM segments GROUP BY 1"
+_HOLES = """
+WITH pairs AS (
+  SELECT conn, t_wall_ns AS back_ns, lag(t_wall_ns) OVER run AS last_ns, seq - lag(seq) OVER run - 1 AS missing
+  FROM messages_{source} WINDOW run AS (ORDER BY id)
+)
+SELECT conn, last_ns, last_ns, back_ns, '{cause}', missing FROM pairs WHERE missing > 0 AND NOT EXISTS (
+  SELECT 1 FROM gaps WHERE source_id IN (0, {source})
+  AND coalesce(last_seen_ns, lost_at_ns) <= back_ns AND coalesce(back_at_ns, back_ns) >= last_ns
+)
+"""
+"""Where sequence numbers are missing, but for gaps of the recorder's own: those were never in the file."""
 
 
 class LostMessages(NamedTuple):
     """Messages of one source that cannot be read."""
 
     messages: int
-    first_id: int
+    after_ns: int
+    """They came after this, Unix ns; 0 = not known."""
+    before_ns: int | None
+    """They came before this; `None` = to the end."""
+
+
+class Extent(NamedTuple):
+    """What the segments of a source say together."""
+
+    messages: int
     last_id: int
-    """They lie between these ids, both included; so may messages that can be read."""
+    first_ns: int
+    last_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +96,44 @@ class Salvaged:
 
 
 def salvage(damaged: Path, target: Path) -> Salvaged | None:
-    """Write a new session at `target` with every message of `damaged` that can be read; their ids stay as they were.
+    """Make a new session at `target` of every message of `damaged` that can be read; their ids stay as they were.
 
-    Where messages are missing a gap says so. `None` = nothing can be read, and nothing was written.
+    Where messages are missing a gap says so. `None` = nothing can be read.
     """
     with contextlib.ExitStack() as cleanup:
-        rows, index = _Rows(cleanup), _Index()
-        for view in _views(damaged, cleanup):
-            tables = message_tables(view)
-            index.ask_tables(view)
-            last_id = highest_id(view, tables, index.last_id)
-            for table in tables:
-                rows.add(reachable(view, table, last_id))
-        if not rows.last_id():
+        copy = cleanup.enter_context(contextlib.closing(sqlite3.connect(target, isolation_level=None)))
+        create(copy)
+        copy.execute("PRAGMA journal_mode=OFF")
+        copy.execute("PRAGMA synchronous=OFF")
+        copy.execute("BEGIN")
+        views, extents, source_ids = list(_views(damaged, cleanup)), dict[int, Extent](), {SESSION_SOURCE}
+        complete = [_read_extents(view, extents) for view in views]
+        in_segments = max((each.last_id for each in extents.values()), default=0)
+        for view in views:
+            tables = tables_of(view)
+            last_id = last_id_of(view, tables, in_segments)
+            for _ in range(2):  # what led astray the first time is out of the way the second
+                ranges = _unused(copy, source_ids, last_id)
+                for table in tables if len(ranges) < _RANGES else ():
+                    source_ids |= _copy_rows(copy, reachable(view, table, ranges))
+        if not copy.execute(f"SELECT 1 FROM {_LOG}").fetchone() and len(source_ids) == 1:  # noqa: S608 - ours
             return None
-        index.ask_log(rows)
-        writer = SessionWriter(target, first_id=rows.last_id() + 1)
-        try:
-            writer.append([*index.facts.values(), *index.sources.values(), *index.gaps])
-            census = _Census(index)
-            messages = census.count(rows)
-            while group := list(itertools.islice(messages, _GROUP)):
-                writer.append([message for _, message in group], ids=[number for number, _ in group])
-            missing, gaps = census.missing(max(rows.last_id(), index.last_id) - len(rows))
-            writer.append(gaps)
-        finally:
-            writer.close()
-    return Salvaged(census.counts, missing, index.complete)
+        unused = sum(high - low + 1 for low, high in _unused(copy, source_ids, in_segments))
+        _fill_small_tables(copy, views, source_ids - {SESSION_SOURCE})
+        ended, messages, missing = _counts_at_end(copy), dict[str, int](), dict[str, LostMessages]()
+        for name, number in [(source.name, source.id) for source in read_sources(copy).values()]:
+            holes = [Gap(*row) for row in copy.execute(_HOLES.format(source=number, cause=_DAMAGE))]
+            messages[name], extent = _index(copy, number, name), extents.get(number)
+            # The count at the end is exact and has a checksum. The segments have none, but whatever they know and we
+            # do not leaves its id unused.
+            lost = max(
+                sum(gap.missing or 0 for gap in holes), extent.messages - messages[name] if extent else 0
+            )
+            lost = ended.get(name, 0) - messages[name] if ended else min(lost, unused)
+            if lost > 0:
+                missing[name] = _note_missing(copy, number, lost, holes, extent)
+        copy.execute("COMMIT")
+    return Salvaged(messages, missing, bool(ended) or any(complete))
 
 
 def _views(damaged: Path, cleanup: contextlib.ExitStack) -> Iterator[sqlite3.Connection]:
@@ -105,221 +143,133 @@ def _views(damaged: Path, cleanup: contextlib.ExitStack) -> Iterator[sqlite3.Con
     if hides_commits(wal_path(damaged)):
         with contextlib.suppress(*DAMAGE):
             yield connect_without_log(damaged, cleanup)
-        copy = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-"))) / damaged.name
-        shutil.copyfile(damaged, copy)
-        mend(wal_path(damaged), wal_path(copy))
+        mended = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-"))) / damaged.name
+        shutil.copyfile(damaged, mended)
+        mend(wal_path(damaged), wal_path(mended))
         with contextlib.suppress(*DAMAGE):
-            yield connect(copy, cleanup, damaged=True)
+            yield connect(mended, cleanup, damaged=True)
 
 
-class _Rows:
-    """The rows within reach, each once and in the order of their ids, in a temporary database: not in memory."""
-
-    def __init__(self, cleanup: contextlib.ExitStack) -> None:
-        folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-"))
-        self._rows = sqlite3.connect(Path(folder) / "rows", isolation_level=None)
-        cleanup.callback(self._rows.close)
-        self._rows.execute("PRAGMA journal_mode=OFF")
-        self._rows.execute("PRAGMA synchronous=OFF")
-        columns = ", ".join(MESSAGE_COLUMNS)
-        self._rows.execute(f"CREATE TABLE rows (number INTEGER PRIMARY KEY, {columns})")
-
-    def add(self, found: Iterable[Found]) -> None:
-        """Take what was found and is not here yet."""
-        self._rows.execute("BEGIN")
-        values = ", ".join("?" * (1 + len(MESSAGE_COLUMNS)))
-        self._rows.executemany(f"INSERT OR IGNORE INTO rows VALUES ({values})", found)  # noqa: S608 - marks
-        self._rows.execute("COMMIT")
-
-    def last_id(self) -> int:
-        """Return the highest id; 0 = there are no rows."""
-        return self._number("coalesce(max(number), 0)")
-
-    def __len__(self) -> int:
-        return self._number("count(*)")
-
-    def _number(self, what: str) -> int:
-        (number,) = self._rows.execute(f"SELECT {what} FROM rows").fetchone()  # noqa: S608 - ours
-        return int(number)
-
-    def source_ids(self) -> list[int]:
-        """Return the sources there are messages of."""
-        query = "SELECT DISTINCT source_id FROM rows WHERE source_id <> ? ORDER BY 1"
-        return [number for (number,) in self._rows.execute(query, (SESSION_SOURCE,))]
-
-    def messages(self) -> Iterator[tuple[Any, ...]]:
-        """Yield id, source id and what a `Message` holds after its source."""
-        yield from self._rows.execute(
-            "SELECT number, source_id, direction, opcode, payload, t_wall_ns, t_mono_ns, conn, seq, flags "
-            "FROM rows WHERE source_id <> ? ORDER BY number",
-            (SESSION_SOURCE,),
-        )
-
-    def log_is_whole(self) -> bool:
-        """Whether no record of the session's own log is missing before the last one that is here."""
-        query = "SELECT count(*) > 0 AND count(*) = max(seq) FROM rows WHERE source_id = ?"
-        (whole,) = self._rows.execute(query, (SESSION_SOURCE,)).fetchone()
-        return bool(whole)
-
-    def records(self) -> Iterator[Record]:
-        """Yield the records of the session's own log."""
-        query = "SELECT payload FROM rows WHERE source_id = ? ORDER BY number"
-        for (payload,) in self._rows.execute(query, (SESSION_SOURCE,)):
-            with contextlib.suppress(DecodeError):
-                yield decode_record(payload)
-
-
-@dataclass(slots=True)
-class _Index:
-    """What a damaged file still says about itself: its log, whose records have checksums, before its tables."""
-
-    sources: dict[int, SourceInfo] = field(default_factory=dict)
-    facts: dict[str, Fact] = field(default_factory=dict)
-    gaps: list[FileGap] = field(default_factory=list)
-    """The recorder's own: sequence numbers missing there were never in the file."""
-    segments: dict[int, tuple[int, ...]] | None = None
-    """Source id → messages, last id, first id and earliest Unix ns of its segments; `None` = they are damaged."""
-
-    @property
-    def last_id(self) -> int:
-        """The highest id of the segments; 0 = they do not say."""
-        return max((last for _, last, *_ in (self.segments or {}).values()), default=0)
-
-    @property
-    def ended(self) -> dict[str, int]:
-        """Source → messages when the recording ended; {} = nobody ended it, or that is lost."""
-        ended = self.facts["ended"].value if "ended" in self.facts else None
-        counts = ended.get("messages") if isinstance(ended, dict) else None
-        names = {each.name for each in self.sources.values()}
-        return counts if isinstance(counts, dict) and names.issuperset(counts) else {}
-
-    @property
-    def complete(self) -> bool:
-        """Whether the file tells how many messages there were."""
-        return bool(self.ended) or self.segments is not None
-
-    def ask_tables(self, connection: sqlite3.Connection) -> None:
-        """Note what the small tables say, each as far as it can be read."""
-        for number, name, stream, url in _read(connection, "SELECT id, name, stream, url FROM sources"):
-            if isinstance(name, str) and isinstance(stream, str) and isinstance(url, str | None):
-                self.sources.setdefault(number, SourceInfo(name, stream, url))
-        for name, value in _read(connection, "SELECT name, value FROM facts"):
-            with contextlib.suppress(ValueError, TypeError, RecursionError):
-                self.facts.setdefault(str(name), Fact(str(name), json.loads(value)))
-        gaps = "SELECT source_id, conn, last_seen_ns, lost_at_ns, back_at_ns, cause, missing FROM gaps"
-        for number, *values in _read(connection, gaps):
-            with contextlib.suppress(msgspec.ValidationError):
-                gap = msgspec.convert(dict(zip(Gap.__struct_fields__, values, strict=True)), Gap)
-                self.gaps.append(FileGap(gap, self.sources[number].name if number in self.sources else ""))
-        query = (
-            "SELECT source_id, sum(messages), max(last_id), min(first_id), min(min_wall_ns) "
-            "FROM segments GROUP BY source_id"
-        )
-        with contextlib.suppress(*DAMAGE):
-            sums = connection.execute(query).fetchall()
-            self.segments = self.segments or {}
-            for number, *values in sums:
-                if all(isinstance(value, int) for value in values):
-                    self.segments[number] = max(self.segments.get(number, ()), tuple(values))
-
-    def ask_log(self, rows: _Rows) -> None:
-        """Note what the log says, and call each source whose name is lost after its id.
-
-        The gaps of the table count only where the log has lost records: they have no checksum.
-        """
-        from_table, self.gaps = self.gaps, []
-        for record in rows.records():
-            match record:
-                case SourceRecord(number, name, stream, url):
-                    self.sources[number] = SourceInfo(name, stream, url)
-                case FactRecord(name, value):
-                    self.facts[name] = Fact(name, json.loads(bytes(value)))
-                case GapRecord(gap, source):
-                    self.gaps.append(FileGap(gap, source))
-        if not rows.log_is_whole():
-            self.gaps = [*from_table, *self.gaps]
-        for number in rows.source_ids():
-            self.sources.setdefault(number, SourceInfo(f"source-{number}", f"source-{number}"))
-        self.sources = dict(sorted(self.sources.items()))
-
-
-def _read(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+def _read_extents(view: sqlite3.Connection, extents: dict[int, Extent]) -> bool:
+    """Note what the segments say, and return whether they can be read."""
     with contextlib.suppress(*DAMAGE):
-        yield from connection.execute(query)
+        for number, *values in view.execute(_EXTENTS).fetchall():
+            if all(isinstance(value, int) for value in values):
+                extents[number] = max(extents.get(number, Extent(0, 0, 0, 0)), Extent(*values))
+        return True
+    return False
 
 
-@dataclass(slots=True)
-class _Census:
-    """Counts the messages on their way into the new session, and tells what is missing between and around them."""
+def _unused(copy: sqlite3.Connection, source_ids: Iterable[int], last_id: int) -> list[tuple[int, int]]:
+    """Return the ranges of ids, up to `last_id`, that no row was found for."""
+    ids = " UNION ALL ".join(f"SELECT id FROM {message_table(number)}" for number in source_ids)  # noqa: S608 - ints
+    ranges, low = list[tuple[int, int]](), 1
+    for (number,) in itertools.chain(copy.execute(f"{ids} ORDER BY 1"), [(last_id + 1,)]):
+        if number > low:
+            ranges.append((low, number - 1))
+        low = number + 1
+    return ranges
 
-    index: _Index
-    counts: dict[str, int] = field(default_factory=dict)
-    _first: dict[str, tuple[int, Message]] = field(default_factory=dict)
-    _last: dict[str, tuple[int, Message]] = field(default_factory=dict)
-    _holes: dict[str, list[tuple[LostMessages, Gap]]] = field(default_factory=dict)
 
-    def count(self, rows: _Rows) -> Iterator[tuple[int, Message]]:
-        """Yield the messages with their ids."""
-        for number, source_id, *values in rows.messages():
-            message = Message(self.index.sources[source_id].name, *values)
-            if message.source in self._last:
-                self._note_hole(*self._last[message.source], number, message)
-            else:
-                self._first[message.source] = number, message
-            self._last[message.source] = number, message
-            self.counts[message.source] = self.counts.get(message.source, 0) + 1
-            yield number, message
+def _copy_rows(copy: sqlite3.Connection, rows: Iterator[Row]) -> set[int]:
+    """Take rows, each once, into the tables of their sources; return the ids of the sources."""
+    marks, source_ids = ", ".join("?" * len(MESSAGE_COLUMNS)), set[int]()
+    while group := list(itertools.islice(rows, _GROUP)):
+        for number, of_source in itertools.groupby(group, key=itemgetter(1)):
+            if 0 <= number <= MAX_SOURCES:
+                source_ids.add(number)
+                _create_table(copy, number)
+                insert = f"INSERT OR IGNORE INTO {message_table(number)} VALUES ({marks})"  # noqa: S608 - ints
+                copy.executemany(insert, of_source)
+    return source_ids
 
-    def _note_hole(self, before_id: int, before: Message, after_id: int, after: Message) -> None:
-        missing = after.seq - before.seq - 1
-        if missing > 0 and not self._was_never_written(before, after):
-            gap = Gap(after.conn, before.t_wall_ns, before.t_wall_ns, after.t_wall_ns, _DAMAGE, missing)
-            lost = LostMessages(missing, before_id + 1, after_id - 1)
-            self._holes.setdefault(after.source, []).append((lost, gap))
 
-    def _was_never_written(self, before: Message, after: Message) -> bool:
-        return any(
-            (gap.last_seen_ns or gap.lost_at_ns) <= after.t_wall_ns
-            and (gap.back_at_ns is None or gap.back_at_ns >= before.t_wall_ns)
-            for gap in (each.gap for each in self.index.gaps if each.source in ("", after.source))
-        )
+def _create_table(copy: sqlite3.Connection, number: int) -> None:
+    copy.execute(message_table_sql(number).replace("TABLE", "TABLE IF NOT EXISTS", 1))
 
-    def missing(self, unused: int) -> tuple[dict[str, LostMessages], list[FileGap]]:
-        """Return what is lost of each source, and where. `unused`: ids below the highest without a row.
 
-        The count with which the recording ended is exact and has a checksum. The segments have none, but every
-        message that they know and we do not leaves its id unused.
-        """
-        missing: dict[str, LostMessages] = {}
-        gaps: list[FileGap] = []
-        for number, source in self.index.sources.items():
-            holes = self._holes.get(source.name, [])
-            in_holes = sum(lost.messages for lost, _ in holes)
-            here = self.counts.get(source.name, 0)
-            known = (self.index.segments or {}).get(number)
-            if self.index.ended:
-                lost = self.index.ended.get(source.name, 0) - here
-            else:
-                lost = min(unused, max(in_holes, known[0] - here if known else 0))
-            if lost <= 0:
-                continue
-            if lost > in_holes:
-                holes = [*holes, self._around(source.name, lost - in_holes, known)]
-            first, last = min(each.first_id for each, _ in holes), max(each.last_id for each, _ in holes)
-            missing[source.name] = LostMessages(lost, first, last)
-            gaps += [FileGap(gap, source.name) for _, gap in holes]
-        return missing, gaps
+def _fill_small_tables(
+    copy: sqlite3.Connection, views: list[sqlite3.Connection], source_ids: set[int]
+) -> None:
+    """Write what the session's own log says of sources, facts and gaps; it has checksums.
 
-    def _around(self, name: str, messages: int, known: tuple[int, ...] | None) -> tuple[LostMessages, Gap]:
-        """What is missing before the first or behind the last message that can be read."""
-        walls = [first.t_wall_ns for _, first in self._first.values()]
-        _, top, low, began = known or (0, self.index.last_id, 1, min(walls, default=0))
-        first_id, first = self._first.get(name, (top + 1, None))
-        last_id, last = self._last.get(name, (low - 1, None))
-        back = None if first is None or top > last_id else first.t_wall_ns
-        if low < first_id:
-            lost = LostMessages(messages, low, top if back is None else first_id - 1)
-            return lost, Gap(0, None, began, back, _DAMAGE, messages)
-        assert last is not None  # a source without messages is one whose first ids are missing
-        lost = LostMessages(messages, last_id + 1, max(top, last_id + 1))
-        return lost, Gap(last.conn, last.t_wall_ns, last.t_wall_ns, None, _DAMAGE, messages)
+    Where records of it are missing, also what the damaged tables say. What has no name is called after its id.
+    """
+    gaps: list[GapRecord] = []
+    for (payload,) in copy.execute(f"SELECT payload FROM {_LOG} ORDER BY id DESC").fetchall():  # noqa: S608 - ours
+        with contextlib.suppress(DecodeError):
+            match decode_record(payload):
+                case SourceRecord(number, name, stream, url):
+                    _insert(copy, "sources", (number, name, stream, url, 1))
+                case FactRecord(name, value):
+                    _insert(copy, "facts", (name, bytes(value).decode()))
+                case GapRecord() as record:
+                    gaps.append(record)
+    (whole,) = copy.execute(f"SELECT count(*) > 0 AND count(*) = max(seq) FROM {_LOG}").fetchone()  # noqa: S608 - ours
+    for view, table in () if whole else itertools.product(views, ("sources", "facts", "gaps")):
+        with contextlib.suppress(*DAMAGE):
+            for row in view.execute(f"SELECT * FROM {table}"):  # noqa: S608 - ours
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
+                    _insert(
+                        copy, table, (row[0], json.dumps(json.loads(row[1]))) if table == "facts" else row
+                    )
+    for table, condition in wrong_types(copy):
+        copy.execute(f"DELETE FROM {table} WHERE {condition}")  # noqa: S608 - ours
+    copy.execute("DELETE FROM sources WHERE id NOT BETWEEN 1 AND ?", (MAX_SOURCES,))
+    for number in sorted(source_ids):
+        _insert(copy, "sources", (number, f"source-{number}", f"source-{number}", None, 1))
+    ids = {name: source.id for name, source in read_sources(copy).items()}
+    for record in reversed(gaps):
+        write_gap(copy, ids.get(record.source, SESSION_SOURCE), record.gap)
+    for number in ids.values():
+        _create_table(copy, number)
+    create_view(copy, [SESSION_SOURCE, *ids.values()])
+
+
+def _insert(copy: sqlite3.Connection, table: str, row: tuple[Any, ...]) -> None:
+    marks = ", ".join("?" * len(row))
+    copy.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 - ours
+
+
+def _counts_at_end(copy: sqlite3.Connection) -> dict[str, int]:
+    """Source → messages when the recording ended; {} = nobody ended it, or that is lost."""
+    ended = read_facts(copy).get("ended")
+    counts = ended.get("messages") if isinstance(ended, dict) else None
+    if not isinstance(counts, dict) or not read_sources(copy).keys() >= counts.keys():
+        return {}
+    return counts if all(isinstance(count, int) for count in counts.values()) else {}
+
+
+def _index(copy: sqlite3.Connection, number: int, name: str) -> int:
+    """Write what follows from the messages of a source: segments, connections, events. Return how many there are."""
+    state, opcode = SourceState(number, name), MESSAGE_COLUMNS.index("opcode")
+    cursor = copy.execute(f"SELECT * FROM {message_table(number)} ORDER BY id")  # noqa: S608 - an int
+    while rows := cursor.fetchmany(_GROUP):
+        state = index_messages(copy, state, list(itertools.chain.from_iterable(rows)))
+        for row in rows:
+            if row[opcode] == Opcode.EVENT:
+                with contextlib.suppress(DecodeError, OverflowError):
+                    write_event(copy, number, row[0], decode_event(row[-1]))
+    return state.messages
+
+
+def _note_missing(
+    copy: sqlite3.Connection, number: int, lost: int, holes: list[Gap], extent: Extent | None
+) -> LostMessages:
+    """Write a gap for each hole between messages, and one for what is missing before the first or behind the last."""
+    rest = lost - sum(gap.missing or 0 for gap in holes)
+    if rest > 0:
+        ends = f"SELECT min(t_wall_ns), max(t_wall_ns) FROM {message_table(number)}"  # noqa: S608 - an int
+        first_ns, last_ns = copy.execute(ends).fetchone()
+        began_ns, ended_ns = (extent.first_ns, extent.last_ns) if extent else (first_ns or 0, None)
+        if first_ns is None or began_ns < first_ns:
+            back_ns = first_ns if last_ns == ended_ns else None
+            holes = [*holes, Gap(0, None, began_ns, back_ns, _DAMAGE, rest)]
+        else:
+            holes = [*holes, Gap(0, last_ns, last_ns, None, _DAMAGE, rest)]
+    for gap in holes:
+        if gap.lost_at_ns:  # else nobody knows when it was
+            write_gap(copy, number, gap)
+    ends_ns = [gap.back_at_ns for gap in holes if gap.back_at_ns is not None]
+    last = max(ends_ns) if len(ends_ns) == len(holes) else None
+    return LostMessages(lost, min(gap.lost_at_ns for gap in holes), last)

@@ -1,6 +1,6 @@
 """Writes a session file, one transaction a call: all that was given is in the file, or nothing of it is.
 
-It knows no threads, queues or states; the recorder does. Imports and salvage use it directly.
+It knows no threads, queues or states; the recorder does. Imports use it directly.
 """
 
 from __future__ import annotations
@@ -49,41 +49,39 @@ class Appended:
 class SessionWriter:
     """A new session file, open for writing.
 
-    Raises `SessionError` when the file exists already or cannot be made. `first_id` is the id of the first row;
-    `time` is (wall ns, monotonic ns) of the beginning.
+    Raises `SessionError` when the file exists already or cannot be made. `time` is (wall ns, monotonic ns) of the
+    beginning.
     """
 
-    def __init__(self, path: Path, *, time: tuple[int, int] = (0, 0), first_id: int = 1) -> None:
+    def __init__(self, path: Path, *, time: tuple[int, int] = (0, 0)) -> None:
         self.path = path
         self._time = time
-        self._next_id = first_id
+        self._next_id = 1
         self._log_seq = 0
         self._sources: dict[str, SourceState] = {}
         self._connection = _create(path)
         self._file = _identity(path)
 
-    def append(
-        self, items: Sequence[Item], *, ids: Sequence[int] | None = None, sync: bool = False
-    ) -> Appended:
+    def append(self, items: Sequence[Item], *, sync: bool = False) -> Appended:
         """Commit the items in this order. `sync` also waits until the disk has them.
 
-        `ids` gives each item the id it had before (salvage). Raises `sqlite3.Error` when the file cannot take
-        them: then none of them is in it, and the same call may be tried again.
+        Raises `sqlite3.Error` when the file cannot take them: then none of them is in it, and the same call may be
+        tried again.
         """
         try:
-            return self._append(items, ids, sync=sync)
+            return self._append(items, sync=sync)
         except _UNWRITABLE:
             good = [not isinstance(item, Message) or writable(item) for item in items]
             if all(good):
                 raise
         kept = list(itertools.compress(items, good))
-        outcome = self._append(kept, ids and list(itertools.compress(ids, good)), sync=sync)
+        outcome = self._append(kept, sync=sync)
         return Appended(outcome.committed, outcome.refused + len(items) - len(kept))
 
-    def _append(self, items: Sequence[Item], ids: Sequence[int] | None, *, sync: bool) -> Appended:
+    def _append(self, items: Sequence[Item], *, sync: bool) -> Appended:
         numbers = itertools.count(self._next_id)
         batch = Batch(self._sources, numbers, self._log_seq, self._time)
-        batch.add(items, None if ids is None else iter(ids))
+        batch.add(items)
         with self._transaction(sync=sync):
             batch.write(self._connection)
         self._next_id = next(numbers)
