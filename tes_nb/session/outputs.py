@@ -70,6 +70,17 @@ class SessionOutputs(ABC):
 
         return write_parquet(folder, [*self._exports(), self._marks_export()], progress=progress)
 
+    def to_har(self, path: str | Path, *, redact: bool = True) -> int:  # noqa: ARG002 - a recording's takes it
+        """Write what was on the wire as a HAR file, from a recording: see `RecordedSession.to_har`.
+
+        Live, memory holds rows and no payloads: raises `SessionError`.
+        """
+        self._raise_pending()
+        raise SessionError(
+            f"{path} needs a recording, because a session's memory holds no payloads: rec = s.record(), then "
+            "rec.to_har(…); of a file, tes.open(…).to_har(…)."
+        )
+
     @property
     def marks(self) -> pd.DataFrame:
         """What was marked: time, label; once, though it stands in every source."""

@@ -40,6 +40,7 @@ SESSION: dict[str, tuple[Any, ...]] = {
     "to_csv": ("never",),
     "export": ("never",),
     "to_parquet": ("never",),
+    "to_har": ("never.har",),
     "report": ("never.html",),
 }
 FEED: dict[str, tuple[Any, ...]] = {

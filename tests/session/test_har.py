@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import tes_nb as tes
-from tes_nb.errors import ExportError
+from tes_nb.errors import ExportError, SessionError
+from tes_nb.model import Opcode
 
 OLD = Path(__file__).parents[1] / "data" / "old"
 ON_LOOPBACK = {"127.0.0.1": "nowgoal"}
@@ -76,3 +77,27 @@ def test_where_it_cannot_be_written_is_a_sentence(recording, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError):
         recording.to_har(tmp_path / "file" / "wire.har")
+
+
+def test_a_live_session_says_that_it_takes_a_recording(session, tmp_path):
+    with pytest.raises(SessionError, match=r"wire.har needs a recording.*rec = s\.record\(\)"):
+        session.to_har(tmp_path / "wire.har")
+    with session.record(tmp_path / "live.tes") as recording:
+        recording.wait(messages=5, timeout=20)
+        count = recording.to_har(tmp_path / "wire.har")
+    with tes.open(tmp_path / "wire.har") as back:
+        assert back.info().messages == count > 0
+
+
+def test_binary_messages_come_back_byte_for_byte(tmp_path):
+    shutil.copy(OLD / "nowgoal.tes", tmp_path)
+    with tes.open(tmp_path / "nowgoal.tes") as recording:
+        recording.to_har(tmp_path / "wire.har")
+        sent = [each for each in recording._file.messages() if each.opcode != Opcode.EVENT]
+    with tes.open(tmp_path / "wire.har", streams=ON_LOOPBACK) as back:
+        found = list(back._file.messages())
+    assert sum(each.opcode == Opcode.BINARY for each in sent) > 20
+    parts = [(each.opcode, each.direction, each.payload, each.t_wall_ns // 1000) for each in sent]
+    assert sorted(parts) == sorted(
+        (each.opcode, each.direction, each.payload, each.t_wall_ns // 1000) for each in found
+    )
