@@ -133,7 +133,8 @@ def salvage(damaged: Path, target: Path) -> Salvaged | None:
             if lost > 0:
                 missing[name] = _note_missing(copy, number, lost, holes, extent)
         copy.execute("COMMIT")
-    return Salvaged(messages, missing, bool(ended) or any(complete))
+    told = any(complete) and extents.keys() >= source_ids - {SESSION_SOURCE}
+    return Salvaged(messages, missing, bool(ended) or told)
 
 
 def _views(damaged: Path, cleanup: contextlib.ExitStack) -> Iterator[sqlite3.Connection]:
@@ -153,10 +154,11 @@ def _views(damaged: Path, cleanup: contextlib.ExitStack) -> Iterator[sqlite3.Con
 def _read_extents(view: sqlite3.Connection, extents: dict[int, Extent]) -> bool:
     """Note what the segments say, and return whether they can be read."""
     with contextlib.suppress(*DAMAGE):
-        for number, *values in view.execute(_EXTENTS).fetchall():
-            if all(isinstance(value, int) for value in values):
+        rows = view.execute(_EXTENTS).fetchall()
+        if all(isinstance(value, int) for row in rows for value in row):
+            for number, *values in rows:
                 extents[number] = max(extents.get(number, Extent(0, 0, 0, 0)), Extent(*values))
-        return True
+            return True
     return False
 
 
@@ -193,7 +195,7 @@ def _fill_small_tables(
 ) -> None:
     """Write what the session's own log says of sources, facts and gaps; it has checksums.
 
-    Where records of it are missing, also what the damaged tables say. What has no name is called after its id.
+    What it has lost comes from the damaged tables. A source whose name is lost is called after its id.
     """
     gaps: list[GapRecord] = []
     for (payload,) in copy.execute(f"SELECT payload FROM {_LOG} ORDER BY id DESC").fetchall():  # noqa: S608 - ours
@@ -205,8 +207,11 @@ def _fill_small_tables(
                     _insert(copy, "facts", (name, bytes(value).decode()))
                 case GapRecord() as record:
                     gaps.append(record)
-    (whole,) = copy.execute(f"SELECT count(*) > 0 AND count(*) = max(seq) FROM {_LOG}").fetchone()  # noqa: S608 - ours
-    for view, table in () if whole else itertools.product(views, ("sources", "facts", "gaps")):
+    contiguous = f"SELECT count(*) = max(seq) FROM {_LOG}"  # noqa: S608 - ours
+    whole = copy.execute(contiguous).fetchone() == (1,) and "ended" in read_facts(copy)
+    for view, table in itertools.product(
+        views, ("sources", "facts") if whole else ("sources", "facts", "gaps")
+    ):
         with contextlib.suppress(*DAMAGE):
             for row in view.execute(f"SELECT * FROM {table}"):  # noqa: S608 - ours
                 with contextlib.suppress(ValueError, TypeError, RecursionError):
