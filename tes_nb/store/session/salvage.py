@@ -133,8 +133,8 @@ def salvage(damaged: Path, target: Path) -> Salvaged | None:
             if lost > 0:
                 missing[name] = _note_missing(copy, number, lost, holes, extent)
         copy.execute("COMMIT")
-    told = any(complete) and extents.keys() >= source_ids - {SESSION_SOURCE}
-    return Salvaged(messages, missing, bool(ended) or told)
+    is_counted = any(complete) and extents.keys() >= source_ids - {SESSION_SOURCE}
+    return Salvaged(messages, missing, bool(ended) or is_counted)
 
 
 def _views(damaged: Path, cleanup: contextlib.ExitStack) -> Iterator[sqlite3.Connection]:
