@@ -198,7 +198,9 @@ class Observer:
         self._sample_memory(all_of_them=True)
         children_cores = (self.memory.tree.cpu_s - self._children_s) / elapsed
         self._children_s = self.memory.tree.cpu_s
-        self._tree = TreeFacts(round(process.cpu_cores + children_cores, 4), self.memory.total)
+        # two files of the system tell the RSS, and differ by some pages: the total is never the smaller one
+        total = max(process.rss, self.memory.total)
+        self._tree = TreeFacts(round(process.cpu_cores + children_cores, 4), total)
 
     def _excluded(self) -> Collection[int]:
         return self._own_pids | self.tmux.own_pids | self.memory.tree.helpers()

@@ -187,10 +187,10 @@ while input():
         seen = observed(observer)
         assert seen.tree.cores == pytest.approx(used_s / (time.monotonic() - began), rel=0.15)
         assert seen.process.cpu_cores < seen.tree.cores
-        together = seen.process.rss + sum(
-            psutil.Process(child.pid).memory_full_info().uss for child in (one, two)
-        )
-        assert seen.tree.memory == pytest.approx(together, rel=0.05), "what they share are pages of files"
+        assert seen.tree.memory >= seen.process.rss, "the total is never less than the kernel alone"
+        most = seen.process.rss + sum(psutil.Process(child.pid).memory_info().rss for child in (one, two))
+        assert seen.tree.memory <= 1.02 * most
+        assert seen.tree.memory >= seen.process.rss + 4 * 2**20, "each child has some pages of its own"
 
 
 def test_spans_and_cost() -> None:

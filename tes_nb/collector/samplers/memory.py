@@ -271,7 +271,8 @@ class MemoryTrack:
         """Sum over all, as they were read at one moment."""
         users = [one for one in self.tree.below.values() if not one.is_helper]
         children = sum(map(self._part_of, users))
-        together = children + self._share_of(self._pid, kernel)
+        is_read = self._shares.reading(self._pid, kernel.born) is not None
+        together = children + (self._share_of(self._pid, kernel) if is_read else kernel.rss)
         return Level(kernel.rss, sum(one.rss for one in users), children, max(kernel.rss, together))
 
     def _part_of(self, one: Descendant) -> int:
