@@ -6,124 +6,23 @@ import asyncio
 import contextlib
 import json
 import math
-import multiprocessing.process
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 from tes_nb.model.control import Cell, Gauge, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
+from tes_nb.session.exits import ExitWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Nothing is reaped here: `waitid(WNOWAIT)` looks at a dead child and leaves it to whoever waits for it, who may be
-# quicker. A pidfd says at once when a child ends, mostly in time. multiprocessing's own objects keep the code of a
-# child that was waited for, and are held here until they tell it, since pools forget them at once. A child of which
-# neither tells is reported by nobody, and its code stays NA.
-
-MOST_HANDLES = 500
 _INFINITIES: dict[float, NonFinite] = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-class ExitWatch:
-    """Reports each child's exit code once."""
-
-    def __init__(self) -> None:
-        self._reported: set[int] = set()
-        self._handles: dict[int, int] = {}
-        """pid → pidfd of a child that lives."""
-        self._processes: dict[int, Any] = {}
-        """pid → multiprocessing's `Popen` of a child whose code it does not tell yet."""
-        self._finished: WeakSet[Any] = WeakSet()
-        """Those that have told it: their pid may be another process's by now."""
-
-    def new_exits(self) -> Iterator[tuple[int, int]]:
-        """Yield (pid, exit code) of children that ended since the last look; negative = killed by that signal."""
-        for pid, code in (*_unreaped(), *self._multiprocessing()):
-            if pid not in self._reported:
-                self._reported.add(pid)
-                yield pid, code
-        if len(self._reported) > 10_000:
-            self._reported.clear()
-
-    def _multiprocessing(self) -> Iterator[tuple[int, int]]:
-        """Processes of the multiprocessing module that were waited for keep their exit code on their object."""
-        for process in tuple(getattr(multiprocessing.process, "_dangling", ())):
-            popen = getattr(process, "_popen", None)  # `None` = it was not started, or is closed
-            if popen is not None and popen not in self._finished:
-                self._processes[popen.pid] = popen
-        for pid, popen in tuple(self._processes.items()):
-            if popen.returncode is not None:  # as it is; asking `exitcode` could reap
-                self._finished.add(self._processes.pop(pid))
-                yield pid, popen.returncode
-
-    def follow(self, on_exit: Callable[[int, int], None]) -> None:
-        """Call `on_exit(pid, code)` in the running loop when a child that lives now ends (Linux)."""
-        if not hasattr(os, "pidfd_open"):
-            return
-        loop = asyncio.get_running_loop()
-        for pid in _children():
-            if pid in self._handles or len(self._handles) >= MOST_HANDLES:
-                continue
-            with contextlib.suppress(OSError):  # it ended just now, or there are no descriptors left
-                handle = self._handles[pid] = os.pidfd_open(pid)
-                self._reported.discard(pid)  # another process had that pid
-                loop.add_reader(handle, self._ended, pid, on_exit)
-
-    def _ended(self, pid: int, on_exit: Callable[[int, int], None]) -> None:
-        handle = self._handles[pid]
-        code = _exit_code(os.P_PIDFD, handle)
-        self._forget(pid)
-        if code is not None and pid not in self._reported:
-            self._reported.add(pid)
-            on_exit(pid, code)
-
-    def close(self) -> None:
-        """Follow nobody any more."""
-        for pid in tuple(self._handles):
-            self._forget(pid)
-
-    def _forget(self, pid: int) -> None:
-        handle = self._handles.pop(pid)
-        asyncio.get_running_loop().remove_reader(handle)
-        os.close(handle)
-
-
-def _exit_code(kind: int, which: int) -> int | None:
-    """Return the code of a dead child that was not reaped yet; `None` = it lives, or somebody was quicker."""
-    try:
-        status = os.waitid(kind, which, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except (ChildProcessError, AttributeError):
-        return None
-    if status is None:
-        return None
-    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
-
-
-def _unreaped() -> Iterator[tuple[int, int]]:
-    """The dead child that the system would give next; the one behind it shows when this one is reaped."""
-    for pid in _children():
-        if (code := _exit_code(os.P_PID, pid)) is not None:
-            yield pid, code
-
-
-def _children() -> list[int]:
-    """The pids of this process's children, dead ones included; empty where the system does not tell cheaply."""
-    pids: list[int] = []
-    try:
-        for thread in Path("/proc/self/task").iterdir():
-            pids += [int(pid) for pid in (thread / "children").read_text().split()]
-    except OSError:
-        pass
-    return pids
 
 
 CellDetail = Literal["number", "first_line"]
@@ -299,18 +198,28 @@ class Starvation:
     def __init__(self) -> None:
         self._before: tuple[int, ...] | None = None
         self._total = 0
+        self._files: list[int] = []
 
     def total_ns(self) -> int | None:
         """Return the total so far; `None` = the system does not tell. Belongs on the heartbeat's thread."""
         try:
-            texts = [Path(f"/proc/{thread}/schedstat").read_text() for thread in self._THREADS]
-            delays = tuple(int(text.split()[1]) for text in texts)
-        except (OSError, ValueError, IndexError):
+            if (
+                not self._files
+            ):  # open from then on, since each call of the system may give the interpreter away
+                self._files = [os.open(f"/proc/{thread}/schedstat", os.O_RDONLY) for thread in self._THREADS]
+            delays = tuple(int(os.pread(file, 100, 0).split()[1]) for file in self._files)
+        except (OSError, ValueError, IndexError, AttributeError):
             return None
         if self._before is not None:
             self._total += max(now - before for now, before in zip(delays, self._before, strict=True))
         self._before = delays
         return self._total
+
+    def close(self) -> None:
+        """Let go of the files."""
+        files, self._files = self._files, []
+        for file in files:
+            os.close(file)
 
 
 def gauge_report(name: str, value: float, unit: str) -> KernelReport:
@@ -348,6 +257,7 @@ class KernelReporter:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._exits.close()
+        self._starvation.close()
         self._report_exits()
 
     async def _beat(self) -> None:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tes_nb.session.kernel import ExitWatch, _children
+from tes_nb.session.exits import Children, ExitWatch
 from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.skipif(
@@ -31,7 +31,7 @@ def test_an_exit_code_is_seen_and_left_to_its_owner(code: str, expected: int):
     child = subprocess.Popen([sys.executable, "-c", code])
     assert code_of(watch, child.pid) == expected
     assert child.pid not in dict(watch.new_exits())  # once is enough
-    assert child.pid in _children()  # not reaped by us
+    assert child.pid in Children().pids()  # not reaped by us
     assert child.wait() == expected
 
 
