@@ -19,6 +19,8 @@ from tes_nb.wire.inflate import inflate
 
 NUMBER = "simulatedNumber"
 """The name under which each message of a stand-in carries its number: an attribute or a field."""
+NUMBER_WITHIN = 128
+"""It stands in the first bytes: to inflate all of each message for it would be a third of a reader's work."""
 _NUMBER = re.compile(rb'\b%s\\?"?\s*[=:]\s*\\?"?(\d+)' % NUMBER.encode())
 
 

@@ -104,7 +104,7 @@ def _tick_xml(tick: dict[str, Any], mark: str, rng: Random) -> str:
         "new": tick["newValue"],
         "time": tick["timestamp"],
     }
-    return f"<oddsChange {_attributes(fields)}{mark}>{inside}</oddsChange>"
+    return f"<oddsChange{mark} {_attributes(fields)}>{inside}</oddsChange>"
 
 
 def _attributes(fields: dict[str, Any]) -> str:

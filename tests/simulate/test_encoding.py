@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from tes_nb.analysis.ledger import NUMBER_WITHIN
 from tes_nb.model import Kind, Message
 from tes_nb.simulate import Options, encoding, number_in
 from tes_nb.simulate.composer import Composer
@@ -82,7 +83,7 @@ def test_refresh_flag_and_number_are_attributes_of_the_root():
 def test_ticks_in_every_spelling_carry_number_and_values(shape, seed):
     ticks = [encoding.tick(MOVE, 1_772_379_000_123)] * (1 + seed % 2)
     text = ticks_document(ticks, 41, shape, Random(seed))
-    assert number_in(text.encode()) == 41
+    assert number_in(text.encode()[:NUMBER_WITHIN]) == 41
     decoded = STREAM.decode(Message("nowgoal", 0, 1, text.encode(), time.time_ns(), 0, 1, 1))
     assert decoded.notes == ()
     rows = decoded.rows["ticks"]
@@ -122,7 +123,7 @@ def test_what_the_day_sends_decodes_without_a_note(shape, sister):
         for channel, changes in step.items():
             number += 1
             text = composer.changes(channel, changes, number, Instant(time.time(), changes[-1].at))
-            assert number_in(text.encode()) == number
+            assert number_in(text.encode()[:NUMBER_WITHIN]) == number
             frame = composer.encode(text)
             message = Message(
                 "nowgoal", 0, 1 if frame.text else 2, frame.payload, time.time_ns(), 0, 1, number

@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from tes_nb.analysis.ledger import Ledger, number_in, reconcile
-from tes_nb.errors import DecodeError
+from tes_nb.analysis.ledger import NUMBER_WITHIN, Ledger, number_in, reconcile
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.session.frames import gaps_frame
 from tes_nb.views.html import table_html
 from tes_nb.wire.events import Gap
-from tes_nb.wire.inflate import inflate
+from tes_nb.wire.inflate import peek
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,18 @@ class LossLedger:
         return {"text/plain": repr(self), "text/html": table_html(caption, ("", ""), self._rows())}
 
 
+NO_STAND_IN = 1000
+"""After so many messages without any number it is another server on this machine, of which there is no ledger."""
+
+
 class ReceivedNumbers:
     """The numbers of a stand-in's messages with their receive times: 16 bytes a message."""
 
     def __init__(self) -> None:
         self._numbers = array("q")
         self._times = array("q")
+        self._unnumbered = 0
+        """Messages without a number so far, counted up to `NO_STAND_IN`."""
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -99,12 +104,13 @@ class ReceivedNumbers:
         """Note the number that a received message carries, if it carries one."""
         if message.direction != Direction.IN or message.flags & FLAG_DUPLICATE:
             return
-        try:
-            text = message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)
-        except DecodeError:
+        if self._unnumbered == NO_STAND_IN and not self._numbers:
             return
-        number = number_in(text)
-        if number is not None:
+        text = message.payload if message.opcode == Opcode.TEXT else peek(message.payload, NUMBER_WITHIN)
+        number = number_in(text[:NUMBER_WITHIN])
+        if number is None:
+            self._unnumbered = min(self._unnumbered + 1, NO_STAND_IN)
+        else:
             self._times.append(message.t_wall_ns)
             self._numbers.append(number)  # the last step: who reads from another thread sees pairs
 
