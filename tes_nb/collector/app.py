@@ -143,10 +143,10 @@ class Collector:
                 channel.touch()
 
     def _worker_started(self, pid: int) -> None:
-        self.observer.workers.add(pid)
+        self.observer.processes.add(pid)
 
     def _worker_ended(self, pid: int, code: int, expected: bool) -> None:
-        self.observer.workers.report_exit(pid, code, expected=expected)
+        self.observer.processes.report_exit(pid, code, expected=expected)
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -284,6 +284,8 @@ class Collector:
         self.control.register(GetCost, kernel.cost)
         self.control.register(PutMark, kernel.mark)
         self.control.register(ScaleWorkers, worker_routes.scale_operation)
+        for operation, handler in self.observer.workers.operations().items():
+            self.control.register(operation, handler)
         self.control.register(WatchSource, self.watches.watch)
         self.control.register(UnwatchSource, self.watches.unwatch)
         self.control.register(SubscribeSource, self.watches.subscribe)

@@ -34,7 +34,7 @@ class KernelSource:
         if report.heartbeat is not None:
             self._note_heartbeat(report.heartbeat, report.starved or 0)
         if report.exit is not None:
-            self._observer.workers.report_exit(report.exit.pid, report.exit.code)
+            self._observer.processes.report_exit(report.exit.pid, report.exit.code)
         if report.origin is not None:
             self.allow_origin(report.origin)
         if report.row is None:

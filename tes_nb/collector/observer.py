@@ -20,7 +20,8 @@ from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.shares import ShareSampler
 from tes_nb.collector.samplers.tmux import PERIOD_S as TMUX_PERIOD_S
 from tes_nb.collector.samplers.tmux import TmuxSampler
-from tes_nb.collector.samplers.workers import WorkerRegistry
+from tes_nb.collector.workers.registry import WorkerRegistry
+from tes_nb.collector.workers.source import SourceContext
 from tes_nb.model import Observation, SocketFacts, TreeFacts
 from tes_nb.model.control import Cost
 
@@ -93,11 +94,18 @@ class Observer:
         self.tmux = TmuxSampler(environ=environ, on_change=on_change)
         self.http = HttpWindow() if http is None else http
         self.workers = WorkerRegistry(
-            self.observed_pid, reader=reader, shares=self.shares, exclude=self._excluded, on_change=on_change
+            SourceContext(
+                observed_pid=self.observed_pid,
+                reader=reader,
+                shares=self.shares,
+                exclude=self._excluded,
+                on_change=on_change or (lambda: None),
+            )
         )
+        self.processes = self.workers.processes
         self.memory = MemoryTrack(self.observed_pid, self.shares, reader=reader)
         for pid in worker_pids:
-            self.workers.add(pid)
+            self.processes.add(pid)
         self.sockets: Callable[[], SocketFacts] = lambda: SocketFacts(0, {})
         """Asks who serves what is observed for the connections that are open."""
         self.total_routes = 0
@@ -142,7 +150,8 @@ class Observer:
         """Look once at everything, then go on in tasks of the running loop until `close()`."""
         self.tick()
         self._sample_memory()
-        await self.workers.refresh()
+        await self.processes.refresh()
+        await self.workers.start()
         answered = asyncio.Event()
 
         async def ask_tmux() -> None:
@@ -154,7 +163,7 @@ class Observer:
         grids = (
             run_grid("tmux", TMUX_PERIOD_S, ask_tmux),
             run_grid("memory", memory.PERIOD_S, self._look_quickly, at_once=False),
-            run_grid("workers", WORKERS_PERIOD_S, self.workers.refresh, at_once=False),
+            run_grid("workers", WORKERS_PERIOD_S, self.processes.refresh, at_once=False),
             run_grid("shares", SHARES_PERIOD_S, self._refresh_shares, at_once=False),
             run_grid("host", HOST_PERIOD_S, self.host.refresh, at_once=False),
         )
@@ -171,19 +180,20 @@ class Observer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        await self.workers.close()
         self.shares.close()
 
     def _look_quickly(self) -> None:
         self._sample_memory()
-        self.workers.notice_new()
+        self.processes.notice_new()
 
     async def _refresh_shares(self) -> None:
-        others = [member for member in self.workers.members() if member.pid not in self.memory.tree.below]
+        others = [member for member in self.processes.members() if member.pid not in self.memory.tree.below]
         await self.shares.refresh([*self.memory.members(), *others], time.monotonic())
 
     def _sample_memory(self, *, all_of_them: bool = False) -> None:
-        below = (life.pid for life in self.workers.running() if life.is_child)
-        pids = {*self.workers.main_children(), *below}
+        below = (life.pid for life in self.processes.running() if life.is_child)
+        pids = {*self.processes.main_children(), *below}
         self.memory.sample(pids, own=self._own_pids | self.tmux.own_pids, all_of_them=all_of_them)
 
     def _sample_if_nobody_ticks(self) -> None:

@@ -86,9 +86,10 @@ class WorkerFacts:
     """One worker: a child process of the kernel, a pid the user gave, or what an executor reports."""
 
     id: str
-    pid: int
+    pid: int | None
+    """`None` = it is no process of this machine, or nobody knows which."""
     name: str
-    """The program's name, never with arguments."""
+    """The program's name, never with arguments; or the name that a pool or a cluster has given it."""
     kind: Literal["process", "executor", "dask"]
     status: WorkerStatus
     created_at_ms: int
@@ -108,6 +109,46 @@ class WorkerFacts:
     messages_processed: int = 0
     queue_depth: int = 0
     current_job: Mapping[str, Any] | None = None
+    """`{"id", "type", "started_at"}`: the job's id and function as text, and Unix milliseconds."""
+    role: str = ""
+    """One fixed word for what it is for; else the program's name."""
+    pool: str | None = None
+    """The pool, cluster or nanny that it belongs to, as people call it."""
+    address: str | None = None
+    """Where it listens, for example tcp://127.0.0.1:40001; `None` = nowhere, or unknown."""
+    ended_at_ms: int | None = None
+    executing: int | None = None
+    """Jobs that it runs now."""
+    done: int | None = None
+    """Jobs that gave a result, so far."""
+    failed: int | None = None
+    """Jobs that raised, so far."""
+    job_s: float | None = None
+    """How long the current job has run; of one who has ended, how long the last had."""
+    disk_read: int | None = None
+    """Bytes that were read from disks for it so far, as `disk_write`."""
+    disk_write: int | None = None
+    descriptors: int | None = None
+    """Open file descriptors."""
+    managed: int | None = None
+    """Bytes of results that it holds in memory, as `spilled` those on disk."""
+    spilled: int | None = None
+    disk_read_rate: float | None = None
+    """Bytes a second, as the other rates."""
+    disk_write_rate: float | None = None
+    net_read_rate: float | None = None
+    net_write_rate: float | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a worker, and not a helper or a whole pool that is listed beside them."""
+        return self.role not in APART
+
+
+APART = frozenset(
+    {"forkserver", "resource tracker", "process pool", "thread pool", "dask nanny", "dask scheduler"}
+)
+"""Roles that are listed apart, and counted in no summary."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def traffic_mode(error_rate: float) -> str:
 
 def build(observation: Observation) -> dict[str, Any]:
     """The canonical message."""
-    telemetry = "healthy" if observation.workers else "degraded"
+    telemetry = "healthy" if any(worker.is_counted for worker in observation.workers) else "degraded"
     return {
         "type": "status",
         "timestamp": observation.wall_ms,
@@ -224,7 +224,9 @@ def _iso(wall_ms: int) -> str:
 def _sessions(observation: Observation) -> dict[str, int]:
     return {
         "tmux": observation.tmux.sessions,
-        "activeWorkers": sum(worker.status != "terminated" for worker in observation.workers),
+        "activeWorkers": sum(
+            worker.is_counted and worker.status != "terminated" for worker in observation.workers
+        ),
         "apiSessions": observation.http.pending,
         "websocketConnections": observation.sockets.connections,
         "websocketSubscribers": sum(observation.sockets.subscribers.values()),

@@ -77,6 +77,52 @@ class Worker(msgspec.Struct):
     ] = None
     threads: Annotated[Int | None, Field("", "threads")] = None
     exit_code: Annotated[Int | None, Field("", "exit code; NA while alive or unknown", "label")] = None
+    role: Annotated[
+        str | None,
+        Field("", "what it is for, such as pool worker; else the program's name", "label", "category"),
+    ] = None
+    pool: Annotated[str | None, Field("", "the pool or cluster that it belongs to", "label", "category")] = (
+        None
+    )
+    address: Annotated[str | None, Field("", "where it listens", "label")] = None
+    executing: Annotated[Int | None, Field("", "jobs that it runs now")] = None
+    done: Annotated[Int | None, Field("", "jobs that gave a result, so far", "counter")] = None
+    failed: Annotated[Int | None, Field("", "jobs that raised, so far", "counter")] = None
+    job_s: Annotated[
+        float | None, Field("s", "how long the current job runs; once it has ended: how long the last had")
+    ] = None
+    disk_read_mb: Annotated[float | None, Field("MiB", "read from disks so far", "counter")] = None
+    disk_write_mb: Annotated[float | None, Field("MiB", "written to disks so far", "counter")] = None
+    descriptors: Annotated[Int | None, Field("", "open file descriptors")] = None
+    managed_mb: Annotated[float | None, Field("MiB", "results that it holds in memory (Dask)")] = None
+    spilled_mb: Annotated[float | None, Field("MiB", "results that it holds on disk (Dask)")] = None
+    disk_read_rate_mb: Annotated[float | None, Field("MiB/s", "reads from its host's disks (Dask)")] = None
+    disk_write_rate_mb: Annotated[float | None, Field("MiB/s", "writes to its host's disks (Dask)")] = None
+    net_read_rate_mb: Annotated[float | None, Field("MiB/s", "received over the host's network (Dask)")] = (
+        None
+    )
+    net_write_rate_mb: Annotated[float | None, Field("MiB/s", "sent over the host's network (Dask)")] = None
+
+
+LATER = (
+    "role",
+    "pool",
+    "address",
+    "executing",
+    "done",
+    "failed",
+    "job_s",
+    "disk_read_mb",
+    "disk_write_mb",
+    "descriptors",
+    "managed_mb",
+    "spilled_mb",
+    "disk_read_rate_mb",
+    "disk_write_rate_mb",
+    "net_read_rate_mb",
+    "net_write_rate_mb",
+)
+"""Columns that came later stand behind all others, so that files with and without them go together."""
 
 
 class Summary(msgspec.Struct):
@@ -118,6 +164,7 @@ def _plain(column: Column) -> Column:
     return Column(name, column.dtype, column.unit, column.kind, column.doc)
 
 
+_FIRST = len(_worker_columns) - len(LATER)
 _JOB_NAMES = tuple(
     Column(f"current_job_{column.name}", column.dtype, column.unit, column.kind, column.doc)
     for column in _job_columns
@@ -126,7 +173,7 @@ TABLES = (
     Table(
         "workers",
         "One row a worker and message.",
-        (*(_plain(column) for column in _worker_columns), *_JOB_NAMES),
+        (*(_plain(column) for column in _worker_columns[:_FIRST]), *_JOB_NAMES, *_worker_columns[_FIRST:]),
         key=("id",),
         plot=("cpu_percent", "rss_mb"),
         complete=True,
@@ -170,7 +217,7 @@ def _row(worker_id: str, worker: Worker) -> Row:
     values = list(_worker_row(worker))
     values[_CREATED_AT] = ms_to_ns(worker.created_at)
     job_id, job_type, started_at = _job_row(worker.current_job or _NO_JOB)
-    return (*values, job_id, job_type, ms_to_ns(started_at))
+    return (*values[:_FIRST], job_id, job_type, ms_to_ns(started_at), *values[_FIRST:])
 
 
 def _decode_old(message: Message, first: DecodeError) -> Decoded:
@@ -212,15 +259,16 @@ def fold(memory: dict[str, Any], message: Message, decoded: Decoded) -> Mapping[
 
 
 def build(observation: Observation) -> dict[str, Any]:
-    """The canonical message."""
+    """The canonical message. Helpers and whole pools are listed, with their role, and counted in no summary."""
+    counted = tuple(worker for worker in observation.workers if worker.is_counted)
     return {
         "timestamp": observation.wall_ms,
         "workers": {worker.id: worker_message(worker) for worker in observation.workers},
         "summary": {
-            "total": len(observation.workers),
-            "idle": _count(observation.workers, "idle"),
-            "working": _count(observation.workers, "working"),
-            "error": _count(observation.workers, "error"),
+            "total": len(counted),
+            "idle": _count(counted, "idle"),
+            "working": _count(counted, "working"),
+            "error": _count(counted, "error"),
             "total_queue_depth": sum(worker.queue_depth for worker in observation.workers),
         },
     }
@@ -255,11 +303,27 @@ def worker_message(worker: WorkerFacts) -> dict[str, Any]:
         "uss_mb": _mib(worker.uss),
         "threads": worker.threads,
         "exit_code": worker.exit_code,
+        "role": worker.role or None,
+        "pool": worker.pool,
+        "address": worker.address,
+        "executing": worker.executing,
+        "done": worker.done,
+        "failed": worker.failed,
+        "job_s": None if worker.job_s is None else round(worker.job_s, 3),
+        "disk_read_mb": _mib(worker.disk_read),
+        "disk_write_mb": _mib(worker.disk_write),
+        "descriptors": worker.descriptors,
+        "managed_mb": _mib(worker.managed),
+        "spilled_mb": _mib(worker.spilled),
+        "disk_read_rate_mb": _mib(worker.disk_read_rate),
+        "disk_write_rate_mb": _mib(worker.disk_write_rate),
+        "net_read_rate_mb": _mib(worker.net_read_rate),
+        "net_write_rate_mb": _mib(worker.net_write_rate),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _mib(value: int | None) -> float | None:
+def _mib(value: float | None) -> float | None:
     return None if value is None else round(value / _MIB, 3)
 
 

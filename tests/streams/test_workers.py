@@ -110,3 +110,22 @@ def test_heartbeats_are_acknowledged():
 def test_what_is_no_telemetry_is_refused(payload):
     with pytest.raises(DecodeError):
         decode(message(payload))
+
+
+def test_helpers_are_listed_and_counted_in_no_summary():
+    import dataclasses
+
+    helper = dataclasses.replace(WORKER, id="1-1", role="resource tracker", queue_depth=0)
+    built = build(observation(workers=(WORKER, helper)))
+    assert built["summary"] == {"total": 1, "idle": 0, "working": 1, "error": 0, "total_queue_depth": 2}
+    assert built["workers"]["1-1"]["role"] == "resource tracker"
+
+
+def test_columns_of_later_versions_stand_behind_those_that_were_there():
+    assert TABLE.names[TABLE.names.index("exit_code") :][:5] == (
+        "exit_code",
+        "current_job_id",
+        "current_job_type",
+        "current_job_started_at",
+        "role",
+    )

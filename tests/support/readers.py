@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tes_nb.collector.samplers.process_reader import MemoryWords, Share, Times
+from tes_nb.collector.samplers.process_reader import MemoryWords, Share, Times, Usage
 
 
 def times(born: int = 1, *, cpu_s: float = 0.0, rss: int = 1000, zombie: bool = False) -> Times:
@@ -31,6 +31,12 @@ class TableReader:
         return None if words is None else Share(words.rss // 4, words.rss // 8)
 
     def cpu_clock(self, pid: int) -> float | None:
+        return None
+
+    def usage(self, pid: int) -> Usage:
+        return Usage()
+
+    def exit_code(self, pid: int) -> int | None:
         return None
 
     def arguments(self, pid: int) -> list[str]:

@@ -54,6 +54,10 @@ WORKER_SHAPE = {
     "kind": str,
     "cpu_percent": float,
     "threads": int,
+    "role": str,
+    "disk_read_mb": float,
+    "disk_write_mb": float,
+    "descriptors": int,
 }
 
 

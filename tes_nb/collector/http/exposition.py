@@ -50,6 +50,7 @@ class _ObservationCollector(Collector):
             yield from _family(fact)
         yield _subscribers(observation)
         yield _workers_by_status(observation.workers)
+        yield from _workers_by_role(observation.workers)
         yield from _each_worker(observation.workers)
 
 
@@ -108,10 +109,29 @@ def _subscribers(observation: Observation) -> Metric:
 
 def _workers_by_status(workers: tuple[WorkerFacts, ...]) -> Metric:
     family = GaugeMetricFamily("tes_nb_workers", "Listed workers by status.", labels=("status",))
-    statuses = [worker.status for worker in workers]
+    statuses = [worker.status for worker in workers if worker.is_counted]
     for status in get_args(WorkerStatus):
         family.add_metric((status,), statuses.count(status))
     return family
+
+
+def _workers_by_role(workers: tuple[WorkerFacts, ...]) -> Iterator[Metric]:
+    """Figures that a cardinality of workers coming and going does not make grow."""
+    count = GaugeMetricFamily("tes_nb_role_workers", "Live processes and pools by role.", labels=("role",))
+    memory = GaugeMetricFamily("tes_nb_role_memory_bytes", "Their resident memory.", labels=("role",))
+    cores = GaugeMetricFamily("tes_nb_role_cpu_cores", "Cores that they use.", labels=("role",))
+    queue = GaugeMetricFamily("tes_nb_role_queue_depth", "Jobs that wait for them.", labels=("role",))
+    by_role: dict[str, list[WorkerFacts]] = {}
+    for worker in workers:
+        if worker.status in ("idle", "working"):
+            by_role.setdefault(worker.role, []).append(worker)
+    for role, those in by_role.items():
+        label = (_text(role),)
+        count.add_metric(label, len(those))
+        memory.add_metric(label, sum(worker.rss or 0 for worker in those))
+        cores.add_metric(label, sum(worker.cpu_percent or 0.0 for worker in those) / 100)
+        queue.add_metric(label, sum(worker.queue_depth for worker in those))
+    yield from (count, memory, cores, queue)
 
 
 def _worker_facts(worker: WorkerFacts) -> tuple[_Fact, ...]:

@@ -120,6 +120,8 @@ def build_snapshot(worker: WorkerFacts, wall_ms: int) -> bytes | None:
 def _process_state(worker: WorkerFacts) -> dict[str, Any] | None:
     """Return what the system says about the process; `None` when that pid is another process by now."""
     try:
+        if worker.pid is None:
+            return None
         process = psutil.Process(worker.pid)
         times = default_reader().times(worker.pid)
         if times is None or times.zombie or worker_id(worker.pid, times.born) != worker.id:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psutil
 
@@ -63,6 +64,16 @@ class Share(NamedTuple):
     """Pages that nobody else uses: what the end of this process would give back."""
 
 
+class Usage(NamedTuple):
+    """What a process has of the system beside memory and CPU; `None` = the platform does not tell, or refuses."""
+
+    disk_read: int | None = None
+    """Bytes that were read from disks for it so far."""
+    disk_write: int | None = None
+    descriptors: int | None = None
+    """Open file descriptors."""
+
+
 class ProcessReader(Protocol):
     """Reads processes by pid. All reads but `share` are cheap enough for an event loop."""
 
@@ -74,6 +85,12 @@ class ProcessReader(Protocol):
 
     def share(self, pid: int) -> Share | None:
         """Return PSS and USS; `None` = gone. May take long for a big process: call it in a thread."""
+
+    def usage(self, pid: int) -> Usage:
+        """Return disk bytes and descriptors. Never raises: what cannot be read is `None`."""
+
+    def exit_code(self, pid: int) -> int | None:
+        """Return a zombie's exit code, below 0 = the signal that ended it; `None` = only its parent can know."""
 
     def cpu_clock(self, pid: int) -> float | None:
         """Return CPU seconds in fine resolution; `None` = use `times`, there is no such clock."""
@@ -92,6 +109,7 @@ _MEMORY = re.compile(
     rb"(?:VmHWM:\s+(\d+) kB\s+)?VmRSS:\s+(\d+) kB\s+RssAnon:\s+(\d+) kB\s+"
     rb"RssFile:\s+(\d+) kB\s+RssShmem:\s+(\d+) kB\s+VmData:\s+(\d+) kB"
 )
+_DISK = re.compile(rb"\nread_bytes: (\d+)\nwrite_bytes: (\d+)")
 _PSS = re.compile(rb"\nPss:\s+(\d+) kB")
 _PRIVATE = re.compile(rb"\nPrivate_(?:Clean|Dirty|Hugetlb):\s+(\d+) kB")
 
@@ -165,6 +183,28 @@ class ProcfsReader:
         content = read_small(f"/proc/{pid}/smaps_rollup")
         return parse_rollup(content) if content else None
 
+    def usage(self, pid: int) -> Usage:
+        """Return what /proc/<pid>/io and /proc/<pid>/fd say; a process of another user shows nothing."""
+        disk = descriptors = None
+        with contextlib.suppress(OSError):
+            disk = _DISK.search(read_small(f"/proc/{pid}/io") or b"")
+        with contextlib.suppress(OSError):
+            folder = f"/proc/{pid}/fd"
+            # Linux from 6.2 on says the number as the folder's size; before, that is 0
+            descriptors = os.stat(folder).st_size or len(os.listdir(folder))  # noqa: PTH116, PTH208 - called often
+        if disk is None:
+            return Usage(descriptors=descriptors)
+        return Usage(int(disk[1]), int(disk[2]), descriptors)
+
+    def exit_code(self, pid: int) -> int | None:
+        """Return what /proc/<pid>/stat says last, which is 0 also for those who may not know."""
+        try:
+            content = read_small(f"/proc/{pid}/stat") or b""
+        except OSError:
+            return None
+        status = int(content[content.rindex(b")") + 2 :].split()[-1]) if content else 0
+        return None if status == 0 else os.waitstatus_to_exitcode(status)
+
     def cpu_clock(self, pid: int) -> float | None:
         """Return the process's CPU clock, in nanosecond steps where /proc has 10 ms steps."""
         try:
@@ -220,6 +260,22 @@ class PsutilReader:
         except psutil.NoSuchProcess:
             return None
         return Share(pss=int(getattr(full, "pss", 0) or full.uss), uss=int(full.uss))
+
+    def usage(self, pid: int) -> Usage:
+        """Return what psutil has of it on this platform."""
+        disk: Any = None
+        descriptors: int | None = None
+        with contextlib.suppress(psutil.Error, AttributeError, OSError):
+            disk = psutil.Process(pid).io_counters()
+        with contextlib.suppress(psutil.Error, AttributeError, OSError):
+            descriptors = psutil.Process(pid).num_fds()
+        if disk is None:
+            return Usage(descriptors=descriptors)
+        return Usage(disk.read_bytes, disk.write_bytes, descriptors)
+
+    def exit_code(self, pid: int) -> int | None:  # noqa: ARG002 - the protocol gives it
+        """Return `None`: only a parent knows."""
+        return None
 
     def cpu_clock(self, pid: int) -> float | None:  # noqa: ARG002 - the protocol gives it
         """Return `None`: psutil's own CPU times are fine-grained where this reader is used."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from dataclasses import replace
 
-from tes_nb.collector.samplers.process_reader import MemoryWords, Times
+from tes_nb.collector.samplers.process_reader import MemoryWords, Times, Usage
 from tes_nb.model import WorkerFacts
 from tes_nb.model.observation import WorkerStatus
 
@@ -34,6 +35,7 @@ QUIET_SAMPLES = 2
 """So many samples below it in a row make it "idle" again: a short pause is not the end of the work."""
 
 _NAME_MOST = 100
+NO_USAGE = Usage()
 CAUSE_UNKNOWN = "ended, cause unknown"
 """What is said of an end that nobody has explained."""
 
@@ -62,12 +64,14 @@ class WorkerLife:
         *,
         created_at_ms: int,
         now: float,
-        name: str = "",
+        role: str = "",
+        usage: Usage = NO_USAGE,
     ) -> None:
-        """`name` is a given name; "" = the program's own, which changes when it executes another."""
+        """role: what the process is for; "" = nobody knows."""
         self.pid = pid
         self.born = first.born
-        self.user_name = name
+        self.user_name = ""
+        """A given name; "" = the program's own is shown, which changes when it executes another."""
         self.is_child = False
         """Whether it is a descendant of the observed process; else its pid was given."""
         self.ended_at: float | None = None
@@ -80,7 +84,7 @@ class WorkerLife:
         self.facts = WorkerFacts(
             id=worker_id(pid, first.born),
             pid=pid,
-            name=safe_name(name or first.name),
+            name=safe_name(first.name),
             kind="process",
             status=self._activity.status,
             created_at_ms=created_at_ms,
@@ -91,6 +95,8 @@ class WorkerLife:
             uss=None,
             cpu_percent=0.0,
             threads=first.threads,
+            role=role or safe_name(first.name),
+            **usage._asdict(),
         )
 
     def rename(self, name: str) -> None:
@@ -106,7 +112,13 @@ class WorkerLife:
         """Return whether what was read is this worker, alive or as a zombie."""
         return times is not None and times.born == self.born
 
-    def sample(self, now: float, times: Times, memory: MemoryWords | None, uss: int | None) -> None:
+    def set_role(self, role: str) -> None:
+        """Take in what it is for: it executes another program now."""
+        self.facts = replace(self.facts, role=role)
+
+    def sample(
+        self, now: float, times: Times, memory: MemoryWords | None, uss: int | None, usage: Usage = NO_USAGE
+    ) -> None:
         """Take in one reading at monotonic second `now`. Equal times: nothing else changed."""
         elapsed = now - self._at
         share = max(0.0, times.cpu_s - self.times.cpu_s) / elapsed if elapsed > 0 else 0.0
@@ -128,6 +140,7 @@ class WorkerLife:
             uss=uss,
             cpu_percent=round(share * 100, 1),
             threads=times.threads,
+            **usage._asdict(),
         )
 
     def _rest(self, uss: int | None) -> None:
@@ -156,6 +169,8 @@ class WorkerLife:
             uss=None,
             cpu_percent=None,
             threads=None,
+            descriptors=None,
+            ended_at_ms=self.facts.ended_at_ms or time.time_ns() // 1_000_000,
         )
 
     def give_up_asking(self) -> None:

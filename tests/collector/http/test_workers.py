@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.collector.http.workers import PERIOD_S, SnapshotLimiter, check_id, file_name, read_snapshot
-from tes_nb.collector.samplers.workers import WorkerRegistry
+from tes_nb.collector.workers.processes import ProcessWorkers
 from tests.support.observations import WORKER
 from tests.support.processes import running
 
@@ -129,7 +129,7 @@ def test_a_snapshot_of_a_real_worker_without_arguments_and_environment(
 ) -> None:
     monkeypatch.setenv("PLANTED_SECRET", "correct-horse-battery")
     with running(TWO_THREADS) as child:
-        registry = WorkerRegistry()
+        registry = ProcessWorkers()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
         body = asyncio.run(read_snapshot(worker))
@@ -150,7 +150,7 @@ def test_a_snapshot_of_a_real_worker_without_arguments_and_environment(
 
 def test_a_worker_that_is_gone_has_no_snapshot() -> None:
     with running("print('ready', flush=True); input()") as child:
-        registry = WorkerRegistry()
+        registry = ProcessWorkers()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
         child.kill()
@@ -160,7 +160,7 @@ def test_a_worker_that_is_gone_has_no_snapshot() -> None:
 
 def test_another_process_with_that_pid_is_not_shown() -> None:
     with running("print('ready', flush=True); input()") as child:
-        registry = WorkerRegistry()
+        registry = ProcessWorkers()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
         assert asyncio.run(read_snapshot(replace(worker, id=f"{child.pid}-1"))) is None

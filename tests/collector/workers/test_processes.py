@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id, exit_sentence, safe_name
-from tes_nb.collector.samplers.workers import KEEP_ENDED_S, WorkerRegistry
+from tes_nb.collector.workers.processes import KEEP_ENDED_S, ProcessWorkers
 from tes_nb.model import WorkerFacts
 from tests.support.aio import run_async
 from tests.support.processes import BUSY, IDLE, running
@@ -65,13 +65,13 @@ def kernel_with(*codes: str) -> Iterator[Kernel]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-async def listed(registry: WorkerRegistry, pid: int) -> WorkerFacts:
+async def listed(registry: ProcessWorkers, pid: int) -> WorkerFacts:
     """The newest worker of that pid, after a refresh."""
     await registry.refresh()
     return [worker for worker in registry.facts() if worker.pid == pid][-1]
 
 
-async def becomes(registry: WorkerRegistry, pid: int, status: str) -> WorkerFacts:
+async def becomes(registry: ProcessWorkers, pid: int, status: str) -> WorkerFacts:
     """Refresh twice a second, as the collector does, until the worker has that status."""
 
     async def worker() -> WorkerFacts | None:
@@ -85,7 +85,7 @@ async def becomes(registry: WorkerRegistry, pid: int, status: str) -> WorkerFact
 @run_async
 async def test_idle_and_working_children_with_their_memory() -> None:
     with kernel_with(BUSY, IDLE) as kernel:
-        registry = WorkerRegistry(kernel.pid)
+        registry = ProcessWorkers(kernel.pid)
         busy, idle = kernel.children
         hot = await becomes(registry, busy, "working")
         cold = await becomes(registry, idle, "idle")
@@ -105,7 +105,7 @@ async def test_idle_and_working_children_with_their_memory() -> None:
 @run_async
 async def test_ids_are_stable_while_a_worker_lives() -> None:
     with kernel_with(IDLE) as kernel:
-        registry, other = WorkerRegistry(kernel.pid), WorkerRegistry(kernel.pid)
+        registry, other = ProcessWorkers(kernel.pid), ProcessWorkers(kernel.pid)
         first = await listed(registry, kernel.children[0])
         assert (await listed(registry, kernel.children[0])).id == first.id
         assert (await listed(other, kernel.children[0])).id == first.id
@@ -117,18 +117,16 @@ async def test_ids_are_stable_while_a_worker_lives() -> None:
 
 @linux
 @run_async
-async def test_exit_code_three_reported_after_the_end() -> None:
+async def test_exit_code_three_of_a_child_that_its_parent_has_not_reaped() -> None:
     with kernel_with("import sys, time; time.sleep(0.5); sys.exit(3)") as kernel:
         pid = kernel.children[0]
-        registry = WorkerRegistry(kernel.pid)
-        await listed(registry, pid)
-        gone = await becomes(registry, pid, "terminated")  # a zombie: the parent knows the code, we do not
-        assert (gone.exit_code, gone.errors) == (None, 0)
-        assert registry.report_exit(pid, 3)
-        worker = await listed(registry, pid)
-        assert (worker.status, worker.exit_code, worker.errors) == ("error", 3, 1)
-        assert worker.last_error == "exit code 3"
-        assert worker.id == gone.id
+        registry = ProcessWorkers(kernel.pid)
+        first = await listed(registry, pid)
+        worker = await becomes(registry, pid, "error")  # a held kernel reaps nobody, and reports nothing
+        assert (worker.exit_code, worker.errors, worker.last_error) == (3, 1, "exit code 3")
+        assert worker.id == first.id
+        assert abs(worker.ended_at_ms / 1000 - time.time()) < 60
+        assert not registry.report_exit(pid, 3), "it is known"
 
 
 @linux
@@ -136,7 +134,7 @@ async def test_exit_code_three_reported_after_the_end() -> None:
 async def test_killed_by_a_signal_reported_before_anyone_looked() -> None:
     with kernel_with(IDLE) as kernel:
         pid = kernel.children[0]
-        registry = WorkerRegistry(kernel.pid)
+        registry = ProcessWorkers(kernel.pid)
         before = await listed(registry, pid)
         os.kill(pid, signal.SIGKILL)
         kernel.reap(0)
@@ -153,7 +151,7 @@ async def test_killed_by_a_signal_reported_before_anyone_looked() -> None:
 @run_async
 async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code() -> None:
     with kernel_with(IDLE, IDLE) as kernel:
-        registry = WorkerRegistry(kernel.pid)
+        registry = ProcessWorkers(kernel.pid)
         await registry.refresh()
         os.kill(kernel.children[0], signal.SIGKILL)
         kernel.reap(0)
@@ -177,7 +175,7 @@ async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown
 async def test_code_zero_is_terminated_and_no_error() -> None:
     with kernel_with(IDLE) as kernel:
         pid = kernel.children[0]
-        registry = WorkerRegistry(kernel.pid)
+        registry = ProcessWorkers(kernel.pid)
         await registry.refresh()
         os.kill(pid, signal.SIGKILL)
         kernel.reap(0)
@@ -192,7 +190,7 @@ def test_forked_and_grandchildren_count_too_and_outlive_their_parent() -> None:
 
     async def scene() -> None:
         with kernel_with(code) as kernel:
-            registry = WorkerRegistry(kernel.pid)
+            registry = ProcessWorkers(kernel.pid)
 
             async def three() -> bool:
                 await registry.refresh()
@@ -213,7 +211,7 @@ def test_forked_and_grandchildren_count_too_and_outlive_their_parent() -> None:
 @linux
 def test_a_new_child_is_noticed_between_two_refreshes_and_told() -> None:
     told: list[int] = []
-    registry = WorkerRegistry(os.getpid(), on_change=lambda: told.append(registry.version))
+    registry = ProcessWorkers(os.getpid(), on_change=lambda: told.append(registry.version))
     with running(IDLE) as child:
         registry.notice_new()
         assert [worker.pid for worker in registry.facts() if worker.pid == child.pid] == [child.pid]
@@ -228,7 +226,7 @@ async def test_names_carry_no_arguments_and_follow_a_new_program() -> None:
     secret = "--password=hunter2"
     code = f"import os, sys; sys.stdin.read(1); os.execv('/bin/sleep', ['sleep', '60'])  # {secret}"
     with running(code, ready=False) as child:
-        registry = WorkerRegistry(os.getpid())
+        registry = ProcessWorkers(os.getpid())
         assert (await listed(registry, child.pid)).name.startswith("python")
         version = registry.version
         child.stdin.write(b"x")
@@ -245,7 +243,7 @@ def test_excluded_processes_and_what_is_below_them_are_no_workers() -> None:
 
     async def scene() -> None:
         with running(code) as child, running(IDLE) as other:
-            registry = WorkerRegistry(os.getpid(), exclude=lambda: {child.pid})
+            registry = ProcessWorkers(os.getpid(), exclude=lambda: {child.pid})
             registry.notice_new()
             await registry.refresh()
             assert {worker.pid for worker in registry.facts()} == {other.pid}
@@ -258,26 +256,26 @@ def test_excluded_processes_and_what_is_below_them_are_no_workers() -> None:
 @run_async
 async def test_given_pids_need_not_be_children() -> None:
     with kernel_with("pass") as stranger, running(IDLE) as child:
-        registry = WorkerRegistry(stranger.pid)
+        registry = ProcessWorkers(stranger.pid)
         worker_id = registry.add(child.pid, name="trainer")
         assert registry.add(child.pid) == worker_id, "once"
         await registry.refresh()
         assert registry.find(worker_id).name == "trainer"
         child.kill()
-        await becomes(registry, child.pid, "terminated")
+        await becomes(registry, child.pid, "error")
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 0, -1, -5])
 def test_a_given_pid_that_does_not_run_is_refused_with_a_sentence(pid: int) -> None:
     with pytest.raises(ValueError, match="no running process"):
-        WorkerRegistry().add(pid)
+        ProcessWorkers().add(pid)
 
 
 @run_async
 async def test_a_dead_kernel_has_no_new_workers_even_if_its_pid_is_used_again() -> None:
     with running(IDLE) as child:
         reader = TableReader({os.getpid(): times(born=1), child.pid: times(born=5)})
-        registry = WorkerRegistry(os.getpid(), reader=reader)
+        registry = ProcessWorkers(os.getpid(), reader=reader)
         reader.table[os.getpid()] = times(born=2)
         registry.notice_new()
         await registry.refresh()
@@ -294,10 +292,10 @@ class Clock:
         return self.now
 
 
-def table_registry(**options: object) -> tuple[WorkerRegistry, TableReader, Clock]:
+def table_registry(**options: object) -> tuple[ProcessWorkers, TableReader, Clock]:
     """A registry over a table; its root, pid 1 in the table, has no children."""
     reader, clock = TableReader({}), Clock()
-    return WorkerRegistry(2**22 + 1, reader=reader, clock=clock, **options), reader, clock
+    return ProcessWorkers(2**22 + 1, reader=reader, clock=clock, **options), reader, clock
 
 
 def test_a_pid_used_again_is_another_worker() -> None:
@@ -377,7 +375,7 @@ def test_the_number_of_workers_is_bounded() -> None:
 @run_async
 async def test_children_beyond_the_bound_are_counted() -> None:
     with kernel_with(IDLE, IDLE, IDLE) as kernel:
-        registry = WorkerRegistry(kernel.pid, cap=2)
+        registry = ProcessWorkers(kernel.pid, cap=2)
         await registry.refresh()
         assert (len(registry.facts()), registry.overflow) == (2, 1)
 

@@ -1,13 +1,13 @@
-"""The registry of workers: the observed process's descendants, and pids that were given.
+"""Processes as workers: the observed process's descendants, and pids that were given.
 
 Rules, for the docs and for tests:
 
 - A process counts from the moment it is seen (a child of the main thread within 0.1 s, any other descendant
   within 0.5 s, or later when there are more than 50) until it ends, also when its parent ends before it.
 - working: it used at least 5 % of a core in the last sample. idle: less than that in two samples in a row.
-- A process that vanishes, or is a zombie, is `terminated` with an unknown exit code, until the code is
-  reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by SIGKILL". When nobody has
-  reported one for a second after it vanished, it is `terminated` with "ended, cause unknown".
+- A process that vanishes, or is a zombie whose code the system does not tell, is `terminated` with an unknown exit
+  code, until the code is reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by
+  SIGKILL". When nobody has reported one for a second after it vanished, it is `terminated` with "ended, cause unknown".
 - Who ended stays listed for 60 s.
 - At most 500 live processes and as many ended ones are listed; `overflow` counts the rest.
 """
@@ -22,7 +22,9 @@ from tes_nb.collector.samplers.children import ChildFinder, LoopPace
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import runs_tes_nb
-from tes_nb.collector.samplers.worker_life import WorkerLife, short_lived
+from tes_nb.collector.samplers.worker_life import NO_USAGE, WorkerLife, short_lived
+from tes_nb.collector.workers.roles import FORKING, role_of
+from tes_nb.collector.workers.source import SourceContext, WorkerSource
 from tes_nb.model import WorkerFacts
 
 CAP = 500
@@ -35,8 +37,10 @@ def _nobody() -> Collection[int]:
     return ()
 
 
-class WorkerRegistry:
-    """Knows all workers. Everything happens on one event loop; only `refresh` takes longer than a slice."""
+class ProcessWorkers(WorkerSource):
+    """Finds and samples processes, on one event loop; only `refresh` takes longer than a slice."""
+
+    name = "processes"
 
     def __init__(
         self,
@@ -70,12 +74,28 @@ class WorkerRegistry:
         self._surplus = 0
         root = self._read(self.observed_pid)
         self._root_born = None if root is None else root.born
+        self._root_stack = 0 if root is None else root.stack
+
+    @classmethod
+    def of(cls, context: SourceContext) -> ProcessWorkers:
+        """Return the source as a collector makes it."""
+        return cls(
+            context.observed_pid,
+            reader=context.reader,
+            shares=context.shares,
+            exclude=context.exclude,
+            on_change=context.on_change,
+        )
 
     # what is known
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """Return all listed workers, as of the last refresh or report. Costs nothing."""
         return self._facts
+
+    def by_pid(self) -> dict[int, WorkerFacts]:
+        """Return the listed ones by their pid: the newest where a pid was used again."""
+        return {life.pid: life.facts for life in self._lives.values()}
 
     def find(self, worker_id: str) -> WorkerFacts | None:
         """Return the listed worker with that id; `None` = there is none."""
@@ -123,7 +143,7 @@ class WorkerRegistry:
         if life is None:
             life = short_lived(pid, name, wall_ms=time.time_ns() // 1_000_000, now=now)
             self._lives[life.facts.id] = life
-        elif life.facts.exit_code is not None:
+        elif life.facts.exit_code is not None and not expected:
             return False
         if self._running.get(pid) is life:
             del self._running[pid]
@@ -203,10 +223,24 @@ class WorkerRegistry:
         except OSError:
             memory = None
         created_s = time.time() - self._reader.age_s(times.born)
-        life = WorkerLife(pid, times, memory, created_at_ms=round(created_s * 1000), now=self._clock())
+        life = WorkerLife(
+            pid,
+            times,
+            memory,
+            created_at_ms=round(created_s * 1000),
+            now=self._clock(),
+            role=self._role(pid, times),
+            usage=self._reader.usage(pid),
+        )
         self._lives[life.facts.id] = self._running[pid] = life
         self._changed = True
         return life
+
+    def _role(self, pid: int, times: Times) -> str:
+        """What a process is for. A fork has the stack of who made it: the kernel, a forkserver, a pool's worker."""
+        forking = (life for life in self._running.values() if life.facts.role in FORKING and life.pid != pid)
+        stacks = {self._root_stack, *(life.times.stack for life in forking)} - {0}
+        return role_of(self._reader.arguments(pid), times.name, is_fork=times.stack in stacks)
 
     def _sample(self, life: WorkerLife) -> None:
         """Read one process again, and see whether it is still the same."""
@@ -216,15 +250,22 @@ class WorkerRegistry:
             times = self._reader.times(life.pid)
             changed = life.is_same(times) and times != life.times
             memory = self._reader.memory(life.pid) if changed else None
+            usage = self._reader.usage(life.pid) if changed else NO_USAGE
         except OSError:  # no descriptor left: that says nothing about the process
             return
         before = _health(life.facts)
         if times is not None and life.is_same(times):
             uss = None if self._shares is None else self._shares.uss(life.pid, life.born)
-            life.sample(self._clock(), times, memory, uss)
+            if (times.stack, times.name) != (
+                life.times.stack,
+                life.times.name,
+            ):  # it executes another program
+                life.set_role(self._role(life.pid, times))
+            life.sample(self._clock(), times, memory, uss, usage)
         else:
+            # A held kernel reaps nobody, and cannot tell; the system may say how its child has ended.
             del self._running[life.pid]
-            life.end(self._clock(), None)
+            life.end(self._clock(), self._reader.exit_code(life.pid) if life.is_same_process(times) else None)
         self._changed |= before != _health(life.facts)
 
     def _read(self, pid: int) -> Times | None:
@@ -280,4 +321,4 @@ class WorkerRegistry:
 
 def _health(worker: WorkerFacts) -> tuple[object, ...]:
     """Return what makes a push: the same that the stream calls a change, and the name."""
-    return worker.status, worker.errors, worker.last_error, worker.name
+    return worker.status, worker.errors, worker.last_error, worker.name, worker.role

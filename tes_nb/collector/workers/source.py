@@ -1,0 +1,92 @@
+"""What a source of workers is: the processes below the kernel, the user's executors, Dask clusters.
+
+A source says which workers there are (`facts`), and tells of changes through `context.on_change`. Whatever else it can
+do, it overrides: scale, stacks, snapshots, operations of the control socket. All of it happens on the collector's loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tes_nb.collector.samplers.process_reader import ProcessReader
+from tes_nb.collector.samplers.shares import ShareSampler
+from tes_nb.model import WorkerFacts
+from tes_nb.model.control import ScaleResult
+from tes_nb.model.operation import Operation
+
+Handler = Callable[[Any], Awaitable[object]]
+"""Carries out an operation and returns its result; a `TesError` or `ValueError` becomes the sentence of the reply."""
+Scaler = Callable[[int], Awaitable[ScaleResult]]
+"""Brings the number of workers to that count."""
+
+
+def _nobody() -> Collection[int]:
+    return ()
+
+
+def _nothing() -> None:
+    """Nobody wants to know of changes."""
+
+
+def _no_processes() -> Mapping[int, WorkerFacts]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceContext:
+    """What a collector gives each of its sources."""
+
+    observed_pid: int
+    """The kernel's process, or whichever is observed."""
+    reader: ProcessReader
+    shares: ShareSampler | None = None
+    """Who knows which memory belongs to one process alone; `None` = nobody."""
+    exclude: Callable[[], Collection[int]] = _nobody
+    """Gives pids that, with all below them, are no workers."""
+    on_change: Callable[[], None] = _nothing
+    """To be called when workers come, go, or are otherwise than before; often does no harm."""
+    processes: Callable[[], Mapping[int, WorkerFacts]] = _no_processes
+    """Gives the listed processes by pid; of two with one pid, the newer."""
+
+
+class WorkerSource:
+    """Knows of some workers. What it does not know of one is `None` in its facts, never 0."""
+
+    name = ""
+    """The name under which it stands in `NAMES`."""
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return its workers; cheap, and the same tuple again while nothing has changed.
+
+        A worker with the id "" is the process of its `pid`: it is listed under that process's id, and once that is
+        listed. One with an id of its own and a `pid` of this machine stands in place of that process. Either gets from
+        the process what the source does not know. Ids never change while a worker is listed (`check_id` says what one
+        may be).
+        """
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Begin to look, in tasks of the running loop."""
+
+    async def close(self) -> None:
+        """End what `start` began, and what belongs to it. May be called twice."""
+
+    def operations(self) -> Mapping[type[Operation[Any]], Handler]:
+        """Return the operations of the control socket that it carries out."""
+        return {}
+
+    def scaler(self) -> Scaler | None:
+        """Return what starts and ends its workers; `None` = it cannot."""
+        return None
+
+    async def stack(self, worker: WorkerFacts) -> str | None:
+        """Return what one of its workers does; `None` = ask the system. Raises `CollectorError` with why not."""
+        del worker
+        return None
+
+    async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
+        """Return what it can say of one of its workers beside its facts, for the worker's snapshot."""
+        del worker
+        return {}
