@@ -117,6 +117,10 @@ class Field:
     """`None` = follows from the type: int → Int64, float → float64, str → str, bool → boolean."""
     words: tuple[tuple[str, str], ...] = ()
     """As `Column.words`."""
+    title: str = ""
+    """As `Column.title`."""
+    quantity: str = ""
+    """As `Column.quantity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,15 @@ class Column:
     doc: str
     words: tuple[tuple[str, str], ...] = ()
     """(value, what views show for it), where the wire's word misleads those who read it; data and files keep it."""
+    title: str = ""
+    """What people call it, in a few words; "" = its name, with spaces."""
+    quantity: str = ""
+    """What is measured, such as "Memory": lines of one quantity and unit share a panel, which is called so (0028)."""
+
+    @property
+    def caption(self) -> str:
+        """What views call it."""
+        return self.title or self.name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,12 @@ class Table:
     """Whether each message lists every subject there is: one that is missing is gone. False = only what changed."""
     empty: str = ""
     """What a view says where messages come and list nobody."""
+    label: tuple[str, ...] = ()
+    """The columns by which people know a subject, such as ("name", "pid"); () = the key."""
+    panel_by: str = ""
+    """The label column that splits a chart into panels, such as "market"; "" = none does."""
+    unit_by: str = ""
+    """The column in which each row says the unit of its gauges: it splits lines, too; "" = the columns' units hold."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -131,7 +131,15 @@ def json_text(text: str, most: int = MAX_TEXT) -> str:
 def json_columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
     """Return columns with what a view must know of them."""
     return [
-        {"name": one.name, "dtype": one.dtype, "unit": one.unit, "kind": one.kind, "doc": one.doc}
+        {
+            "name": one.name,
+            "dtype": one.dtype,
+            "unit": one.unit,
+            "kind": one.kind,
+            "doc": one.doc,
+            "title": one.caption,
+            "quantity": one.quantity,
+        }
         | ({"words": dict(one.words)} if one.words else {})
         for one in columns
     ]

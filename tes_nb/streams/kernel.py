@@ -34,7 +34,7 @@ _gauge_columns, _gauge_row = describe(Gauge)
 _cell_columns, _cell_row = describe(Cell)
 _held_columns, _held_row = describe(Held)
 TABLES = (
-    Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",)),
+    Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",), unit_by="unit"),
     Table("cells", "What each executed cell cost.", _cell_columns),
     Table("held", "When the kernel was held.", _held_columns),
 )

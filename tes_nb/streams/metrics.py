@@ -38,48 +38,120 @@ from tes_nb.wire.json_guard import decode_json
 
 
 class HttpFigures(msgspec.Struct, rename="camel"):
-    pending_requests: Annotated[Int | None, Field("", "HTTP requests in flight")] = None
-    total_requests: Annotated[Int | None, Field("", "HTTP requests since the start", "counter")] = None
+    pending_requests: Annotated[
+        Int | None,
+        Field("", "HTTP requests in flight", title="HTTP requests in flight", quantity="Connections"),
+    ] = None
+    total_requests: Annotated[
+        Int | None,
+        Field("", "HTTP requests since the start", "counter", title="HTTP requests", quantity="Requests"),
+    ] = None
 
 
 class WebsocketFigures(msgspec.Struct, rename="camel"):
-    pending_connections: Annotated[Int | None, Field("", "open WebSocket connections")] = None
-    total_subscribers: Annotated[Int | None, Field("", "subscriptions over all topics")] = None
+    pending_connections: Annotated[
+        Int | None,
+        Field("", "open WebSocket connections", title="WebSocket connections", quantity="Connections"),
+    ] = None
+    total_subscribers: Annotated[
+        Int | None, Field("", "subscriptions over all topics", title="subscriptions", quantity="Connections")
+    ] = None
     subscribers: dict[str, Int] = msgspec.field(default_factory=dict)
 
 
 class MemoryFigures(msgspec.Struct, rename="camel"):
-    heap_used: Annotated[Int | None, Field("bytes", "heap in use (Python on Linux: RssAnon)")] = None
-    heap_total: Annotated[Int | None, Field("bytes", "heap reserved (Python on Linux: VmData)")] = None
-    rss: Annotated[Int | None, Field("bytes", "resident memory of the observed process")] = None
-    external: Annotated[Int | None, Field("bytes", "file and shared pages (RssFile + RssShmem)")] = None
-    array_buffers: Annotated[Int | None, Field("bytes", "shared memory (RssShmem)")] = None
+    heap_used: Annotated[
+        Int | None,
+        Field("bytes", "heap in use (Python on Linux: RssAnon)", title="heap in use", quantity="Memory"),
+    ] = None
+    heap_total: Annotated[
+        Int | None,
+        Field(
+            "bytes",
+            "heap reserved (Python on Linux: VmData)",
+            title="heap reserved",
+            quantity="Memory reserved",
+        ),
+    ] = None
+    rss: Annotated[
+        Int | None,
+        Field("bytes", "resident memory of the observed process", title="process", quantity="Memory"),
+    ] = None
+    external: Annotated[
+        Int | None,
+        Field(
+            "bytes",
+            "file and shared pages (RssFile + RssShmem)",
+            title="file and shared pages",
+            quantity="Memory",
+        ),
+    ] = None
+    array_buffers: Annotated[
+        Int | None, Field("bytes", "shared memory (RssShmem)", title="shared memory", quantity="Memory")
+    ] = None
 
 
 class CpuFigures(msgspec.Struct):
     percent: Annotated[
-        float | None, Field("percent", "share of one core since the last tick, at most 100")
+        float | None,
+        Field(
+            "percent",
+            "share of one core since the last tick, at most 100",
+            title="process",
+            quantity="CPU of one core",
+        ),
     ] = None
-    cores: Annotated[float | None, Field("cores", "cores in use since the last tick, uncapped")] = None
-    user_ms: Annotated[float | None, Field("ms", "CPU time in user mode since the last tick")] = None
-    system_ms: Annotated[float | None, Field("ms", "CPU time in the kernel since the last tick")] = None
+    cores: Annotated[
+        float | None,
+        Field("cores", "cores in use since the last tick, uncapped", title="process", quantity="CPU"),
+    ] = None
+    user_ms: Annotated[
+        float | None,
+        Field(
+            "ms",
+            "CPU time in user mode since the last tick",
+            title="in user mode",
+            quantity="CPU time a tick",
+        ),
+    ] = None
+    system_ms: Annotated[
+        float | None,
+        Field(
+            "ms",
+            "CPU time in the kernel since the last tick",
+            title="in the system",
+            quantity="CPU time a tick",
+        ),
+    ] = None
 
 
 class LimitFigures(msgspec.Struct):
-    memory: Annotated[Int | None, Field("bytes", "the memory limit that applies")] = None
-    cores: Annotated[float | None, Field("cores", "the CPU limit that applies")] = None
+    memory: Annotated[
+        Int | None, Field("bytes", "the memory limit that applies", title="limit", quantity="Memory")
+    ] = None
+    cores: Annotated[
+        float | None, Field("cores", "the CPU limit that applies", title="limit", quantity="CPU")
+    ] = None
 
 
 class TotalFigures(msgspec.Struct):
     cores: Annotated[
         float | None,
         Field(
-            "cores", "cores in use by the observed process and its descendants since the last tick, uncapped"
+            "cores",
+            "cores in use by the observed process and its descendants since the last tick, uncapped",
+            title="with children",
+            quantity="CPU",
         ),
     ] = None
     memory: Annotated[
         Int | None,
-        Field("bytes", "memory of the observed process and its descendants, shared pages counted once"),
+        Field(
+            "bytes",
+            "memory of the observed process and its descendants, shared pages counted once",
+            title="with children",
+            quantity="Memory",
+        ),
     ] = None
 
 
@@ -100,7 +172,7 @@ TABLES = (
         "One row a tick.",
         _COLUMNS,
         plot=(
-            "cpu_percent",
+            "cpu_cores",
             "total_cores",
             "memory_rss",
             "memory_heap_used",
@@ -114,7 +186,15 @@ TABLES = (
         "Subscriptions per topic, one row a topic and tick; peers count topics of their own.",
         (
             Column("topic", "category", "", "label", "the topic's name, as the peer calls it"),
-            Column("count", "Int64", "", "gauge", "open subscriptions"),
+            Column(
+                "count",
+                "Int64",
+                "",
+                "gauge",
+                "open subscriptions",
+                title="subscriptions",
+                quantity="Subscriptions",
+            ),
         ),
         key=("topic",),
         complete=True,

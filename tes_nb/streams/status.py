@@ -44,18 +44,45 @@ _SYNONYMS = {"metrics": "others"}
 
 
 class Sessions(msgspec.Struct, rename="camel"):
-    tmux: Annotated[Int | None, Field("", "tmux sessions on this host")] = None
-    active_workers: Annotated[Int | None, Field("", "workers that are not terminated")] = None
-    api_sessions: Annotated[Int | None, Field("", "HTTP requests in flight")] = None
-    websocket_connections: Annotated[Int | None, Field("", "open WebSocket connections, all streams")] = None
-    websocket_subscribers: Annotated[Int | None, Field("", "subscriptions over all topics")] = None
+    tmux: Annotated[
+        Int | None, Field("", "tmux sessions on this host", title="tmux sessions", quantity="Sessions")
+    ] = None
+    active_workers: Annotated[
+        Int | None, Field("", "workers that are not terminated", title="active workers", quantity="Sessions")
+    ] = None
+    api_sessions: Annotated[
+        Int | None,
+        Field("", "HTTP requests in flight", title="HTTP requests in flight", quantity="Connections"),
+    ] = None
+    websocket_connections: Annotated[
+        Int | None,
+        Field(
+            "",
+            "open WebSocket connections, all streams",
+            title="WebSocket connections",
+            quantity="Connections",
+        ),
+    ] = None
+    websocket_subscribers: Annotated[
+        Int | None, Field("", "subscriptions over all topics", title="subscriptions", quantity="Connections")
+    ] = None
 
 
 class RequestFlow(msgspec.Struct, rename="camel"):
-    total_routes: Annotated[Int | None, Field("", "routes served")] = None
-    active_routes: Annotated[Int | None, Field("", "routes that answered in the window")] = None
-    avg_latency: Annotated[float | None, Field("ms", "mean latency over the rolling window")] = None
-    requests_per_second: Annotated[float | None, Field("1/s", "requests over the rolling window")] = None
+    total_routes: Annotated[
+        Int | None, Field("", "routes served", title="routes served", quantity="Routes")
+    ] = None
+    active_routes: Annotated[
+        Int | None, Field("", "routes that answered in the window", title="routes in use", quantity="Routes")
+    ] = None
+    avg_latency: Annotated[
+        float | None,
+        Field("ms", "mean latency over the rolling window", title="mean latency", quantity="Latency"),
+    ] = None
+    requests_per_second: Annotated[
+        float | None,
+        Field("1/s", "requests over the rolling window", title="HTTP requests", quantity="Requests"),
+    ] = None
 
 
 class Directions(msgspec.Struct, rename="camel"):
@@ -64,20 +91,39 @@ class Directions(msgspec.Struct, rename="camel"):
         str | None, Field("", "normal, degraded or isolated, by error rate", "label", "category")
     ] = None
     request_flow: RequestFlow = msgspec.field(default_factory=RequestFlow)
-    active_routes: Annotated[Int | None, Field("", "the same as in request_flow, for older readers")] = None
+    active_routes: Annotated[
+        Int | None,
+        Field("", "the same as in request_flow, for older readers", title="routes in use", quantity="Routes"),
+    ] = None
 
 
 class Others(msgspec.Struct, rename="camel"):
-    memory: Annotated[Int | None, Field("bytes", "heap in use by the observed process")] = None
-    cpu: Annotated[float | None, Field("percent", "CPU of the observed process, 0-100")] = None
-    error_rate: Annotated[float | None, Field("ratio", "errors by requests in the rolling window, 0-1")] = (
-        None
-    )
-    uptime: Annotated[float | None, Field("s", "age of the observed process")] = None
+    memory: Annotated[
+        Int | None,
+        Field("bytes", "heap in use by the observed process", title="heap in use", quantity="Memory"),
+    ] = None
+    cpu: Annotated[
+        float | None,
+        Field("percent", "CPU of the observed process, 0-100", title="process", quantity="CPU of one core"),
+    ] = None
+    error_rate: Annotated[
+        float | None,
+        Field(
+            "ratio",
+            "errors by requests in the rolling window, 0-1",
+            title="share of errors",
+            quantity="Errors",
+        ),
+    ] = None
+    uptime: Annotated[
+        float | None, Field("s", "age of the observed process", title="age", quantity="Uptime")
+    ] = None
 
 
 class Meta(msgspec.Struct, rename="camel"):
-    total_endpoints: Annotated[Int | None, Field("", "endpoints served")] = None
+    total_endpoints: Annotated[
+        Int | None, Field("", "endpoints served", title="endpoints served", quantity="Routes")
+    ] = None
     telemetry_status: Annotated[
         str | None,
         Field(

@@ -13,6 +13,7 @@ Ours are MiB; older peers leave fields out, and some send one `{"type": "telemet
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -158,17 +159,33 @@ _summary_columns, _summary_row = describe(Summary)
 _usage_columns = tuple(column for column in _worker_columns if column.name.startswith("resource_usage_"))
 
 
+_QUANTITIES = {
+    "Memory": {"rss_mb": "resident", "heap_used_mb": "heap in use", "external_mb": "file and shared pages"}
+    | {"uss_mb": "its own", "managed_mb": "results"},
+    "Memory reserved": {"heap_total_mb": "heap reserved"},
+    "CPU": {"cpu_percent": "CPU"},
+    "Queue": {"queue_depth": "jobs that wait", "total_queue_depth": "jobs that wait"},
+    "Jobs": {"executing": "running", "done": "done", "failed": "failed"},
+    "Disk": {"disk_read_mb": "read", "disk_write_mb": "written"}
+    | {"disk_read_rate_mb": "read by its host", "disk_write_rate_mb": "written by its host"},
+    "Network": {"net_read_rate_mb": "received", "net_write_rate_mb": "sent"},
+    "Workers": {"total": "listed", "idle": "idle", "working": "working", "error": "in error"},
+}
+"""What is measured → its columns, and what charts call them."""
+_WORDS = {
+    name: (title, quantity) for quantity, titles in _QUANTITIES.items() for name, title in titles.items()
+}
+
+
 def _plain(column: Column) -> Column:
     """`resource_usage_rss_mb` reads better as `rss_mb`, which no other field is called."""
     name = column.name.removeprefix("resource_usage_")
-    return Column(name, column.dtype, column.unit, column.kind, column.doc)
+    title, quantity = _WORDS.get(name, ("", ""))
+    return replace(column, name=name, title=title, quantity=quantity)
 
 
 _FIRST = len(_worker_columns) - len(LATER)
-_JOB_NAMES = tuple(
-    Column(f"current_job_{column.name}", column.dtype, column.unit, column.kind, column.doc)
-    for column in _job_columns
-)
+_JOB_NAMES = tuple(replace(column, name=f"current_job_{column.name}") for column in _job_columns)
 TABLES = (
     Table(
         "workers",
@@ -178,8 +195,9 @@ TABLES = (
         plot=("cpu_percent", "rss_mb"),
         complete=True,
         empty="no child processes",
+        label=("role", "pid"),
     ),
-    Table("summary", "The summary of each message.", _summary_columns),
+    Table("summary", "The summary of each message.", tuple(map(_plain, _summary_columns))),
     Table(
         "health",
         "One row for each change of a worker's status, also its appearing and leaving.",

@@ -206,6 +206,9 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                 "complete": table.complete,
                 "empty": table.empty,
                 "events": _holds_events(stream, table),
+                "label": list(table.label or table.key),
+                "panel_by": table.panel_by,
+                "unit_by": table.unit_by,
                 "columns": json_columns(table.columns),
             }
             for table in stream.tables

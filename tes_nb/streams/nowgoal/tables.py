@@ -33,6 +33,14 @@ COMPANIES: Final = {
 }
 """Who quotes the odds."""
 
+MARKETS: Final = (
+    ("asian_handicap", "Asian handicap"),
+    ("over_under", "Over/under"),
+    ("asian_handicap_half", "Asian handicap, first half"),
+    ("over_under_half", "Over/under, first half"),
+)
+"""(market, what views call it)."""
+
 CHANNEL: Final = Column(
     "channel",
     "category",
@@ -44,12 +52,12 @@ CHANNEL: Final = Column(
 )
 
 
-def _number(name: str, doc: str, unit: str = "") -> Column:
-    return Column(name, "Int64", unit, "gauge", doc)
+def _number(name: str, doc: str, unit: str = "", quantity: str = "") -> Column:
+    return Column(name, "Int64", unit, "gauge", doc, quantity=quantity)
 
 
 def _price(name: str, doc: str) -> Column:
-    return Column(name, "float64", "", "gauge", doc)
+    return Column(name, "float64", "", "gauge", doc, quantity="Prices")
 
 
 def _text(name: str, doc: str, kind: ColumnKind = "text") -> Column:
@@ -73,7 +81,11 @@ REFRESH: Final = _flag("refresh", "The message says: forget what you know and re
 
 
 def _sides(what: str, suffix: str) -> tuple[Column, Column]:
-    return _number(f"home_{suffix}", f"{what}, home side."), _number(f"away_{suffix}", f"{what}, away side.")
+    quantity = suffix.replace("_", " ").capitalize()
+    return (
+        _number(f"home_{suffix}", f"{what}, home side.", quantity=quantity),
+        _number(f"away_{suffix}", f"{what}, away side.", quantity=quantity),
+    )
 
 
 SCORES: Final = Table(
@@ -140,12 +152,23 @@ ODDS: Final = Table(
         _text("match_id", "NowGoal's match or game id; text.", "label"),
         _word("company_id", "The company, from the channel's name; NA where that is not known."),
         _word("company", "The company's name; NA for an id nobody has explained."),
-        _word(
+        Column(
             "market",
+            "category",
+            "",
+            "label",
             "asian_handicap, 1x2 or over_under; basketball's first half: asian_handicap_half, over_under_half.",
+            words=MARKETS,
         ),
         _text("odds_id", "NowGoal's id of this price; text.", "label"),
-        _price("line", "Handicap or total, sign as sent: which side a minus favours is not confirmed."),
+        Column(
+            "line",
+            "float64",
+            "",
+            "gauge",
+            "Handicap or total, sign as sent: which side a minus favours is not confirmed.",
+            quantity="Line",
+        ),
         _word("line_raw", "The line as sent.", "text"),
         _price("home", "Home wins (against the line): decimal price."),
         _price("draw", "Draw: decimal price."),
@@ -163,6 +186,8 @@ ODDS: Final = Table(
     ),
     key=("match_id", "company_id", "market"),
     plot=("home", "draw", "away", "over", "under"),
+    label=("match_id", "company"),
+    panel_by="market",
 )
 
 TICKS: Final = Table(
@@ -185,6 +210,8 @@ TICKS: Final = Table(
     ),
     key=("game_id", "bookmaker_id", "odds_type"),
     plot=("new_value",),
+    label=("game_id", "bookmaker_id"),
+    panel_by="odds_type",
 )
 
 RAW: Final = Table(
