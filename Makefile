@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-.PHONY: demo test retest lint lab bench bench-browser kernels screenshots fuzz wheel clean
+.PHONY: demo test browser night lint lab bench bench-browser kernels screenshots fuzz wheel clean
 
 demo: $(STAMP)
 	@$(BIN)/tes-nb demo
@@ -17,8 +17,14 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	@$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
-retest: $(STAMP)
-	@$(PYTEST) --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
+# What tests drive and a new machine lacks: Chromium, tmux, strace and the like.
+browser: $(STAMP)
+	@scripts/tools.sh $(VENV)
+
+# Kills, damage, full disks, interrupts, forks, renewals by chance; docs/faults.md keeps the counts of long ones.
+MINUTES ?= 480
+night: $(STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m scripts.night --minutes $(MINUTES) $(NIGHT_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .

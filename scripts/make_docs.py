@@ -1,9 +1,15 @@
-"""Write the tables of docs/*.md from what describes streams and operations. `--check` says whether they are fresh."""
+"""Write the tables of docs/*.md from what describes streams, operations and faults.
+
+`--check` says whether they are fresh.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import tomllib
+from collections import defaultdict
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -17,7 +23,8 @@ from tes_nb.model.operation import Operation, phrase
 from tes_nb.model.table import BASE_COLUMNS, Field
 from tes_nb.streams import all_streams
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 MARK = re.compile(r"(<!-- tables: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -82,11 +89,56 @@ def struct_text(struct: type[Struct]) -> str:
     return "\n".join(["| field | value | unit | meaning |", "|---|---|---|---|", *rows, ""]) if rows else ""
 
 
+FAULT_TEST = re.compile(r"def test_fault((?:_\d\d)+)_")
+NIGHTS_SHOWN = 5
+
+
+def faults_text() -> str:
+    """Every fault, what is promised, and the files of tests that hold it."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for rows in FAULT_TEST.findall(path.read_text()):
+            for row in rows.strip("_").split("_"):
+                places[str(int(row))].add(f"`{path.relative_to(ROOT)}`")
+    lines = []
+    for chapter, rows in tomllib.loads((ROOT / "tests/faults.toml").read_text()).items():
+        lines += [f"### {chapter}", "", "| # | fault | promise | tests |", "|---|---|---|---|"]
+        lines += [
+            f"| {row} | {fault} | {promise} | {'<br>'.join(sorted(places[row])) or 'none yet'} |"
+            for row, (fault, promise) in rows.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def nights_text() -> str:
+    """The newest nights: one line of counts each, and a table of the last."""
+    kept = DOCS / "nights.jsonl"
+    nights = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    if not nights:
+        return "There was none yet.\n"
+    last = nights[-1]
+    lines = [
+        f"The last: {last['date']}, {last['minutes']:g} minutes, seed {last['seed']}.",
+        "",
+        "| part | rows | rounds | went wrong | counts |",
+        "|---|---|---|---|---|",
+    ]
+    for part, counts in last["parts"].items():
+        rest = ", ".join(f"{name} {value:,}" for name, value in counts["counts"].items())
+        rows = ", ".join(map(str, counts["rows"]))
+        lines.append(f"| {part} | {rows} | {counts['rounds']} | {counts['wrong']} | {rest} |")
+    shown = "\n".join(json.dumps(night) for night in nights[-NIGHTS_SHOWN:])
+    return "\n".join([*lines, "", "```json", shown, "```", ""])
+
+
 def rewritten(text: str) -> str:
     """The page with fresh tables."""
     fresh = {stream.name: tables_of(stream) for stream in all_streams()} | {
         "base": base_text(),
         "operations": operations_text(),
+        "faults": faults_text(),
+        "nights": nights_text(),
     }
     return MARK.sub(lambda match: f"{match[1]}{fresh[match[2]]}{match[3]}", text)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.support.own import Own
 from tests.support.turns import Turns
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,13 +32,20 @@ hypothesis.settings.load_profile("any machine")
 def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     config.stash[TURNS] = None if worker is None else Turns(worker["testrunuid"])
+    config.stash[OWN] = Own()
+    config.stash[OWN].enter("shared")  # what the sessions that a module's tests share were started with
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # a shell's background job ignores interrupts, and so would every process that a test interrupts
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[OWN].close()
+
+
 TURNS = pytest.StashKey[Turns | None]()
 """`None` = the tests run one after the other anyway."""
+OWN = pytest.StashKey[Own]()
 
 
 @pytest.hookimpl(
@@ -67,6 +78,24 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[pytest.C
     return report
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the terminal's own: its last line comes before ours
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """The very last lines: what was skipped for want of a program, and the command that changes it."""
+    yield
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        reasons = Counter(str(report.longrepr[2]) for report in terminal.stats.get("skipped", []))
+        wanting = {reason: count for reason, count in reasons.items() if WANTING.search(reason)}
+        if wanting:
+            terminal.write_line(f"Tests skipped for want of a program: {sum(wanting.values())}", yellow=True)
+            for reason, count in sorted(wanting.items()):
+                terminal.write_line(f"  {count}: {reason.removeprefix('Skipped: ')}")
+            terminal.write_line("`make browser` installs what they need.", bold=True)
+
+
+WANTING = re.compile("no Chromium|no Node|is not installed")
+
+
 def _hold_to_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("CI"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -86,6 +115,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.get_closest_marker("alone") else 0
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test sees the home, the sessions, the collectors or the token of the user who runs it, or another test's."""
+    own = request.config.stash[OWN]
+    own.enter(str(next(NUMBERS)))
+    yield
+    own.leave()
+
+
+NUMBERS = itertools.count()
 
 
 @pytest.fixture

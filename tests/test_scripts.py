@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,33 @@ def test_fault_26_a_collector_killed_under_load_leaves_all_that_was_acknowledged
 def test_every_value_of_a_large_session_comes_back_from_its_export():
     said = ran("large_session", "--megabytes", "4", "--record", "2")
     assert "0 tables differ" in said
+
+
+def night(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scripts.night", "--minutes", "0", "--seed", "5", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+
+
+@pytest.mark.timeout(120)
+def test_fault_26_a_round_of_each_kill_in_a_night():
+    done = night("--only", "recorders", "processes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts["parts"]["recorders"]["counts"]["kills"] > 10
+    assert counts["parts"]["processes"]["counts"]["acknowledged"] > 0
+
+
+def test_a_night_says_how_to_repeat_what_went_wrong(monkeypatch, capsys):
+    from scripts import night_rounds
+
+    def broken(one):
+        one.require(one.dice.random() < 0, f"the dice said {one.dice.random()}")
+
+    monkeypatch.setitem(night_rounds.ROUNDS, "broken", (broken, (1,)))
+    said = []
+    for _ in range(2):
+        monkeypatch.setattr("sys.argv", ["night_rounds", "broken", "17"])
+        assert night_rounds.main() == 1
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert said[0]["wrong"][0].startswith("the dice said 0.")

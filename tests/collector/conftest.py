@@ -1,20 +1,17 @@
-"""No test sees the collectors, the token or the ports of the user who runs it."""
+"""Listening to what the interpreter audits, and the folder where collectors publish themselves."""
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
-OF_THE_USER = ("TES_DEV_TOKEN", "BUN_PORT", "WORKER_API_PORT", "TES_PRIMARY_REGION", "PRIMARY_REGION")
 
-
-@pytest.fixture(autouse=True)
-def own_runtime_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    for name in OF_THE_USER:
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "run" / "tes_nb"
+@pytest.fixture
+def own_runtime_dir():
+    return Path(os.environ["XDG_RUNTIME_DIR"]) / "tes_nb"
 
 
 _listeners: list = []

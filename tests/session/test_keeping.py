@@ -39,12 +39,6 @@ print('\\n', s.collector_pid, *s.ports)
 """
 
 
-@pytest.fixture(autouse=True)
-def own_runtime_dir(monkeypatch, tmp_path):
-    """Only this test's collectors are found."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-
 @pytest.fixture(scope="module")
 def feed():
     server = start_child(Options(speed=50))

@@ -31,11 +31,14 @@ POLICY = (
 
 
 def chromium() -> str | None:
-    """Return the browser's path: TES_CHROMIUM, else from PATH; `None` = there is none."""
+    """Return the browser's path: TES_CHROMIUM, else from PATH, else Playwright's own; `None` = there is none."""
     program = os.environ.get("TES_CHROMIUM")
-    return program or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    if program:
+        return program
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    own = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or caches / "ms-playwright")
+    on_path = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    return next(on_path, None) or next(map(str, sorted(own.glob("chromium-*/chrome-linux*/chrome"))), None)
 
 
 def until(page: Any, script: str, arg: Any = None, seconds: float = 15.0) -> None:

@@ -117,10 +117,10 @@ def _judge(path: Path, acknowledged: tuple[int, ...], result: dict[str, int], *,
         result["bad checks"] += check(path).exit_code != 0
 
 
-def disk_full(folder: Path) -> dict[str, object]:
-    """Fill the disk while recording; make space; record on. `folder` is a disk of 1 MiB."""
+def disk_full(folder: Path, size: int = 500_000) -> dict[str, object]:
+    """Fill the disk while recording; make space; record on. `folder` is a disk of 1 MiB, that much of it is taken."""
     filler = folder / "filler"
-    filler.write_bytes(bytes(500_000))
+    filler.write_bytes(bytes(size))
     path = folder / "full.tes"
     states: list[str] = []
     recorder = Recorder(

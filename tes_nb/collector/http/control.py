@@ -60,7 +60,10 @@ def control_socket(control: Control, guard: Guard, sockets: Sockets) -> Handler:
     """Return the handler of the control socket."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        socket = await sockets.admit(request, pending=True)
+        held = (
+            "Origin" not in request.headers
+        )  # a cell may hold a kernel, which answers pings late; no page is held
+        socket = await sockets.admit(request, heartbeat=not held, pending=True)
         if isinstance(socket, web.Response):
             return socket
         try:

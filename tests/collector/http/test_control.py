@@ -13,6 +13,7 @@ import pytest
 from msgspec import Meta
 from websockets.exceptions import ConnectionClosed
 
+from tes_nb.collector.http import sockets
 from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
 from tes_nb.model.control import operations
@@ -23,6 +24,7 @@ from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
 from tests.support.collectors import METRICS, TOKEN, collecting, open_socket, receive, socket
+from tests.support.websocket_frames import TEXT, frame
 
 CONTROL = "/ws/control"
 
@@ -82,6 +84,19 @@ async def test_without_a_token_within_two_seconds_it_closes():
         code, reason = await closing(client)
         assert (code, reason) == (1008, "no token within 2 s")
         assert 1.5 < time.monotonic() - began < 4
+
+
+@run_async
+async def test_fault_73_an_owner_whose_interpreter_is_held_answers_no_ping_and_is_not_cut_off(monkeypatch):
+    monkeypatch.setattr(sockets, "PING_S", 0.1)
+    async with collecting() as collector:
+        reader, writer = await open_socket(collector.ports[0], CONTROL)
+        writer.write(frame(TEXT, auth().encode()))
+        await asyncio.sleep(1)
+        writer.write(frame(TEXT, b'{"id": 1, "op": "list_recordings", "args": {}}'))
+        answer = await asyncio.wait_for(reader.readuntil(b'"id":1'), 5)
+        assert answer.startswith(b"\x81"), "a text, and no ping before it"
+        writer.close()
 
 
 @run_async

@@ -1,0 +1,119 @@
+"""Try every part of a night by turns until its time is up: kills, damage, full disks, interrupts, forks, soak.
+
+    python -m scripts.night --minutes 480 --seed 1
+
+Each round runs in a process of its own with a seed of its own; one that went wrong prints the command that does the
+same again. The last line is the night in JSON. A night of half an hour and more is kept in docs/nights.jsonl and
+docs/faults.md. Exit code 0 = nothing went wrong; 1 = something did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts.night_rounds import ROUNDS
+from tes_nb import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+NIGHTS = ROOT / "docs" / "nights.jsonl"
+KEPT_FROM_MINUTES = 30.0
+ROUND_TIMEOUT_S = 600.0
+SHORT = {"soak": 20.0}
+"""Parts whose round takes minutes: they have no place in a night of fewer minutes than this."""
+
+
+@dataclass(slots=True)
+class Part:
+    """What a part of the night came to."""
+
+    name: str
+    spent_s: float = 0.0
+    rounds: int = 0
+    wrong: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def main() -> int:
+    """Run, report, and keep the counts."""
+    options = _arguments()
+    print(f"A night of {options.minutes:g} minutes with seed {options.seed}.", flush=True)
+    names = options.only or [name for name in ROUNDS if options.minutes >= SHORT.get(name, 0.0)]
+    parts = [Part(name) for name in names]
+    end = time.monotonic() + options.minutes * 60
+    while time.monotonic() < end or not all(part.rounds for part in parts):
+        one_round(min(parts, key=lambda part: part.spent_s), options.seed)
+    night = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "version": __version__,
+        "minutes": options.minutes,
+        "seed": options.seed,
+        "wrong": sum(part.wrong for part in parts),
+        "parts": {part.name: _figures(part) for part in parts},
+    }
+    line = json.dumps(night)
+    if options.minutes >= KEPT_FROM_MINUTES:
+        with NIGHTS.open("a") as kept:
+            kept.write(line + "\n")
+        subprocess.run([sys.executable, "scripts/make_docs.py"], cwd=ROOT, check=True)
+    print(line)
+    return 1 if night["wrong"] else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=480.0)
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(10**6), help="else one by chance, printed"
+    )
+    parser.add_argument("--only", nargs="*", choices=list(ROUNDS), help="these parts alone")
+    return parser.parse_args()
+
+
+def one_round(part: Part, seed: int) -> None:
+    """Do the next round of a part and add up what it says."""
+    own = seed * 1_000_003 + part.rounds * 101 + list(ROUNDS).index(part.name)
+    command = [sys.executable, "-m", "scripts.night_rounds", part.name, str(own)]
+    began = time.monotonic()
+    result = _result(command)
+    part.spent_s += time.monotonic() - began
+    part.rounds += 1
+    part.counts.update(result["counts"])
+    part.wrong += bool(result["wrong"])
+    counts = ", ".join(f"{name} {value:,}" for name, value in result["counts"].items())
+    print(f"{part.name} {part.rounds}: {counts} ({time.monotonic() - began:.1f} s)", flush=True)
+    for sentence in result["wrong"]:
+        print(f"  WRONG: {sentence}", flush=True)
+    if result["wrong"]:
+        print(f"  Again: python {' '.join(command[1:])}", flush=True)
+
+
+def _result(command: list[str]) -> dict[str, Any]:
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=ROUND_TIMEOUT_S, check=False
+        )
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return {"counts": {}, "wrong": [f"not over within {ROUND_TIMEOUT_S:g} s"]}
+    except (IndexError, ValueError):
+        return {"counts": {}, "wrong": [f"exit code {done.returncode}: {done.stderr[-1500:]}"]}
+    return result
+
+
+def _figures(part: Part) -> dict[str, Any]:
+    rows = list(ROUNDS[part.name][1])
+    return {"rows": rows, "rounds": part.rounds, "wrong": part.wrong, "counts": dict(part.counts)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
