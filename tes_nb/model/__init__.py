@@ -20,7 +20,7 @@ from tes_nb.model.stream import (
     Stream,
     TokenSource,
 )
-from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, Row, RowBatch, Same, Table, Values
+from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, Move, Row, RowBatch, Same, Table, Values
 
 __all__ = [
     "Answer",
@@ -37,6 +37,7 @@ __all__ = [
     "HttpHalf",
     "Kind",
     "Message",
+    "Move",
     "Observation",
     "Opcode",
     "ProcessFacts",

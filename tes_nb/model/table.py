@@ -148,6 +148,16 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """How far a subject's number is now from where its first row in memory had it."""
+
+    column: Column
+    """How views call and describe it."""
+    of: tuple[str, ...]
+    """The columns it is made of: the first one that has a number in both rows counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of a stream. Frames put `time`, `sent_at`, `seq`, `conn`, `source` before these columns."""
 
@@ -168,6 +178,11 @@ class Table:
     """The label column that splits a chart into panels, such as "market"; "" = none does."""
     unit_by: str = ""
     """The column in which each row says the unit of its gauges: it splits lines, too; "" = the columns' units hold."""
+    first: tuple[str, ...] = ()
+    """The columns that a view shows at first, in the order of their worth; the rest are a click away. Names of `moves`
+    and of columns that a view looks up may be among them. () = all, as they stand."""
+    moves: tuple[Move, ...] = ()
+    """What a view shows beside the columns: how far something has moved since the first row of a subject."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ class Cards {
 
   paint() {
     for (const item of this.items) item.paint();
+    for (const card of this.shell.body.children) card.hidden = !card.querySelector(".tes-item:not([hidden])");
   }
 
   setState(state) {

@@ -20,6 +20,7 @@ const SUFFIX = {
   "": "",
 };
 const SCALED = new Set(["bytes", "bytes/s", "", "/s", "1/s"]);
+const UNIT_ENDINGS = /_(mb|s|ms|percent|pct|bytes)$/;
 export const UNIT_WORDS = { "": "count", "/s": "per second", "1/s": "per second" };
 
 /** 1234567, "bytes" → "1.23 MB". NaN, null and undefined → "–". */
@@ -71,6 +72,12 @@ export function shorten(text, most = 120) {
   if (text.length <= most) return text;
   const end = /[\uD800-\uDBFF]/.test(text[most - 2]) ? most - 2 : most - 1;
   return `${text.slice(0, end)}…`;
+}
+
+/** "rss_mb" → "rss" where the unit stands beside it, "home_goals" → "home goals". */
+export function columnWords(name, unit = "") {
+  const bare = unit ? name.replace(UNIT_ENDINGS, "") : name;
+  return bare.replaceAll("_", " ").trim() || name;
 }
 
 /** 1, "row" → "1 row"; 2, "row" → "2 rows". */

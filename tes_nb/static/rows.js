@@ -1,8 +1,12 @@
 // The rows of a table: stored by key, filtered and sorted. No DOM.
 
-import { formatTime, formatValue } from "./format.js";
+import { columnWords, formatDuration, formatTime, formatValue } from "./format.js";
 
 const NUMERIC = new Set(["float64", "int64", "Int64"]);
+const UNITS = { bytes: "B", "bytes/s": "B/s", percent: "%", "1/s": "/s", ratio: "" };
+const SCALED_UNITS = new Set(["bytes", "bytes/s"]);
+const SCALES = [["G", 1e9], ["M", 1e6], ["k", 1e3]];
+const MOST_DECIMALS = 3;
 
 /** How a column's cells read, compare and stand. */
 export class CellKind {
@@ -11,6 +15,41 @@ export class CellKind {
     this.column = column;
     this.isTime = column.kind === "time" || String(column.dtype ?? "").startsWith("datetime64");
     this.isNumber = !this.isTime && column.kind !== "label" && NUMERIC.has(column.dtype);
+    /** A time of which its age says more than the clock. */
+    this.isAge = this.isTime && column.unit === "ago";
+    this.decimals = 0;
+    this.scale = ["", 1];
+  }
+
+  /** Its name as words, and its unit: the only place where that stands. */
+  get title() {
+    const unit = this.isAge ? "" : UNITS[this.column.unit] ?? this.column.unit ?? "";
+    const words = columnWords(this.column.name, unit);
+    return unit && this.isNumber ? `${words} [${this.scale[0]}${unit}]` : words;
+  }
+
+  /** Choose scale and decimals by which these values can be told apart below each other; both only grow. */
+  fit(values) {
+    if (!this.isNumber) return false;
+    const numbers = values.filter((value) => Number.isFinite(value));
+    const most = numbers.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+    const scaled = SCALED_UNITS.has(this.column.unit) ? SCALES.find(([, factor]) => most >= factor) : null;
+    const before = `${this.title} ${this.decimals}`;
+    if (scaled && scaled[1] > this.scale[1]) [this.scale, this.decimals] = [scaled, 0];
+    const exact = this.column.unit ? 3 : 4; // what has no unit, such as a price, is no measurement
+    const decimals = numbers.map((value) => (String(Number((value / this.scale[1]).toPrecision(exact))).split(".")[1] ?? "").length);
+    this.decimals = decimals.reduce((a, b) => Math.max(a, b), this.decimals);
+    if (this.decimals > MOST_DECIMALS) this.decimals = MOST_DECIMALS;
+    return before !== `${this.title} ${this.decimals}`;
+  }
+
+  /** The text of a cell in a column whose head says the unit. */
+  cell(value, now = Date.now() / 1000) {
+    if (this.isAge && typeof value === "number") return `${formatDuration(Math.max(0, Math.round(now - value))).replace(".0 ", " ")} ago`;
+    if (!this.isNumber || typeof value !== "number" || this.column.words?.[value] !== undefined) return this.text(value);
+    const scaled = value / this.scale[1];
+    const plain = Math.abs(scaled) < 1e12 ? scaled.toFixed(this.decimals) : scaled.toExponential(2);
+    return Number(plain) === 0 && value !== 0 ? scaled.toPrecision(2) : plain;
   }
 
   /** The text of a cell; absent is empty. */
@@ -33,8 +72,9 @@ const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "bas
 
 /** The rows that are there, and those of them that pass the filter, in order. */
 export class Rows {
-  /** @param {object[]} columns as in a table's description */
-  constructor(columns) {
+  /** @param {object[]} columns as in a table's description @param {boolean} newestFirst whether later rows stand above */
+  constructor(columns, newestFirst = false) {
+    this.newestFirst = newestFirst;
     this.kinds = columns.map((column) => new CellKind(column));
     this.byKey = new Map();
     this.filter = "";
@@ -82,6 +122,7 @@ export class Rows {
     if (!this.stale) return this.order;
     this.stale = false;
     const all = Array.from(this.byKey.values());
+    if (this.newestFirst) all.reverse();
     this.order = this.filter ? all.filter((row) => this.words(row).includes(this.filter)) : all;
     if (this.sort) this.order = this.sorted(this.order, this.sort);
     return this.order;

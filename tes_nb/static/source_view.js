@@ -199,7 +199,9 @@ class SourceTable {
     this.lineColumns = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
     this.spec = {
       title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
-      columns: table.columns,
+      columns: [...table.columns, ...(table.moves ?? []).map(({ column }) => column)],
+      first: table.first ?? [],
+      key: table.key ?? [],
       period_s: this.periodS,
       empty: table.empty,
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
@@ -209,6 +211,8 @@ class SourceTable {
     this.lines = new Map();
     this.excess = new Set();
     this.keys = new Set();
+    /** The first row of each subject, for what has moved since. */
+    this.openings = new Map();
     this.count = 0;
     this.views = [];
     /** Called with new rows. */
@@ -223,7 +227,7 @@ class SourceTable {
     if (!this.isVisible) this.reveal();
     for (const listener of this.listeners) listener(rows);
     this.appendPoints(rows, time);
-    const byLabel = rows.map((row) => [this.label(row), row]);
+    const byLabel = rows.map((row) => this.withMoves(this.label(row), row));
     const complete = this.keyed && this.table.complete !== false;
     const gone = complete ? [] : this.forgetOldest(byLabel);
     for (const view of this.views) {
@@ -232,9 +236,23 @@ class SourceTable {
     }
   }
 
+  /** A row and how far its subject has moved since the first one. */
+  withMoves(label, row) {
+    if (!this.table.moves?.length) return [label, row];
+    if (!this.openings.has(label)) this.openings.set(label, row);
+    const opening = this.openings.get(label);
+    const isNumber = (place) => typeof row[place] === "number" && typeof opening[place] === "number";
+    const moves = this.table.moves.map(({ places }) => {
+      const place = places.find(isNumber);
+      return place === undefined ? null : Number((row[place] - opening[place]).toFixed(6));
+    });
+    return [label, [...row, ...moves]];
+  }
+
   /** Forget all rows; the views stay. */
   clear() {
     this.keys.clear();
+    this.openings.clear();
     this.chartData.clear();
     for (const view of this.views) {
       if (view.apply) view.apply({ rows: [], gone: [], replace: true });
@@ -261,7 +279,10 @@ class SourceTable {
     }
     const over = this.keys.size - (this.events ? MOST_EVENTS : MOST_KEYS);
     const gone = over > 0 ? Array.from(this.keys).slice(0, over) : [];
-    for (const key of gone) this.keys.delete(key);
+    for (const key of gone) {
+      this.keys.delete(key);
+      this.openings.delete(key);
+    }
     return gone;
   }
 

@@ -11,14 +11,17 @@ const ROW_PX = 26;
 const ROWS = 12;
 const SAMPLE = 200;
 const CELL_CHARS = 200;
+const MOST_CHARS = 27;
+const PADDING_PX = 12;
 const FLASH_MS = 700;
+const AGES_MS = 1_000;
 let tables = 0;
 
 /**
  * Put a live table into `el`.
  *
  * @param {HTMLElement} el
- * @param {object} spec {title, columns, period_s, silent, rows_shown}
+ * @param {object} spec {title, columns, first: names of those shown at first, key, newest_first, period_s, silent, rows_shown}
  * @returns {Table} with apply({rows: [[key, values], …], gone: [key, …], replace}), setState(state), destroy()
  */
 export function createTable(el, spec, options = {}) {
@@ -28,9 +31,12 @@ export function createTable(el, spec, options = {}) {
 class Table {
   constructor(el, spec, options) {
     this.columns = spec.columns ?? [];
+    this.places = this.columns.map((_, place) => place);
+    /** The places of the columns shown at first, in the order of their worth. */
+    this.first = firstPlaces(this.columns, spec);
     /** What to say where messages came, and listed nothing. */
     this.empty = spec.empty ? `${spec.empty[0].toUpperCase()}${spec.empty.slice(1)}.` : "";
-    this.rows = new Rows(this.columns);
+    this.rows = new Rows(this.columns, Boolean(spec.newest_first));
     this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...options });
     this.id = `tes-table-${++tables}`;
     this.selected = null;
@@ -45,13 +51,29 @@ class Table {
       this.shell.requestPaint();
     });
     this.count = make("span", { class: "tes-detail", role: "status" });
-    this.shell.tools.append(this.count, this.filter, button("CSV", "Save the rows shown as CSV", undefined, () => this.saveCsv()));
-    this.heads = this.columns.map((column, place) => this.head(column, place));
+    const all = `All ${this.columns.length} columns`;
+    this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(this.shown.length < this.columns.length));
+    this.more.hidden = this.first.length === this.columns.length;
+    this.shell.tools.append(this.count, this.filter, this.more, button("CSV", "Save the rows shown as CSV, all columns", undefined, () => this.saveCsv()));
+    this.rowsShown = rows;
+    this.showAll(false);
+    const isAging = () => this.shell.visible && this.shown.some((place) => this.rows.kinds[place].isAge);
+    this.timer = setInterval(() => isAging() && this.refresh(), AGES_MS);
+  }
+
+  /** Show all columns, or those that are worth most. */
+  showAll(all) {
+    this.shown = all ? this.places : this.first;
+    this.more.setAttribute("aria-pressed", String(all));
+    this.heads = this.shown.map((place) => this.head(place));
+    this.sampleSize = this.widths = null;
+    this.list?.destroy();
+    this.list?.element.remove();
     this.list = new VirtualList({
       label: this.shell.title,
       heads: this.heads,
       rowPx: ROW_PX,
-      rows,
+      rows: this.rowsShown,
       isSelected: ({ key }) => key === this.selected,
       paintRow: (slot, row, at) => this.paintRow(slot, row, at),
       onClick: ({ key }) => this.select(key),
@@ -59,11 +81,12 @@ class Table {
       onKey: (event) => this.onKey(event),
     });
     this.shell.body.append(this.list.element);
+    this.shell.requestPaint();
   }
 
-  head(column, place) {
-    const words = column.unit ? `${column.name} [${column.unit}]` : column.name;
-    const sort = button(words, column.doc || column.name, undefined, () => {
+  head(place) {
+    const { name, doc } = this.columns[place];
+    const sort = button(this.rows.kinds[place].title, doc ? `${name}: ${doc}` : name, undefined, () => {
       this.rows.turnSort(place);
       this.shell.requestPaint();
     });
@@ -94,8 +117,15 @@ class Table {
     this.setWidths(visible);
     setText(this.count, visible.length === all ? count(all, "row") : `${visible.length} of ${count(all, "row")}`);
     this.shell.say(all ? "" : (this.shell.freshness.lastTick !== null && this.empty) || "No rows yet.");
-    this.heads.forEach((head, place) => head.setAttribute("aria-sort", this.sortWord(place)));
+    this.heads.forEach((head, at) => head.setAttribute("aria-sort", this.sortWord(this.shown[at])));
+    this.list.element.hidden = !all;
     this.list.paint(visible);
+  }
+
+  /** Write every cell anew: ages have grown, or a column has another scale. */
+  refresh() {
+    for (const slot of this.list.rows) slot.version = null;
+    this.shell.requestPaint();
   }
 
   sortWord(place) {
@@ -108,12 +138,13 @@ class Table {
     slot.element.id = `${this.id}-${at}`;
     if (row.key === this.selected) this.list.element.setAttribute("aria-activedescendant", slot.element.id);
     if (same && slot.version === row.version) return;
-    slot.cells.forEach((cell, place) => {
-      const text = shorten(this.rows.kinds[place].text(row.values[place]), CELL_CHARS);
+    slot.cells.forEach((cell, at) => {
+      const place = this.shown[at];
+      const text = shorten(this.rows.kinds[place].cell(row.values[place]), CELL_CHARS);
       const differs = cell.textContent !== text;
       if (differs) cell.textContent = text;
       cell.title = text.length > 24 ? text : "";
-      if (same && differs && row.changed?.[place]) flash(cell);
+      if (same && differs && slot.version !== null && row.changed?.[place]) flash(cell);
       else if (!same) cell.classList.remove("tes-flash");
     });
     slot.version = row.version;
@@ -122,17 +153,22 @@ class Table {
   /** Columns are as wide as the first rows need; set once there are some, so that nothing jumps later. */
   setWidths(rows) {
     const sample = rows.slice(0, SAMPLE);
-    if (this.sampleSize === sample.length) return;
+    const fitted = this.shown.map((place) => this.rows.kinds[place].fit(sample.map((row) => row.values[place])));
+    if (fitted.includes(true)) this.refresh();
+    if (this.sampleSize === sample.length && !fitted.includes(true)) return;
     this.sampleSize = sample.length;
-    const widths = this.rows.kinds.map((kind, place) => {
-      const head = this.heads[place].textContent.length + 3;
-      const longest = sample.reduce((most, row) => Math.max(most, kind.text(row.values[place]).length + 1), 4);
-      return Math.max(this.widths?.[place] ?? 0, Math.min(Math.max(head, longest), 36));
+    const widths = this.shown.map((place, at) => {
+      const kind = this.rows.kinds[place];
+      setText(this.heads[at].firstChild, kind.title);
+      const longest = sample.reduce((most, row) => Math.max(most, kind.cell(row.values[place]).length + 1), 4);
+      return Math.max(this.widths?.[at] ?? 0, Math.min(Math.max(kind.title.length + 1, longest), MOST_CHARS));
     });
     this.widths = widths;
     const total = widths.reduce((sum, width) => sum + width, 0);
-    this.list.element.style.setProperty("--tes-width", `calc(${total}ch + ${16 * widths.length}px)`);
-    this.list.element.style.setProperty("--tes-columns", widths.map((width) => `minmax(calc(${width}ch + 16px), ${width}fr)`).join(" "));
+    const flexible = (place, width) => (this.rows.kinds[place].isNumber ? 1 : width);
+    const tracks = widths.map((width, at) => `minmax(calc(${width}ch + ${PADDING_PX}px), ${flexible(this.shown[at], width)}fr)`);
+    this.list.element.style.setProperty("--tes-width", `calc(${total}ch + ${PADDING_PX * widths.length}px)`);
+    this.list.element.style.setProperty("--tes-columns", tracks.join(" "));
   }
 
   // What the reader does --------------------------------------------------------------------------------------------
@@ -171,9 +207,18 @@ class Table {
   }
 
   destroy() {
+    clearInterval(this.timer);
     this.list.destroy();
     this.shell.destroy();
   }
+}
+
+/** The places of the columns to show at first; where the most important one is not there, the row's key stands for it. */
+function firstPlaces(columns, { first = [], key = [] }) {
+  const placeOf = (name) => columns.findIndex((column) => column.name === name);
+  const chosen = placeOf(first[0]) < 0 ? [...key.slice(0, 1), ...first] : first;
+  const places = new Set(chosen.map(placeOf).filter((place) => place >= 0));
+  return first.length && places.size ? Array.from(places) : columns.map((_, place) => place);
 }
 
 /** Show for a moment that a cell changed; a second change begins it anew. */

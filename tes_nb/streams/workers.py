@@ -194,6 +194,10 @@ TABLES = (
         key=("id",),
         plot=("cpu_percent", "rss_mb"),
         complete=True,
+        first=(
+            *("name", "role", "status", "cpu_percent", "rss_mb", "executing", "done", "failed"),
+            *("current_job_type", "exit_code", "pid"),
+        ),
         empty="no child processes",
         label=("role", "pid"),
     ),

@@ -83,8 +83,24 @@ class RowlessMessages:
 
 
 def all_columns(table: Table, lookup: Lookup | None) -> Sequence[Column]:
-    """Return the columns that a live table shows, in their order."""
-    return table.columns if lookup is None else lookup.insert(table, table.columns, lookup.columns)
+    """Return the columns of a live table's rows, in their order: its own, those looked up, how far something moved."""
+    own = (*table.columns, *(move.column for move in table.moves))
+    return own if lookup is None else lookup.insert(table, own, lookup.columns)
+
+
+def moved(table: Table, opening: Sequence[Any], row: Sequence[Any]) -> list[float | None]:
+    """Return how far a row is from the first one of its subject, for each of the table's moves."""
+    return [
+        next(
+            (
+                round(row[place] - opening[place], 6)
+                for place in map(table.names.index, move.of)
+                if isinstance(row[place], int | float) and isinstance(opening[place], int | float)
+            ),
+            None,
+        )
+        for move in table.moves
+    ]
 
 
 class TableSource(Protocol):

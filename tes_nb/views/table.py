@@ -11,7 +11,7 @@ from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
-from tes_nb.views.source import Lookup, RowlessMessages, all_columns, plain_rows
+from tes_nb.views.source import Lookup, RowlessMessages, all_columns, moved, plain_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,8 @@ class TableContent(_TableContent):
         self._lookup = lookup
         self._version = 0
         self._newest: dict[str, list[Any]] = {}
+        self._openings: dict[str, list[Any]] = {}
+        """The first row of each key, for what has moved since."""
 
     def everything(self) -> list[Sent]:
         """Return all rows."""
@@ -91,8 +93,15 @@ class TableContent(_TableContent):
         # of its own: this one's place in the rows is the browser's
         content = TableContent(self._store, self._table, lookup=self._lookup)
         content.everything()
-        names = [column.name for column in all_columns(self._table, self._lookup)]
-        return newest_rows(names, list(content._newest.values()))
+        columns = all_columns(self._table, self._lookup)
+        names = [column.name for column in columns]
+        first = [name for name in self._table.first if name in names] or names
+        places = [names.index(name) for name in first]
+        heads = [
+            f"{name} [{columns[at].unit}]" if columns[at].unit else name
+            for name, at in zip(first, places, strict=True)
+        ]
+        return newest_rows(heads, [[row[at] for at in places] for row in content._newest.values()])
 
     def _update(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take over new rows; return those that differ from the ones before, and the keys that are gone."""
@@ -108,6 +117,7 @@ class TableContent(_TableContent):
         over = list(self._newest)[: max(0, len(self._newest) - MOST_KEYS)]
         for key in over:
             del self._newest[key]
+            self._openings.pop(key, None)
         return changed, gone + over
 
     def _last_rows(self, fresh: Fresh) -> dict[str, list[Any]]:
@@ -120,6 +130,12 @@ class TableContent(_TableContent):
         places = [self._table.names.index(name) for name in self._table.key]
         keys = [" · ".join(str(row[place]) for place in places) for row in rows]
         newest = dict(zip(keys, rows, strict=True))
+        if self._table.moves:
+            for key, row in zip(keys, rows, strict=True):
+                self._openings.setdefault(key, row)
+            newest = {
+                key: [*row, *moved(self._table, self._openings[key], row)] for key, row in newest.items()
+            }
         if self._lookup is None or not newest:
             return newest
         return dict(zip(newest, self._lookup.join(self._table, list(newest.values())), strict=True))
@@ -219,7 +235,13 @@ def table_parts(
         )
     content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
     columns = json_columns(all_columns(described, lookup))
-    return {**usual_spec(source, described, url), "columns": columns}, content
+    spec = {
+        **usual_spec(source, described, url),
+        "columns": columns,
+        "first": described.first,
+        "key": described.key,
+    }
+    return spec, content
 
 
 def cards_parts(

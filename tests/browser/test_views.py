@@ -9,6 +9,10 @@ import time
 
 import pytest
 
+from tes_nb.streams.browser_json import json_columns
+from tes_nb.streams.nowgoal.stream import STREAM
+from tes_nb.views.source import all_columns
+from tests.support.browser import until
 from tests.support.hostile import HOSTILE, HUGE
 
 VIEWS = {"js": "views.js", "css": "views.css"}
@@ -55,7 +59,7 @@ def column(stage, place):
 def test_a_table_updates_in_place_and_keeps_sort_selection_and_filter(stage, request):
     begin(stage, "table")
     rows(stage, [row(n) for n in range(40)], replace=True)
-    stage.page.click("text=rss_mb")
+    stage.page.click("text=rss [MiB]")
     stage.settle()
     sizes = [float(text.split()[0]) for text in column(stage, 3)]
     assert sizes == sorted(sizes)
@@ -65,7 +69,7 @@ def test_a_table_updates_in_place_and_keeps_sort_selection_and_filter(stage, req
     stage.settle()
     rows(stage, [row(int(chosen[1:]), rss=-1.5)])
     assert column(stage, 1)[0] == chosen
-    assert column(stage, 3)[0] == "-1.5 MiB"
+    assert column(stage, 3)[0] == "-1.5"
     assert stage.page.locator("[aria-selected=true]").inner_text().startswith(chosen)
     stage.picture(f"table-{request.node.callspec.id}")
     stage.page.fill("[type=search]", "working")
@@ -82,7 +86,7 @@ def test_a_changed_cell_flashes_where_its_row_stays(stage):
     rows(stage, [row(n) for n in range(5)], replace=True)
     rows(stage, [row(2, rss=123.0)])
     flashing = stage.page.locator(".tes-flash").all_text_contents()
-    assert flashing == ["123 MiB"]
+    assert flashing == ["123"]
     stage.page.wait_for_selector(".tes-flash", state="detached")
 
 
@@ -131,6 +135,93 @@ def test_a_table_by_keyboard_and_as_csv(stage):
     assert saved[0] == ["id", "status", "rss_mb [MiB]", "since"]
     assert [line[0] for line in saved[1:]] == ["w9", *(f"w{n}" for n in range(90, 100))]
     assert saved[1][3].endswith("Z")
+
+
+ODDS = STREAM.table("odds")
+PRICES = {
+    **SPEC,
+    "columns": json_columns(all_columns(ODDS, None)),
+    "first": list(ODDS.first),
+    "key": list(ODDS.key),
+}
+
+
+def price(match, **cells):
+    given = {"match_id": match, "company": "Crown", "market": "1x2", "odds_id": "7", **cells}
+    return [match, [given.get(one["name"]) for one in PRICES["columns"]]]
+
+
+@views
+def test_the_columns_of_most_worth_come_first_and_the_rest_is_a_click_away(stage):
+    stage.page.set_viewport_size({"width": 720, "height": 600})
+    begin(stage, "table", PRICES)
+    stage.deliver(
+        {
+            "type": "rows",
+            "replace": True,
+            "rows": [
+                price("9000001", line=-0.25, home=1.9, draw=12.5, away=101.0, move=-0.05),
+                price("9000002", line=2, home=1.855, draw=None, away=2.0),
+            ],
+        }
+    )
+    stage.settle()
+    heads = stage.page.locator("[role=columnheader]").all_inner_texts()
+    assert heads[:6] == ["match id", "market", "line", "home", "draw", "away"]
+    right = stage.page.evaluate("document.querySelector('.tes-grid').getBoundingClientRect().right")
+    for place in range(6):  # in view, without a scroll
+        box = stage.page.locator("[role=columnheader]").nth(place).bounding_box()
+        assert box["x"] + box["width"] <= right
+    assert (column(stage, 3), column(stage, 4), column(stage, 5)) == (
+        ["-0.25", "2.00"],
+        ["1.900", "1.855"],
+        ["12.5", ""],
+    )
+    edges = stage.page.locator(".tes-space .tes-row > :nth-child(4)").evaluate_all(
+        "cells => cells.map((cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return range.getBoundingClientRect().right; })"
+    )
+    assert edges[0] == pytest.approx(edges[1], abs=0.5)  # digits stand below each other
+    stage.page.click(f"text=All {len(PRICES['columns'])} columns")
+    stage.settle()
+    assert len(stage.page.locator("[role=columnheader]").all()) == len(PRICES["columns"])
+    stage.page.click(f"text=All {len(PRICES['columns'])} columns")
+    stage.settle()
+    assert stage.page.locator("[role=columnheader]").all_inner_texts() == heads
+
+
+@views
+def test_an_age_grows_and_bytes_have_one_scale_which_the_head_says(stage):
+    columns = [
+        {"name": "last_price", "dtype": "datetime64[ns, UTC]", "unit": "ago", "kind": "time", "doc": ""},
+        {"name": "size", "dtype": "int64", "unit": "bytes", "kind": "gauge", "doc": ""},
+    ]
+    begin(stage, "table", {**SPEC, "columns": columns})
+    now = stage.page.evaluate("Date.now() / 1000")
+    stage.deliver(
+        {"type": "rows", "rows": [["a", [now - 5, 2_500_000]], ["b", [now - 300, 12_000]]], "replace": True}
+    )
+    stage.settle()
+    assert stage.page.locator("[role=columnheader]").all_inner_texts() == ["last price", "size [MB]"]
+    assert column(stage, 2) == ["2.500", "0.012"]
+    assert column(stage, 1)[1].startswith("5 min")
+    first = int(column(stage, 1)[0].removesuffix(" s ago"))
+    until(
+        stage.page,
+        "(first) => parseInt(document.querySelector('.tes-space .tes-cell').textContent) > first",
+        first,
+    )
+
+
+@views
+def test_a_table_without_rows_is_one_sentence(stage):
+    begin(stage, "table")
+    stage.settle()
+    assert stage.text(".tes-sentence") == "No rows yet."
+    assert not stage.page.locator(".tes-grid").is_visible()
+    rows(stage, [row(1)], replace=True)
+    assert stage.page.locator(".tes-grid").is_visible()
+    assert not stage.page.locator(".tes-sentence").is_visible()
 
 
 @views

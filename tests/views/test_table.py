@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Decoded, Direction, Kind, Message, Opcode
+from tes_nb.model import Column, Decoded, Direction, Kind, Message, Move, Opcode
 from tes_nb.streams.browser_json import MAX_TEXT
 from tes_nb.views.clock import RepaintClock
 from tes_nb.views.source import plain_rows
@@ -48,6 +48,20 @@ def test_first_all_rows_then_those_that_changed():
     assert [key for key, _ in update["rows"]] == ["c"]
     source.put(part("a", 2), table="parts")
     assert only(one.news())["rows"] == []  # nothing changed, but data came: the view is not stale
+
+
+def test_how_far_something_moved_is_counted_from_the_first_row_of_its_subject():
+    move = Move(Column("move", "float64", "", "gauge", ""), ("load", "size"))
+    source = Ticking()
+    source.put(part("a", 1, 2.0), part("b", 1, None), table="parts")
+    source.put(part("a", 1, 1.75), part("b", 5, None), table="parts")
+    one = TableContent(source.store, replace(PARTS, moves=(move,)))
+    assert dict(only(one.everything())["rows"]) == {
+        "a": ["a", 1, 1.75, 1, -0.25],
+        "b": ["b", 5, None, 1, 4.0],
+    }
+    source.put(part("a", 1, 2.5), table="parts")
+    assert only(one.news())["rows"] == [("a", ["a", 1, 2.5, 1, 0.5])]
 
 
 def test_who_is_missing_where_everybody_is_listed_is_gone():

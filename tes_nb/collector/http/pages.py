@@ -205,6 +205,11 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                 "plot": list(table.plot),
                 "complete": table.complete,
                 "empty": table.empty,
+                "first": list(table.first),
+                "moves": [
+                    {"column": json_columns([move.column])[0], "places": [*map(table.names.index, move.of)]}
+                    for move in table.moves
+                ],
                 "events": _holds_events(stream, table),
                 "label": list(table.label or table.key),
                 "panel_by": table.panel_by,

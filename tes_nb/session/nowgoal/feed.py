@@ -15,11 +15,12 @@ import pandas as pd
 
 from tes_nb._version import __version__
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
-from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
-from tes_nb.model import Column, Message, Opcode, Stream
+from tes_nb.errors import DecodeError, SessionError, TesError
+from tes_nb.model import Message, Opcode, Stream
 from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
+from tes_nb.session.nowgoal.names import NAMES, MatchNames, PriceTimes
 from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
 from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
@@ -34,65 +35,6 @@ if TYPE_CHECKING:
 
 VERDICT_S = 3.0
 """A watch waits so long to learn whether the connection comes about."""
-NAMES = ("home_team", "away_team", "league")
-COLUMNS = (
-    Column("home_team", "str", "", "label", "Who plays at home; NA if nobody has told (set_names)."),
-    Column("away_team", "str", "", "label", "Who plays away."),
-    Column("league", "str", "", "label", "Where they play."),
-)
-UNKNOWN: tuple[str | None, ...] = (None,) * len(NAMES)
-LOOK_EVERY_S = 5.0
-"""Between two looks for names that nobody has set, while a live table waits for them."""
-
-
-class MatchNames:
-    """The names that are known. `version` rises with each change."""
-
-    def __init__(self) -> None:
-        self._frame: pd.DataFrame | None = None
-        self._by_id: dict[str, tuple[str | None, ...]] = {}
-        self._looked_at = float("-inf")
-        self.version = 0
-
-    def add(self, names: pd.DataFrame) -> None:
-        """Take a frame with `match_id`, `home_team`, `away_team`, optionally `league`; others stay.
-
-        Raises `ArgumentError` when a column is missing.
-        """
-        missing = [name for name in ("match_id", *NAMES[:2]) if name not in names.columns]
-        if missing:
-            raise ArgumentError(
-                f"Names need the columns match_id, home_team and away_team; the frame lacks {', '.join(missing)}."
-            )
-        names = names.reindex(columns=["match_id", *NAMES]).astype(dict.fromkeys(("match_id", *NAMES), "str"))
-        both = names if self._frame is None else pd.concat([self._frame.reset_index(), names])
-        self._frame = both.drop_duplicates("match_id", keep="last").set_index("match_id")
-        cells = self._frame.astype(object).where(self._frame.notna(), None)
-        self._by_id = dict(zip(cells.index, cells.itertuples(index=False, name=None), strict=True))
-        self.version += 1
-
-    def lacks(self, match_ids: set[str]) -> bool:
-        """Whether any of them has no name yet."""
-        return not match_ids <= self._by_id.keys()
-
-    def of(self, match_ids: pd.Series) -> pd.DataFrame:
-        """Return the three columns for these ids, NA where nothing is known."""
-        names = pd.DataFrame(columns=list(NAMES), dtype="str") if self._frame is None else self._frame
-        return names.reindex(match_ids)
-
-    def lookup(self, by: str, find_names: Callable[[set[str]], None]) -> Lookup:
-        """Return the columns for a live table. find_names: finds out names that are not known, where it can."""
-
-        def find(match_ids: Sequence[Any]) -> list[tuple[str | None, ...]]:
-            matches = {one for one in match_ids if one is not None}
-            if self.lacks(matches) and time.monotonic() - self._looked_at > LOOK_EVERY_S:
-                self._looked_at = time.monotonic()
-                find_names(matches)
-            return [self._by_id.get(one, UNKNOWN) for one in match_ids]
-
-        return Lookup(COLUMNS, by, find, lambda: self.version)
-
-
 MATCH = "match_id"
 
 
@@ -145,7 +87,7 @@ class NowGoalFeed(Feed):
         """The names, for a live table of matches."""
         if MATCH not in self.stream.table(table).key:
             return None
-        return self._names.lookup(MATCH, self._find_names)
+        return self._names.lookup(MATCH, self._find_names, PriceTimes(self.store.tables["odds"]))
 
     def _with_names(self, rows: pd.DataFrame, *, place: int | None = None) -> pd.DataFrame:
         """Return the rows with three columns of names, NA where they are not known."""

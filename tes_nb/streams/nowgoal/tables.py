@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tes_nb.model import Column, ColumnKind, Table
+from tes_nb.model import Column, ColumnKind, Move, Table
 
 STATES: Final = {
     0: "not started",
@@ -119,6 +119,10 @@ SCORES: Final = Table(
     ),
     key=("match_id",),
     plot=("home_goals", "away_goals"),
+    first=(
+        *("match", "home_goals", "away_goals", "minute", "state_word", "last_price", "league"),
+        *("home_red", "away_red", "home_corners", "away_corners", "kick_off", "match_id"),
+    ),
 )
 
 GAMES: Final = Table(
@@ -142,6 +146,7 @@ GAMES: Final = Table(
     ),
     key=("game_id",),
     plot=("home_score", "away_score"),
+    first=("game_id", "home_score", "away_score", "state", "remaining_time", "live_text"),
 )
 
 ODDS: Final = Table(
@@ -188,6 +193,14 @@ ODDS: Final = Table(
     plot=("home", "draw", "away", "over", "under"),
     label=("match_id", "company"),
     panel_by="market",
+    first=(
+        *("match", "market", "line", "home", "draw", "away", "over", "under"),
+        *("move", "line_move", "company", "match_id"),
+    ),
+    moves=(
+        Move(_price("move", "How far home (else over) is from its first price in memory."), ("home", "over")),
+        Move(_price("line_move", "How far the line is from the first one in memory."), ("line",)),
+    ),
 )
 
 TICKS: Final = Table(
@@ -212,6 +225,10 @@ TICKS: Final = Table(
     plot=("new_value",),
     label=("game_id", "bookmaker_id"),
     panel_by="odds_type",
+    first=(
+        *("home_team", "away_team", "odds_type", "old_value", "new_value", "timestamp", "bookmaker_id"),
+        *("league", "player_name", "stat_type", "game_id"),
+    ),
 )
 
 RAW: Final = Table(
