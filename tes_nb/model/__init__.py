@@ -20,13 +20,25 @@ from tes_nb.model.stream import (
     Stream,
     TokenSource,
 )
-from tes_nb.model.table import Column, ColumnKind, Doubles, Dtype, Move, Row, RowBatch, Same, Table, Values
+from tes_nb.model.table import (
+    Column,
+    ColumnKind,
+    Difference,
+    Doubles,
+    Dtype,
+    Row,
+    RowBatch,
+    Same,
+    Table,
+    Values,
+)
 
 __all__ = [
     "Answer",
     "Column",
     "ColumnKind",
     "Decoded",
+    "Difference",
     "Direction",
     "Doubles",
     "Dtype",
@@ -37,7 +49,6 @@ __all__ = [
     "HttpHalf",
     "Kind",
     "Message",
-    "Move",
     "Observation",
     "Opcode",
     "ProcessFacts",

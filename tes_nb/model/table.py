@@ -148,7 +148,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Difference:
     """How far a subject's number is now from where its first row in memory had it."""
 
     column: Column
@@ -181,7 +181,7 @@ class Table:
     first: tuple[str, ...] = ()
     """The columns that a view shows at first, in the order of their worth; the rest are a click away. Names of `moves`
     and of columns that a view looks up may be among them. () = all, as they stand."""
-    moves: tuple[Move, ...] = ()
+    moves: tuple[Difference, ...] = ()
     """What a view shows beside the columns: how far something has moved since the first row of a subject."""
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Column, Decoded, Direction, Kind, Message, Move, Opcode
+from tes_nb.model import Column, Decoded, Difference, Direction, Kind, Message, Opcode
 from tes_nb.streams.browser_json import MAX_TEXT
 from tes_nb.views.clock import RepaintClock
 from tes_nb.views.source import plain_rows
@@ -51,7 +51,7 @@ def test_first_all_rows_then_those_that_changed():
 
 
 def test_how_far_something_moved_is_counted_from_the_first_row_of_its_subject():
-    move = Move(Column("move", "float64", "", "gauge", ""), ("load", "size"))
+    move = Difference(Column("move", "float64", "", "gauge", ""), ("load", "size"))
     source = Ticking()
     source.put(part("a", 1, 2.0), part("b", 1, None), table="parts")
     source.put(part("a", 1, 1.75), part("b", 5, None), table="parts")

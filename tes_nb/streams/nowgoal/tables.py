@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tes_nb.model import Column, ColumnKind, Move, Table
+from tes_nb.model import Column, ColumnKind, Difference, Table
 
 STATES: Final = {
     0: "not started",
@@ -198,8 +198,10 @@ ODDS: Final = Table(
         *("move", "line_move", "company", "match_id"),
     ),
     moves=(
-        Move(_price("move", "How far home (else over) is from its first price in memory."), ("home", "over")),
-        Move(_price("line_move", "How far the line is from the first one in memory."), ("line",)),
+        Difference(
+            _price("move", "How far home (else over) is from its first price in memory."), ("home", "over")
+        ),
+        Difference(_price("line_move", "How far the line is from the first one in memory."), ("line",)),
     ),
 )
 
