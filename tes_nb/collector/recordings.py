@@ -93,6 +93,8 @@ class Recordings:
         self._watch: asyncio.Task[None] | None = None
         self._running: dict[str, _Running] = {}
         self._named: dict[str, set[str]] = {}
+        self._ends: dict[str, tuple[_Running, asyncio.Task[RecordingEnd]]] = {}
+        """Path → what has ended, and how: for those that did not end it themselves, or were interrupted."""
 
     @property
     def keeps(self) -> bool:
@@ -110,6 +112,7 @@ class Recordings:
             raise ValueError(f"'sources' must name some of: {', '.join(sorted(topics))}.")
         # refuses a file that is there, unless it may be replaced, and one that is being written in any case
         recorder = Recorder(path, size_limit=operation.size_limit, overwrite=operation.overwrite)
+        self._ends.pop(str(path), None)
         self._running[str(path)] = _Running(recorder, sources, operation.keep, self._new_peaks())
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")
@@ -139,12 +142,24 @@ class Recordings:
         return [self._status(path) for path in self._running]
 
     async def stop(self, operation: StopRecording) -> RecordingEnd:
-        """End the recording of `path`, or the only one there is; what waits is written first."""
+        """End the recording of `path`, or the only one there is; what waits is written first.
+
+        One that has ended already says again how.
+        """
         path = self._only() if operation.path is None else str(_absolute(operation.path))
-        if path not in self._running:
+        running = self._running.pop(path, None)  # no more messages from here on
+        if running is None and path in self._ends:
+            running, end = self._ends[path]
+            if not (end.done() and end.exception()):
+                return await asyncio.shield(end)
+        if running is None:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
-        running = self._running.pop(path)  # no more messages from here on
+        end = asyncio.create_task(self._end(path, running), name="end of a recording")
+        self._ends[path] = running, end
+        return await asyncio.shield(end)
+
+    async def _end(self, path: str, running: _Running) -> RecordingEnd:
         recorder = running.recorder
         running.peaks.look()
         running.note_peaks()

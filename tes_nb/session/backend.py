@@ -17,33 +17,42 @@ from tes_nb.net.loop import background
 T = TypeVar("T")
 
 
-def uninterrupted(act: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+def uninterrupted(
+    act: Callable[[], T], *, undo: Callable[[T], object] | None = None, turn: threading.Lock | None = None
+) -> T:
     """Run `act` on a thread of its own and return what it gives; what it raises is raised here.
 
     Python delivers interrupts to the main thread alone, so `act` comes to its end in any case. The caller still
     gets the KeyboardInterrupt at once; `undo` is then called with the result, as soon as there is one.
+    turn: a lock that is held by `act` and by `undo`: whoever takes it next finds both done.
     """
     done: Future[T] = Future()
+    caller = threading.get_ident()
 
     def run() -> None:
-        try:
-            done.set_result(act())
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
-            done.set_exception(error)
+        with turn or contextlib.nullcontext():
+            try:
+                result = act()
+            except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # `discard` runs in here when nobody waits any more
 
-    threading.Thread(target=run, name="tes_nb begin or end", daemon=True).start()
+    def discard(late: Future[T]) -> None:
+        if late.exception() is not None or undo is None:
+            return
+        if threading.get_ident() == caller:  # it was done already when the interrupt came
+            uninterrupted(lambda: undo(late.result()), turn=turn)
+        else:
+            with contextlib.suppress(Exception):
+                undo(late.result())
+
     try:
+        threading.Thread(target=run, name="tes_nb begin or end", daemon=True).start()
         return done.result()
     except BaseException:
-        if undo is not None:
-            done.add_done_callback(lambda late: _undo(late, undo))
+        done.add_done_callback(discard)
         raise
-
-
-def _undo(late: Future[T], undo: Callable[[T], object]) -> None:
-    if late.exception() is None:
-        with contextlib.suppress(Exception):
-            undo(late.result())
 
 
 Isolation = Literal["process", "thread"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
@@ -11,14 +13,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.collector.discovery import RunningCollector, running
-from tes_nb.errors import SessionError, TesError
-from tes_nb.model.control import ListRecordings, RecordingFigures, RecordingStatus, StopRecording
+from tes_nb.collector.lifetime import is_same_process
+from tes_nb.errors import CollectorError, SessionError, TesError
+from tes_nb.model.control import (
+    ListRecordings,
+    RecordingFigures,
+    RecordingStatus,
+    StartRecording,
+    StopRecording,
+)
 from tes_nb.model.operation import Call, Operation, R
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.logs import note
 from tes_nb.net.loop import background
+from tes_nb.session.backend import Backend, uninterrupted
 from tes_nb.session.owner import Owned, Owner
 from tes_nb.session.waiting import wait_blocking
+from tes_nb.store.session.schema import session_path
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
@@ -27,8 +38,21 @@ if TYPE_CHECKING:
     from tes_nb.store.export.export import ExportResult
 
 
+class CollectorEnded(CollectorError):
+    """The process that was asked has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The collector has ended (was it killed, or had it no memory left?): what it acknowledged is in the files "
+            "of its recordings, and tes.open() reads them. For a new one: s.stop(), then tes.start()."
+        )
+
+
 class Recording(Owned):
-    """What `s.record()` gives: a context manager with live counters. `stop()` may be called twice."""
+    """What `s.record()` gives: a context manager with live counters. `stop()` may be called twice.
+
+    It knows when it was ended elsewhere, such as from the page: then it is STOPPED, too.
+    """
 
     def __init__(self, call: Call, status: RecordingStatus) -> None:
         self._call = call
@@ -36,26 +60,50 @@ class Recording(Owned):
         self._figures: RecordingFigures = status
         self._keep = status.keep
         self._ended: str | None = None
+        self._stopping = threading.Lock()
         self.path = Path(status.path)
         """The session file."""
 
     def _refresh(self) -> RecordingFigures:
         self._owner.check()
         if self._ended is None:
-            for status in self._call(ListRecordings()):
-                if status.path == str(self.path):
-                    self._figures = status
+            try:
+                status = next(
+                    (one for one in self._call(ListRecordings()) if one.path == str(self.path)), None
+                )
+            except (SessionError, CollectorEnded) as error:
+                self._ended = f"{self.path.name} has ended. {error}"
+                return self._figures
+            if status is not None:
+                self._figures = status
+            else:
+                self._end()
         return self._figures
+
+    def _end(self) -> None:
+        """End it, or hear how it ended when somebody else has done so."""
+        with self._stopping:
+            if self._ended is None:
+                try:
+                    end = self._call(StopRecording(path=str(self.path)))
+                except (SessionError, CollectorEnded) as error:
+                    self._ended = f"{self.path.name} has ended. {error}"
+                    if isinstance(error, CollectorEnded):
+                        raise  # once: a block is not to end as if all had been recorded
+                else:
+                    self._figures, self._ended = end, end.ended
 
     @property
     def state(self) -> str:
         """RECORDING, DISK FULL, READ-ONLY, FILE REMOVED, WRITE ERROR or STOPPED."""
-        return "STOPPED" if self._ended is not None else self._refresh().state
+        state = self._refresh().state
+        return state if self._ended is None else "STOPPED"
 
     @property
     def text(self) -> str:
         """The sentence that belongs to the state."""
-        return self._ended if self._ended is not None else self._refresh().text
+        text = self._refresh().text
+        return text if self._ended is None else self._ended
 
     @property
     def messages(self) -> int:
@@ -80,15 +128,22 @@ class Recording(Owned):
     @property
     def running(self) -> bool:
         """Whether it goes on."""
+        if not self._owner.elsewhere:
+            self._refresh()
         return self._ended is None
 
     def stop(self) -> str:
         """Write what waits, close the file, and return the sentence that says how it ended."""
         self._owner.check()
         if self._ended is None:
-            end = self._call(StopRecording(path=str(self.path)))
-            self._figures, self._ended = end, end.ended
-        return self._ended
+            uninterrupted(self._end)
+        return self.text
+
+    def discard(self, *, remove: bool) -> None:
+        """End it. remove: with its file, which holds nothing that anybody waits for."""
+        self.stop()
+        if remove:
+            self.path.unlink(missing_ok=True)
 
     def open(self) -> RecordedSession:
         """Open what has been recorded so far."""
@@ -197,6 +252,8 @@ def recordings() -> list[Recording]:
 
 def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
     """Call one operation over a connection of its own, since few are called."""
+    if not is_same_process(collector.pid, collector.created):
+        raise CollectorEnded
 
     async def call() -> R:
         url = f"ws://127.0.0.1:{collector.status_port}/ws/control"
@@ -210,6 +267,67 @@ def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
             await client.stop()
 
     return background().run(call(), timeout=ANSWER_S * 5)
+
+
+class Recordable(ABC):
+    """A session whose collector can record."""
+
+    feeds: Mapping[str, Feed]
+    _backend: Backend
+    _keeps = False
+    """Whether a recording was asked to outlive this process."""
+
+    @abstractmethod
+    def _call(self, operation: Operation[R]) -> R:
+        """Let the collector carry out an operation."""
+
+    @abstractmethod
+    def _check_present(self, what: str) -> None:
+        """Raise `SessionError` where the session shows what was, and not what is."""
+
+    def record(
+        self,
+        path: str | Path | None = None,
+        streams: Sequence[str] | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+        size_limit: int | None = None,
+        keep: bool = False,
+        overwrite: bool = False,
+    ) -> Recording:
+        """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
+
+        path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `{date}` and `{time}` in
+        it are those of now in UTC, as in "night-{date}"; `None` = a new name. streams: what the feeds carry, for
+        example ["metrics", "workers"]; sources: names of `s.feeds`; `None` = all, also those that begin later.
+        size_limit: bytes; `None` = most of what is free.
+        keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
+        `tes.recordings()` finds it again. `s.stop()` ends it all the same.
+        overwrite: a session file of that name is replaced, once the new one is there; another file never is.
+        An interrupt leaves no recording behind, and no file. Raises `CollectorError` when the file exists or cannot
+        be written, `SessionError` where `keep` cannot be had.
+        """
+        self._check_present("record()")
+        if keep and not self._backend.outlives:
+            raise SessionError(
+                'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
+            )
+        target, chosen = str(session_path(path)), chosen_sources(self.feeds, streams, sources)
+        operation = StartRecording(
+            path=target, sources=chosen, size_limit=size_limit, keep=keep, overwrite=overwrite
+        )
+
+        def begin() -> Recording:
+            recording = Recording(self._call, self._call(operation))
+            self._keeps |= keep
+            return recording
+
+        # what an interrupt left would meet the next try as a file that is there already (decisions/0022)
+        return uninterrupted(begin, undo=lambda late: late.discard(remove=not overwrite))
+
+    def recordings(self) -> list[Recording]:
+        """Return the recordings of this session that run now, also those that a page began."""
+        return [Recording(self._call, status) for status in self._call(ListRecordings())]
 
 
 def chosen_sources(

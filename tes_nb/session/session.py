@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -19,10 +19,8 @@ from tes_nb.model import Stream
 from tes_nb.model.control import (
     Cell,
     GetCost,
-    ListRecordings,
     PutMark,
     ScaleWorkers,
-    StartRecording,
     SubscribeSource,
     operations,
 )
@@ -37,10 +35,9 @@ from tes_nb.session.kernel import KernelReporter, gauge_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.owner import ChildConnection, Owned, Owner
-from tes_nb.session.recordings import Recording, chosen_sources
+from tes_nb.session.recordings import CollectorEnded, Recordable
 from tes_nb.session.state import relay_trouble
 from tes_nb.session.waiting import wait_for_states
-from tes_nb.store.session.schema import session_path
 from tes_nb.streams import get
 from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import session_html
@@ -53,7 +50,7 @@ if TYPE_CHECKING:
     from tes_nb.views.dashboard import Steering
 
 
-class Session(Owned, SessionOutputs):
+class Session(Owned, SessionOutputs, Recordable):
     """What `tes.start()` and `tes.attach()` give. `s.status`, `s.workers`, `s.metrics` are its feeds.
 
     Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.
@@ -72,8 +69,10 @@ class Session(Owned, SessionOutputs):
         self._backend = backend
         self._owner = Owner()
         self._stopped = False
-        self._keeps = False
-        """Whether a recording was asked to outlive this process."""
+        """Whether it is stopped, or just being stopped."""
+        self._ended = False
+        self.on_stop: Callable[[], object] = lambda: None
+        """Called when it is stopped."""
         self._stopping = threading.Lock()
         self.peer = peer
         """The attached TES's address; `None` = the session shows this machine."""
@@ -98,8 +97,13 @@ class Session(Owned, SessionOutputs):
         self._notes = KernelNotes(lambda: self.feeds[KERNEL].store)
         for source, stream in {**sources, KERNEL: get(KERNEL)}.items():
             self._add_feed(source, stream)
-        background().run(self._open(), timeout=10)
-        wait_for_states(tuple(self.feeds.values()))
+        try:
+            background().run(self._open(), timeout=10)
+            wait_for_states(tuple(self.feeds.values()))
+        except BaseException:
+            with contextlib.suppress(TesError):  # nothing is to go on trying in the background
+                background().run(self._close(), timeout=3)
+            raise
 
     def _add_feed(self, source: str, stream: Stream, after: int = 0) -> Feed:
         origin = self._new_origin(
@@ -265,47 +269,15 @@ class Session(Owned, SessionOutputs):
         result: dict[str, int] = msgspec.to_builtins(self._call(ScaleWorkers(count=count)))
         return result
 
-    def record(
-        self,
-        path: str | Path | None = None,
-        streams: Sequence[str] | None = None,
-        *,
-        sources: Sequence[str] | None = None,
-        size_limit: int | None = None,
-        keep: bool = False,
-        overwrite: bool = False,
-    ) -> Recording:
-        """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
-
-        path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `{date}` and `{time}` in
-        it are those of now in UTC, as in "night-{date}"; `None` = a new name. streams: what the feeds carry, for
-        example ["metrics", "workers"]; sources: names of `s.feeds`; `None` = all, also those that begin later.
-        size_limit: bytes; `None` = most of what is free.
-        keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
-        `tes.recordings()` finds it again. `s.stop()` ends it all the same.
-        overwrite: a session file of that name is replaced, once the new one is there; another file never is.
-        Raises `CollectorError` when the file exists or cannot be written, `SessionError` where `keep` cannot be had.
-        """
-        self._check_present("record()")
-        if keep and not self._backend.outlives:
-            raise SessionError(
-                'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
-            )
-        target, chosen = str(session_path(path)), chosen_sources(self.feeds, streams, sources)
-        status = self._call(
-            StartRecording(path=target, sources=chosen, size_limit=size_limit, keep=keep, overwrite=overwrite)
-        )
-        self._keeps |= keep
-        return Recording(self._call, status)
-
-    def recordings(self) -> list[Recording]:
-        """Return the recordings of this session that run now, also those that a page began."""
-        return [Recording(self._call, status) for status in self._call(ListRecordings())]
-
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
         if not (self._stopped or self._owner.elsewhere):
             uninterrupted(self.stop_now)
+
+    def await_stop(self) -> None:
+        """Return when a stop that goes on is over; at once where none does."""
+        if self._stopped:
+            self.stop_now()
 
     def at_exit(self) -> None:
         """End in the caller's own thread, since a dying interpreter allows no new ones; kept recordings go on."""
@@ -316,8 +288,9 @@ class Session(Owned, SessionOutputs):
         if self._owner.elsewhere:
             return  # whoever forked may have held the lock in that instant
         with self._stopping:
-            if self._stopped:
+            if self._ended:
                 return
+            self._stopped = True  # first: nobody is to get a session that ends
             if self._cells is not None:
                 self._cells.remove()
             with contextlib.suppress(TesError):
@@ -330,7 +303,9 @@ class Session(Owned, SessionOutputs):
                 self._backend.stop()
             if self._watching is not None:
                 self._watching.stop()
-            self._stopped = True
+            self._ended = True
+            atexit.unregister(self.at_exit)
+            self.on_stop()
 
     async def _close(self) -> None:
         await self._reporter.stop()
@@ -342,6 +317,8 @@ class Session(Owned, SessionOutputs):
         self._owner.check()
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
+        if not self._backend.alive:
+            raise CollectorEnded
         return background().run(self._control.call(operation), timeout=10)
 
     def _check_present(self, what: str) -> None:

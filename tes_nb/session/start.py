@@ -10,6 +10,7 @@ import atexit
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +40,8 @@ AnySession = TypeVar("AnySession", bound="Session")
 
 _sessions: dict[int, tuple[int, Session]] = globals().get("_sessions", {})
 """Session id → (the pid that made it, session). `%autoreload` runs this line again, and must lose none."""
+_turn: threading.Lock = globals().get("_turn") or threading.Lock()
+"""Held by whoever starts or undoes a session that others would get, too (decisions/0022)."""
 
 DEFAULT_PERIOD = "500ms"
 _DEFAULT_PERIOD_S = 0.5
@@ -56,14 +59,13 @@ def start(
 ) -> Session:
     """Start a collector beside this kernel, and read its streams. A second call gives the same session.
 
+    So does one in another thread; one that was interrupted leaves nothing, and the next waits until it is undone.
+
     period: of the metrics stream, "500ms" or seconds. ports: (status, workers), refused if taken; `None` = 3002
     and 3003 (or the environment's) if they are free, else free ones. pids: processes to show as workers beside
     the kernel's children. origins: web origins that may open the streams. cells: "first_line" keeps the first
     line of each executed cell, too. Raises `CollectorError` when the collector cannot start.
     """
-    running = next((session for session in sessions() if session.peer is None), None)
-    if running is not None:
-        return running
     status_port, workers_port = ports or default_ports(worktree, os.environ)
     options = _options(
         status_port=status_port,
@@ -77,8 +79,18 @@ def start(
     def connect(backend: Backend) -> Session:
         return _session(backend, options, {name: get(name) for name in _produced()})
 
-    session = _begin(options, isolation, connect, cells=cells)
-    if session.taken_ports:
+    made: list[Session] = []
+
+    def begin() -> Session:
+        for session in _own():
+            if session.running and session.peer is None:
+                return session
+            session.await_stop()  # its ports, too, are free then
+        made.append(_begin(options, isolation, connect, cells=cells))
+        return made[0]
+
+    session = uninterrupted(begin, undo=lambda late: _discard(late) if made else None, turn=_turn)
+    if made and session.taken_ports:
         print(_ports_sentence(session))  # noqa: T201 - said once, in the cell that asked
     return session
 
@@ -109,9 +121,11 @@ def attach(
     upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
-    return _begin(
-        options, isolation, lambda backend: _session(backend, options, sources, peer=base), cells=cells
-    )
+
+    def connect(backend: Backend) -> Session:
+        return _session(backend, options, sources, peer=base)
+
+    return uninterrupted(lambda: _begin(options, isolation, connect, cells=cells), undo=_discard)
 
 
 def replay(
@@ -147,7 +161,7 @@ def replay(
         return Replay(backend, options.token, recording, speed=rate)
 
     try:
-        session = _begin(options, "process", connect, cells=None)
+        session = uninterrupted(lambda: _begin(options, "process", connect, cells=None), undo=_discard)
     except BaseException:
         recording.close()
         raise
@@ -158,7 +172,7 @@ def replay(
 
 def sessions() -> list[Session]:
     """Return the sessions of this process that run."""
-    return [session for pid, session in _sessions.values() if pid == os.getpid() and session.running]
+    return [session for session in _own() if session.running]
 
 
 def stop() -> None:
@@ -183,29 +197,42 @@ def _begin(
     cells: CellDetail | None,
 ) -> AnySession:
     """Start the collector and connect, wholly or not at all. cells: `None` = what cells cost is not measured."""
-
-    def begin() -> AnySession:
-        backend = start_backend(options, isolation, meanwhile=_load)
-        try:
-            session = connect(backend)
-        except BaseException:
-            backend.stop()
-            raise
-        _sessions[id(session)] = (os.getpid(), session)
-        return session
-
-    def discard(late: AnySession) -> None:
-        _sessions.pop(id(late), None)  # first: ending it takes a while, and the next start() must not find it
-        late.stop()
-
-    session = uninterrupted(begin, undo=discard)
-    atexit.register(session.at_exit)
+    backend = start_backend(options, isolation, meanwhile=_load)
+    try:
+        session = connect(backend)
+    except BaseException:
+        backend.stop()
+        raise
     shell = None if cells is None else _shell()
     if shell is not None and cells is not None:
         from tes_nb.session.kernel import CellWatch  # noqa: PLC0415 - only in a notebook
 
         session.watch_cells(CellWatch(shell, session.report_cell, cells))
+    _sessions[id(session)] = (os.getpid(), session)
+    session.on_stop = lambda: _sessions.pop(id(session), None)
+    atexit.register(session.at_exit)
     return session
+
+
+def _discard(session: Session) -> None:
+    """Undo a start that was interrupted."""
+    _sessions.pop(id(session), None)  # first: ending it takes a while, and nobody is to get it meanwhile
+    session.stop_now()
+
+
+def _own() -> list[Session]:
+    """The sessions of this process that are not stopped, or just being stopped."""
+    return [session for pid, session in tuple(_sessions.values()) if pid == os.getpid()]
+
+
+def _renew_turn() -> None:
+    """Take a lock of its own in a forked child: a thread that the child does not have may hold the parent's."""
+    global _turn  # noqa: PLW0603 - the one per process, by design
+    _turn = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_turn)
 
 
 def _load() -> None:

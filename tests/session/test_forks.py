@@ -60,7 +60,17 @@ RECORDING: dict[str, tuple[Any, ...]] = {
     "to_parquet": ("recorded",),
     "to_har": ("recorded.har",),
 }
-INTERNAL = {"at_exit", "stop_now", "report_cell", "watch_cells", "measure_cell", "store", "recent", "close"}
+INTERNAL = {
+    "at_exit",
+    "await_stop",
+    "stop_now",
+    "report_cell",
+    "watch_cells",
+    "measure_cell",
+    "store",
+    "recent",
+    "close",
+}
 OPTIONS = ["url", "token", "ports", "taken_ports", "collector_pid", "measures_cells", "running"]
 WORKS = {
     tes.Session: {"gauge", "mark", "stop", "repr", *OPTIONS},

@@ -8,7 +8,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import web, web_app
 from aiohttp.typedefs import Middleware
 
 from tes_nb.collector.http.guard import SECURITY_HEADERS, Handler, sentence
@@ -226,6 +226,9 @@ class Port:
         for protocol in connected:
             if protocol.transport is not None:  # it does not read, so a polite close would wait for ever
                 protocol.transport.abort()
+        # aiohttp remembers the handlers of the last 1,024 routes of a process, and with them all that they hold
+        if (cache := getattr(web_app, "_cached_build_middleware", None)) is not None:
+            cache.cache_clear()
 
     def _busy_while_handling(self) -> Middleware:
         @web.middleware
