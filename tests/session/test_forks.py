@@ -62,6 +62,7 @@ RECORDING: dict[str, tuple[Any, ...]] = {
 }
 INTERNAL = {
     "at_exit",
+    "discard",
     "await_stop",
     "stop_now",
     "report_cell",
