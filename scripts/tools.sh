@@ -16,5 +16,6 @@ fi
 if [ -x "$venv/bin/python" ] && ! "$venv/bin/python" -c 'import sys; from tests.support.browser import chromium; sys.exit(chromium() is None)'; then
   "$venv/bin/python" -m playwright install chromium
 fi
+[ -d node_modules/pako ] && [ -d node_modules/axe-core ] || ! command -v npm >/dev/null || npm ci --silent
 others=$(printf '%s\n' "${missing[@]}" | grep -vx chromium | sort -u | tr '\n' ' ' || true)
 [ -z "${others// /}" ] || echo "An administrator may install the rest: sudo apt-get install $others"

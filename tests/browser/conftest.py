@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -53,8 +54,10 @@ window.ready = true;
 
 @pytest.fixture(scope="session", autouse=True)
 def bundle() -> None:
-    """The bundle is made of the sources as they are now."""
-    hatch_build.bundle(Path(__file__).resolve().parents[2])
+    """The bundle is made of the sources as they are now, by one worker of the run; the others wait for it."""
+    with Path(hatch_build.__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        hatch_build.bundle(Path(__file__).resolve().parents[2])
 
 
 @pytest.fixture(scope="session")

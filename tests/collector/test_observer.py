@@ -137,13 +137,14 @@ def test_all_cpu_time_is_in_exactly_one_tick() -> None:
 
 
 def test_without_ticks_an_observation_samples_by_itself_once_a_period() -> None:
-    observer = Observer(period_s=0.1)
+    observer = Observer(period_s=60.0)
     first = observed(observer).process
     assert first.alive
-    burn(0.12)
+    burn(0.05)
+    assert observed(observer).process is first
+    observer._sampled -= 60.0  # a period has passed
     second = observed(observer).process
     assert second.cpu_total_s > first.cpu_total_s
-    burn(0.02)
     assert observed(observer).process is second
 
 

@@ -94,12 +94,12 @@ async def test_workers_are_canonical_and_on_the_other_port_alone():
 async def test_metrics_keep_a_grid_that_does_not_drift():
     async with collecting(period_s=0.1) as collector, socket(collector.ports[0], METRICS) as client:
         await receive(client)
-        stamps = [(await receive(client))["timestamp"] for _ in range(12)]
-        # a push that came late is not caught up by the next: all lie on start + k · 100 ms, at most a bit behind
-        behind = [(stamp - stamps[0]) % 100 for stamp in stamps]
-        near = [min(late, 100 - late) for late in behind]
-        assert sorted(near)[len(near) // 2] <= 15
-        assert 1000 <= stamps[-1] - stamps[0] <= 1400
+        stamps = [(await receive(client))["timestamp"] for _ in range(30)]
+        # A push may come late on a busy machine, never early, and the next does not wait for it: the least late ones of
+        # the first ten and of the last ten are as late. A period from push to push would be later each time.
+        late = [(stamp - stamps[0] + 50) % 100 for stamp in stamps]
+        assert abs(min(late[:10]) - min(late[-10:])) <= 15
+        assert stamps[-1] - stamps[0] >= 2800
 
 
 @run_async

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.waiting import eventually
 
 IDLE = "import time; print('ready', flush=True); time.sleep(60)"
 BUSY = "print('ready', flush=True)\nwhile True: pass"
@@ -31,6 +36,15 @@ def running(code: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes
     finally:
         process.kill()
         process.communicate()
+
+
+def halt(pid: int) -> None:
+    """Stop a process (SIGSTOP), and wait until none of its threads runs any more: the signal alone says "soon"."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    eventually(
+        lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in tasks.glob("*/stat"))
+    )
 
 
 def burn(seconds: float) -> None:

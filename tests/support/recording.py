@@ -5,6 +5,7 @@ Each prints one JSON value. What they need a process of their own for: being kil
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -242,11 +243,14 @@ def second(folder: Path) -> dict[str, object]:
 
 def steadily(folder: Path, seconds: int) -> dict[str, object]:
     """Record 50 messages a second for so long."""
+    times = []
     with Recorder(folder / "steady.tes", size_limit=ROOMY) as recorder:
         for number in range(seconds * 50):
             recorder.put(numbered(number))
+            times.append(time.monotonic())
             time.sleep(0.02)
-    return {"messages": recorder.messages}
+    pause = max(later - earlier for earlier, later in itertools.pairwise(times))
+    return {"messages": recorder.messages, "longest pause": pause}
 
 
 def for_ever(folder: Path) -> None:

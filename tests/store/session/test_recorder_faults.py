@@ -21,6 +21,7 @@ from tes_nb.store.session.reader import SessionFile, check
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tes_nb.store.session.writer import wal_path
+from tests.support.processes import halt
 from tests.support.recording import ROOMY
 from tests.support.sessions import SOURCES, numbered, read_all
 from tests.support.waiting import eventually
@@ -89,12 +90,15 @@ def test_fault_27_the_disk_has_every_commit_within_a_second(tmp_path):
     assert result["messages"] == 200
     times = [float(line.split()[1]) for line in trace.read_text().splitlines() if "sync(" in line]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert max(gaps) < 1.5, "1 s, and what a traced process on a busy machine may be late"
+    late = (
+        2 * result["longest pause"]
+    )  # of 20 ms between messages: how late a traced process is on this machine
+    assert max(gaps) < 1.2 + late
     assert times[-1] - times[0] > 3
 
 
 def test_fault_27_a_copy_of_the_stopped_writers_files_is_whole(tmp_path, live):
-    os.kill(live.pid, signal.SIGSTOP)
+    halt(live.pid)
     copies = tmp_path / "copies"
     copies.mkdir()
     for file in (tmp_path / "live.tes", wal_path(tmp_path / "live.tes")):
