@@ -8,11 +8,13 @@ s.metrics.frame()
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from tes_nb._version import __version__
 
+TYPE_CHECKING = False  # `typing` takes long to import, and every worker of an observed pool comes through here
 if TYPE_CHECKING:
+    from typing import Any
+
     from tes_nb.errors import (
         AuthenticationError,
         BackgroundError,

@@ -89,3 +89,7 @@ def remove_stale() -> None:
         with contextlib.suppress(OSError):
             if name is not None and create_time(int(name[1])) is None:
                 path.unlink(missing_ok=True)
+    for folder in runtime_dir().glob(f"{FOLDER}*"):
+        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if pid.isdecimal() and create_time(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)

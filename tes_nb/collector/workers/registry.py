@@ -111,12 +111,12 @@ def merged(said: WorkerFacts, process: WorkerFacts) -> WorkerFacts:
     values["created_at_ms"] = process.created_at_ms
     if process.status in ("error", "terminated"):
         values["status"], values["executing"] = process.status, None
-        values["last_error"] = _last_words(said, process)
+        values["last_error"] = last_words(said, process)
         values["job_s"] = _job_s(said, process)
     return WorkerFacts(**values)
 
 
-def _last_words(said: WorkerFacts, process: WorkerFacts) -> str | None:
+def last_words(said: WorkerFacts, process: WorkerFacts) -> str | None:
     """Say why it ended, and during which job: "killed by SIGKILL while running load_chunk (job 17), 3.2 s"."""
     cause, job = process.last_error, said.current_job
     if cause is None or job is None:

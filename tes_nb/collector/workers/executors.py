@@ -1,0 +1,234 @@
+"""Pools of the user's that the kernel has given to `s.observe`: their queue, their jobs, and which worker runs what.
+
+The kernel and the workers write that to memory that is read here (`tes_nb/jobs/slots.py`); nobody sends anything, so it
+is as fresh while the kernel is held, and still there when a worker was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tes_nb.collector.discovery import runtime_dir
+from tes_nb.collector.samplers.worker_life import safe_name
+from tes_nb.collector.workers.registry import last_words
+from tes_nb.collector.workers.source import Handler, SourceContext, WorkerSource
+from tes_nb.jobs import slots
+from tes_nb.jobs.slots import JobCounts, JobSlot, read_counts, read_slots
+from tes_nb.model import WorkerFacts
+from tes_nb.model.observation import WorkerStatus
+from tes_nb.model.operation import Operation
+from tes_nb.model.work_control import ObservePool, SeenPool
+
+PERIOD_S = 0.1
+KEEP_CLOSED_S = 60.0
+MOST = 100
+_NONE: dict[str, None] = dict.fromkeys(
+    ("rss", "heap_used", "heap_total", "external", "uss", "cpu_percent", "threads")
+)
+
+
+@dataclass
+class ObservedPool:
+    """A pool, and what was read of it last."""
+
+    id: str
+    folder: Path
+    name: str
+    kind: str
+    created_at_ms: int
+    counts: JobCounts = field(default_factory=JobCounts)
+    running: list[JobSlot] = field(default_factory=list)
+    broken: str = ""
+    """What a worker of a broken pool died of."""
+    closed_at: float | None = None
+    """Monotonic seconds; `None` = it takes jobs."""
+
+
+class ExecutorWorkers(WorkerSource):
+    """Reads the folders of the pools, ten times a second."""
+
+    name = "executors"
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        self._pools: dict[str, ObservedPool] = {}
+        self._facts: tuple[WorkerFacts, ...] = ()
+        self._task: asyncio.Task[None] | None = None
+        self._number = 0
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return the pools, their threads, and their processes."""
+        return self._facts
+
+    def operations(self) -> Mapping[type[Operation[Any]], Handler]:
+        """Return that a pool is given."""
+        return {ObservePool: self.observe}
+
+    async def observe(self, operation: ObservePool) -> SeenPool:
+        """List a pool. Raises ValueError with a sentence."""
+        folder = Path(operation.folder)
+        if folder.parent != runtime_dir() or not folder.name.startswith(slots.FOLDER):
+            raise ValueError("A pool's folder is one that the kernel has made for it, beside the discovery file.")
+        if len(self._pools) >= MOST:
+            raise ValueError(f"At most {MOST} pools are listed; shut down those that are not needed.")
+        self._number += 1
+        pool = ObservedPool(
+            f"pool-{self._number}",
+            folder,
+            safe_name(operation.name),
+            operation.kind,
+            time.time_ns() // 1_000_000,
+        )
+        self._pools[pool.id] = pool
+        self._read()
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow(), name="pools")
+        return SeenPool(pool.id)
+
+    async def close(self) -> None:
+        """End reading, and remove the folders."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        for pool in self._pools.values():
+            shutil.rmtree(pool.folder, ignore_errors=True)
+        self._pools = {}
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            self._read()
+
+    def _read(self) -> None:
+        """Look at every pool; make facts where anything is otherwise."""
+        now = time.monotonic()
+        for pool in tuple(self._pools.values()):
+            if pool.closed_at is not None and now - pool.closed_at > KEEP_CLOSED_S:
+                shutil.rmtree(pool.folder, ignore_errors=True)
+                del self._pools[pool.id]
+        processes = self._context.processes()
+        facts = tuple(one for pool in self._pools.values() for one in self._pool_facts(pool, processes, now))
+        before, self._facts = self._facts, facts
+        if [_health(one) for one in before] != [_health(one) for one in facts]:
+            self._context.on_change()
+
+    def _pool_facts(
+        self, pool: ObservedPool, processes: Mapping[int, WorkerFacts], now: float
+    ) -> Iterator[WorkerFacts]:
+        counts = read_counts(str(pool.folder / slots.POOL))
+        if counts is not None:
+            pool.counts = counts
+        elif pool.closed_at is None:  # the kernel has removed it
+            pool.counts.state = max(pool.counts.state, slots.CLOSED)
+        pool.running = []
+        workers = [one for pid in self._pids(pool) for one in self._worker_facts(pool, pid, processes)]
+        if pool.counts.state != slots.RUNNING and not pool.running and pool.closed_at is None:
+            pool.closed_at = now
+        yield self._own_facts(pool)
+        yield from workers
+
+    def _pids(self, pool: ObservedPool) -> list[int]:
+        try:
+            return sorted(int(path.name) for path in pool.folder.iterdir() if path.name.isdecimal())
+        except OSError:
+            return []
+
+    def _worker_facts(
+        self, pool: ObservedPool, pid: int, processes: Mapping[int, WorkerFacts]
+    ) -> Iterator[WorkerFacts]:
+        """What the threads of the kernel do, or one worker process does."""
+        said = list(read_slots(str(pool.folder / str(pid))))
+        if pid == self._context.observed_pid:
+            for slot in said:
+                if slot.job:
+                    pool.running.append(slot)
+                if pool.closed_at is None:
+                    yield _facts(pool, [slot], id=f"{pool.id}-{slot.thread}", pid=None, role="pool thread")
+            return
+        process = processes.get(pid)
+        alive = process is not None and process.status in ("idle", "working")
+        if alive:
+            pool.running += [slot for slot in said if slot.job]
+        worker = _facts(pool, said, id="", pid=pid, role="")
+        if process is not None and process.status == "error" and worker.current_job is not None:
+            pool.broken = last_words(worker, process) or ""
+        yield worker
+
+    def _own_facts(self, pool: ObservedPool) -> WorkerFacts:
+        counts, running = pool.counts, pool.running
+        open_jobs = counts.submitted - counts.done - counts.failed - counts.cancelled
+        broken = counts.state == slots.BROKEN
+        status: WorkerStatus = "working" if running else "idle"
+        if broken:
+            status = "error"
+        elif pool.closed_at is not None:
+            status = "terminated"
+        oldest = min(running, key=lambda slot: slot.started_ns, default=None)
+        last_error = (broken and pool.broken) or safe_name(counts.last_error) or None
+        return WorkerFacts(
+            id=pool.id,
+            pid=None,
+            name=pool.name,
+            kind="executor",
+            status=status,
+            created_at_ms=pool.created_at_ms,
+            **_NONE,
+            errors=counts.failed,
+            last_error=last_error,
+            messages_processed=counts.done,
+            queue_depth=max(0, open_jobs - len(running)),
+            current_job=_job(oldest),
+            role=f"{pool.kind} pool",
+            executing=len(running),
+            done=counts.done,
+            failed=counts.failed,
+            job_s=_job_s(oldest),
+        )
+
+
+def _facts(pool: ObservedPool, said: list[JobSlot], **identity: Any) -> WorkerFacts:
+    """What a process or a thread of a pool does."""
+    running = [slot for slot in said if slot.job]
+    current = running[0] if running else None
+    done, failed = sum(slot.done for slot in said), sum(slot.failed for slot in said)
+    return WorkerFacts(
+        **identity,
+        name="" if identity["pid"] else pool.name,
+        kind="executor",
+        status="working" if running else "idle",
+        created_at_ms=pool.created_at_ms,
+        **_NONE,
+        messages_processed=done,
+        current_job=_job(current),
+        pool=f"{pool.name} ({pool.id})",
+        executing=len(running),
+        done=done,
+        failed=failed,
+        job_s=_job_s(current),
+    )
+
+
+def _job(slot: JobSlot | None) -> dict[str, Any] | None:
+    if slot is None:
+        return None
+    return {"id": str(slot.job), "type": safe_name(slot.name), "started_at": slot.started_ns // 1_000_000}
+
+
+def _job_s(slot: JobSlot | None) -> float | None:
+    return None if slot is None else max(0.0, (time.time_ns() - slot.started_ns) / 1e9)
+
+
+def _health(worker: WorkerFacts) -> tuple[object, ...]:
+    return worker.id, worker.pid, worker.status, worker.last_error, worker.errors
+
+
+SOURCE = ExecutorWorkers

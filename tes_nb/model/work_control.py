@@ -1,0 +1,62 @@
+"""The operations of `/ws/control` that are about the user's own work: pools, stacks. See `tes_nb/model/control.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tes_nb.model.operation import Operation
+from tes_nb.model.table import Field
+
+Words = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class SeenPool(msgspec.Struct, frozen=True):
+    """A pool that is listed."""
+
+    id: Annotated[str, Field("", "its id among the workers")]
+
+
+class ObservePool(Operation[SeenPool], tag="pool"):
+    """List an executor, and which job each of its workers runs."""
+
+    folder: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=4096, title="a folder of the kernel's")],
+        Field("", "where the executor's processes say what they do"),
+    ]
+    name: Annotated[Words, Field("", "what people call it")]
+    kind: Annotated[Literal["process", "thread"], Field("", "what its workers are")] = "process"
+
+
+class StackFrame(msgspec.Struct, frozen=True):
+    """A call that has not returned. No values."""
+
+    function: Annotated[str, Field("", "the function's name")]
+    file: Annotated[str, Field("", "where it is written; a notebook's cell as `cell 7`")]
+    line: Annotated[int, Field("", "the line that runs")]
+    mine: Annotated[bool, Field("", "whether it is the user's own, and not a library's")]
+
+
+class ThreadStack(msgspec.Struct, frozen=True):
+    """What one thread does, the innermost call first."""
+
+    name: Annotated[str, Field("", "main, or the thread's number")]
+    frames: Annotated[list[StackFrame], Field("", "its calls")]
+
+
+class ProcessStack(msgspec.Struct, frozen=True):
+    """What a process does at one instant."""
+
+    pid: Annotated[int, Field("", "the process")]
+    door: Annotated[str, Field("", "how it was looked at: faulthandler or py-spy")]
+    took_ms: Annotated[float, Field("ms", "how long that took")]
+    threads: Annotated[list[ThreadStack], Field("", "its threads, the main one first")]
+    place: Annotated[str | None, Field("", "where the main thread is, in words")] = None
+
+
+class GetStack(Operation[ProcessStack], tag="stack"):
+    """Return what a Python process does now, also while it is stuck."""
+
+    worker: Annotated[Words | None, Field("", "a worker's id; the observed process when left out")] = None
