@@ -11,7 +11,9 @@ from importlib import import_module
 
 from tes_nb._version import __version__
 
-TYPE_CHECKING = False  # `typing` takes long to import, and every worker of an observed pool comes through here
+TYPE_CHECKING = (
+    False  # `typing` takes long to import, and every worker of an observed pool comes through here
+)
 if TYPE_CHECKING:
     from typing import Any
 

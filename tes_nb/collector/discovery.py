@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tes_nb.collector.lifetime import create_time, is_same_process
+from tes_nb.jobs.slots import FOLDER
 
 _LOG = re.compile(r"collector-(\d+)-\d+\.log")
 

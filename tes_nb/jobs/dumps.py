@@ -68,7 +68,8 @@ def caught_signals(pid: int | None = None, words: tuple[str, ...] = _TAKEN) -> i
     if sys.platform != "linux":
         return None
     try:
-        with open(f"/proc/{'self' if pid is None else pid}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        name = "self" if pid is None else pid
+        with open(f"/proc/{name}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
             lines = [line.split() for line in file if line.startswith(words)]
     except OSError:
         return None

@@ -16,7 +16,7 @@ NAME_MOST = 150
 _LOCALS = "<locals>."
 
 
-def run_job(
+def run_job(  # noqa: PLR0917 - a shorter pickle than by name
     folder: str,
     job: int,
     name: str,

@@ -1,10 +1,9 @@
-"""Who runs which job, in memory that a collector reads at any time: also of a worker that was killed, and of a kernel
-that is held.
+"""Who runs which job, in memory that a collector reads at any time: also of the killed, and while a kernel is held.
 
-A pool has a folder. `pool` in it has the pool's counts, written by the process that submits; each process that runs jobs
-has a file of its own, called by its pid, with a slot for each of its threads. Nothing in it can block, and nobody waits
-for anybody: a writer makes the slot's number odd, writes, and makes it even again; a reader reads until it has the same
-even number before and after, and takes what is there when the writer was killed in between.
+A pool has a folder. `pool` in it has the pool's counts, written by the process that submits; each process that runs
+jobs has a file of its own, called by its pid, with a slot for each of its threads. Nobody waits for anybody: a writer
+makes the slot's number odd, writes, and makes it even again; a reader reads until it has the same even number twice,
+and takes what is there when the writer was killed in between.
 """
 
 from __future__ import annotations
@@ -38,7 +37,9 @@ RUNNING, CLOSED, BROKEN = 0, 1, 2
 class JobSlot:
     """What one thread does."""
 
-    def __init__(self, thread: int, job: int, started_ns: int, done: int, failed: int, name: str) -> None:
+    def __init__(  # noqa: PLR0917 - in the order of the layout
+        self, thread: int, job: int, started_ns: int, done: int, failed: int, name: str
+    ) -> None:
         self.thread = thread
         """The system's number of the thread."""
         self.job = job
@@ -54,7 +55,7 @@ class JobSlot:
 class JobCounts:
     """What was submitted to a pool, and what became of it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - in the order of the layout
         self,
         submitted: int = 0,
         done: int = 0,
@@ -121,7 +122,7 @@ class PoolCounts:
     def __init__(self, folder: str) -> None:
         """Raises OSError when the folder cannot be written."""
         self._cell = SharedCell(open_memory(os.path.join(folder, POOL), _SIZE), 0, _COUNTS)  # noqa: PTH118
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the end of a pool is noticed by the garbage collector, anywhere
         self._pid = os.getpid()
         self.now = JobCounts()
         self._write()
@@ -212,7 +213,7 @@ def _new_slot(folder: str) -> OwnSlot | None:
 
 def _after_fork() -> None:
     """A fork writes to a file of its own."""
-    global _here, _lock  # noqa: PLW0603 - the thread that held the lock is not here
+    global _here, _lock  # the thread that held the lock is not here
     _here, _lock = _Here(), threading.Lock()
     _files.clear()
 

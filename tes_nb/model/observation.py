@@ -93,15 +93,15 @@ class WorkerFacts:
     kind: Literal["process", "executor", "dask"]
     status: WorkerStatus
     created_at_ms: int
-    rss: int | None
+    rss: int | None = None
     """Bytes, as `heap_used`, `heap_total`, `external` and `uss`; `None` = it has ended, or nobody tells."""
-    heap_used: int | None
-    heap_total: int | None
-    external: int | None
-    uss: int | None
-    cpu_percent: float | None
+    heap_used: int | None = None
+    heap_total: int | None = None
+    external: int | None = None
+    uss: int | None = None
+    cpu_percent: float | None = None
     """Of one core, uncapped: a worker with two busy threads shows 200. `None` = it has ended."""
-    threads: int | None
+    threads: int | None = None
     errors: int = 0
     last_error: str | None = None
     exit_code: int | None = None

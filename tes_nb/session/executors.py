@@ -1,11 +1,10 @@
-"""Pools under observation: `pool = s.observe(ProcessPoolExecutor(4))`. The pool is wrapped; nothing of it is patched."""
+"""Pools under observation: `pool = s.observe(ProcessPoolExecutor(4))`. A pool is wrapped; nothing of it is patched."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +63,6 @@ class ObservedExecutor(Executor):
         self.executor = executor
         self._record = record
         self._folder = record.folder
-        weakref.finalize(self, record.close)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Submit a job, as the executor behind it does, and raise what that raises."""
@@ -100,7 +98,7 @@ class ObservedExecutor(Executor):
         results = super().map(partial(run_chunk, fn), chunks, timeout=timeout, **options)
         return itertools.chain.from_iterable(results)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 - as it is in the base
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False, **options: Any) -> None:
         """Shut the executor behind it down. options: what that takes beyond others, such as loky's `kill_workers`."""
         if cancel_futures:
             options["cancel_futures"] = True
@@ -113,7 +111,9 @@ class ObservedExecutor(Executor):
         return getattr(self.executor, name)
 
     def __reduce__(self) -> Any:
-        raise SessionError("An executor belongs to the process that made it, and cannot be sent to another one.")
+        raise SessionError(
+            "An executor belongs to the process that made it, and cannot be sent to another one."
+        )
 
     def __repr__(self) -> str:
         now = self._record.counts.now
@@ -137,10 +137,14 @@ def new_folder() -> Path:
 
 
 def _no_place(error: OSError) -> SessionError:
-    return SessionError(f"There is no place to write what the pool does ({error}); free some space, then try again.")
+    return SessionError(
+        f"There is no place to write what the pool does ({error}); free some space, then try again."
+    )
 
 
-def observe_executor(executor: Executor, register: Callable[[str, str, str], object], name: str) -> ObservedExecutor:
+def observe_executor(
+    executor: Executor, register: Callable[[str, str, str], object], name: str
+) -> ObservedExecutor:
     """Wrap an executor. `register` gets folder, name and kind of it. Raises `ArgumentError`, `CollectorError`."""
     if isinstance(executor, ObservedExecutor):
         raise ArgumentError("This executor is observed already.")
@@ -153,7 +157,9 @@ def observe_executor(executor: Executor, register: Callable[[str, str, str], obj
         raise
     if getattr(executor, "_queue_count", 0) or getattr(executor, "_threads", None):
         print("This pool had jobs before: those are not counted.")  # noqa: T201 - said once, to whoever asked
-    return ObservedExecutor(executor, record)
+    observed = ObservedExecutor(executor, record)
+    weakref.finalize(observed, record.close)
+    return observed
 
 
 def is_joblib(what: object) -> bool:
@@ -163,7 +169,7 @@ def is_joblib(what: object) -> bool:
 
 def observe_joblib(joblib: Any, register: Callable[[str, str, str], object], name: str) -> Any:
     """Return a context in which `joblib.Parallel` runs in an observed loky pool."""
-    from joblib._parallel_backends import LokyBackend  # noqa: PLC0415, PLC2701 - the public register takes its subclasses
+    from joblib._parallel_backends import LokyBackend  # noqa: PLC0415 - the public register takes its subclasses
 
     record = PoolRecord()
     register(record.folder, name or "joblib", "process")
@@ -173,7 +179,7 @@ def observe_joblib(joblib: Any, register: Callable[[str, str, str], object], nam
 
         def configure(self, *args: Any, **options: Any) -> Any:
             count = super().configure(*args, **options)
-            self._workers = ObservedExecutor(self._workers, record)
+            self._workers: Any = ObservedExecutor(self._workers, record)
             return count
 
     return joblib.parallel_config(backend=ObservedLoky())

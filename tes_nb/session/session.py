@@ -38,6 +38,7 @@ from tes_nb.session.owner import ChildConnection, Owned, Owner
 from tes_nb.session.recordings import CollectorEnded, Recordable
 from tes_nb.session.state import relay_trouble
 from tes_nb.session.waiting import wait_for_states
+from tes_nb.session.worker_actions import WorkerActions
 from tes_nb.streams import get
 from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import session_html
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from tes_nb.views.dashboard import Steering
 
 
-class Session(Owned, SessionOutputs, Recordable):
+class Session(Owned, SessionOutputs, Recordable, WorkerActions):
     """What `tes.start()` and `tes.attach()` give. `s.status`, `s.workers`, `s.metrics` are its feeds.
 
     Stop it with `s.stop()`, or use it as a context manager; at the end of the interpreter it stops by itself.

@@ -29,9 +29,6 @@ from tes_nb.model.work_control import ObservePool, SeenPool
 PERIOD_S = 0.1
 KEEP_CLOSED_S = 60.0
 MOST = 100
-_NONE: dict[str, None] = dict.fromkeys(
-    ("rss", "heap_used", "heap_total", "external", "uss", "cpu_percent", "threads")
-)
 
 
 @dataclass
@@ -75,7 +72,9 @@ class ExecutorWorkers(WorkerSource):
         """List a pool. Raises ValueError with a sentence."""
         folder = Path(operation.folder)
         if folder.parent != runtime_dir() or not folder.name.startswith(slots.FOLDER):
-            raise ValueError("A pool's folder is one that the kernel has made for it, beside the discovery file.")
+            raise ValueError(
+                "A pool's folder is one that the kernel has made for it, beside the discovery file."
+            )
         if len(self._pools) >= MOST:
             raise ValueError(f"At most {MOST} pools are listed; shut down those that are not needed.")
         self._number += 1
@@ -181,7 +180,6 @@ class ExecutorWorkers(WorkerSource):
             kind="executor",
             status=status,
             created_at_ms=pool.created_at_ms,
-            **_NONE,
             errors=counts.failed,
             last_error=last_error,
             messages_processed=counts.done,
@@ -206,7 +204,6 @@ def _facts(pool: ObservedPool, said: list[JobSlot], **identity: Any) -> WorkerFa
         kind="executor",
         status="working" if running else "idle",
         created_at_ms=pool.created_at_ms,
-        **_NONE,
         messages_processed=done,
         current_job=_job(current),
         pool=f"{pool.name} ({pool.id})",
