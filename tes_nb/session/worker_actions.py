@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from concurrent.futures import Executor
 from typing import Any
 
-from tes_nb.errors import ArgumentError
+from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model.operation import Operation, R
 from tes_nb.model.work_control import ObservePool
 
 
 class WorkerActions(ABC):
     """Needs the way to the collector."""
+
+    peer: str | None
 
     @abstractmethod
     def _call(self, operation: Operation[R]) -> R:
@@ -22,7 +24,7 @@ class WorkerActions(ABC):
     def _check_present(self, what: str) -> None:
         """Raise where the session shows what is over."""
 
-    def observe(self, what: Any, name: str = "") -> Any:
+    def observe(self, what: Any, *, name: str = "") -> Any:
         """Show a pool's jobs in `s.workers`; return what to use in its place.
 
         what: a `ProcessPoolExecutor`, a `ThreadPoolExecutor`, loky's `get_reusable_executor()`: use the executor that
@@ -32,6 +34,10 @@ class WorkerActions(ABC):
         Raises `ArgumentError` for anything else, `CollectorError` when the collector refuses.
         """
         self._check_present("observe()")
+        if self.peer is not None:
+            raise SessionError(
+                f"This session shows {self.peer}; a pool of this process shows in a session of tes.start()."
+            )
         from tes_nb.session.executors import (  # noqa: PLC0415 - most sessions observe no pool
             is_joblib,
             observe_executor,

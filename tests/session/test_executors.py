@@ -86,7 +86,7 @@ def contexts():
 @pytest.mark.parametrize("method", contexts())
 def test_queue_jobs_and_failures_of_a_process_pool(session, method, tmp_path):
     name, gate = f"loads by {method}", tmp_path / "gate"
-    with session.observe(ProcessPoolExecutor(2, multiprocessing.get_context(method)), name) as pool:
+    with session.observe(ProcessPoolExecutor(2, multiprocessing.get_context(method)), name=name) as pool:
         futures = [pool.submit(load_chunk, tmp_path / f"{number}", gate) for number in range(5)]
         becomes(session, name, (3, 2, 0, 0))  # 4 futures say that they are running, 2 are
         row = pool_row(session, name)
@@ -114,7 +114,7 @@ def test_queue_jobs_and_failures_of_a_process_pool(session, method, tmp_path):
 
 
 def test_threads_have_a_row_each(session, tmp_path):
-    with session.observe(ThreadPoolExecutor(2), "threads") as pool:
+    with session.observe(ThreadPoolExecutor(2), name="threads") as pool:
         futures = [pool.submit(load_chunk, tmp_path / "file", tmp_path / "gate") for _ in range(3)]
         becomes(session, "threads", (1, 2, 0, 0))
         rows = newest(session)
@@ -126,7 +126,7 @@ def test_threads_have_a_row_each(session, tmp_path):
 
 
 def test_a_killed_worker_says_which_job_it_ran(session, tmp_path):
-    pool = session.observe(ProcessPoolExecutor(2), "killed")
+    pool = session.observe(ProcessPoolExecutor(2), name="killed")
     assert pool.submit(abs, -1).result() == 1
     future = pool.submit(load_chunk, tmp_path / "pid", tmp_path / "gate")
     pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()))
@@ -155,7 +155,7 @@ def test_a_killed_worker_says_which_job_it_ran(session, tmp_path):
 
 
 def test_what_a_pool_does_with_bad_jobs_is_what_it_does_without_us(session):
-    with session.observe(ProcessPoolExecutor(1), "bad jobs") as pool:
+    with session.observe(ProcessPoolExecutor(1), name="bad jobs") as pool:
         with pytest.raises((pickle.PicklingError, AttributeError)):
             pool.submit(lambda: 1).result()
         with pytest.raises(Quit):
@@ -170,7 +170,7 @@ def test_what_a_pool_does_with_bad_jobs_is_what_it_does_without_us(session):
 
 def test_a_pool_that_is_shut_down_under_us(session):
     inner = ThreadPoolExecutor(1)
-    pool = session.observe(inner, "under us")
+    pool = session.observe(inner, name="under us")
     pool.submit(abs, 1).result()
     inner.shutdown()
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -180,7 +180,7 @@ def test_a_pool_that_is_shut_down_under_us(session):
 
 
 def test_cancelled_jobs_wait_no_longer(session, tmp_path):
-    with session.observe(ThreadPoolExecutor(1), "cancelled") as pool:
+    with session.observe(ThreadPoolExecutor(1), name="cancelled") as pool:
         first, *rest = [pool.submit(load_chunk, tmp_path / "file", tmp_path / "gate") for _ in range(6)]
         try:
             becomes(session, "cancelled", (5, 1, 0, 0))
@@ -194,7 +194,7 @@ def test_cancelled_jobs_wait_no_longer(session, tmp_path):
 
 
 def test_map_gives_what_the_pool_gives(session):
-    with session.observe(ProcessPoolExecutor(2), "map") as pool:
+    with session.observe(ProcessPoolExecutor(2), name="map") as pool:
         assert list(pool.map(pow, range(100), [2] * 100, chunksize=7)) == [n * n for n in range(100)]
         assert list(pool.map(abs, [-1, -2])) == [1, 2]
         becomes(session, "map", (0, 0, 15 + 2, 0))
@@ -205,21 +205,21 @@ def test_map_gives_what_the_pool_gives(session):
 def test_a_pool_that_was_used_before_says_what_it_cannot_count(session, capsys):
     with ThreadPoolExecutor(1) as inner:
         inner.submit(abs, 1).result()
-        pool = session.observe(inner, "used")
+        pool = session.observe(inner, name="used")
         assert "not counted" in capsys.readouterr().out
         assert "past this wrapper, or was before, is not counted" in repr(pool)
         becomes(session, "used", (0, 0, 0, 0))
 
 
 def test_loky_and_joblib(session, tmp_path):
-    pool = session.observe(get_reusable_executor(2), "loky")
+    pool = session.observe(get_reusable_executor(2), name="loky")
     assert list(pool.map(abs, range(-4, 0))) == [4, 3, 2, 1]
     becomes(session, "loky", (0, 0, 4, 0))
     rows = newest(session)
     rows = rows[rows["pool"].astype(str).str.startswith("loky")]
     assert set(rows["role"]) == {"loky worker"}
     assert rows["done"].sum() == 4
-    with session.observe(joblib, "a grid search"):
+    with session.observe(joblib, name="a grid search"):
         results = joblib.Parallel(n_jobs=2, batch_size=1)(
             joblib.delayed(load_chunk)(tmp_path / "file", tmp_path) for _ in range(4)
         )
