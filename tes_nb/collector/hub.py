@@ -27,7 +27,7 @@ class LogReader(Protocol):
     def sent(self) -> int:
         """The place of the last record that it was sent."""
 
-    def appended(self, record: bytes, place: int) -> None:
+    def appended(self) -> None:
         """Called in the turn of the loop in which a record was appended."""
 
     def skip_to(self, place: int) -> None:
@@ -97,10 +97,9 @@ class Topic:
         """Keep the message, and hand it to the readers and the listeners."""
         record = pack(message)
         self.log.append(record)
-        place = self.log.last
-        self._placed = self._placed and message.seq == place
-        for reader in tuple(self.readers):
-            reader.appended(record, place)
+        self._placed = self._placed and message.seq == self.log.last
+        for reader in self.readers:
+            reader.appended()
         for listener in self._listeners:
             listener(message)
 

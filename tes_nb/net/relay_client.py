@@ -17,7 +17,7 @@ from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.events import Gap, Playback, StateChange, decode_event
 from tes_nb.wire.lifecycle import ReaderState
 from tes_nb.wire.profile import Profile
-from tes_nb.wire.record import unpack
+from tes_nb.wire.record import unpack_all
 
 OVERFLOW = "relay overflow"
 """The cause by which a collector says that it dropped records which this reader never got."""
@@ -102,21 +102,25 @@ class RelayReader:
         self._fresh = True
         return await link.receive(self._receive)
 
-    def _receive(self, _opcode: Opcode, record: bytes) -> None:
-        """Hand a record on, unless it came before: the way of every message into the kernel."""
-        try:
-            message = unpack(self.source, record)
-        except DecodeError as error:
-            self.undecoded += 1
-            note(logging.WARNING, f"relay of {self.source}: {error}", source=self.source)
-            return
-        order = self._order(message) if message.opcode == Opcode.EVENT else "next"
-        if order == "repeated" or (order == "next" and not self._is_new(message.seq)):
-            return
-        try:
-            self._on_message(message)
-        except Exception as error:  # noqa: BLE001 - what a feed does must not end its relay
-            report(f"What takes the messages of '{self.source}'", error)
+    def _receive(self, _opcode: Opcode, records: bytes) -> None:
+        """Hand on what has not come before: the way of every message into the kernel."""
+        messages = unpack_all(self.source, records)
+        while True:
+            try:
+                message = next(messages, None)
+            except DecodeError as error:
+                self.undecoded += 1
+                note(logging.WARNING, f"relay of {self.source}: {error}", source=self.source)
+                return
+            if message is None:
+                return
+            order = self._order(message) if message.opcode == Opcode.EVENT else "next"
+            if order == "repeated" or (order == "next" and not self._is_new(message.seq)):
+                continue
+            try:
+                self._on_message(message)
+            except Exception as error:  # noqa: BLE001 - what a feed does must not end its relay
+                report(f"What takes the messages of '{self.source}'", error)
 
     def _is_new(self, seq: int) -> bool:
         """Whether the record of that number was not received before; takes note of it."""

@@ -10,19 +10,26 @@ offset  size  field
 16      8     wall clock, Unix ns (signed)
 24      8     monotonic clock, ns (signed)
 32      …     payload
+
+Several records in one message are a batch: one byte, 2, then each record after its length (4 bytes). What a turn of the
+loop brings travels together: each message costs a turn on either side (docs/decisions/0032).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 
 from tes_nb.errors import DecodeError
 from tes_nb.model import Message
 
 VERSION = 1
+BATCH = 2
+"""In the place of the version, where a message is a batch."""
 _HEADER = struct.Struct("<BBBBIQqq")
 HEADER_SIZE = _HEADER.size
 assert HEADER_SIZE == 32
+_LENGTH = struct.Struct("<I")
 
 
 def pack(message: Message) -> bytes:
@@ -70,3 +77,31 @@ def unpack(source: str, record: bytes) -> Message:
         seq=seq,
         flags=flags,
     )
+
+
+def join(records: Sequence[bytes]) -> bytes:
+    """Return one message that holds these records, of which there is at least one."""
+    if len(records) == 1:
+        return records[0]
+    parts = [bytes((BATCH,))]
+    for record in records:
+        parts += (_LENGTH.pack(len(record)), record)
+    return b"".join(parts)
+
+
+def unpack_all(source: str, message: bytes) -> Iterator[Message]:
+    """Yield the messages of a batch, or of a record alone. Raises like `unpack`."""
+    return (unpack(source, record) for record in split(message))
+
+
+def split(message: bytes) -> Iterator[bytes]:
+    """Yield the records in a message. What a length beyond the end leaves is no record, as `unpack` will say."""
+    if message[:1] != bytes((BATCH,)):
+        yield message
+        return
+    place = 1
+    while place < len(message):
+        start = place + _LENGTH.size
+        size = int.from_bytes(message[place:start], "little")
+        yield message[start : start + size]
+        place = start + size

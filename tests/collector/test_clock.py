@@ -14,7 +14,7 @@ import pytest
 from tes_nb.model import Opcode
 from tes_nb.wire.events import ClockJump, decode_event
 from tes_nb.wire.record import unpack
-from tests.support.collectors import TOKEN, ask, child, receive, socket
+from tests.support.collectors import TOKEN, ask, child, next_record, receive, socket
 
 HOUR_NS = 3600 * 10**9
 JUMPS = (("+1h", HOUR_NS), ("+0", -HOUR_NS), ("-1d", -24 * HOUR_NS))
@@ -89,7 +89,7 @@ async def read_for(relay, seconds):
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         try:
-            records.append(await asyncio.wait_for(relay.recv(), left))
+            records.append(await next_record(relay, left))
         except TimeoutError:
             break
     return records

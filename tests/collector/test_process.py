@@ -20,6 +20,7 @@ from tes_nb.collector import process as process_module
 from tes_nb.collector.discovery import running
 from tes_nb.collector.process import start_process
 from tes_nb.errors import CollectorError
+from tes_nb.wire.record import seq_of, split
 from tests.support.aio import run_async
 from tests.support.collectors import (
     METRICS,
@@ -41,6 +42,7 @@ import json, os, sys, time
 from tests.support.collectors import options
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.process import start_process
+from tes_nb.wire.record import seq_of, split
 pid, created = own_identity()
 collector = start_process(options(observed_pid=pid, parent_pid=pid, parent_created=created))
 {more}
@@ -356,6 +358,7 @@ async def test_fault_84_the_last_messages_before_the_end_arrive():
         async with socket(collector.ports[0], "/ws/relay/metrics?after=0") as client:
             await asyncio.sleep(0.3)
             asyncio.get_running_loop().run_in_executor(None, collector.stop)
-            numbers = [int.from_bytes(record[8:16], "little") async for record in client]
+            messages = [message async for message in client]
+            numbers = [seq_of(record) for message in messages for record in split(message)]
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) >= 4

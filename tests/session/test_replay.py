@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
+from tests.support.collectors import next_record
 from tests.support.waiting import eventually
 
 
@@ -221,10 +222,10 @@ def test_fault_77_the_same_recording_gives_the_same_bytes(path):
         async def once():
             digest = hashlib.sha256()
             async with connect(f"{address}?after=0") as socket:
-                await socket.recv()  # that it is paused
+                await next_record(socket)  # that it is paused
                 await asyncio.to_thread(replayed.resume)
                 while True:
-                    record = await asyncio.wait_for(socket.recv(), 10)
+                    record = await next_record(socket)
                     if record[1] == 0 and b'"ENDED"' in record:
                         return digest.hexdigest()
                     if record[1]:

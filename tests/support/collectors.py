@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 from websockets.asyncio.client import connect
@@ -17,6 +19,7 @@ from tes_nb.collector import process as process_module
 from tes_nb.collector.app import Collector
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import CollectorOptions, Limits
+from tes_nb.wire.record import split
 
 TOKEN = "right-token-5b1c9e7f20a34d68"
 TOKEN_HEADER = "X-TES-Dev-Token"
@@ -30,6 +33,17 @@ HANDSHAKE = (
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )
+
+
+_RECORDS: WeakKeyDictionary[object, deque[bytes]] = WeakKeyDictionary()
+
+
+async def next_record(client, patience_s: float = PATIENCE_S) -> bytes:
+    """The next record that a client of a relay gets, whatever message it came in."""
+    records = _RECORDS.setdefault(client, deque())
+    if not records:
+        records.extend(split(await asyncio.wait_for(client.recv(), patience_s)))
+    return records.popleft()
 
 
 def options(*, limits: dict | None = None, **changes) -> CollectorOptions:

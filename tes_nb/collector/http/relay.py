@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator, Sequence
 
 from aiohttp import web
 from websockets.frames import Frame
@@ -17,10 +18,14 @@ from tes_nb.collector.http.sockets import Sockets, messages
 from tes_nb.collector.hub import Hub, Topic
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, encode_event
-from tes_nb.wire.record import pack, unpack
+from tes_nb.wire.record import join, pack, unpack
 
 CAUGHT_UP_BYTES = 256 * 1024
 """A reader with more than this unsent goes on from the log, at its own pace."""
+MOST_NEW = 1000
+"""More than these in one turn of the loop are the pump's."""
+BATCH_BYTES = 64 * 1024
+"""A batch that has reached this size is sent; the next records begin another one."""
 
 
 class RelayConnection:
@@ -29,6 +34,8 @@ class RelayConnection:
     def __init__(
         self, topic: Topic, socket: web.WebSocketResponse, transport: asyncio.Transport, after: int
     ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._is_due = False
         self._topic = topic
         self._socket = socket
         self._transport = transport
@@ -45,14 +52,30 @@ class RelayConnection:
         """What was appended up to there counts no longer."""
         self._sent = place
 
-    def appended(self, record: bytes, place: int) -> None:
-        """Send at once when everything before is sent and the socket takes it; else let the pump do it."""
-        behind = self._wake.is_set() or place != self._sent + 1
-        if behind or self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES:
+    def appended(self) -> None:
+        """Send at once; what else this turn of the loop brings goes together at its end (0032)."""
+        if self._is_due or self._wake.is_set():
+            return
+        self._is_due = True
+        self._loop.call_soon(self._end_turn)
+        self._send_new()
+
+    def _end_turn(self) -> None:
+        self._is_due = False
+        if self._sent < self._topic.log.last:
+            self._send_new()
+
+    def _send_new(self) -> None:
+        """Send what was not sent, as one message, when the socket takes it; else wake the pump."""
+        log = self._topic.log
+        full = self._transport.get_write_buffer_size() > CAUGHT_UP_BYTES
+        if full or self._sent + 1 < log.first or log.last - self._sent > MOST_NEW:
             self._wake.set()
-        elif not self._transport.is_closing():
-            self._transport.write(Frame(FrameOpcode.BINARY, record).serialize(mask=False))
-            self._sent = place
+        if self._wake.is_set() or self._transport.is_closing():
+            return
+        for group in batches(log.after(self._sent, MOST_NEW)):
+            self._transport.write(Frame(FrameOpcode.BINARY, join(group)).serialize(mask=False))
+            self._sent += len(group)
 
     async def pump(self) -> None:
         """Bring the reader up to date, whenever it has fallen behind."""
@@ -68,11 +91,12 @@ class RelayConnection:
             if self._sent + 1 < log.first:
                 await self._send_overflow(log.first - 1 - self._sent)
                 self._sent = max(self._sent, log.first - 1)
-            for place, record in enumerate(log.after(self._sent), start=self._sent + 1):
-                await self._socket.send_bytes(record)  # waits while the socket's buffer is full
-                if self._sent != place - 1:
+            place = self._sent
+            for group in batches(log.after(place)):
+                await self._socket.send_bytes(join(group))  # waits while the socket's buffer is full
+                if self._sent != place:
                     break  # everything was taken back meanwhile
-                self._sent = place
+                place = self._sent = place + len(group)
         self._wake.clear()
 
     async def _send_overflow(self, missing: int) -> None:
@@ -102,6 +126,18 @@ class RelayConnection:
                 )
             )
         )
+
+
+def batches(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield the records in groups of `BATCH_BYTES`, or of one that is larger."""
+    start = size = 0
+    for place, record in enumerate(records):
+        if size and size + len(record) > BATCH_BYTES:
+            yield records[start:place]
+            start, size = place, 0
+        size += len(record)
+    if records[start:]:
+        yield records[start:]
 
 
 def relay_socket(hub: Hub, sockets: Sockets) -> Handler:

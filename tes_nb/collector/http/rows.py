@@ -142,9 +142,8 @@ class RowsConnection:
         """What was appended up to there counts no longer."""
         self._sent = place
 
-    def appended(self, record: bytes, place: int) -> None:
+    def appended(self) -> None:
         """There is something new."""
-        del record, place
         self._wake.set()
 
     async def pump(self) -> None:

@@ -23,7 +23,7 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
-from tests.support.collectors import METRICS, TOKEN, collecting, open_socket, receive, socket
+from tests.support.collectors import METRICS, TOKEN, collecting, next_record, open_socket, receive, socket
 from tests.support.websocket_frames import TEXT, frame
 
 CONTROL = "/ws/control"
@@ -259,13 +259,13 @@ async def test_rows_of_the_kernel_go_to_its_relay():
     ):
         owner = await owner_of(client)
         assert (await owner.ask("kernel", row=row))["result"] == {"seq": 1}
-        message = unpack("kernel", await asyncio.wait_for(relay.recv(), 5))
+        message = unpack("kernel", await next_record(relay, 5))
         assert message.json() == row
         # a cell's row gets what was sampled while it ran
         now = time.monotonic_ns()
         row = {"type": "cell", "number": 1, "start": 0, "wall_s": 1.0, "cpu_s": 0.1}
         await owner.ask("kernel", row=row, between=[now - 10**9, now])
-        cell = unpack("kernel", await asyncio.wait_for(relay.recv(), 5)).json()
+        cell = unpack("kernel", await next_record(relay, 5)).json()
         assert cell["rss_mean"] > 2**20
         assert cell["peak_source"] == "sampled"
 

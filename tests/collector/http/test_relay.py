@@ -11,7 +11,7 @@ from tes_nb.model import Opcode
 from tes_nb.wire.events import Gap, StateChange, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
-from tests.support.collectors import TOKEN, ask, collecting, handshake, open_socket, socket
+from tests.support.collectors import TOKEN, ask, collecting, handshake, next_record, open_socket, socket
 from tests.support.waiting import eventually_async
 
 FEED = "feed"
@@ -31,7 +31,7 @@ async def feed(**given):
 
 async def receive(client, count, patience_s=10.0):
     async with asyncio.timeout(patience_s):
-        return [unpack(FEED, await client.recv()) for _ in range(count)]
+        return [unpack(FEED, await next_record(client)) for _ in range(count)]
 
 
 def numbers(messages):
@@ -98,7 +98,7 @@ async def test_each_produced_stream_has_its_relay():
     async with collecting() as collector:
         for source in ("status", "workers", "metrics"):
             async with socket(collector.ports[0], f"/ws/relay/{source}?after=0") as client:
-                message = unpack(source, await asyncio.wait_for(client.recv(), 3))
+                message = unpack(source, await next_record(client, 3))
                 assert (message.seq, message.conn, message.opcode) == (1, 0, Opcode.TEXT)
 
 
