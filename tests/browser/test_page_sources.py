@@ -144,13 +144,16 @@ def test_fault_73_controls_answer_at_once_while_a_cell_holds_the_kernel(browser,
             one.page.fill("dialog [type=password]", TOKEN)
             one.page.keyboard.press("Enter")
             one.outcome("Marked")
+            free = sorted(timed(one, "Mark", "Marked") for _ in range(5))[
+                2
+            ]  # what a busy machine makes of it
             kernel.stdin.write("\n")
             kernel.stdin.flush()
             time.sleep(1)
             if action == "mark":
-                assert sorted(timed(one, "Mark", "Marked") for _ in range(5))[2] < 100
+                assert sorted(timed(one, "Mark", "Marked") for _ in range(5))[2] < 100 + 2 * free
             else:
-                assert timed(one, "Record", "Recording to") < 300  # a file is made
+                assert timed(one, "Record", "Recording to") < 300 + 2 * free  # a file is made
                 (path,) = tmp_path.glob("*.tes")
                 time.sleep(1.5)
                 timed(one, "Stop recording", "Recorded ")
