@@ -154,16 +154,76 @@ class PutMark(Operation[MarkTime], tag="mark"):
 
 
 class ScaleResult(msgspec.Struct, frozen=True):
-    """What scaling changed."""
+    """What scaling changes; the workers stream shows how far it is."""
 
-    created: Annotated[int, Field("", "workers that were started")]
-    terminated: Annotated[int, Field("", "workers that were ended")]
+    created: Annotated[int, Field("", "workers that are being started")]
+    terminated: Annotated[int, Field("", "workers that are being ended")]
 
 
 class ScaleWorkers(Operation[ScaleResult], tag="scale"):
-    """Run so many managed workers."""
+    """Bring the Dask cluster to so many workers."""
 
     count: Annotated[Annotated[int, Meta(ge=0)], Field("", "workers; the collector has an upper limit")]
+
+
+# Dask schedulers ------------------------------------------------------------------------------------------
+
+
+class SeenScheduler(msgspec.Struct, frozen=True):
+    """A Dask scheduler under observation."""
+
+    id: Annotated[str, Field("", "its id among the workers, for `unobserve_dask`")]
+    name: Annotated[str, Field("", "what it is called")]
+    address: Annotated[str, Field("", "where it is asked")]
+    workers: Annotated[int, Field("", "workers that it has now")]
+    trouble: Annotated[str | None, Field("", "why it does not answer; null = it does")]
+
+
+class ObserveScheduler(Operation[SeenScheduler], tag="observe_dask"):
+    """List a Dask scheduler and its workers. It is only read, and nothing is left behind there."""
+
+    address: Annotated[Address, Field("", "its dashboard's http:// address, or its own tcp:// one")]
+    http: Annotated[Address, Field("", "the dashboard's address beside a tcp:// one, if it is known")] = ""
+    name: Annotated[
+        Annotated[str, Meta(max_length=200)], Field("", "what to call it; its address when left out")
+    ] = ""
+    scales: Annotated[bool, Field("", "whether the one who asks will scale it, see `await_scale`")] = False
+
+
+class UnobserveScheduler(Operation[None], tag="unobserve_dask"):
+    """List a scheduler and its workers no longer."""
+
+    id: Annotated[Name, Field("", "what `observe_dask` answered")]
+
+
+class StartCluster(Operation[SeenScheduler], tag="cluster"):
+    """Start a Dask cluster beside the collector, or bring the one there is to that size."""
+
+    count: Annotated[Annotated[int, Meta(ge=0)], Field("", "workers; the collector has an upper limit")]
+    path: Annotated[list[Address], Field("", "where workers find modules, beside the usual places")] = []
+
+
+class WantedScale(msgspec.Struct, frozen=True):
+    """What somebody wants of a cluster that the kernel holds."""
+
+    count: Annotated[int | None, Field("", "workers; null = nobody wants anything, ask again")]
+
+
+class AwaitScale(Operation[WantedScale], tag="await_scale"):
+    """Wait until somebody wants another number of workers of a cluster that the one who asks can scale."""
+
+    id: Annotated[Name, Field("", "what `observe_dask` answered")]
+
+
+class AnswerScale(Operation[None], tag="answer_scale"):
+    """Say what became of a scale that was wanted."""
+
+    id: Annotated[Name, Field("", "what `observe_dask` answered")]
+    created: Annotated[int, Field("", "workers that are being started")] = 0
+    terminated: Annotated[int, Field("", "workers that are being ended")] = 0
+    refusal: Annotated[
+        Annotated[str, Meta(max_length=1000)] | None, Field("", "the sentence that says why not")
+    ] = None
 
 
 # External feeds ---------------------------------------------------------------------------------------------

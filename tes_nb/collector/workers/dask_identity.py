@@ -1,0 +1,141 @@
+"""What a Dask scheduler says of itself and its workers, from its HTTP server or its own port (decisions/0027).
+
+Neither dask nor pickle is needed: a worker's figures are plain numbers in JSON or MessagePack. All of it is untrusted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from tes_nb.collector.samplers.worker_life import safe_name
+from tes_nb.errors import DecodeError
+
+MOST_WORKERS = 2000
+"""No scheduler of a notebook user has more; what comes beyond is counted, and not listed."""
+
+
+class TaskCounts(msgspec.Struct):
+    """Tasks on one worker by state, as of its last heartbeat."""
+
+    executing: int = 0
+    long_running: int = msgspec.field(name="long-running", default=0)
+    ready: int = 0
+    constrained: int = 0
+    waiting: int = 0
+    memory: int = 0
+
+    @property
+    def waiting_to_run(self) -> int:
+        """Tasks that are on the worker and have not begun."""
+        return self.ready + self.constrained + self.waiting
+
+
+class Spilled(msgspec.Struct):
+    """Data that does not fit into memory, in bytes."""
+
+    memory: int = 0
+    disk: int = 0
+
+
+class Rates(msgspec.Struct):
+    """Bytes a second of a worker's host."""
+
+    read_bps: float | None = None
+    write_bps: float | None = None
+
+
+class DaskMetrics(msgspec.Struct):
+    """The figures of a worker's heartbeat; the many others are skipped."""
+
+    task_counts: TaskCounts = msgspec.field(default_factory=TaskCounts)
+    cpu: float | None = None
+    """Percent of one core."""
+    memory: int | None = None
+    """Resident, in bytes."""
+    managed_bytes: int | None = None
+    spilled_bytes: Spilled | None = None
+    num_fds: int | None = None
+    host_net_io: Rates | None = None
+    host_disk_io: Rates | None = None
+
+
+class DaskWorker(msgspec.Struct):
+    """One worker."""
+
+    name: str | int | float | None = None
+    status: str = ""
+    nthreads: int | None = None
+    memory_limit: int | None = None
+    nanny: str | None = None
+    last_seen: float | None = None
+    """Unix seconds of the last heartbeat."""
+    metrics: DaskMetrics = msgspec.field(default_factory=DaskMetrics)
+
+
+class _Identity(msgspec.Struct):
+    type: str
+    workers: dict[str, msgspec.Raw]
+    address: str = ""
+    id: str = ""
+    started: float | None = None
+    services: dict[str, Any] = {}
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A scheduler and its workers at one instant."""
+
+    address: str
+    """Where the scheduler's own port is, such as `tcp://127.0.0.1:8786`; "" = it does not say."""
+    id: str
+    http_port: int | None
+    """Where its HTTP server is; `None` = it has none."""
+    workers: dict[str, DaskWorker]
+    """Address → worker."""
+    unreadable: int = 0
+    """Workers that are not listed, since their description makes no sense, or there are too many."""
+
+
+def decode_identity(body: bytes, *, packed: bool) -> Identity:
+    """Return what a scheduler answered. packed: MessagePack instead of JSON.
+
+    Raises `DecodeError` with a sentence's part for anything else. A single worker that makes no sense costs itself alone.
+    """
+    codec = msgspec.msgpack if packed else msgspec.json
+    try:
+        said = codec.decode(body, type=_Identity)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        raise DecodeError("its answer is not that of a Dask scheduler", reason="schema") from None
+    workers: dict[str, DaskWorker] = {}
+    for address, raw in said.workers.items():
+        try:
+            worker = codec.decode(raw, type=DaskWorker)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            continue
+        if len(workers) < MOST_WORKERS:
+            workers[address] = worker
+    port = said.services.get("dashboard")
+    return Identity(
+        said.address,
+        said.id,
+        port if isinstance(port, int) and 0 < port < 65536 else None,
+        workers,
+        len(said.workers) - len(workers),
+    )
+
+
+_ADDRESS = re.compile(rb"Scheduler\s+((?:tcp|tls)://[\w.:\[\]-]{3,260})")
+
+
+def address_in_page(page: bytes) -> str:
+    """Return the scheduler's address as its page of workers has it; "" = it is not there."""
+    match = _ADDRESS.search(page)
+    return "" if match is None else match[1].decode()
+
+
+def shown_name(worker: DaskWorker, address: str) -> str:
+    """Return a worker's name for display: its own, else where it is."""
+    name = address if worker.name is None or worker.name == "" else worker.name
+    return safe_name(str(name))

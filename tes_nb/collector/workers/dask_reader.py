@@ -1,0 +1,181 @@
+"""Reads one Dask scheduler by its address, again and again, and leaves nothing behind there (decisions/0027).
+
+`/json/identity.json` fails with HTTP 500, and a traceback in the scheduler's log, while tasks run (dask/distributed#8370):
+a worker's heartbeat then has figures whose keys are no JSON. So the same question is put to the scheduler's own port
+wherever that can be reached, and the HTTP server only says where it is, and how many tasks are in which state.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tes_nb.collector.workers.dask_identity import Identity, address_in_page, decode_identity
+from tes_nb.collector.workers.dask_rpc import RpcConnection
+from tes_nb.errors import ArgumentError, ConnectionFailed, DecodeError
+from tes_nb.net.failures import failure_of, status_failure
+from tes_nb.net.http import HttpClient, HttpReply
+from tes_nb.wire.lifecycle import Failure
+
+DEADLINE_S = 2.0
+MOST_BYTES = 8 * 2**20
+LOOK_AGAIN_S = 10.0
+"""Where the scheduler's own port cannot be reached it is tried again so often. A question that its HTTP server failed on
+is put again as seldom: each leaves a traceback in the scheduler's log."""
+TALLY_PERIOD_S = 2.0
+_OK, _FAILED = 200, 500
+_CANNOT_DESCRIBE = (
+    "its HTTP server cannot describe its workers while tasks run (HTTP 500, dask/distributed#8370), and its own port "
+    "cannot be reached; give that as tcp://host:port"
+)
+_HINT = "give the http:// address of its dashboard or the tcp:// address of the scheduler"
+_TALLY = re.compile(rb'^dask_scheduler_tasks\{state="([a-z-]{1,20})"\} ([0-9.e+]{1,20})$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerAddress:
+    """Where a scheduler is to be found; at least one of the two is there."""
+
+    http: str = ""
+    """Its HTTP server, `http://host:8787` with a prefix perhaps; "" = not known."""
+    tcp: str = ""
+    """Its own port, `tcp://host:8786`; "" = not known."""
+
+    def __str__(self) -> str:
+        return self.tcp or self.http
+
+
+def scheduler_address(text: str) -> SchedulerAddress:
+    """Read what a user types: the dashboard's address as the browser has it, a scheduler's, or host:port of a dashboard.
+
+    Raises `ArgumentError` with a sentence for what is none of them.
+    """
+    text = text.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme == "tls":
+        raise ArgumentError("A tls:// scheduler wants a certificate: give the http:// address of its dashboard.")
+    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or re.search(r"[\s\\<>]", text):
+        raise ArgumentError(f"'{text[:100]}' is no address of a Dask scheduler: {_HINT}.")
+    if "@" in parts.netloc:
+        raise ArgumentError("An address must not hold a user name or a password, since addresses are shown.")
+    if parts.scheme == "tcp":
+        if port is None:
+            raise ArgumentError(f"'{text[:100]}' says no port: {_HINT}.")
+        return SchedulerAddress(tcp=f"tcp://{parts.netloc}")
+    prefix = parts.path.rstrip("/").removesuffix("/status")
+    return SchedulerAddress(http=f"{parts.scheme}://{parts.netloc}{prefix}")
+
+
+class SchedulerReader:
+    """Asks one scheduler, one question at a time."""
+
+    def __init__(self, address: SchedulerAddress, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.address = address
+        self.tally: dict[str, int] = {}
+        """Tasks by state, on the scheduler as a whole; empty = it does not tell."""
+        self._clock = clock
+        self._http: HttpClient | None = None
+        self._rpc: RpcConnection | None = None
+        self._base = address.http
+        self._look_again_at = self._ask_again_at = self._tally_at = float("-inf")
+        self._refusal = ""
+
+    async def read(self) -> Identity:
+        """Return the scheduler and its workers now. Raises `ConnectionFailed` with what is wrong, in a sentence's part."""
+        try:
+            identity = await self._over_tcp() if self._rpc or self.address.tcp else await self._over_http()
+        except DecodeError as error:
+            raise ConnectionFailed(str(error)) from None
+        await self._count(identity)
+        return identity
+
+    async def close(self) -> None:
+        """Close what is open. Idempotent."""
+        await self._close_rpc()
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    # The scheduler's own port
+
+    async def _over_tcp(self) -> Identity:
+        self._rpc = self._rpc or self._connection(self.address.tcp)
+        try:
+            return decode_identity(await self._rpc.ask("identity"), packed=True)
+        except (OSError, ValueError) as error:
+            failure = failure_of(error, DEADLINE_S)
+            await self._close_rpc()
+            raise ConnectionFailed("cannot connect" if failure is None else failure.sentence) from None
+
+    async def _move_to(self, said: str) -> Identity | None:
+        """Ask the port that the HTTP server names, on the HTTP server's own host; `None` = nothing answers there."""
+        parts, host = urlsplit(said), urlsplit(self._base).hostname or ""
+        if parts.scheme != "tcp" or parts.port is None:
+            return None
+        self._rpc = self._connection(f"tcp://[{host}]:{parts.port}" if ":" in host else f"tcp://{host}:{parts.port}")
+        try:
+            return await self._over_tcp()
+        except ConnectionFailed:
+            return None
+
+    async def _close_rpc(self) -> None:
+        rpc, self._rpc = self._rpc, None
+        if rpc is not None:
+            await rpc.close()
+
+    def _connection(self, address: str) -> RpcConnection:
+        return RpcConnection(address, deadline_s=DEADLINE_S, max_bytes=MOST_BYTES)
+
+    # Its HTTP server
+
+    async def _over_http(self) -> Identity:
+        """Ask where the scheduler's own port is, and ask there; where it cannot be reached, ask the HTTP server."""
+        if self._clock() >= self._look_again_at:
+            self._look_again_at = self._clock() + LOOK_AGAIN_S
+            page = await self._get("/info/main/workers.html")
+            identity = await self._move_to(address_in_page(page.body))
+            if identity is not None:
+                self._look_again_at = float("-inf")
+                return identity
+        if self._refusal and self._clock() < self._ask_again_at:
+            raise ConnectionFailed(self._refusal)
+        reply = await self._get("/json/identity.json")
+        self._refusal = ""
+        if reply.status == _OK:
+            return decode_identity(reply.body, packed=False)
+        if reply.status == _FAILED:
+            self._ask_again_at = self._clock() + LOOK_AGAIN_S
+            self._refusal = _CANNOT_DESCRIBE
+        raise ConnectionFailed(self._refusal or status_failure(reply.status, reply.headers).sentence)
+
+    async def _get(self, path: str) -> HttpReply:
+        self._http = self._http or HttpClient(
+            urlsplit(self._base).hostname or "", deadline_s=DEADLINE_S, max_bytes=MOST_BYTES
+        )
+        reply = await self._http.get(f"{self._base}{path}", {})
+        if isinstance(reply, Failure):
+            raise ConnectionFailed(reply.sentence)
+        if len(reply.body) > MOST_BYTES:
+            raise ConnectionFailed(f"its answer is longer than {MOST_BYTES // 2**20} MiB")
+        return reply
+
+    async def _count(self, identity: Identity) -> None:
+        """Count tasks by state every now and then; a scheduler without that page does not matter."""
+        if not self._base and identity.http_port is not None:
+            host = urlsplit(self.address.tcp).netloc.rpartition(":")[0]
+            self._base = f"http://{host}:{identity.http_port}"
+        if not self._base or self._clock() < self._tally_at + TALLY_PERIOD_S:
+            return
+        self._tally_at = self._clock()
+        try:
+            reply = await self._get("/metrics")
+        except ConnectionFailed:
+            return
+        self.tally = {state.decode(): int(float(number)) for state, number in _TALLY.findall(reply.body)}

@@ -1,0 +1,156 @@
+"""One observed Dask scheduler: asked twice a second, listed beside its workers, a gap while it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from tes_nb.collector.logs import logger
+from tes_nb.collector.workers.dask_identity import Identity
+from tes_nb.collector.workers.dask_life import DaskLives, checksum
+from tes_nb.collector.workers.dask_reader import SchedulerAddress, SchedulerReader
+from tes_nb.collector.workers.listeners import Listeners
+from tes_nb.collector.workers.source import Scaler
+from tes_nb.errors import ConnectionFailed
+from tes_nb.model import WorkerFacts
+from tes_nb.wire.events import Gap, GapBook
+
+PERIOD_S = 0.5
+SLOWEST_S = 5.0
+"""One that does not answer is asked less and less often, down to this."""
+_WAITING = ("queued", "no-worker")
+"""States of tasks that wait on the scheduler; those on a worker wait in its own queue."""
+
+
+class DaskScheduler:
+    """Polls from `start` to `close`. `scaler` starts and ends its workers; `None` = nobody can."""
+
+    def __init__(
+        self,
+        address: SchedulerAddress,
+        *,
+        name: str = "",
+        on_change: Callable[[], None],
+        on_gap: Callable[[Gap], None],
+        listeners: Listeners,
+    ) -> None:
+        """name: what people call the cluster; "" = its address."""
+        self.address = address
+        self.id = f"dask-scheduler-{checksum(str(address))}"
+        self.name = name or str(address)
+        self.scaler: Scaler | None = None
+        self.trouble: str | None = "it has not answered yet"
+        """What is wrong, in a sentence's part; `None` = it answers."""
+        self.lives = DaskLives(checksum(str(address)), self.name)
+        self._reader = SchedulerReader(address)
+        self._on_change, self._on_gap = on_change, on_gap
+        self._listeners = listeners
+        self._gaps = GapBook()
+        self._task: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
+        self._conn = 1
+        self._created_ms = time.time_ns() // 1_000_000
+        self._pid: int | None = None
+        self._unreadable = 0
+        self._facts: tuple[WorkerFacts, ...] = ()
+        self._renew()
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return the scheduler and its workers; the same tuple while nothing has changed."""
+        return self._facts
+
+    async def start(self, patience_s: float) -> None:
+        """Begin to ask, and wait for the first answer, at most so long."""
+        self._task = asyncio.create_task(self._poll(), name=self.id)
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Ask no more. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._reader.close()
+
+    async def _poll(self) -> None:
+        loop, wait_s = asyncio.get_running_loop(), PERIOD_S
+        while True:
+            began = loop.time()
+            try:
+                await self._ask()
+                wait_s = PERIOD_S
+            except ConnectionFailed as error:
+                self._lose(str(error))
+                wait_s = min(wait_s * 1.5, SLOWEST_S)
+            except Exception:
+                logger.exception("Asking a Dask scheduler failed; it goes on.")
+                self._lose("tes_nb failed on its answer; the collector's log says more")
+            self._asked.set()
+            await asyncio.sleep(max(0.05, began + wait_s - loop.time()))
+
+    async def _ask(self) -> None:
+        identity = await self._reader.read()
+        pids = await self._listeners.pids([*identity.workers, identity.address])
+        changed = self.lives.take(identity, pids)
+        self._pid = pids.get(identity.address)
+        self._unreadable = identity.unreadable
+        came_back, self.trouble = self.trouble is not None, None
+        now = time.time_ns()
+        gap = self._gaps.end(now)
+        self._gaps.note_message(now)
+        if gap is not None:
+            self._conn += 1
+            self._on_gap(gap)
+        self._renew(identity)
+        if changed or came_back:
+            self._on_change()
+
+    def _lose(self, trouble: str) -> None:
+        """Say of it and of its workers that nobody knows how they are."""
+        first = self.trouble != trouble
+        self.trouble = trouble
+        self.lives.lose(f"{self.name} does not answer: {trouble}")
+        if self.lives.seen:
+            gap = self._gaps.begin(self._conn, f"the Dask scheduler {self.name} does not answer: {trouble}", time.time_ns())
+            if gap is not None:
+                self._on_gap(gap)
+        self._renew()
+        if first:
+            self._on_change()
+
+    def _renew(self, identity: Identity | None = None) -> None:
+        """Put together what everybody sees."""
+        tally = self._reader.tally if identity is not None else {}
+        note = None
+        if self.trouble is not None:
+            note = f"does not answer: {self.trouble}"
+        elif self._unreadable:
+            note = f"{self._unreadable} of its workers are not listed: what it says of them makes no sense, or is too much"
+        busy = tally.get("processing", 0) > 0 or any(worker.executing for worker in self.lives.facts())
+        scheduler = WorkerFacts(
+            id=self.id,
+            pid=self._pid,
+            name=f"scheduler of {self.name}" if self.name != str(self.address) else self.name,
+            kind="dask",
+            status="error" if self.trouble else "working" if busy else "idle",
+            created_at_ms=self._created_ms,
+            rss=None,
+            heap_used=None,
+            heap_total=None,
+            external=None,
+            uss=None,
+            cpu_percent=None,
+            threads=None,
+            last_error=note,
+            queue_depth=sum(tally.get(state, 0) for state in _WAITING),
+            role="dask scheduler",
+            pool=self.name,
+            address=str(self.address),
+            failed=tally.get("erred"),
+        )
+        self._facts = (scheduler, *self.lives.facts())
