@@ -10,7 +10,7 @@ from typing import Any
 
 from tes_nb.collector.workers.cluster import ClusterProcess
 from tes_nb.collector.workers.cluster_process import ClusterOptions
-from tes_nb.collector.workers.dask_reader import SchedulerAddress, scheduler_address
+from tes_nb.collector.workers.dask_identity import SchedulerAddress, scheduler_address
 from tes_nb.collector.workers.dask_scheduler import DaskScheduler
 from tes_nb.collector.workers.listeners import Listeners
 from tes_nb.collector.workers.source import Handler, Scaler, SourceContext, WorkerSource

@@ -6,15 +6,18 @@ Neither dask nor pickle is needed: a worker's figures are plain numbers in JSON 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tes_nb.collector.samplers.worker_life import safe_name
-from tes_nb.errors import DecodeError
+from tes_nb.errors import ArgumentError, DecodeError
 
 MOST_WORKERS = 2000
 """No scheduler of a notebook user has more; what comes beyond is counted, and not listed."""
+_HINT = "give the http:// address of its dashboard or the tcp:// address of the scheduler"
 
 
 class TaskCounts(msgspec.Struct):
@@ -139,3 +142,41 @@ def shown_name(worker: DaskWorker, address: str) -> str:
     """Return a worker's name for display: its own, else where it is."""
     name = address if worker.name is None or worker.name == "" else worker.name
     return safe_name(str(name))
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerAddress:
+    """Where a scheduler is to be found; at least one of the two is there."""
+
+    http: str = ""
+    """Its HTTP server, `http://host:8787` with a prefix perhaps; "" = not known."""
+    tcp: str = ""
+    """Its own port, `tcp://host:8786`; "" = not known."""
+
+    def __str__(self) -> str:
+        return self.tcp or self.http
+
+
+def scheduler_address(text: str) -> SchedulerAddress:
+    """Read what a user types: the dashboard's address as the browser has it, a scheduler's, or host:port of a dashboard.
+
+    Raises `ArgumentError` with a sentence for what is none of them.
+    """
+    text = text.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme == "tls":
+        raise ArgumentError("A tls:// scheduler wants a certificate: give the http:// address of its dashboard.")
+    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or re.search(r"[\s\\<>]", text):
+        raise ArgumentError(f"'{text[:100]}' is no address of a Dask scheduler: {_HINT}.")
+    if "@" in parts.netloc:
+        raise ArgumentError("An address must not hold a user name or a password, since addresses are shown.")
+    if parts.scheme == "tcp":
+        if port is None:
+            raise ArgumentError(f"'{text[:100]}' says no port: {_HINT}.")
+        return SchedulerAddress(tcp=f"tcp://{parts.netloc}")
+    prefix = parts.path.rstrip("/").removesuffix("/status")
+    return SchedulerAddress(http=f"{parts.scheme}://{parts.netloc}{prefix}")

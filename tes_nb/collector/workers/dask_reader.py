@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tes_nb.collector.workers.dask_identity import Identity, address_in_page, decode_identity
+from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress, address_in_page, decode_identity
 from tes_nb.collector.workers.dask_rpc import RpcConnection
-from tes_nb.errors import ArgumentError, ConnectionFailed, DecodeError
+from tes_nb.errors import ConnectionFailed, DecodeError
 from tes_nb.net.failures import failure_of, status_failure
 from tes_nb.net.http import HttpClient, HttpReply
 from tes_nb.wire.lifecycle import Failure
@@ -31,46 +30,7 @@ _CANNOT_DESCRIBE = (
     "its HTTP server cannot describe its workers while tasks run (HTTP 500, dask/distributed#8370), and its own port "
     "cannot be reached; give that as tcp://host:port"
 )
-_HINT = "give the http:// address of its dashboard or the tcp:// address of the scheduler"
 _TALLY = re.compile(rb'^dask_scheduler_tasks\{state="([a-z-]{1,20})"\} ([0-9.e+]{1,20})$', re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerAddress:
-    """Where a scheduler is to be found; at least one of the two is there."""
-
-    http: str = ""
-    """Its HTTP server, `http://host:8787` with a prefix perhaps; "" = not known."""
-    tcp: str = ""
-    """Its own port, `tcp://host:8786`; "" = not known."""
-
-    def __str__(self) -> str:
-        return self.tcp or self.http
-
-
-def scheduler_address(text: str) -> SchedulerAddress:
-    """Read what a user types: the dashboard's address as the browser has it, a scheduler's, or host:port of a dashboard.
-
-    Raises `ArgumentError` with a sentence for what is none of them.
-    """
-    text = text.strip()
-    try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme == "tls":
-        raise ArgumentError("A tls:// scheduler wants a certificate: give the http:// address of its dashboard.")
-    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or re.search(r"[\s\\<>]", text):
-        raise ArgumentError(f"'{text[:100]}' is no address of a Dask scheduler: {_HINT}.")
-    if "@" in parts.netloc:
-        raise ArgumentError("An address must not hold a user name or a password, since addresses are shown.")
-    if parts.scheme == "tcp":
-        if port is None:
-            raise ArgumentError(f"'{text[:100]}' says no port: {_HINT}.")
-        return SchedulerAddress(tcp=f"tcp://{parts.netloc}")
-    prefix = parts.path.rstrip("/").removesuffix("/status")
-    return SchedulerAddress(http=f"{parts.scheme}://{parts.netloc}{prefix}")
 
 
 class SchedulerReader:

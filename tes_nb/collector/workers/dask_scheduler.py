@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from tes_nb.collector.logs import logger
-from tes_nb.collector.workers.dask_identity import Identity
+from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress
 from tes_nb.collector.workers.dask_life import DaskLives, checksum
-from tes_nb.collector.workers.dask_reader import SchedulerAddress, SchedulerReader
+from tes_nb.collector.workers.dask_reader import SchedulerReader
 from tes_nb.collector.workers.listeners import Listeners
 from tes_nb.collector.workers.source import Scaler
 from tes_nb.errors import ConnectionFailed
