@@ -117,8 +117,12 @@ def serve(
     worker: Annotated[
         list[int] | None, typer.Option(help="A pid to show as a worker; may be repeated.")
     ] = None,
-    worker_command: Annotated[
-        str | None, typer.Option(help="What 'scale' starts, as one shell-like text.")
+    observe: Annotated[
+        list[str] | None,
+        typer.Option(help="A Dask scheduler to list, by its dashboard's address; may be repeated."),
+    ] = None,
+    cluster: Annotated[
+        int | None, typer.Option(min=0, help="Run a Dask cluster of so many workers, which can be scaled.")
     ] = None,
     origin: Annotated[list[str] | None, typer.Option(help="A web origin to allow; may be repeated.")] = None,
 ) -> None:
@@ -126,7 +130,14 @@ def serve(
     from tes_nb.serve import ServeRequest, serve_forever  # noqa: PLC0415
 
     request = ServeRequest(
-        port, workers_port, worktree, pid, tuple(worker or ()), worker_command, tuple(origin or ())
+        port,
+        workers_port,
+        worktree,
+        pid,
+        tuple(worker or ()),
+        tuple(observe or ()),
+        cluster,
+        tuple(origin or ()),
     )
     asyncio.run(serve_forever(request))
 

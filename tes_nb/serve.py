@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +26,8 @@ class ServeRequest:
     worktree: str = "tes-repo"
     observed_pid: int | None = None
     worker_pids: tuple[int, ...] = ()
-    worker_command: str | None = None
+    observe: tuple[str, ...] = ()
+    cluster: int | None = None
     origins: tuple[str, ...] = ()
     replay: ReplayOptions | None = None
     """A recording to serve instead of this machine; `None` = this machine."""
@@ -52,7 +52,8 @@ def _options(request: ServeRequest) -> CollectorOptions:
         workers_port=workers if request.workers_port < 0 else request.workers_port,
         ports_required=request.status_port > 0 or request.workers_port > 0,
         worker_pids=request.worker_pids,
-        worker_command=None if request.worker_command is None else tuple(shlex.split(request.worker_command)),
+        observe=request.observe,
+        cluster=request.cluster,
         origins=(*request.origins, *public_origins()),
         hosts=allowed_hosts(),
         auth=default_auth(),

@@ -19,6 +19,7 @@ from tes_nb.collector.http.pages import PageSource, http_half, page_routes
 from tes_nb.collector.http.relay import relay_socket
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.http.rows import rows_socket
+from tes_nb.collector.http.scaling import ScaleRoutes
 from tes_nb.collector.http.server import Bound, Port, bind_ports
 from tes_nb.collector.http.sockets import Sockets, stream_socket
 from tes_nb.collector.http.workers import WorkerRoutes
@@ -31,26 +32,33 @@ from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.produced import Channel
 from tes_nb.collector.recordings import Peaks, Recordings
 from tes_nb.collector.upstreams import Watches
-from tes_nb.collector.workers.pool import WorkerPool
 from tes_nb.errors import CollectorError
 from tes_nb.model import SocketFacts, Stream
 from tes_nb.model.control import (
     GetCost,
     KernelReport,
     ListRecordings,
+    ObserveScheduler,
     PutMark,
     ScaleWorkers,
+    StartCluster,
     StartRecording,
     StopRecording,
     SubscribeSource,
     UnwatchSource,
     WatchSource,
 )
+from tes_nb.net.endpoints import resolve
 from tes_nb.streams import all_streams, get
 from tes_nb.streams.kernel import KERNEL
+from tes_nb.wire.events import Gap
 
 if TYPE_CHECKING:
     from tes_nb.collector.upstreams import UpstreamReader
+    from tes_nb.collector.workers.source import Scaler
+
+
+_WORKERS = "workers"
 
 
 class Collector:
@@ -72,18 +80,14 @@ class Collector:
                 period_s=options.period_s,
                 worker_pids=options.worker_pids,
                 on_change=self._changed,
+                on_gap=self._gap,
+                most_workers=options.limits.max_workers,
             )
         except ValueError as error:
             raise CollectorError(str(error)) from error
         self.sockets = Sockets(self.guard, options.limits, self._changed, self.start_id)
         self.observer.sockets = self._sockets
         self.channels = self._channels() if options.produce else {}
-        self.pool = WorkerPool(
-            options.worker_command,
-            cap=options.limits.max_workers,
-            on_start=self._worker_started,
-            on_exit=self._worker_ended,
-        )
         self.control = Control()
         self.recordings = Recordings(self.hub, self._about, lambda: Peaks(self.observer))
         self.upstreams = self._upstreams()
@@ -111,6 +115,15 @@ class Collector:
         from tes_nb.collector.upstreams import UpstreamReader  # noqa: PLC0415 - most collectors read no peer
 
         return {one.source: UpstreamReader(one, self.hub) for one in self.options.upstreams}
+
+    def _peer_scaler(self) -> Scaler | None:
+        """Return what scales the TES that is read; `None` = its workers are not."""
+        for one in self.options.upstreams:
+            if one.stream == _WORKERS:
+                from tes_nb.collector.workers.peer import PeerScaler  # noqa: PLC0415 - most collectors read no peer
+
+                return PeerScaler(resolve(get(_WORKERS), one.url, workers=one.workers_url).ws[0]).scale
+        return None
 
     def _about(self, source: str) -> tuple[str, str | None]:
         """Which stream a source carries, and from where."""
@@ -142,11 +155,9 @@ class Collector:
             for channel in self.channels.values():
                 channel.touch()
 
-    def _worker_started(self, pid: int) -> None:
-        self.observer.processes.add(pid)
-
-    def _worker_ended(self, pid: int, code: int, expected: bool) -> None:
-        self.observer.processes.report_exit(pid, code, expected=expected)
+    def _gap(self, gap: Gap) -> None:
+        """Nobody knows, or knew, how the workers of a source are: the stream's log has it."""
+        self.hub.event(_WORKERS, gap, conn=gap.conn)
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -180,7 +191,16 @@ class Collector:
         ]
         for upstream in self.upstreams.values():
             await upstream.start()
+        await self._begin_clusters()
         self.announce(self.ports)
+
+    async def _begin_clusters(self) -> None:
+        """Start and observe what the command line asked for."""
+        handlers = self.observer.workers.operations()
+        if self.options.cluster is not None:
+            await handlers[StartCluster](StartCluster(count=self.options.cluster))
+        for address in self.options.observe:
+            await handlers[ObserveScheduler](ObserveScheduler(address=address))
 
     async def _serve(self, bound: Bound) -> None:
         self.ports, self.busy_ports = bound.ports, bound.busy_ports
@@ -253,8 +273,7 @@ class Collector:
         self.observer.workers_port = "silent"
         for server in servers:
             server.close_listeners()
-        await asyncio.gather(self._close_connections(servers), self.pool.close())
-        await self.observer.close()
+        await asyncio.gather(self._close_connections(servers), self.observer.close())
 
     async def _close_connections(self, servers: list[Port]) -> None:
         await self.sockets.close_all()
@@ -271,8 +290,9 @@ class Collector:
     def _fill_tables(self) -> None:
         self._stream_routes()
         status, workers = self.tables["status"], self.tables["workers"]
-        worker_routes = WorkerRoutes(self.observer, self.pool, self.sockets)
-        workers.post("/api/workers/scale", worker_routes.scale, Access.TOKEN)
+        worker_routes = WorkerRoutes(self.observer, self.sockets)
+        scaling = ScaleRoutes(self.observer.workers, self._peer_scaler())
+        workers.post("/api/workers/scale", scaling.scale, Access.TOKEN)
         workers.get("/api/workers/snapshot/{id}", worker_routes.snapshot, Access.TOKEN)
         workers.get("/workers/status", worker_routes.status, Access.OPEN)
         status.get("/api/dev/tmux/status", self._tmux_status, Access.OPEN)
@@ -283,7 +303,7 @@ class Collector:
         self.control.register(KernelReport, kernel.report)
         self.control.register(GetCost, kernel.cost)
         self.control.register(PutMark, kernel.mark)
-        self.control.register(ScaleWorkers, worker_routes.scale_operation)
+        self.control.register(ScaleWorkers, scaling.scale_operation)
         for operation, handler in self.observer.workers.operations().items():
             self.control.register(operation, handler)
         self.control.register(WatchSource, self.watches.watch)

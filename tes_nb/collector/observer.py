@@ -24,6 +24,7 @@ from tes_nb.collector.workers.registry import WorkerRegistry
 from tes_nb.collector.workers.source import SourceContext
 from tes_nb.model import Observation, SocketFacts, TreeFacts
 from tes_nb.model.control import Cost
+from tes_nb.wire.events import Gap
 
 WORKERS_PERIOD_S = 0.5
 SHARES_PERIOD_S = 0.25
@@ -77,12 +78,15 @@ class Observer:
         environ: Mapping[str, str] = os.environ,
         http: HttpWindow | None = None,
         on_change: Callable[[], None] | None = None,
+        on_gap: Callable[[Gap], None] = lambda _gap: None,
+        most_workers: int = 16,
     ) -> None:
         """Observe a process (`None` = this one) and its children.
 
         `worker_pids` are listed as workers too; `own_pids` and what is below them are never found as workers:
         pass nothing, this process is left out by itself when it observes another. `on_change` is called in
-        the loop when tmux or the registry changed. Raises ValueError for a worker pid that does not run.
+        the loop when tmux or the registry changed, `on_gap` when a time begins or ends in which nobody knows how
+        workers are. most_workers: of a Dask cluster of our own. Raises ValueError for a worker pid that does not run.
         """
         self.observed_pid = os.getpid() if observed_pid is None else observed_pid
         self._period_s = period_s
@@ -100,6 +104,9 @@ class Observer:
                 shares=self.shares,
                 exclude=self._excluded,
                 on_change=on_change or (lambda: None),
+                on_gap=on_gap,
+                host=lambda: self.host.facts,
+                most_workers=most_workers,
             )
         )
         self.processes = self.workers.processes

@@ -81,8 +81,10 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
     period_s: float = 0.5
     """The metrics stream's period."""
     worker_pids: tuple[int, ...] = ()
-    worker_command: tuple[str, ...] | None = None
-    """What `scale` starts; `None` = the small worker that ships with tes_nb."""
+    observe: tuple[str, ...] = ()
+    """Addresses of Dask schedulers to list from the start."""
+    cluster: int | None = None
+    """Workers of a Dask cluster beside the collector; `None` = there is none until somebody asks."""
     origins: tuple[str, ...] = ()
     """Origins allowed beside the usual ones."""
     hosts: tuple[str, ...] = ()

@@ -200,7 +200,9 @@ class StartCluster(Operation[SeenScheduler], tag="cluster"):
     """Start a Dask cluster beside the collector, or bring the one there is to that size."""
 
     count: Annotated[Annotated[int, Meta(ge=0)], Field("", "workers; the collector has an upper limit")]
-    path: Annotated[list[Address], Field("", "where workers find modules, beside the usual places")] = []
+    path: Annotated[
+        tuple[Address, ...], Field("", "where workers find modules, beside the usual places")
+    ] = ()
 
 
 class WantedScale(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
-"""Dask in the kernel: what `s.observe(client)` and `s.cluster(4)` do here. Nothing of dask is imported before it is used.
+"""Dask in the kernel: `s.observe(client)` and `s.cluster(4)`. Nothing of dask is imported before it is used.
 
-The collector reads the scheduler by its address (decisions/0027). What only the kernel can do is to scale a cluster object
-of the user's: the background thread waits for a count that somebody wants, and calls the object's own `scale`.
+The collector reads the scheduler by its address (decisions/0027). What only the kernel can do is to scale a cluster
+object of the user's: the background thread waits for a count that somebody wants, and calls the object's own `scale`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy import Cluster
 
-Ask = Callable[..., Awaitable[Any]]
+Ask = Callable[..., Coroutine[Any, Any, Any]]
 """`ControlClient.call`."""
 AWAIT_S = 60.0
 """Longer than the collector lets anybody wait."""
@@ -82,7 +82,9 @@ def observe_scheduler(ask: Ask, what: str | Client | Cluster, name: str = "") ->
     Raises `ArgumentError` for what cannot be observed, `CollectorError` when the collector refuses.
     """
     cluster = None if isinstance(what, str) else getattr(what, "cluster", what)
-    if not hasattr(cluster, "scheduler_address"):  # an address, or a client of a scheduler that somebody else started
+    if not hasattr(
+        cluster, "scheduler_address"
+    ):  # an address, or a client of a scheduler that somebody else started
         cluster = None
     address = what if isinstance(what, str) else _address(what)
     scheduler_address(address)
@@ -123,7 +125,7 @@ def start_cluster(ask: Ask, count: int) -> Client:
         from distributed import Client  # noqa: PLC0415 - it takes half a second, and need not be there
     except ImportError:
         raise SessionError(MISSING) from None
-    operation = StartCluster(count=count, path=[place for place in sys.path if place])
+    operation = StartCluster(count=count, path=tuple(place for place in sys.path if place))
     seen: SeenScheduler = background().run(ask(operation, timeout_s=START_S), timeout=START_S + 2)
     return Client(seen.address, timeout="10s")
 
@@ -161,7 +163,9 @@ class ClusterAgent:
             if asyncio.iscoroutine(result):
                 asyncio.run_coroutine_threadsafe(result, cluster.loop.asyncio_loop).result(5)
         except Exception as error:  # noqa: BLE001 - a cluster manager of any make
-            return self._refuse(f"The cluster's own scale() failed ({type(error).__name__}: {str(error)[:300]}).")
+            return self._refuse(
+                f"The cluster's own scale() failed ({type(error).__name__}: {str(error)[:300]})."
+            )
         return AnswerScale(id=self._id, created=max(0, count - before), terminated=max(0, before - count))
 
     def _refuse(self, sentence: str) -> AnswerScale:

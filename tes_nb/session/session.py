@@ -20,7 +20,6 @@ from tes_nb.model.control import (
     Cell,
     GetCost,
     PutMark,
-    ScaleWorkers,
     SubscribeSource,
     operations,
 )
@@ -81,6 +80,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         """Source name → feed."""
         self._readers: dict[str, RelayReader] = {}
         self._watching: Watching | None = None
+        self._observed, self._clients = [], []
         base, own = f"127.0.0.1:{backend.ports[0]}", backend.start_id
         self._control = ControlClient(f"ws://{base}/ws/control", token, start_id=own)
         self._reporter = KernelReporter(self._control)
@@ -265,10 +265,6 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         self._raise_pending()
         self._call(PutMark(label=label))
 
-    def scale(self, count: int) -> dict[str, int]:
-        """Run so many managed workers; return how many were created and terminated."""
-        result: dict[str, int] = msgspec.to_builtins(self._call(ScaleWorkers(count=count)))
-        return result
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
@@ -294,6 +290,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
             self._stopped = True  # first: nobody is to get a session that ends
             if self._cells is not None:
                 self._cells.remove()
+            self._release_workers()
             with contextlib.suppress(TesError):
                 background().run(self._close(), timeout=3)
             for feed in self.feeds.values():

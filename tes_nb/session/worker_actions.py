@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.model.control import ScaleWorkers
 from tes_nb.model.operation import Operation, R
 from tes_nb.model.work_control import ObservePool
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tes_nb.net.control_client import ControlClient
+    from tes_nb.session.clusters import ObservedScheduler
+
+CLOSE_S = 1.0
+"""A client of a cluster that ends has so long to say goodbye."""
 
 
 class WorkerActions(ABC):
     """Needs the way to the collector."""
 
     peer: str | None
+    _control: ControlClient
+    _observed: list[ObservedScheduler]
+    """What is observed, to be let go at the end."""
+    _clients: list[Client]
+    """Clients of one's own cluster, which would wait for it when it has ended."""
 
     @abstractmethod
     def _call(self, operation: Operation[R]) -> R:
@@ -24,20 +42,23 @@ class WorkerActions(ABC):
     def _check_present(self, what: str) -> None:
         """Raise where the session shows what is over."""
 
+    @abstractmethod
+    def _raise_pending(self) -> None:
+        """Raise what went wrong in the background, and where this is only a fork's copy."""
+
     def observe(self, what: Any, *, name: str = "") -> Any:
-        """Show a pool's jobs in `s.workers`; return what to use in its place.
+        """Show a pool's jobs in `s.workers`, and return what to use in its place; or a Dask cluster's workers.
 
         what: a `ProcessPoolExecutor`, a `ThreadPoolExecutor`, loky's `get_reusable_executor()`: use the executor that
         is returned, which does the same. What is submitted to the one given, or was before, cannot be counted. The
-        module `joblib`: returns a context, `with s.observe(joblib): Parallel(…)`. name: what the pool is called in
-        the table; "" = its class.
+        module `joblib`: returns a context, `with s.observe(joblib): Parallel(…)`. A Dask client, a cluster object, or
+        an address: the dashboard's (`http://host:8787`) or the scheduler's own (`tcp://host:8786`): it is only read, and
+        `stop()` of what is returned ends that; `s.scale(n)` calls the `scale` of a cluster object.
+        name: what it is called in the table; "" = its class or address.
         Raises `ArgumentError` for anything else, `CollectorError` when the collector refuses.
         """
-        self._check_present("observe()")
-        if self.peer is not None:
-            raise SessionError(
-                f"This session shows {self.peer}; a pool of this process shows in a session of tes.start()."
-            )
+        self._check_local("observe()")
+        from tes_nb.session.clusters import is_dask, observe_scheduler  # noqa: PLC0415
         from tes_nb.session.executors import (  # noqa: PLC0415 - most sessions observe no pool
             is_joblib,
             observe_executor,
@@ -48,10 +69,52 @@ class WorkerActions(ABC):
             return observe_executor(what, self._register_pool, name)
         if is_joblib(what):
             return observe_joblib(what, self._register_pool, name)
+        if isinstance(what, str) or is_dask(what):
+            observed = observe_scheduler(self._control.call, what, name)
+            self._observed.append(observed)
+            return observed
         raise ArgumentError(
-            "observe() takes an executor of concurrent.futures or loky, or the module joblib, "
-            f"not a {type(what).__name__}."
+            "observe() takes an executor of concurrent.futures or loky, the module joblib, a Dask client or cluster, "
+            f"or a scheduler's address, not a {type(what).__name__}."
         )
+
+    def cluster(self, count: int = 2) -> Client:
+        """Run a Dask cluster beside the collector and return a client of it; a second call scales it.
+
+        It works and can be scaled while a cell holds the kernel. It ends with the session. count: worker processes,
+        each with one thread and its share of the memory limit. Raises `SessionError` where the extra `[cluster]` is not
+        installed, `CollectorError` when the cluster cannot start.
+        """
+        from tes_nb.session.clusters import start_cluster  # noqa: PLC0415 - most sessions have no Dask
+
+        self._check_local("cluster()")
+        client = start_cluster(self._control.call, count)
+        self._clients.append(client)
+        return client
+
+    def scale(self, count: int) -> dict[str, int]:
+        """Bring the Dask cluster to so many workers; return how many are being created and terminated.
+
+        That is the cluster of `s.cluster()`, else the newest cluster object under observation; of an attached session
+        the peer's own. `s.workers` shows how far it is. Raises `CollectorError` where nothing can be scaled.
+        """
+        self._check_present("scale()")
+        result: dict[str, int] = msgspec.to_builtins(self._call(ScaleWorkers(count=count)))
+        return result
+
+    def _check_local(self, what: str) -> None:
+        self._check_present(what)
+        self._raise_pending()
+        if self.peer is not None:
+            raise SessionError(f"This session shows {self.peer}; {what} belongs to a session of tes.start().")
+
+    def _release_workers(self) -> None:
+        """Let go of the user's objects before the collector ends."""
+        for observed in self._observed:
+            observed.release()
+        for client in self._clients:
+            with contextlib.suppress(Exception):  # it is another library's, and may be closed already
+                client.close(timeout=CLOSE_S)
 
     def _register_pool(self, folder: str, name: str, kind: str) -> str:
         operation = ObservePool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from contextlib import closing
 from urllib.request import Request, urlopen
@@ -15,6 +16,7 @@ from tes_nb.simulate import Options, start_child
 from tes_nb.simulate.service import HEADERS
 from tes_nb.streams.nowgoal.stream import resolve
 from tests.support.devtools import DevTools
+from tests.support.processes import IDLE, python
 
 CHANNELS = ("scores", "odds", "basketball_scores", "tes_ticks_xml")
 OPEN = """(urls) => {
@@ -49,7 +51,7 @@ def both(browser, stand_in, tmp_path_factory):
             page.evaluate("document.cookie = 'sid=planted-cookie'")
             page.evaluate(OPEN, urls(session, stand_in))
             busy = time.monotonic() + 30
-            session.scale(2)
+            child = subprocess.Popen(python(IDLE), stdout=subprocess.DEVNULL)
             while min(page.evaluate("window.counts")) < 11:
                 assert time.monotonic() < busy, page.evaluate("window.counts")
                 page.wait_for_timeout(100)
@@ -57,6 +59,8 @@ def both(browser, stand_in, tmp_path_factory):
             page.wait_for_timeout(500)
             page.evaluate("window.sockets.forEach((one) => one.close())")
             page.wait_for_timeout(500)
+            child.kill()
+            child.wait()
         har = devtools.save(folder / "devtools.har")
     with (
         tes.open(folder / "session.tes") as recorded,

@@ -18,6 +18,7 @@ from tests.support.collectors import (
     TOKEN,
     ask,
     collecting,
+    listing,
     options,
     receive,
     receive_where,
@@ -128,14 +129,15 @@ async def test_an_attached_collector_serves_relays_and_no_streams():
 
 @run_async
 async def test_workers_that_end_by_themselves_are_pushed():
-    command = (sys.executable, "-S", "-c", "import sys; input(); sys.exit(3)")
+    code = "import sys; print('ready', flush=True); input(); sys.exit(3)"
     async with (
-        collecting(worker_command=command) as collector,
+        collecting() as collector,
+        listing(collector, code) as process,
         socket(collector.ports[1], "/ws/workers/telemetry") as client,
     ):
-        await collector.pool.scale(1)
-        pid = collector.pool.pids[0]
-        collector.pool._workers[pid].stdin.write(b"\n")
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        collector.observer.processes.report_exit(process.pid, await asyncio.to_thread(process.wait))
 
         def shows_the_end(message):
             return any(

@@ -20,6 +20,7 @@ from tests.support.collectors import (
     WORKERS,
     ask,
     collecting,
+    listing,
     open_socket,
     receive,
     reply,
@@ -185,8 +186,7 @@ IDS = {
 @pytest.mark.parametrize("worker_id", IDS.values(), ids=IDS)
 @run_async
 async def test_fault_63_ids_that_are_no_ids(worker_id, opened_files):
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector):
         opened_files.clear()
         answer = await ask(collector.ports[1], f"/api/workers/snapshot/{worker_id}", token=TOKEN)
         assert answer.status in (400, 404)
@@ -203,10 +203,10 @@ def opened_files(audit):
 
 @run_async
 async def test_a_worker_that_ended_has_no_snapshot():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector) as process:
         (worker,) = collector.observer.workers.facts()
-        await collector.pool.scale(0)
+        process.kill()
+        collector.observer.processes.report_exit(process.pid, await asyncio.to_thread(process.wait))
         answer = await ask(collector.ports[1], f"/api/workers/snapshot/{worker.id}", token=TOKEN)
         assert answer.status == 404
 

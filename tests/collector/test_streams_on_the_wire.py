@@ -18,6 +18,7 @@ from tests.support.collectors import (
     STATUS,
     WORKERS,
     collecting,
+    listing,
     receive,
     receive_where,
     reply,
@@ -77,17 +78,19 @@ async def test_metrics_are_canonical_under_both_paths(path):
 
 @run_async
 async def test_workers_are_canonical_and_on_the_other_port_alone():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
-        async with socket(collector.ports[1], WORKERS) as client:
-            message = await receive_where(client, lambda one: one["workers"])
-            assert set(message) == {"timestamp", "workers", "summary"}
-            assert fits(message["summary"], SUMMARY_SHAPE)
-            ((worker_id, worker),) = message["workers"].items()
-            assert worker["id"] == worker_id
-            assert worker["pid"] == collector.pool.pids[0]
-            assert fits(worker, WORKER_SHAPE, optional=("uss_mb", "last_error", "current_job")), shape(worker)
-            assert message["summary"]["total"] == 1
+    async with (
+        collecting() as collector,
+        listing(collector) as process,
+        socket(collector.ports[1], WORKERS) as client,
+    ):
+        message = await receive_where(client, lambda one: one["workers"])
+        assert set(message) == {"timestamp", "workers", "summary"}
+        assert fits(message["summary"], SUMMARY_SHAPE)
+        ((worker_id, worker),) = message["workers"].items()
+        assert worker["id"] == worker_id
+        assert worker["pid"] == process.pid
+        assert fits(worker, WORKER_SHAPE, optional=("uss_mb", "last_error", "current_job")), shape(worker)
+        assert message["summary"]["total"] == 1
 
 
 @run_async

@@ -34,6 +34,8 @@ SESSION: dict[str, tuple[Any, ...]] = {
     "gauge": ("loss", 0.5),
     "mark": ("from the child",),
     "scale": (1,),
+    "observe": ("http://127.0.0.1:8787",),
+    "cluster": (1,),
     "record": ("never",),
     "watch": ("nowgoal",),
     "unwatch": (None,),

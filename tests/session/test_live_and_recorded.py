@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import time
 
@@ -16,6 +17,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.origin import RecordedOrigin
 from tes_nb.session.state import FeedState
 from tes_nb.streams import NAMES, get
+from tests.support.processes import IDLE, python
 from tests.support.waiting import eventually
 
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
@@ -38,11 +40,11 @@ def both(tmp_path_factory):
             feed = live.watch(
                 tes.SIMULATED, channels=CHANNELS, speed=300, seed=5, token_life_s=8, faults=["random:every=2"]
             )
-            live.scale(2)
+            children = [subprocess.Popen(python(IDLE), stdout=subprocess.DEVNULL) for _ in range(2)]
             live.mark("first")
             live.gauge("loss", 0.25)
             _hold_the_interpreter()
-            live.scale(1)
+            children[0].kill()
             live.mark("second")
             eventually(
                 lambda: feed.gaps.size and live.kernel.frame("held").size and _full(live), 60, lambda: live
@@ -53,6 +55,9 @@ def both(tmp_path_factory):
             live._reporter.flush()
             time.sleep(0.5)
         live.stop()
+        for child in children:
+            child.kill()
+            child.wait()
         with tes.open(path) as opened:
             yield live, opened
 

@@ -19,7 +19,9 @@ from tes_nb.collector import process as process_module
 from tes_nb.collector.app import Collector
 from tes_nb.collector.lifetime import own_identity
 from tes_nb.collector.options import CollectorOptions, Limits
+from tes_nb.model.control import ScaleResult
 from tes_nb.wire.record import split
+from tests.support.processes import IDLE, running
 
 TOKEN = "right-token-5b1c9e7f20a34d68"
 TOKEN_HEADER = "X-TES-Dev-Token"
@@ -61,6 +63,30 @@ async def collecting(make=Collector, **changes):
         yield collector
     finally:
         await collector.stop()
+
+
+@asynccontextmanager
+async def listing(collector: Collector, code: str = IDLE):
+    """A real process that the collector lists as a worker; gives it."""
+    with running(code) as process:
+        collector.observer.processes.add(process.pid)
+        yield process
+
+
+class Scales:
+    """What can be scaled in a collector, and counts: `asked` has every count that got through to it."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.asked: list[int] = []
+        self.count = 0
+        collector.observer.workers.scaler = lambda: self.scale
+
+    async def scale(self, count: int) -> ScaleResult:
+        if count > 16:
+            raise ValueError("A cluster here has 0 to 16 workers.")
+        self.asked.append(count)
+        before, self.count = self.count, count
+        return ScaleResult(max(0, count - before), max(0, before - count))
 
 
 @contextmanager

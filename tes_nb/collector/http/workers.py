@@ -1,4 +1,4 @@
-"""What the workers port offers beside its stream: scaling, snapshots, a count."""
+"""What the workers port offers beside its stream and scaling: snapshots, a count."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from tes_nb.collector.http.sockets import Sockets
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.worker_life import check_id, worker_id
-from tes_nb.collector.workers.pool import WorkerPool, parse_count
-from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
-from tes_nb.model.control import ScaleResult, ScaleWorkers
 
 __all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "read_snapshot"]
 
@@ -154,15 +151,11 @@ _READINGS: dict[str, Callable[[psutil.Process], Any]] = {
 }
 
 
-BODY_TIMEOUT_S = 4.0
-
-
 class WorkerRoutes:
     """Answers about workers."""
 
-    def __init__(self, observer: Observer, pool: WorkerPool, sockets: Sockets) -> None:
+    def __init__(self, observer: Observer, sockets: Sockets) -> None:
         self._observer = observer
-        self._pool = pool
         self._sockets = sockets
         self._limiter = SnapshotLimiter()
 
@@ -170,29 +163,6 @@ class WorkerRoutes:
         """`{"connected": n}`: open WebSocket connections."""
         del request
         return json_answer({"connected": self._sockets.foreign})
-
-    async def scale(self, request: web.Request) -> web.Response:
-        """`{"count": n}` → `{"created": n, "terminated": n}`; anything else is 422 and changes nothing."""
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await request.read()
-        except TimeoutError:
-            return sentence(408, f"The request's body did not come within {BODY_TIMEOUT_S:.0f} s.")
-        try:
-            count = parse_count(msgspec.json.decode(body), cap=self._pool.cap)
-        except (ValueError, RecursionError) as error:
-            text = (
-                str(error) if not isinstance(error, msgspec.MsgspecError) else "The body is not valid JSON."
-            )
-            return sentence(422, text)
-        try:
-            return json_answer(await self.scale_operation(ScaleWorkers(count=count)))
-        except CollectorError as error:
-            return sentence(503, str(error))
-
-    async def scale_operation(self, operation: ScaleWorkers) -> ScaleResult:
-        """The same over the control socket."""
-        return ScaleResult(*await self._pool.scale(operation.count))
 
     async def snapshot(self, request: web.Request) -> web.Response:
         """gzip-compressed JSON of one worker's memory and state."""

@@ -6,7 +6,7 @@ in `NAMES`: the registry, the stream, the page and the control socket follow.
 
 from __future__ import annotations
 
-NAMES: tuple[str, ...] = ("processes", "executors")
+NAMES: tuple[str, ...] = ("processes", "executors", "dask")
 """In this order; what a later one says of a process that an earlier one lists is put together with it."""
 
 __all__ = ["NAMES"]

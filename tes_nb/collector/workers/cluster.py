@@ -12,7 +12,15 @@ from collections.abc import Callable
 import msgspec
 
 from tes_nb.collector.logs import logger
-from tes_nb.collector.workers.cluster_process import MISSING, Begun, ClusterOptions, Exited, Said, Scale, Scaled
+from tes_nb.collector.workers.cluster_process import (
+    MISSING,
+    Begun,
+    ClusterOptions,
+    Exited,
+    Said,
+    Scale,
+    Scaled,
+)
 from tes_nb.errors import CollectorError
 from tes_nb.net.child import close_pipe, launch
 
@@ -50,21 +58,25 @@ class ClusterProcess:
         try:
             self._child = launch(MODULE)
         except OSError as error:
-            raise CollectorError(f"The cluster's process could not be started ({error}); free some processes.") from error
+            raise CollectorError(
+                f"The cluster's process could not be started ({error}); free some processes."
+            ) from error
         self._listening = asyncio.create_task(self._listen(), name="cluster")
         try:
             self._tell(options)
             async with asyncio.timeout(START_S):
                 begun = await self._said.get()
         except TimeoutError:
-            begun = Begun(error=f"The Dask cluster did not start within {START_S:.0f} s; is the machine busy?")
+            begun = Begun(
+                error=f"The Dask cluster did not start within {START_S:.0f} s; is the machine busy?"
+            )
         except BaseException:
             await self.close()
             raise
         if not isinstance(begun, Begun) or begun.error is not None:
             await self.close()
-            error = begun.error if isinstance(begun, Begun) else None
-            text = error or "The cluster's process ended while it started; the collector's log says more."
+            reason = begun.error if isinstance(begun, Begun) else None
+            text = reason or "The cluster's process ended while it started; the collector's log says more."
             raise NotInstalled(text) if text == MISSING else CollectorError(text)
         return begun
 
@@ -117,7 +129,9 @@ class ClusterProcess:
         )
         try:
             while line := await reader.readline():
-                with contextlib.suppress(msgspec.MsgspecError):  # a user's library may print while it is imported
+                with contextlib.suppress(
+                    msgspec.MsgspecError
+                ):  # a user's library may print while it is imported
                     said = _decoder.decode(line)
                     if isinstance(said, Exited):
                         self._on_exit(said.pid, said.code)

@@ -1,8 +1,8 @@
 """A Dask cluster in a process of its own: `python -m tes_nb.collector.workers.cluster_process` (decisions/0027).
 
-It speaks lines of JSON with the collector that started it: options in, `Begun` out; then a `Scale` in and a `Scaled` out
-for each, and an `Exited` whenever a worker's process ends. It ends, and its workers with it, when its input does, or when
-its parent is gone. Only this process imports distributed.
+It speaks lines of JSON with the collector that started it: options in, `Begun` out; then a `Scale` in and a `Scaled`
+out for each, and an `Exited` whenever a worker's process ends. It ends, and its workers with it, when its input does,
+or when its parent is gone. Only this process imports distributed.
 """
 
 from __future__ import annotations
@@ -110,9 +110,10 @@ def _start(options: ClusterOptions) -> Any:
     import dask  # noqa: PLC0415 - a package that tes_nb does not need otherwise
     from distributed import LocalCluster  # noqa: PLC0415
 
-    logging.getLogger("distributed.nanny").addHandler(_Exits())
+    nannies = logging.getLogger("distributed.nanny")
+    nannies.addHandler(_Exits())
     dask.config.set({"distributed.comm.timeouts.connect": "5s"})
-    return LocalCluster(
+    cluster = LocalCluster(
         n_workers=options.count,
         threads_per_worker=1,
         processes=True,
@@ -122,6 +123,8 @@ def _start(options: ClusterOptions) -> Any:
         memory_limit=options.memory_limit,
         silence_logs=logging.ERROR,
     )
+    nannies.setLevel(logging.INFO)  # for normal ends
+    return cluster
 
 
 def _serve(cluster: Any) -> None:

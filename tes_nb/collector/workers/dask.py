@@ -12,8 +12,7 @@ from tes_nb.collector.workers.cluster import ClusterProcess
 from tes_nb.collector.workers.cluster_process import ClusterOptions
 from tes_nb.collector.workers.dask_identity import SchedulerAddress, scheduler_address
 from tes_nb.collector.workers.dask_scheduler import DaskScheduler
-from tes_nb.collector.workers.listeners import Listeners
-from tes_nb.collector.workers.source import Handler, Scaler, SourceContext, WorkerSource
+from tes_nb.collector.workers.source import Handler, Scaler, ScaleRefused, SourceContext, WorkerSource
 from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
 from tes_nb.model.control import (
@@ -56,7 +55,7 @@ class KernelScaler:
                     self._wanted.get_nowait()
                 raise CollectorError(
                     f"The kernel, which holds this cluster, has not answered within {ANSWER_S:.0f} s: a cell keeps "
-                    "it from running anything else. A cluster of s.cluster(n) scales then, too."
+                    "its background thread from running. A cluster of s.cluster(n) scales then, too."
                 ) from None
 
     async def next(self) -> int | None:
@@ -72,7 +71,7 @@ class KernelScaler:
         if said.refusal is None:
             self._answer.set_result(ScaleResult(said.created, said.terminated))
         else:
-            self._answer.set_exception(CollectorError(said.refusal))
+            self._answer.set_exception(ScaleRefused(said.refusal))
 
 
 class DaskWorkers(WorkerSource):
@@ -82,7 +81,6 @@ class DaskWorkers(WorkerSource):
 
     def __init__(self, context: SourceContext) -> None:
         self._context = context
-        self._listeners = Listeners()
         self._schedulers: dict[str, DaskScheduler] = {}
         self._kernels: dict[str, KernelScaler] = {}
         self._own: tuple[ClusterProcess, DaskScheduler] | None = None
@@ -180,12 +178,17 @@ class DaskWorkers(WorkerSource):
             name=name,
             on_change=self._context.on_change,
             on_gap=self._context.on_gap,
-            listeners=self._listeners,
+            exit_code=self._exit_code,
         )
         self._schedulers[scheduler.id] = scheduler
         await scheduler.start(FIRST_ANSWER_S)
         self._context.on_change()
         return scheduler
+
+    def _exit_code(self, pid: int) -> int | None:
+        """Return how a process below the kernel ended, as the kernel has said."""
+        process = self._context.processes().get(pid)
+        return None if process is None else process.exit_code
 
     # One's own cluster
 
@@ -202,7 +205,7 @@ class DaskWorkers(WorkerSource):
             options = ClusterOptions(
                 operation.count,
                 host.memory_limit // max(operation.count, math.ceil(host.cores_limit), 1),
-                tuple(operation.path),
+                operation.path,
             )
             cluster = ClusterProcess(self._worker_exited)
             begun = await cluster.start(options)
@@ -220,7 +223,7 @@ class DaskWorkers(WorkerSource):
 
     def _check(self, count: int) -> None:
         if not 0 <= count <= self._context.most_workers:
-            raise CollectorError(f"A cluster here has 0 to {self._context.most_workers} workers, not {count}.")
+            raise ValueError(f"A cluster here has 0 to {self._context.most_workers} workers, not {count}.")
 
     def _worker_exited(self, pid: int, code: int) -> None:
         if self._own is not None:

@@ -104,7 +104,7 @@ class Identity(msgspec.Struct, frozen=True):
 def decode_identity(body: bytes, *, packed: bool) -> Identity:
     """Return what a scheduler answered. packed: MessagePack instead of JSON.
 
-    Raises `DecodeError` with a sentence's part for anything else. A single worker that makes no sense costs itself alone.
+    Raises `DecodeError` with a sentence's part for anything else. A worker that makes no sense costs itself alone.
     """
     codec = msgspec.msgpack if packed else msgspec.json
     try:
@@ -158,7 +158,7 @@ class SchedulerAddress:
 
 
 def scheduler_address(text: str) -> SchedulerAddress:
-    """Read what a user types: the dashboard's address as the browser has it, a scheduler's, or host:port of a dashboard.
+    """Read what a user types: the dashboard's address as the browser has it, a scheduler's, or a dashboard's host:port.
 
     Raises `ArgumentError` with a sentence for what is none of them.
     """
@@ -169,7 +169,9 @@ def scheduler_address(text: str) -> SchedulerAddress:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme == "tls":
-        raise ArgumentError("A tls:// scheduler wants a certificate: give the http:// address of its dashboard.")
+        raise ArgumentError(
+            "A tls:// scheduler wants a certificate: give the http:// address of its dashboard."
+        )
     if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or re.search(r"[\s\\<>]", text):
         raise ArgumentError(f"'{text[:100]}' is no address of a Dask scheduler: {_HINT}.")
     if "@" in parts.netloc:

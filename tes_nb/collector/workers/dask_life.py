@@ -1,7 +1,7 @@
 """The workers of one Dask scheduler from answer to answer: who came, restarted, fell silent, left (decisions/0027).
 
-A worker is known by its name, which a nanny keeps when it restarts the process at another address. One without a name of
-its own is known by its nanny, else by its address.
+A worker is known by its name, which a nanny keeps when it restarts the process at another address. One without a name
+of its own is known by its nanny, else by its address.
 """
 
 from __future__ import annotations
@@ -59,14 +59,19 @@ class DaskLives:
         place: str,
         pool: str,
         *,
+        exit_code: Callable[[int], int | None] = lambda _pid: None,
         clock: Callable[[], float] = time.monotonic,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """place: tells this scheduler's ids from those of others. pool: what people call the cluster."""
+        """place: tells this scheduler's ids from those of others. pool: what people call the cluster.
+
+        exit_code: how a process ended, if its parent has said so.
+        """
         self._place, self._pool = place, pool
         self._clock, self._wall_ms = clock, wall_ms
         self._lives: dict[str, _Life] = {}
         self._exits: dict[int, int] = {}
+        self._exit_code = exit_code
         self.seen = False
         """Whether the scheduler has ever answered."""
 
@@ -118,7 +123,9 @@ class DaskLives:
         elif life.address != address or life.gone_at is not None:
             self._restarted(life, address, pid, now)
             if life.facts.status not in ("error", "terminated"):  # nobody has seen it gone: say so once
-                life.facts = replace(life.facts, status="error", errors=life.errors, last_error=life.last_error)
+                life.facts = replace(
+                    life.facts, status="error", errors=life.errors, last_error=life.last_error
+                )
                 return
         if worker.last_seen != life.last_seen:
             life.last_seen, life.heard_at = worker.last_seen, now
@@ -128,9 +135,11 @@ class DaskLives:
     def _restarted(self, life: _Life, address: str, pid: int | None, now: float) -> None:
         """It is back, or another process stands in its place."""
         if life.gone_at is None:
-            life.errors += 1
             life.last_error = self._cause(life)
-        life.last_error = f"{life.last_error or 'it left the scheduler'}; it was {life.address}, and is {address} now"
+        if life.last_error is not None and life.facts.status != "error":
+            life.errors += 1
+        if life.last_error is not None:  # else it was told to end, and is wanted again
+            life.last_error = f"{life.last_error}; restarted at {safe_name(address)}"
         life.address, life.pid, life.gone_at, life.heard_at = address, pid, None, now
 
     def _leave(self, life: _Life, now: float) -> None:
@@ -139,7 +148,7 @@ class DaskLives:
 
     def _explain(self, life: _Life) -> None:
         """Say how it ended: an exit code other than 0 is an error, and so is a process that nobody told to end."""
-        code = None if life.pid is None else self._exits.get(life.pid)
+        code = self._code(life)
         failed = code not in (None, 0)
         if failed and life.facts.status != "error":
             life.errors += 1
@@ -151,13 +160,29 @@ class DaskLives:
             last_error=life.last_error,
             exit_code=code,
             ended_at_ms=life.facts.ended_at_ms or self._wall_ms(),
-            **_NOTHING,
+            queue_depth=0,
+            rss=None,
+            cpu_percent=None,
+            threads=None,
+            executing=None,
+            managed=None,
+            spilled=None,
+            descriptors=None,
+            disk_read_rate=None,
+            disk_write_rate=None,
+            net_read_rate=None,
+            net_write_rate=None,
         )
 
+    def _code(self, life: _Life) -> int | None:
+        return None if life.pid is None else self._exits.get(life.pid, self._exit_code(life.pid))
+
     def _cause(self, life: _Life) -> str:
-        code = None if life.pid is None else self._exits.get(life.pid)
+        code = self._code(life)
         who = "its process" if life.pid is None else f"process {life.pid}"
-        return f"{who} left the scheduler, cause unknown" if code is None else f"{exit_sentence(code)} ({who})"
+        return (
+            f"{who} left the scheduler, cause unknown" if code is None else f"{exit_sentence(code)} ({who})"
+        )
 
     def _first_facts(self, key: str, address: str, worker: DaskWorker) -> WorkerFacts:
         return WorkerFacts(
@@ -182,7 +207,11 @@ class DaskLives:
         metrics, tasks = worker.metrics, worker.metrics.task_counts
         executing = tasks.executing + tasks.long_running
         trouble = self._trouble(life, worker, now)
-        disk, net, spilled = metrics.host_disk_io or _NO_RATES, metrics.host_net_io or _NO_RATES, metrics.spilled_bytes
+        disk, net, spilled = (
+            metrics.host_disk_io or _NO_RATES,
+            metrics.host_net_io or _NO_RATES,
+            metrics.spilled_bytes,
+        )
         return replace(
             life.facts,
             pid=life.pid,
@@ -214,15 +243,6 @@ class DaskLives:
             return f"paused: its memory is full{share}"
         silent = now - life.heard_at
         return f"no heartbeat for {silent:.0f} s" if silent >= SILENT_AFTER_S else None
-
-
-_NOTHING = dict.fromkeys(
-    (
-        "rss", "cpu_percent", "threads", "executing", "managed", "spilled", "descriptors",
-        "disk_read_rate", "disk_write_rate", "net_read_rate", "net_write_rate",
-    )
-)  # fmt: skip
-"""Who has ended uses nothing."""
 
 
 def _key(worker: DaskWorker, address: str) -> str:

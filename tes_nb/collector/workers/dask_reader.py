@@ -1,8 +1,9 @@
 """Reads one Dask scheduler by its address, again and again, and leaves nothing behind there (decisions/0027).
 
-`/json/identity.json` fails with HTTP 500, and a traceback in the scheduler's log, while tasks run (dask/distributed#8370):
-a worker's heartbeat then has figures whose keys are no JSON. So the same question is put to the scheduler's own port
-wherever that can be reached, and the HTTP server only says where it is, and how many tasks are in which state.
+`/json/identity.json` fails with HTTP 500, and a traceback in the scheduler's log, while tasks run
+(dask/distributed#8370): a worker's heartbeat then has figures whose keys are no JSON. So the same question is put to
+the scheduler's own port wherever that can be reached, and the HTTP server only says where it is, and how many tasks are
+in which state.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress, address_in_page, decode_identity
+from tes_nb.collector.workers.dask_identity import (
+    Identity,
+    SchedulerAddress,
+    address_in_page,
+    decode_identity,
+)
 from tes_nb.collector.workers.dask_rpc import RpcConnection
 from tes_nb.errors import ConnectionFailed, DecodeError
 from tes_nb.net.failures import failure_of, status_failure
@@ -22,8 +28,8 @@ from tes_nb.wire.lifecycle import Failure
 DEADLINE_S = 2.0
 MOST_BYTES = 8 * 2**20
 LOOK_AGAIN_S = 10.0
-"""Where the scheduler's own port cannot be reached it is tried again so often. A question that its HTTP server failed on
-is put again as seldom: each leaves a traceback in the scheduler's log."""
+"""Where the scheduler's own port cannot be reached it is tried again so often. A question that its HTTP server failed
+on is put again as seldom: each leaves a traceback in the scheduler's log."""
 TALLY_PERIOD_S = 2.0
 _OK, _FAILED = 200, 500
 _CANNOT_DESCRIBE = (
@@ -48,7 +54,7 @@ class SchedulerReader:
         self._refusal = ""
 
     async def read(self) -> Identity:
-        """Return the scheduler and its workers now. Raises `ConnectionFailed` with what is wrong, in a sentence's part."""
+        """Return the scheduler and its workers now. Raises `ConnectionFailed` with a sentence's part: what is wrong."""
         try:
             identity = await self._over_tcp() if self._rpc or self.address.tcp else await self._over_http()
         except DecodeError as error:
@@ -79,7 +85,9 @@ class SchedulerReader:
         parts, host = urlsplit(said), urlsplit(self._base).hostname or ""
         if parts.scheme != "tcp" or parts.port is None:
             return None
-        self._rpc = self._connection(f"tcp://[{host}]:{parts.port}" if ":" in host else f"tcp://{host}:{parts.port}")
+        self._rpc = self._connection(
+            f"tcp://[{host}]:{parts.port}" if ":" in host else f"tcp://{host}:{parts.port}"
+        )
         try:
             return await self._over_tcp()
         except ConnectionFailed:

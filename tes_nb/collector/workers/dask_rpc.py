@@ -1,7 +1,7 @@
 """A Dask scheduler's own port, read without dask: one question, `identity`, over one connection that stays open.
 
-A message is its length, the number of its frames and the length of each, all 64 bits little-endian, then the frames; the
-first one is MessagePack. Whatever a scheduler would have pickled stands in other frames, which are never looked at.
+A message is its length, the number of its frames and the length of each, all 64 bits little-endian, then the frames;
+the first one is MessagePack. Whatever a scheduler has pickled stands in other frames, which are never looked at.
 After both have said how they compress, which we do not, each question gets one answer (decisions/0027).
 """
 

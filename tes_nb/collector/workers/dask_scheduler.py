@@ -33,7 +33,7 @@ class DaskScheduler:
         name: str = "",
         on_change: Callable[[], None],
         on_gap: Callable[[Gap], None],
-        listeners: Listeners,
+        exit_code: Callable[[int], int | None],
     ) -> None:
         """name: what people call the cluster; "" = its address."""
         self.address = address
@@ -42,10 +42,10 @@ class DaskScheduler:
         self.scaler: Scaler | None = None
         self.trouble: str | None = "it has not answered yet"
         """What is wrong, in a sentence's part; `None` = it answers."""
-        self.lives = DaskLives(checksum(str(address)), self.name)
+        self.lives = DaskLives(checksum(str(address)), self.name, exit_code=exit_code)
         self._reader = SchedulerReader(address)
         self._on_change, self._on_gap = on_change, on_gap
-        self._listeners = listeners
+        self._listeners = Listeners()
         self._gaps = GapBook()
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
@@ -113,10 +113,12 @@ class DaskScheduler:
     def _lose(self, trouble: str) -> None:
         """Say of it and of its workers that nobody knows how they are."""
         first = self.trouble != trouble
-        self.trouble = trouble
+        self.trouble, self._pid = trouble, None
         self.lives.lose(f"{self.name} does not answer: {trouble}")
         if self.lives.seen:
-            gap = self._gaps.begin(self._conn, f"the Dask scheduler {self.name} does not answer: {trouble}", time.time_ns())
+            gap = self._gaps.begin(
+                self._conn, f"the Dask scheduler {self.name} does not answer: {trouble}", time.time_ns()
+            )
             if gap is not None:
                 self._on_gap(gap)
         self._renew()
@@ -130,7 +132,7 @@ class DaskScheduler:
         if self.trouble is not None:
             note = f"does not answer: {self.trouble}"
         elif self._unreadable:
-            note = f"{self._unreadable} of its workers are not listed: what it says of them makes no sense, or is too much"
+            note = f"{self._unreadable} of its workers are not listed: what it says of them cannot be read"
         busy = tally.get("processing", 0) > 0 or any(worker.executing for worker in self.lives.facts())
         scheduler = WorkerFacts(
             id=self.id,

@@ -26,7 +26,11 @@ class Listeners:
 
     async def pids(self, addresses: Collection[str]) -> Mapping[str, int | None]:
         """Return address → pid; `None` = it is elsewhere, or somebody else's process. Looks in a thread."""
-        self._pids = {address: pid for address, pid in self._pids.items() if address in addresses}
+        self._pids = {
+            address: pid
+            for address, pid in self._pids.items()
+            if address in addresses and (pid is None or psutil.pid_exists(pid))
+        }
         news = [address for address in addresses if self._pids.get(address) is None]
         if set(news) - set(self._pids) or (news and self._clock() - self._looked_at >= AGAIN_S):
             self._looked_at = self._clock()
@@ -43,15 +47,14 @@ def _find(addresses: list[str]) -> dict[str, int | None]:
     if wanted:
         with contextlib.suppress(psutil.Error, OSError):
             for socket in psutil.net_connections("tcp"):
-                if socket.status == psutil.CONN_LISTEN and socket.pid is not None and socket.laddr.port in wanted:
-                    pids[socket.laddr.port] = socket.pid
+                if socket.status == psutil.CONN_LISTEN and socket.pid is not None and socket.laddr:
+                    pids[socket.laddr[1]] = socket.pid
     return {address: pids.get(port) if port in wanted else None for address, (_, port) in places.items()}
 
 
 def _place(address: str) -> tuple[str, int]:
     """Split an address; what is none is nowhere."""
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(address)
         return parts.hostname or "", parts.port or 0
-    except ValueError:
-        return "", 0
+    return "", 0

@@ -12,12 +12,25 @@ from typing import Any
 
 from tes_nb.collector.samplers.process_reader import ProcessReader
 from tes_nb.collector.samplers.shares import ShareSampler
-from tes_nb.model import WorkerFacts
+from tes_nb.errors import CollectorError
+from tes_nb.model import HostFacts, WorkerFacts
 from tes_nb.model.control import ScaleResult
 from tes_nb.model.operation import Operation
+from tes_nb.wire.events import Gap
 
 Handler = Callable[[Any], Awaitable[object]]
 """Carries out an operation and returns its result; a `TesError` or `ValueError` becomes the sentence of the reply."""
+
+
+class ScaleRefused(CollectorError):
+    """Nothing here can be scaled, or it does not want to be."""
+
+    def __init__(self, sentence: str, *, status: int = 409) -> None:
+        """status: the HTTP status that says the same."""
+        super().__init__(sentence)
+        self.status = status
+
+
 Scaler = Callable[[int], Awaitable[ScaleResult]]
 """Brings the number of workers to that count."""
 
@@ -28,6 +41,14 @@ def _nobody() -> Collection[int]:
 
 def _nothing() -> None:
     """Nobody wants to know of changes."""
+
+
+def _no_gap(_gap: Gap) -> None:
+    """Nobody wants to know of gaps."""
+
+
+def _no_limits() -> HostFacts:
+    return HostFacts(2**30, 1.0, "")
 
 
 def _no_processes() -> Mapping[int, WorkerFacts]:
@@ -49,6 +70,12 @@ class SourceContext:
     """To be called when workers come, go, or are otherwise than before; often does no harm."""
     processes: Callable[[], Mapping[int, WorkerFacts]] = _no_processes
     """Gives the listed processes by pid; of two with one pid, the newer."""
+    on_gap: Callable[[Gap], None] = _no_gap
+    """To be called when a time begins, and ends, in which nobody knows how the workers are."""
+    host: Callable[[], HostFacts] = _no_limits
+    """Gives the limits of memory and processors that apply."""
+    most_workers: int = 16
+    """How many workers a cluster of tes_nb's own may have."""
 
 
 class WorkerSource:

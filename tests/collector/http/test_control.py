@@ -23,7 +23,7 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
-from tests.support.collectors import METRICS, TOKEN, collecting, next_record, open_socket, receive, socket
+from tests.support.collectors import METRICS, TOKEN, Scales, collecting, listing, next_record, open_socket, receive, socket
 from tests.support.websocket_frames import TEXT, frame
 
 CONTROL = "/ws/control"
@@ -138,9 +138,10 @@ async def test_pings_do_not_buy_time(monkeypatch):
 @run_async
 async def test_a_wrong_first_message_closes_and_does_nothing(first):
     async with collecting() as collector, control(collector) as client:
+        scales = Scales(collector)
         await client.send(first)
         assert (await closing(client))[0] == 1008
-        assert collector.pool.pids == ()
+        assert scales.asked == []
 
 
 @run_async
@@ -272,11 +273,13 @@ async def test_rows_of_the_kernel_go_to_its_relay():
 
 @run_async
 async def test_exit_codes_reach_the_registry():
-    async with collecting() as collector, control(collector) as client:
+    async with collecting() as collector, control(collector) as client, listing(collector) as process:
         owner = await owner_of(client)
-        await owner.ask("scale", count=1)
-        pid = collector.pool.pids[0]
-        assert (await owner.ask("kernel", exit={"pid": pid, "code": 3}))["ok"] is True
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        assert (await owner.ask("kernel", exit={"pid": process.pid, "code": -9}))["ok"] is True
+        (worker,) = collector.observer.workers.facts()
+        assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
 
 
 @run_async

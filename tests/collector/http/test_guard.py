@@ -23,9 +23,11 @@ from tests.support.collectors import (
     TOKEN,
     TOKEN_HEADER,
     WORKERS,
+    Scales,
     ask,
     collecting,
     handshake,
+    listing,
     raw,
     receive,
     request,
@@ -103,6 +105,7 @@ async def test_fault_36_every_route_has_a_decision_and_the_open_list_is_exact():
 @run_async
 async def test_fault_36_without_the_token_nothing_happens(wrong):
     async with collecting(limits=PATIENT) as collector:
+        scales = Scales(collector)
         for _, port, route in every_route(collector):
             if route.access is not Access.TOKEN:
                 continue
@@ -110,7 +113,7 @@ async def test_fault_36_without_the_token_nothing_happens(wrong):
             answer = await ask(port, concrete(route.path), method=route.method, headers=wrong, body=body)
             assert answer.status == 401, route
             assert not answer.body or answer.json()["error"].endswith(".")
-        assert collector.pool.pids == ()
+        assert scales.asked == []
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
@@ -128,6 +131,7 @@ async def test_fault_36_auth_all_closes_the_open_list(wrong):
 @run_async
 async def test_auth_all_serves_the_owner():
     async with collecting(auth="all") as collector:
+        Scales(collector)
         for _, port, route in every_route(collector):
             if "{" not in route.path and not route.path.endswith(("live", "telemetry", "control")):
                 body = b'{"count":0}' if route.method == "POST" else b""
@@ -191,8 +195,7 @@ def test_fault_38_the_guard_shows_no_token():
 
 @run_async
 async def test_fault_39_a_hundred_snapshots_at_once_give_one():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector):
         (worker,) = collector.observer.workers.facts()
         port, path = collector.ports[1], f"/api/workers/snapshot/{worker.id}"
         answers = await asyncio.gather(*(ask(port, path, token=TOKEN) for _ in range(100)))
@@ -204,8 +207,7 @@ async def test_fault_39_a_hundred_snapshots_at_once_give_one():
 
 @run_async
 async def test_fault_40_made_up_workers_are_not_remembered():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector):
         (worker,) = collector.observer.workers.facts()
         for number in range(50):
             answer = await ask(collector.ports[1], f"/api/workers/snapshot/{number}-{number}", token=TOKEN)
@@ -255,6 +257,7 @@ def test_fault_41_nonsense_does_not_scale():
     loop = asyncio.new_event_loop()
     entered = collecting()
     collector = loop.run_until_complete(entered.__aenter__())
+    scales = Scales(collector)
 
     @settings(max_examples=100)
     @given(BODIES)
@@ -262,7 +265,7 @@ def test_fault_41_nonsense_does_not_scale():
         answer = loop.run_until_complete(scale(collector, body))
         assert answer.status == 422, body
         assert answer.json()["error"].endswith(".")
-        assert collector.pool.pids == ()
+        assert scales.asked == []
 
     try:
         nonsense()
@@ -460,9 +463,8 @@ async def test_hosts_named_by_the_user_are_allowed():
 @run_async
 async def test_fault_46_simple_requests_of_a_page_change_nothing():
     """What a page of a stranger can send without a preflight."""
-    async with collecting(limits=PATIENT) as collector:
-        await collector.pool.scale(1)
-        before = collector.pool.pids
+    async with collecting(limits=PATIENT) as collector, listing(collector):
+        scales = Scales(collector)
         kinds = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
         for kind, origin in itertools.product(kinds, ("http://evil.test", "null", None)):
             headers = [("Content-Type", kind), *([("Origin", origin)] if origin else [])]
@@ -482,7 +484,7 @@ async def test_fault_46_simple_requests_of_a_page_change_nothing():
             headers=[("Origin", "http://evil.test")],
         )
         assert preflight.status == 403
-        assert collector.pool.pids == before
+        assert scales.asked == []
 
 
 @run_async

@@ -16,9 +16,11 @@ from tests.support.collectors import (
     STATUS,
     TOKEN,
     TOKEN_HEADER,
+    Scales,
     ask,
     collecting,
     handshake,
+    listing,
     raw,
     request,
 )
@@ -91,8 +93,7 @@ async def test_prometheus_text():
 
 @run_async
 async def test_the_two_registries():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector):
         plain = (await ask(collector.ports[1], "/api/workers/registry", token=TOKEN)).json()
         told = (await ask(collector.ports[0], "/api/dev/workers", token=TOKEN)).json()
         assert set(told) == {"workers", "timestamp"}
@@ -104,6 +105,7 @@ async def test_the_two_registries():
 @run_async
 async def test_scaling_there_and_back():
     async with collecting() as collector:
+        Scales(collector)
         answer = await scale(collector, {"count": 2})
         assert (answer.status, answer.json()) == (200, {"created": 2, "terminated": 0})
         assert (await scale(collector, {"count": "1"})).json() == {"created": 0, "terminated": 1}
@@ -118,8 +120,7 @@ async def scale(collector, body, **given):
 
 @run_async
 async def test_a_snapshot_is_a_file_to_keep():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector) as process:
         path = f"/api/workers/snapshot/{only_worker(collector)}"
         answer = await ask(collector.ports[1], path, token=TOKEN)
         assert answer.status == 200
@@ -128,7 +129,7 @@ async def test_a_snapshot_is_a_file_to_keep():
         )
         assert answer.header("Cache-Control") == "no-store"
         assert answer.header("Content-Encoding") is None  # a browser keeps the file as it is
-        assert json.loads(gzip.decompress(answer.body))["worker"]["pid"] == collector.pool.pids[0]
+        assert json.loads(gzip.decompress(answer.body))["worker"]["pid"] == process.pid
         again = await ask(collector.ports[1], path, token=TOKEN)
         assert again.status == 429
         assert 1 <= int(again.header("Retry-After")) <= 10
@@ -173,7 +174,7 @@ async def test_head_is_get_without_a_body():
 
 @run_async
 async def test_a_body_that_is_too_large_or_never_comes(monkeypatch):
-    monkeypatch.setattr("tes_nb.collector.http.workers.BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tes_nb.collector.http.scaling.BODY_TIMEOUT_S", 0.2)
     async with collecting() as collector:
         large = await scale(collector, b"[" + b" " * 70_000 + b"]")
         assert large.status == 413
@@ -186,8 +187,7 @@ async def test_a_body_that_is_too_large_or_never_comes(monkeypatch):
 
 @run_async
 async def test_fault_50_headers_of_every_answer():
-    async with collecting() as collector:
-        await collector.pool.scale(1)
+    async with collecting() as collector, listing(collector):
         for port, table in zip(collector.ports, collector.tables.values(), strict=True):
             for route in table.routes:
                 path = route.path.format(id=only_worker(collector), name="nothing.js", source="metrics")
