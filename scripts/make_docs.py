@@ -69,6 +69,8 @@ def operations_text() -> str:
 def answer_text(op: str, operation: type[Operation[Any]], described: dict[type[Struct], str]) -> str:
     """What an operation answers; a type that another one answers as well is described there."""
     kind = operation.result_type()
+    if kind is type(None):
+        return "The answer is null.\n"
     struct = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, Struct))
     form = "A list; each of them" if get_origin(kind) is list else "The answer"
     form += ", if any" if get_origin(kind) is UnionType else ""

@@ -25,6 +25,16 @@ EXAMPLES = {
     "cost": {},
     "mark": {"label": "deploy"},
     "scale": {"count": 2},
+    "observe_dask": {
+        "address": "tcp://127.0.0.1:8786",
+        "http": "http://127.0.0.1:8787",
+        "name": "mine",
+        "scales": True,
+    },
+    "unobserve_dask": {"id": "dask-scheduler-1"},
+    "cluster": {"count": 2, "path": ["/home/me/lib"]},
+    "await_scale": {"id": "dask-scheduler-1"},
+    "answer_scale": {"id": "dask-scheduler-1", "created": 1, "terminated": 2, "refusal": "It adapts."},
     "watch": {
         "stream": "nowgoal",
         "source": "ng",
@@ -131,7 +141,7 @@ def test_no_text_may_be_longer_than_said(op, field):
         (
             "dance",
             {},
-            "There is no such operation; known are cost, kernel, mark, record, recordings, replay, ",
+            "There is no such operation; known are answer_scale, await_scale, cluster, cost, kernel, mark, ",
         ),
         ("mark", [], "'args' must be a JSON object."),
         ("mark", {"label": ""}, "'label' must be a text of 1 to 200 characters."),

@@ -10,7 +10,7 @@ from tes_nb.collector.logs import logger
 from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress
 from tes_nb.collector.workers.dask_life import DaskLives, checksum
 from tes_nb.collector.workers.dask_reader import SchedulerReader
-from tes_nb.collector.workers.listeners import Listeners
+from tes_nb.collector.workers.listeners import ListeningProcesses
 from tes_nb.collector.workers.source import Scaler
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import WorkerFacts
@@ -45,7 +45,7 @@ class DaskScheduler:
         self.lives = DaskLives(checksum(str(address)), self.name, exit_code=exit_code)
         self._reader = SchedulerReader(address)
         self._on_change, self._on_gap = on_change, on_gap
-        self._listeners = Listeners()
+        self._listeners = ListeningProcesses()
         self._gaps = GapBook()
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()

@@ -16,7 +16,7 @@ AGAIN_S = 3.0
 """What was not found is looked for again so often at most: all sockets of the machine are read for it."""
 
 
-class Listeners:
+class ListeningProcesses:
     """Remembers what it found."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
