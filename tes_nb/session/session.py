@@ -265,7 +265,6 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         self._raise_pending()
         self._call(PutMark(label=label))
 
-
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
         if not (self._stopped or self._owner.elsewhere):

@@ -52,8 +52,8 @@ class WorkerActions(ABC):
         what: a `ProcessPoolExecutor`, a `ThreadPoolExecutor`, loky's `get_reusable_executor()`: use the executor that
         is returned, which does the same. What is submitted to the one given, or was before, cannot be counted. The
         module `joblib`: returns a context, `with s.observe(joblib): Parallel(…)`. A Dask client, a cluster object, or
-        an address: the dashboard's (`http://host:8787`) or the scheduler's own (`tcp://host:8786`): it is only read, and
-        `stop()` of what is returned ends that; `s.scale(n)` calls the `scale` of a cluster object.
+        an address: the dashboard's (`http://host:8787`) or the scheduler's own (`tcp://host:8786`): it is only read,
+        and `stop()` of what is returned ends that; `s.scale(n)` calls the `scale` of a cluster object.
         name: what it is called in the table; "" = its class or address.
         Raises `ArgumentError` for anything else, `CollectorError` when the collector refuses.
         """
