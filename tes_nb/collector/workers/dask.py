@@ -210,7 +210,7 @@ class DaskWorkers(WorkerSource):
             cluster = ClusterProcess(self._worker_exited)
             begun = await cluster.start(options)
             scheduler = await self._add(SchedulerAddress(begun.http, begun.address), OWN_NAME)
-            scheduler.scaler = self._scale_own
+            scheduler.scaler, scheduler.lives.exits_are_reported = self._scale_own, True
             self._own = cluster, scheduler
             return _seen(scheduler)
 

@@ -72,6 +72,8 @@ class DaskLives:
         self._lives: dict[str, _Life] = {}
         self._exits: dict[int, int] = {}
         self._exit_code = exit_code
+        self.exits_are_reported = False
+        """Whether every death is reported, so that whoever leaves without a report was told to."""
         self.seen = False
         """Whether the scheduler has ever answered."""
 
@@ -152,7 +154,8 @@ class DaskLives:
         failed = code not in (None, 0)
         if failed and life.facts.status != "error":
             life.errors += 1
-        life.last_error = self._cause(life) if failed or code is None else None
+        told_to = code == 0 or (code is None and self.exits_are_reported)
+        life.last_error = None if told_to else self._cause(life)
         life.facts = replace(
             life.facts,
             status="error" if failed else "terminated",
