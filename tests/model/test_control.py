@@ -35,6 +35,7 @@ EXAMPLES = {
     "cluster": {"count": 2, "path": ["/home/me/lib"]},
     "await_scale": {"id": "dask-scheduler-1"},
     "answer_scale": {"id": "dask-scheduler-1", "created": 1, "terminated": 2, "refusal": "It adapts."},
+    "pool": {"folder": "/tmp/pool-1", "name": "load", "kind": "thread"},
     "watch": {
         "stream": "nowgoal",
         "source": "ng",

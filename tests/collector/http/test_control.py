@@ -23,7 +23,17 @@ from tes_nb.net.control_client import ControlClient
 from tes_nb.wire.events import Mark, decode_event
 from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
-from tests.support.collectors import METRICS, TOKEN, Scales, collecting, listing, next_record, open_socket, receive, socket
+from tests.support.collectors import (
+    METRICS,
+    TOKEN,
+    Scales,
+    collecting,
+    listing,
+    next_record,
+    open_socket,
+    receive,
+    socket,
+)
 from tests.support.websocket_frames import TEXT, frame
 
 CONTROL = "/ws/control"
