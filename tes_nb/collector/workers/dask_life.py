@@ -154,8 +154,8 @@ class DaskLives:
         failed = code not in (None, 0)
         if failed and life.facts.status != "error":
             life.errors += 1
-        told_to = code == 0 or (code is None and self.exits_are_reported)
-        life.last_error = None if told_to else self._cause(life)
+        is_expected = code == 0 or (code is None and self.exits_are_reported)
+        life.last_error = None if is_expected else self._cause(life)
         life.facts = replace(
             life.facts,
             status="error" if failed else "terminated",
