@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.views.clock import MAX_FPS, MIN_FPS, clock
+from tes_nb.views.zone import zone
 
 
 class KernelOptions:
@@ -31,13 +33,34 @@ class KernelOptions:
         clock.fps = float(value)
         clock.wake()
 
+    @property
+    def tz(self) -> str | None:
+        """The time zone of all views, as "Europe/Berlin"; `None`, as at first: the browser's, and UTC in figures.
+
+        It holds for views that are made from now on. Frames and files are in UTC, whatever it says.
+        """
+        return zone.name
+
+    @tz.setter
+    def tz(self, value: str | None) -> None:
+        try:
+            known = value is None or bool(ZoneInfo(value).key)
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+            known = False
+        if not known:
+            raise ArgumentError(
+                f"options.tz must be the name of a time zone, such as 'Europe/Berlin' or 'UTC', or None for the "
+                f"browser's, not {value!r}."
+            )
+        zone.name = value
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in dir(type(self)) or name.startswith("_"):
-            raise ArgumentError(f"There is no option '{name}'; there is fps.")
+            raise ArgumentError(f"There is no option '{name}'; there are fps and tz.")
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<tes_nb options: fps={self.fps:g}>"
+        return f"<tes_nb options: fps={self.fps:g}, tz={self.tz!r}>"
 
 
 options = KernelOptions()

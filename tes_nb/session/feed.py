@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,14 +198,16 @@ class Feed(Owned):
         *,
         table: str | None = None,
         window: str | float | None = USUAL,
-        by: Sequence[str] | None = None,
+        by: Sequence[str] | str | None = None,
         alert: Bounds | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> Chart:
         """Return a live chart that keeps moving while a cell computes; display it.
 
         columns: names to draw; `None` = the usual ones. window: time shown at first, `None` = all, "usual" = five
-        minutes, and all of a recording. by: columns that split lines, `None` = the table's key. alert:
+        minutes, and all of a recording. by: columns that split lines, or one; `None` = the table's key. alert:
         {column: above} or {column: (below, above)}, drawn as lines; `chart.alerts` lists what passed them.
+        where: {column: value or list of values} of the rows to draw, `None` = all.
         """
         from tes_nb.views.build import live_chart  # noqa: PLC0415 - widgets only when somebody draws
 
@@ -217,6 +219,7 @@ class Feed(Owned):
             window=self.origin.window if window == USUAL else window,
             by=by,
             alert=alert,
+            where=where,
         )
 
     def view(self) -> Chart | LiveCards | LiveTable:

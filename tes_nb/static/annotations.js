@@ -3,8 +3,13 @@
 
 import { make, setText } from "./dom.js";
 import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
+import { offsetWords } from "./zone.js";
 
 const STRIP = 5;
+const MARK_CHARS = 28;
+/** Lines that the tip shows. */
+export const TIP_LINES = 12;
+const TIP_NOTES = 6;
 const MOST_EVENTS = 200;
 
 /** Everything with a time that is not a series, as the kernel or the page sends it. */
@@ -121,7 +126,8 @@ export function paintOver(u, annotations, limits, theme) {
   ctx.save();
   clip(ctx, bbox);
   ctx.lineWidth = devicePixelRatio;
-  for (const mark of annotations.marks) paintMark(ctx, u, mark, theme);
+  let free = -Infinity;
+  for (const mark of [...annotations.marks].sort((a, b) => a.t - b.t)) free = paintMark(ctx, u, mark, theme, free);
   for (const limit of limits) {
     const y = Math.round(u.valToPos(limit.value, "y", true));
     ctx.strokeStyle = ctx.fillStyle = limit.passed ? theme.bad : theme.warn;
@@ -134,9 +140,10 @@ export function paintOver(u, annotations, limits, theme) {
   ctx.restore();
 }
 
-function paintMark(ctx, u, mark, theme) {
+/** Paint a mark, with its text where that has room. free: where the text before it ends; returns where this one does. */
+function paintMark(ctx, u, mark, theme, free) {
   const x = Math.round(u.valToPos(mark.t, "x", true));
-  if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+  if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return free;
   const flag = 6 * devicePixelRatio;
   ctx.strokeStyle = ctx.fillStyle = theme.accent;
   line(ctx, [3, 3], x, u.bbox.top, x, u.bbox.top + u.bbox.height);
@@ -145,6 +152,20 @@ function paintMark(ctx, u, mark, theme) {
   ctx.lineTo(x + flag, u.bbox.top + flag / 2);
   ctx.lineTo(x, u.bbox.top + flag);
   ctx.fill();
+  const words = shorten(String(mark.label ?? ""), MARK_CHARS);
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  const size = ctx.measureText(words).width;
+  const right = x + 1.5 * flag + size <= u.bbox.left + u.bbox.width;
+  const left = right ? x + 1.5 * flag : x - flag / 2 - size;
+  if (!words || left < Math.max(free, u.bbox.left)) return Math.max(free, x + flag);
+  ctx.textAlign = "left";
+  ctx.lineWidth = 3 * devicePixelRatio;
+  ctx.strokeStyle = theme.ground;
+  ctx.strokeText(words, left, u.bbox.top + 1.6 * flag);
+  ctx.fillStyle = theme.fg;
+  ctx.fillText(words, left, u.bbox.top + 1.6 * flag);
+  ctx.lineWidth = devicePixelRatio;
+  return left + size + flag;
 }
 
 function clip(ctx, { left, top, width, height }) {
@@ -177,29 +198,55 @@ function writeInside(ctx, words, left, right, y, colour) {
   ctx.fillText(words, left + 4 * devicePixelRatio, y);
 }
 
-/** The small box beside the cursor: time, and what is marked there. */
+/** The small box beside the cursor: the time, every line's value there, and what is marked there. */
 export class Tip {
   constructor() {
     this.element = make("div", { class: "tes-tip", role: "note", hidden: true });
   }
 
-  /** Show `words` at `left` pixels within the plot of `panel`; no words = hide. */
-  show(panel, left, time, words) {
-    if (!words.length) return this.hide();
-    const lines = [formatTime(time), ...words.slice(0, 6)];
-    if (words.length > 6) lines.push(`and ${words.length - 6} more`);
-    this.element.replaceChildren(...lines.map((text) => make("div", { text })));
+  /**
+   * Show it beside the cursor of `panel`.
+   *
+   * @param {{time: number, lines: {name: string, value: string, style: object}[], notes: string[]}} content
+   */
+  show(panel, { left, top }, { time, lines, notes }) {
+    const rows = lines.slice(0, TIP_LINES).map(({ name, value, style }) => {
+      const swatch = make("span", { class: "tes-swatch" });
+      swatch.style.borderTop = swatchBorder(style);
+      const words = [make("span", { class: "tes-name", text: shorten(name, 60) }), make("span", { class: "tes-value", text: value })];
+      return make("div", { class: "tes-at" }, [swatch, ...words]);
+    });
+    const more = [
+      ...(lines.length > TIP_LINES ? [`and ${count(lines.length - TIP_LINES, "more line")}`] : []),
+      ...notes.slice(0, TIP_NOTES),
+      ...(notes.length > TIP_NOTES ? [`and ${notes.length - TIP_NOTES} more`] : []),
+    ];
+    const when = make("div", { class: "tes-when", text: `${formatTime(time)} ${offsetWords(time)}` });
+    this.element.replaceChildren(when, ...rows, ...more.map((text) => make("div", { text })));
     this.element.hidden = false;
-    const over = panel.querySelector(".u-over");
-    const offset = (over?.getBoundingClientRect().left ?? 0) - this.element.parentElement.getBoundingClientRect().left;
-    const room = this.element.parentElement.clientWidth - this.element.offsetWidth;
-    this.element.style.left = `${Math.max(0, Math.min(room, offset + left + 12))}px`;
-    this.element.style.top = `${panel.offsetTop + 30}px`;
+    this.place(panel.querySelector(".u-over"), left, top);
+  }
+
+  /** To the right of the cursor, else to its left; never beyond the chart. */
+  place(over, left, top) {
+    const chart = this.element.parentElement;
+    const box = over?.getBoundingClientRect() ?? { left: 0, top: 0 };
+    const origin = chart.getBoundingClientRect();
+    const at = box.left - origin.left + left;
+    const room = chart.clientWidth - this.element.offsetWidth;
+    const beside = at + 14 <= room ? at + 14 : at - 14 - this.element.offsetWidth;
+    this.element.style.left = `${Math.max(0, Math.min(room, beside))}px`;
+    this.element.style.top = `${box.top - origin.top + Math.max(0, top) + 12}px`;
   }
 
   hide() {
     this.element.hidden = true;
   }
+}
+
+/** How a line's swatch is drawn, as CSS. */
+export function swatchBorder({ stroke, dash }) {
+  return `3px ${dash.length ? "dashed" : "solid"} ${stroke}`;
 }
 
 /** Annotations and alerts as a list that opens: for those who cannot hover, and to read them in order. */

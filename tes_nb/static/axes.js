@@ -1,12 +1,18 @@
 // Ticks and ranges of the axes. No DOM.
 
 import { formatValue } from "./format.js";
+import { offsetAt, wallClock } from "./zone.js";
 
 const LARGEST = 1e306;
+const CLOSE = 0.5;
 
-/** The range of a value axis: from zero, with air at the top, and with limits that are near what is drawn. */
-export function valueRange(low, high, limits) {
-  let [from, to] = [Math.min(0, low ?? 0), Math.max(0, high ?? 0)];
+/**
+ * The range of a value axis, with air, and with limits that are near what is drawn: from zero, as amounts are read;
+ * `free` numbers, such as prices, that keep close together, from the least of them.
+ */
+export function valueRange(low, high, limits, free = false) {
+  const close = free && low > 0 && low < high && low > CLOSE * high;
+  let [from, to] = [close ? low : Math.min(0, low ?? 0), Math.max(0, high ?? 0)];
   for (const limit of limits) {
     if (limit <= 2 * to || to === 0) to = Math.max(to, limit);
     if (limit >= 2 * from && limit < 0) from = Math.min(from, limit);
@@ -32,8 +38,12 @@ export function roundStep(rough) {
   return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10);
 }
 
+/** Units that stand at each tick; all others stand above the axis alone. */
+const AT_TICKS = new Set(["bytes", "bytes/s", "percent"]);
+
 /** Return the words at the ticks of a value axis, with as many digits as tell them apart. */
-export function valueWords(splits, unit) {
+export function valueWords(splits, axisUnit) {
+  const unit = AT_TICKS.has(axisUnit) ? axisUnit : "";
   if (splits.length < 2) return splits.map((value) => formatValue(value, unit));
   const words = splits.map((value) => formatValue(value, unit));
   return new Set(words).size === words.length ? words : splits.map((value) => String(Number(value.toPrecision(6))));
@@ -41,16 +51,24 @@ export function valueWords(splits, unit) {
 
 const TIME_STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 
-/** Return round times, in the reader's time zone, from `low` to `high` (Unix seconds), about `count` of them. */
+/** Return times that are round on the page's clocks, from `low` to `high` (Unix seconds), about `count` of them. */
 export function timeTicks(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const step = TIME_STEPS.find((one) => one >= rough) ?? Math.ceil(rough / 86_400) * 86_400;
-  const offset = new Date(low * 1000).getTimezoneOffset() * 60;
   const times = [];
-  for (let place = Math.ceil((low - offset) / step); place * step + offset <= high && times.length < 50; place++) {
-    times.push(place * step + offset);
+  let place = Math.ceil((low + offsetAt(low)) / step);
+  for (let tries = 0; tries < 200 && times.length < 50; tries++, place++) {
+    const time = fromWallClock(place * step, times.at(-1) ?? low);
+    if (time > high) break;
+    if (time >= low && time > (times.at(-1) ?? -Infinity)) times.push(time);
   }
   return times;
+}
+
+/** The time at which the page's clocks show `wall`; `near`: a time close to it, for clocks are changed at times. */
+function fromWallClock(wall, near) {
+  const guess = wall - offsetAt(near);
+  return wall - offsetAt(guess);
 }
 
 /** Return "12:03", "12:03:10", "12:03:10.5" or "08-03" for ticks, by how far they lie apart. */
@@ -58,12 +76,12 @@ export function timeWords(splits) {
   const step = splits.length > 1 ? splits[1] - splits[0] : 1;
   const two = (number) => String(number).padStart(2, "0");
   return splits.map((seconds) => {
-    const moment = new Date(seconds * 1000);
-    const midnight = moment.getHours() + moment.getMinutes() + moment.getSeconds() === 0;
-    if (step >= 86_400 || (midnight && step >= 3600)) return `${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
-    const minutes = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+    const moment = wallClock(seconds);
+    const midnight = moment.getUTCHours() + moment.getUTCMinutes() + moment.getUTCSeconds() === 0;
+    if (step >= 86_400 || (midnight && step >= 3600)) return `${two(moment.getUTCMonth() + 1)}-${two(moment.getUTCDate())}`;
+    const minutes = `${two(moment.getUTCHours())}:${two(moment.getUTCMinutes())}`;
     if (step >= 60) return minutes;
-    const tenths = step < 0.99 ? `.${Math.floor(moment.getMilliseconds() / 100)}` : "";
-    return `${minutes}:${two(moment.getSeconds())}${tenths}`;
+    const tenths = step < 0.99 ? `.${Math.floor(moment.getUTCMilliseconds() / 100)}` : "";
+    return `${minutes}:${two(moment.getUTCSeconds())}${tenths}`;
   });
 }

@@ -1,14 +1,16 @@
-// The chart: a panel per unit with one time axis, used by the notebook's widget and by the collector's page alike.
+// The chart: a panel per quantity and unit with one time axis, used by the notebook's widget and by the collector's page
+// alike.
 
 import { EventList, Tip } from "./annotations.js";
-import { handleKey, KEYS_HELP, Toolbar } from "./chart_controls.js";
+import { handleKey, Help, KEYS_HELP, Toolbar } from "./chart_controls.js";
 import { ChartData } from "./chart_data.js";
 import { download, keepKeys, make, setText } from "./dom.js";
 import { toCanvas, toCsv } from "./exporting.js";
-import { fileName } from "./format.js";
+import { count, fileName, formatDates, shorten } from "./format.js";
 import { Panel } from "./panel.js";
 import { FRESHNESS_MS } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
+import { setUsualZone, watchZone, zoneWords } from "./zone.js";
 
 const MAX_SERIES = 500;
 const SHORTEST_S = 30;
@@ -25,7 +27,8 @@ let charts = 0;
  * @param {object} spec
  *   title; drawn: columns to draw of those that come, [] = all; window_s: seconds shown at first (null = all);
  *   period_s: the longest normal silence; break_s: a silence that breaks a line (null = none does);
- *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more.
+ *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more;
+ *   filter: which rows these are, in words; tz: the time zone of the kernel's options, null = the browser's.
  * @param {{data?: ChartData, clock?: () => number}} [options] data that others fill, a clock for tests
  * @returns {Chart} with append(buffer), setState(state), destroy()
  */
@@ -37,6 +40,9 @@ class Chart {
   constructor(el, spec, { data, clock = () => Date.now() / 1000 }) {
     this.clock = clock;
     this.title = String(spec.title ?? "chart");
+    this.filter = String(spec.filter ?? "");
+    this.subject = "";
+    if ("tz" in spec) setUsualZone(spec.tz);
     this.data = data ?? new ChartData(spec, clock);
     this.key = `tes-chart-${++charts}`;
     this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
@@ -47,14 +53,17 @@ class Chart {
     this.hidden = new Set();
     this.presetKeys = new Set();
     this.panels = [];
-    this.structure = -1;
+    this.structure = "";
+    /** Whether panels are open that have nothing but zeros. */
+    this.showsZeros = false;
+    this.showsStats = false;
     this.visible = true;
     this.frame = 0;
     this.restUntil = 0;
     this.restTimer = null;
     this.axisWidth = 48;
     this.build(el);
-    this.cleanups = [watchTheme(() => this.onThemeChange()), this.watchSize()];
+    this.cleanups = [watchTheme(() => this.onThemeChange()), watchZone(() => this.onZoneChange()), this.watchSize()];
     const listener = () => this.requestDraw();
     this.data.listeners.add(listener);
     this.cleanups.push(() => this.data.listeners.delete(listener));
@@ -66,14 +75,18 @@ class Chart {
 
   build(el) {
     this.toolbar = new Toolbar(this, { title: this.title, windowS: this.windowS });
+    this.help = new Help();
+    this.folded = make("p", { class: "tes-folded", hidden: true });
     this.sentence = make("p", { class: "tes-sentence", hidden: true });
     this.stack = make("div", { class: "tes-panels", tabindex: 0, role: "group", "aria-label": `${this.title}. ${KEYS_HELP}` });
     this.tip = new Tip();
     this.events = new EventList(this);
     this.root = make("div", { class: "tes tes-chart" }, [
       this.toolbar.element,
+      this.help.element,
       this.sentence,
       this.stack,
+      this.folded,
       this.events.element,
       this.tip.element,
     ]);
@@ -139,6 +152,7 @@ class Chart {
   axisSize(wanted) {
     if (wanted > this.axisWidth) {
       this.axisWidth = wanted;
+      for (const panel of this.panels) panel.remeasure = true;
       this.requestDraw();
     }
     return this.axisWidth;
@@ -181,7 +195,7 @@ class Chart {
   }
 
   onRangeChange() {
-    this.toolbar.paint({ paused: this.isPaused(), zoomed: this.zoom !== null });
+    this.toolbar.paint(this.toolState());
     this.requestDraw();
   }
 
@@ -198,8 +212,20 @@ class Chart {
     this.requestDraw();
   }
 
+  /** Least, greatest and mean value of what is in view, in the legends. */
+  toggleStats() {
+    this.showsStats = !this.showsStats;
+    this.toolbar.paint(this.toolState());
+    this.requestDraw();
+  }
+
+  toolState() {
+    return { paused: this.isPaused(), zoomed: this.zoom !== null, stats: this.showsStats };
+  }
+
   savePng() {
-    const options = { title: this.title, state: this.toolbar.badge.word.textContent, panels: this.panels, theme: this.theme() };
+    const title = [this.title, this.subject, this.filter].filter(Boolean).join(" · ");
+    const options = { title, state: this.toolbar.badge.word.textContent, panels: this.panels, theme: this.theme() };
     const canvas = toCanvas({ ...options, isHidden: (key) => this.isHidden(key) });
     canvas.toBlob((blob) => blob && download(blob, fileName(this.title, "png")));
   }
@@ -250,8 +276,11 @@ class Chart {
 
   draw() {
     const { store, sentence } = this.data;
-    if (this.structure !== store.structure) this.restructure();
-    for (const panel of this.panels) panel.draw();
+    const structure = `${store.structure} ${store.series.map(({ extent }) => extent || "-").join("")}`;
+    if (this.structure !== structure) this.restructure(structure);
+    const [from, to] = this.range();
+    const zone = `${formatDates(from, to)} · ${zoneWords(to)}`;
+    for (const panel of this.panels) panel.draw(zone);
     this.showSentence(sentence || this.emptySentence());
     this.events.paint();
     this.paintBadge();
@@ -278,22 +307,46 @@ class Chart {
     setText(this.sentence, text);
   }
 
-  /** Series came or went: a panel per unit, in the order in which units appear. */
-  restructure() {
-    this.structure = this.data.store.structure;
-    const byUnit = new Map();
-    for (const series of this.seriesToDraw()) {
-      if (!byUnit.has(series.unit)) byUnit.set(series.unit, []);
-      const members = byUnit.get(series.unit);
-      members.push({ series, index: members.length });
-      this.hideBound(series);
-    }
-    const present = new Map(this.panels.map((panel) => [panel.unit, panel]));
-    for (const [unit, panel] of present) if (!byUnit.has(unit)) panel.destroy();
-    this.panels = Array.from(byUnit, ([unit]) => present.get(unit) ?? new Panel(this, unit));
+  /** Series came or went, or had a first value: a panel per quantity and unit, in the order in which they appear. */
+  restructure(structure) {
+    this.structure = structure;
+    const groups = Map.groupBy(this.seriesToDraw(), (series) => series.group);
+    for (const series of this.seriesToDraw()) this.hideBound(series);
+    const flat = (members) => members.every(({ extent }) => extent !== "1");
+    const zeros = Array.from(groups).filter(([, members]) => flat(members));
+    const folds = !this.showsZeros && zeros.length < groups.size ? zeros : [];
+    for (const [group] of folds) groups.delete(group);
+    this.paintFold(zeros.length < groups.size + folds.length ? zeros.flatMap(([, members]) => members) : []);
+    const subjects = Array.from(new Set(this.data.store.series.map(({ subject }) => subject)));
+    /** Whom the whole chart is about; "" = several, or nobody. */
+    this.subject = subjects.length === 1 ? subjects[0] : "";
+    this.toolbar.say([this.subject, this.filter]);
+    const present = new Map(this.panels.map((panel) => [panel.group, panel]));
+    for (const [group, panel] of present) if (!groups.has(group)) panel.destroy();
+    this.panels = Array.from(groups, ([group, members]) => present.get(group) ?? new Panel(this, group, members[0]));
     this.stack.replaceChildren(...this.panels.map(({ element }) => element));
-    for (const panel of this.panels) panel.setSeries(byUnit.get(panel.unit));
+    for (const panel of this.panels) panel.setSeries(membersOf(groups.get(panel.group), subjects));
     for (const panel of this.panels) panel.resize();
+  }
+
+  /** What has nothing but zeros, or no value at all, is one line; a click opens its panels. */
+  paintFold(series) {
+    const names = Array.from(new Set(series.map(({ quantity, title }) => quantity || title)));
+    const zeros = series.filter(({ extent }) => extent === "0").length;
+    const empty = series.length - zeros;
+    const words = [zeros ? `${zeros} more, all 0` : "", empty ? `${count(empty, "line")} without a value` : ""].filter(Boolean).join(" · ");
+    this.folded.hidden = !words;
+    const text = `${words}: ${shorten(names.join(", "), 120)}`;
+    if (this.folded.textContent === text) return;
+    this.folded.replaceChildren(
+      make("button", { type: "button", text, title: "Show or hide these panels", on: { click: () => this.toggleZeros() } }),
+    );
+  }
+
+  toggleZeros() {
+    this.showsZeros = !this.showsZeros;
+    this.structure = "";
+    this.requestDraw();
   }
 
   /** A bound beside what it bounds would press every line flat: it is there, but not shown at first. */
@@ -309,13 +362,20 @@ class Chart {
     this.requestDraw();
   }
 
-  /** The cursor of a panel moved: say what is marked there. */
+  onZoneChange() {
+    this.toolbar.paintZone();
+    for (const panel of this.panels) panel.remeasure = true;
+    this.requestDraw();
+  }
+
+  /** The cursor of a panel moved: say what is there. */
   onCursor(panel, cursor) {
     if (panel !== this.active()) return;
-    const place = panel.plot.posToVal(cursor.left, "x");
+    if (cursor.left < 0) return this.tip.hide();
+    const time = panel.timeAt(cursor);
     const [from, to] = this.range();
-    const words = cursor.left < 0 ? [] : this.data.annotations.at(place, ((to - from) / this.width()) * 6, this.newest());
-    this.tip.show(panel.element, cursor.left, place, words);
+    const notes = this.data.annotations.at(time, ((to - from) / this.width()) * 6, this.newest());
+    this.tip.show(panel.element, cursor, { time, lines: panel.valuesAt(cursor), notes });
   }
 
   /** The panel whose cursor the reader moves: the others follow it. */
@@ -337,4 +397,16 @@ class Chart {
     for (const panel of this.panels) panel.destroy();
     this.root.remove();
   }
+}
+
+/**
+ * Return how each series of a panel is drawn: where all are about one subject, its column has the colour, the same in
+ * every view; else the subject has it, in every panel, and columns differ by dashes.
+ */
+function membersOf(panel, subjects) {
+  const columns = Array.from(new Set(panel.filter(({ extent }) => extent).map(({ column }) => column)));
+  return panel.map((series, place) => {
+    if (subjects.length < 2) return { series, colour: series.colour < 0 ? place : series.colour, dash: 0 };
+    return { series, colour: subjects.indexOf(series.subject), dash: Math.max(0, columns.indexOf(series.column)) };
+  });
 }

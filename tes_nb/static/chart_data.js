@@ -76,16 +76,47 @@ export class Ring {
 export class Series {
   constructor(description, capacity) {
     this.key = String(description.key);
+    this.describe(description);
+    this.clear(capacity);
+  }
+
+  /** Say what it is called: that may change while it is drawn. */
+  describe(description) {
     this.column = String(description.column ?? description.key);
     this.label = description.label == null ? "" : String(description.label);
     this.kind = description.kind ?? "gauge";
     this.unit = this.kind === "counter" ? `${description.unit || ""}/s` : String(description.unit ?? "");
-    this.ring = new Ring(capacity);
-    this.before = null;
+    /** What people call the column, whom it is about, what it measures, and what parts its panel from others. */
+    this.title = String(description.title || this.column.replaceAll("_", " "));
+    this.subject = String(description.subject ?? this.label);
+    this.quantity = String(description.quantity ?? "");
+    this.part = String(description.part || (description.own_unit && !this.unit ? baseName(this.subject) : ""));
+    this.doc = String(description.doc ?? "");
+    /** The number of the column's colour, the same in every view of its table. */
+    this.colour = Number(description.colour ?? -1);
   }
 
+  /** Exact, for files: whom it is about, and the column's name. */
   get name() {
     return this.label ? `${this.label} ${this.column}` : this.column;
+  }
+
+  /** What the series of one panel have in common: what they measure, in which unit, of which part. */
+  get group() {
+    return JSON.stringify([this.quantity, this.unit, this.part]);
+  }
+
+  /** "" = no value has come yet, "0" = all were 0, else "1". */
+  get extent() {
+    if (this.isNonzero) return "1";
+    return this.hasValue ? "0" : "";
+  }
+
+  clear(capacity = this.ring.capacity) {
+    this.ring = new Ring(capacity);
+    this.before = null;
+    this.hasValue = false;
+    this.isNonzero = false;
   }
 
   /** Add a point. A silence longer than `breakAfter` seconds (null = none is too long) breaks the line. */
@@ -95,7 +126,10 @@ export class Series {
       this.ring.push(last + breakAfter / 3, NaN);
       this.before = null;
     }
-    this.ring.push(time, this.kind === "counter" ? this.rate(time, value) : value);
+    const drawn = this.kind === "counter" ? this.rate(time, value) : value;
+    this.ring.push(time, drawn);
+    if (drawn === drawn) this.hasValue = true;
+    if (drawn) this.isNonzero = true; // NaN is none
   }
 
   /** Growth per second since the point before; NaN at first, after a restart (it fell) and when time stands still. */
@@ -105,6 +139,11 @@ export class Series {
     if (before === null || this.before === null || time <= before[0] || value < before[1]) return NaN;
     return (value - before[1]) / (time - before[0]);
   }
+}
+
+/** "val_loss" and "train/loss" → "loss": numbers without a unit that are one quantity of several sets of data. */
+export function baseName(name) {
+  return name.replace(/^(?:train|training|val|valid|validation|test|eval|dev)[_/. -]+(?=.)/i, "");
 }
 
 /** All series of a chart. `structure` changes when series come or go. */
@@ -123,6 +162,7 @@ export class SeriesStore {
     this.series = list.map((description) => {
       const present = this.byKey.get(String(description.key));
       if (!present || present.kind !== (description.kind ?? "gauge")) return new Series(description, rows);
+      present.describe(description);
       present.ring.limit(rows);
       return present;
     });
@@ -132,10 +172,7 @@ export class SeriesStore {
 
   /** Forget all points; the series stay. */
   clear() {
-    for (const series of this.series) {
-      series.ring = new Ring(series.ring.capacity);
-      series.before = null;
-    }
+    for (const series of this.series) series.clear();
     this.newest = -Infinity;
   }
 

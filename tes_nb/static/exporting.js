@@ -2,6 +2,7 @@
 
 import { lowerBound } from "./decimate.js";
 import { formatValue } from "./format.js";
+import { isoTime } from "./zone.js";
 
 const LEGEND_LINE = 16;
 
@@ -13,7 +14,8 @@ export function csvCell(value) {
 }
 
 /**
- * Return CSV of the series' own points (never thinned) from `from` to `to`: ISO time, then a column per series.
+ * Return CSV of the series' own points (never thinned) from `from` to `to`: ISO time with the page's offset from UTC,
+ * then a column per series.
  *
  * @param {{name: string, unit: string, ring: {points: Function}}[]} lines
  */
@@ -29,7 +31,7 @@ export function toCsv(lines, from, to) {
   });
   const head = ["time", ...lines.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
   const times = Array.from(rows.keys()).sort((a, b) => a - b);
-  const body = times.map((time) => [new Date(time * 1000).toISOString(), ...rows.get(time)]);
+  const body = times.map((time) => [isoTime(time), ...rows.get(time)]);
   return [head, ...body].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
 
@@ -39,7 +41,7 @@ export function toCanvas({ title, state, panels, theme, isHidden }) {
   const pictures = panels.filter((panel) => panel.plot);
   const width = Math.max(300, ...pictures.map((panel) => panel.plot.width));
   const visible = (panel) => panel.series.filter(({ series }) => !isHidden(series.key)).slice(0, 24);
-  const heights = pictures.map((panel) => 22 + panel.plot.height + Math.ceil(visible(panel).length / 3) * LEGEND_LINE + 8);
+  const heights = pictures.map((panel) => 38 + panel.plot.height + Math.ceil(visible(panel).length / 3) * LEGEND_LINE + 8);
   const canvas = document.createElement("canvas");
   canvas.width = width * ratio;
   canvas.height = (30 + heights.reduce((sum, height) => sum + height, 0)) * ratio;
@@ -47,12 +49,13 @@ export function toCanvas({ title, state, panels, theme, isHidden }) {
   ctx.scale(ratio, ratio);
   ctx.fillStyle = theme.ground;
   ctx.fillRect(0, 0, width, canvas.height);
-  write(ctx, `${title}   ${state}   ${new Date().toISOString().slice(0, 19)}Z`, 8, 20, theme.fg, "600 13px");
+  write(ctx, `${title}   ${state}   ${isoTime(Math.floor(Date.now() / 1000)).replace(".000", "")}`, 8, 20, theme.fg, "600 13px");
   let top = 30;
   pictures.forEach((panel, place) => {
-    write(ctx, panel.words, 8, top + 14, theme.quiet);
+    write(ctx, panel.words, 8, top + 14, theme.fg, "600 12px");
     ctx.drawImage(panel.plot.ctx.canvas, 0, top + 22, panel.plot.width, panel.plot.height);
-    writeLegend(ctx, panel, visible(panel), top + 22 + panel.plot.height, width, theme);
+    write(ctx, panel.zone.textContent, 8, top + 34 + panel.plot.height, theme.quiet);
+    writeLegend(ctx, panel, visible(panel), top + 38 + panel.plot.height, width, theme);
     top += heights[place];
   });
   return canvas;
@@ -64,7 +67,7 @@ function writeLegend(ctx, panel, members, top, width, theme) {
     const y = top + 12 + Math.floor(place / 3) * LEGEND_LINE;
     ctx.fillStyle = panel.plot.series[panel.series.findIndex((one) => one.series === series) + 1]._stroke ?? theme.fg;
     ctx.fillRect(x, y - 5, 12, 3);
-    const words = `${series.name}  ${formatValue(series.ring.lastValue, panel.unit)}`;
+    const words = `${panel.nameOf(series)}  ${formatValue(series.ring.lastValue, panel.unit)}`;
     write(ctx, words, x + 17, y, theme.fg, "11px", width / 3 - 24);
   });
 }

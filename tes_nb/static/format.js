@@ -1,5 +1,7 @@
 // Numbers, times and file names as people read them. No DOM.
 
+import { wallClock } from "./zone.js";
+
 const STEPS = [
   [1e12, "T"],
   [1e9, "G"],
@@ -21,7 +23,7 @@ const SUFFIX = {
 };
 const SCALED = new Set(["bytes", "bytes/s", "", "/s", "1/s"]);
 const UNIT_ENDINGS = /_(mb|s|ms|percent|pct|bytes)$/;
-export const UNIT_WORDS = { "": "count", "/s": "per second", "1/s": "per second" };
+export const UNIT_WORDS = { "/s": "per second", "1/s": "per second" };
 
 /** 1234567, "bytes" → "1.23 MB". NaN, null and undefined → "–". */
 export function formatValue(value, unit = "") {
@@ -42,21 +44,27 @@ function spaced(suffix) {
 
 function digits(value) {
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2);
+  if (size !== 0 && (size >= 1e6 || size < 1e-4)) return value.toExponential(2);
   return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
 }
 
-/** Unix seconds → "12:03:11" in the reader's own time zone; with the date where it is not today's. */
+/** Unix seconds → "12:03:11" in the page's time zone (zone.js); with the date where it is not today's. */
 export function formatTime(seconds, now = Date.now() / 1000) {
-  const moment = new Date(seconds * 1000);
+  const moment = wallClock(seconds);
   if (Number.isNaN(moment.getTime())) return "–";
-  const clock = moment.toLocaleTimeString("en-GB");
-  return moment.toDateString() === new Date(now * 1000).toDateString() ? clock : `${isoDate(moment)} ${clock}`;
+  const [date, clock] = moment.toISOString().slice(0, -5).split("T");
+  return wallClock(now).toISOString().startsWith(date) ? clock : `${date} ${clock}`;
 }
 
-function isoDate(moment) {
-  const two = (number) => String(number).padStart(2, "0");
-  return `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+/** [from, to] in Unix seconds → "28 Nov 2026", or "27 Nov 2026 – 28 Nov 2026". */
+export function formatDates(from, to) {
+  const words = [from, to].map((seconds) => dateWords(wallClock(seconds)));
+  return words[0] === words[1] ? words[0] : words.join(" – ");
+}
+
+function dateWords(moment) {
+  if (Number.isNaN(moment.getTime())) return "–";
+  return moment.toLocaleDateString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
 }
 
 /** 4.1234 → "4.1 s", 75 → "1 min 15 s", 7300 → "2 h 1 min". */

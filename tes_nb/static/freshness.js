@@ -3,7 +3,7 @@
 //
 //     LIVE     ticks come
 //     POLLING  ticks come, by HTTP polling
-//     WAITING  no tick has come yet
+//     WAITING  no tick has ever come
 //     STALE    no tick for three periods, or the peer is away: since when
 //     LOST     kernel or collector gone: since when, and what to do
 //     PAUSED   held still by whoever looks; or nobody looked for long: nothing is sent; or a replay is paused
@@ -79,28 +79,27 @@ export class Freshness {
     if (this.held) return { word: "PAUSED", since: this.held.since, text: "" };
     if (this.upstream?.word === "CLOSED") return { word: "CLOSED", since: null, text: withoutWord("CLOSED", this.upstream.text) };
     if (now - this.lastContact > Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
-      return this.silent ? lost(this.lastContact, "nothing was heard", this.silent) : this.stale(now);
+      if (this.silent) return lost(this.lastContact, "nothing was heard", this.silent);
+      return this.lastTick === null ? this.waiting() : this.stale(now);
     }
     if (this.upstream && !["OPEN", "POLLING"].includes(this.upstream.word)) return this.ofUpstream();
     return this.ofTicks(now);
   }
 
   ofTicks(now) {
-    if (this.lastTick === null) {
-      if (now - this.began <= Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
-        return { word: "WAITING", since: this.began, text: "no data yet" };
-      }
-      return this.stale(now);
-    }
+    if (this.lastTick === null) return this.waiting();
     if (now - this.lastTick > STALE_PERIODS * this.periodS) return this.stale(now);
     if (this.upstream?.word === "POLLING") return { word: "POLLING", since: null, text: withoutWord("POLLING", this.upstream.text) };
     return { word: "LIVE", since: null, text: "" };
   }
 
+  /** What never came cannot be out of date, however long it takes. */
+  waiting() {
+    return { word: "WAITING", since: this.began, text: "no data yet" };
+  }
+
   stale(now) {
-    const since = this.lastTick ?? this.began;
-    const what = this.lastTick === null ? "no data has come" : "nothing came";
-    return { word: "STALE", since, text: `${what} for ${Math.floor(now - since)} s` };
+    return { word: "STALE", since: this.lastTick, text: `nothing came for ${Math.floor(now - this.lastTick)} s` };
   }
 
   ofUpstream() {

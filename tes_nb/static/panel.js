@@ -1,12 +1,12 @@
-// One uPlot picture: all series of one unit, its legend, and what is painted over them.
+// One uPlot picture: all series of one quantity and unit, its legend, and what is painted over them.
 
 import uPlot from "uplot";
-import { paintOver, paintUnder } from "./annotations.js";
+import { paintOver, paintUnder, TIP_LINES } from "./annotations.js";
 import { roundStep, ticks, timeTicks, timeWords, valueRange, valueWords } from "./axes.js";
 import { Legend } from "./chart_controls.js";
 import { decimate, MAX_POINTS } from "./decimate.js";
-import { make } from "./dom.js";
-import { UNIT_WORDS } from "./format.js";
+import { make, setText } from "./dom.js";
+import { formatValue, shorten, UNIT_WORDS } from "./format.js";
 import { seriesStyle } from "./theme.js";
 
 const HEIGHT = 170;
@@ -17,42 +17,118 @@ const NARROW = 520;
 const TICK_SPACE = 34;
 const TIME_SPACE = 84;
 const POINT_SPACE = 14;
+const TITLE_NAMES = 3;
 
 export class Panel {
-  /** @param {object} chart the chart it belongs to */
-  constructor(chart, unit) {
+  /** @param {object} chart the chart it belongs to @param {string} group of its series @param {object} first of these */
+  constructor(chart, group, { quantity, part, unit }) {
     this.chart = chart;
+    this.group = group;
+    this.quantity = quantity;
+    this.part = part;
     this.unit = unit;
+    /** All series, and those that are drawn: others are folded. */
+    this.members = [];
     this.series = [];
+    this.showsAll = false;
     this.plot = null;
-    this.legend = new Legend(chart, unit);
+    this.remeasure = false;
+    this.legend = new Legend(this);
+    this.heading = make("h4");
     this.stage = make("div", { class: "tes-stage" });
-    this.element = make("section", { class: "tes-panel", "aria-label": `Panel: ${this.words}` }, [
-      make("h4", { class: "tes-unit", text: this.words }),
+    this.zone = make("p", { class: "tes-zone" });
+    this.element = make("section", { class: "tes-panel" }, [
+      make("div", { class: "tes-caption" }, [this.heading, make("span", { class: "tes-unit", text: UNIT_WORDS[unit] ?? unit })]),
       this.stage,
+      this.zone,
       this.legend.element,
     ]);
+    this.listen();
   }
 
+  /** What is measured, else whom or what the lines are about; with the unit. */
   get words() {
-    return UNIT_WORDS[this.unit] ?? this.unit;
+    return [this.heading.textContent, UNIT_WORDS[this.unit] ?? this.unit].filter(Boolean).join(", ");
   }
 
-  /** Draw these series, [{series, index}], from now on; index chooses the colour. */
+  title() {
+    if (this.quantity) return [this.quantity, this.part].filter(Boolean).join(", ");
+    const names = Array.from(new Set(this.members.map(({ series }) => this.nameOf(series))));
+    const more = names.length > TITLE_NAMES ? `, ${names.length - TITLE_NAMES} more` : "";
+    return names.slice(0, TITLE_NAMES).map((name) => shorten(name, 40)).join(", ") + more;
+  }
+
+  /** What people call a series: whom it is about, and what, unless the panel says that already. */
+  nameOf(series) {
+    const columns = new Set(this.members.map((member) => member.series.column));
+    if (columns.size > 1 && this.chart.subject) return series.title; // the line above all panels says whom
+    const title = series.subject && columns.size === 1 ? "" : series.title;
+    return [series.subject, title].filter(Boolean).join(" · ");
+  }
+
+  /** Draw these series, [{series, colour, dash}], from now on. */
   setSeries(members) {
-    this.series = members;
-    this.legend.setSeries(members);
+    this.members = this.part ? withoutStrangers(members) : members;
+    this.arrange();
+  }
+
+  arrange() {
+    const { members } = this;
+    const moving = members.filter(({ series }) => series.extent === "1");
+    this.series = this.showsAll || !moving.length ? members : moving;
+    setText(this.heading, this.title());
+    this.element.setAttribute("aria-label", `Panel: ${this.words}`);
+    this.legend.setSeries(this.series, members.filter((member) => !this.series.includes(member)));
     this.rebuild();
+  }
+
+  /** Show the lines that were folded too, or fold them again. */
+  toggleAll() {
+    this.showsAll = !this.showsAll;
+    this.arrange();
+    this.chart.requestDraw();
+  }
+
+  /** Ctrl and the wheel zoom around the cursor, Shift and a drag moves the picture. */
+  listen() {
+    const { stage, chart } = this;
+    stage.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
+    let drag = null;
+    stage.addEventListener("pointerdown", (event) => {
+      if (!event.shiftKey || event.button !== 0 || !this.plot) return;
+      event.preventDefault();
+      drag = { x: event.clientX, range: chart.range() };
+      stage.setPointerCapture(event.pointerId);
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (!drag) return;
+      const [from, to] = drag.range;
+      const by = ((drag.x - event.clientX) / this.plot.over.clientWidth) * (to - from);
+      chart.zoomTo([from + by, to + by]);
+    });
+    for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, () => (drag = null));
+  }
+
+  onWheel(event) {
+    if (!event.ctrlKey || !this.plot) return;
+    event.preventDefault();
+    const box = this.plot.over.getBoundingClientRect();
+    const share = Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+    const [from, to] = this.chart.range();
+    const span = Math.max(0.1, (to - from) * (event.deltaY < 0 ? 0.8 : 1.25));
+    const middle = from + share * (to - from);
+    this.chart.zoomTo([middle - share * span, middle + (1 - share) * span]);
   }
 
   /** Begin anew: after other series, another theme, another device. */
   rebuild() {
     this.plot?.destroy();
     const theme = this.chart.theme();
-    const lines = this.series.map(({ series, index }) => {
-      const style = seriesStyle(theme, index);
+    const lines = this.series.map((member) => {
+      const style = seriesStyle(theme, member.colour, member.dash);
       const points = { size: 5, width: 1, fill: style.stroke, show: fewPoints, filter: isolated };
-      return { label: series.name, ...style, show: !this.chart.isHidden(series.key), points };
+      const fill = this.series.length === 1 ? `${style.stroke}1f` : undefined;
+      return { label: member.series.name, ...style, fill, show: !this.chart.isHidden(member.series.key), points };
     });
     this.plot = new uPlot(this.options(theme, lines), [[], ...lines.map(() => [])], this.stage);
     this.data = [[]];
@@ -60,16 +136,16 @@ export class Panel {
   }
 
   options(theme, lines) {
-    const axis = { stroke: theme.quiet, grid: { stroke: theme.line, width: 1 }, ticks: { stroke: theme.line, width: 1 } };
+    const axis = { stroke: theme.quiet, grid: { stroke: theme.grid, width: 1 }, ticks: { stroke: theme.line, width: 1 } };
     const font = "11px system-ui, sans-serif";
     return {
       width: this.width(),
       height: HEIGHT,
-      padding: [8, 12, 0, 0],
+      padding: [10, 16, 0, 0],
       series: [{}, ...lines],
       scales: {
         x: { time: true, range: () => this.chart.range() },
-        y: { range: (_, low, high) => valueRange(low, high, this.limits().map(({ value }) => value)) },
+        y: { range: (_, low, high) => valueRange(low, high, this.limits().map(({ value }) => value), !this.unit) },
       },
       axes: [
         {
@@ -88,7 +164,12 @@ export class Panel {
           values: (_, splits) => valueWords(splits, this.unit),
         },
       ],
-      cursor: { sync: { key: this.chart.key, setSeries: false }, drag: { x: true, y: false, setScale: false } },
+      cursor: {
+        y: false,
+        sync: { key: this.chart.key, setSeries: false },
+        drag: { x: true, y: false, setScale: false },
+        bind: { mousedown: (_, __, handler) => (event) => (event.shiftKey ? null : handler(event)) },
+      },
       legend: { show: false },
       hooks: {
         drawClear: [(u) => paintUnder(u, this.chart.data.annotations, this.chart.theme(), this.chart.newest())],
@@ -113,8 +194,9 @@ export class Panel {
     if (this.plot && this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  /** Draw what the chart's range shows now. */
-  draw() {
+  /** Draw what the chart's range shows now. zone: the date, and the time zone of the axis. */
+  draw(zone) {
+    setText(this.zone, zone);
     const [from, to] = this.chart.range();
     const visible = this.series.filter(({ series }) => !this.chart.isHidden(series.key));
     const most = Math.max(FEWEST_POINTS, Math.min(MAX_POINTS, Math.floor(PANEL_POINTS / visible.length)));
@@ -127,7 +209,9 @@ export class Panel {
     const column = ({ series }) => (this.chart.isHidden(series.key) ? blank : ys[next++]);
     this.data = [x, ...this.series.map(column)];
     this.plot.setData(this.data);
-    this.legend.paintValues(this.cursorValues());
+    if (this.remeasure) this.plot.redraw(false, true);
+    this.remeasure = false;
+    this.legend.paintValues(this.cursorValues(), this.chart.showsStats ? [from, to] : null);
   }
 
   /** Show the lines that are not hidden. */
@@ -142,6 +226,26 @@ export class Panel {
     if (!this.plot) return;
     this.legend.paintValues(this.cursorValues());
     this.chart.onCursor(this, this.plot.cursor);
+  }
+
+  /** The time of the point under the cursor, else of the cursor itself. */
+  timeAt({ left, idx }) {
+    return this.data[0][idx] ?? this.plot.posToVal(left, "x");
+  }
+
+  /** The lines that have a value under the cursor, as the tip shows them; of many, those near it first. */
+  valuesAt({ idx }) {
+    if (idx === null || idx === undefined) return [];
+    const theme = this.chart.theme();
+    const lines = this.series.flatMap(({ series, colour, dash }, place) => {
+      const value = valueAt(this.data[place + 1] ?? [], idx);
+      if (this.chart.isHidden(series.key) || value === null || value === undefined) return [];
+      return [{ name: this.nameOf(series), at: value, value: formatValue(value, this.unit), style: seriesStyle(theme, colour, dash) }];
+    });
+    const height = this.plot.posToVal(this.plot.cursor.top, "y");
+    if (lines.length <= TIP_LINES || !Number.isFinite(height)) return lines;
+    const nearest = new Set([...lines].sort((a, b) => Math.abs(a.at - height) - Math.abs(b.at - height)).slice(0, TIP_LINES));
+    return [...lines.filter((line) => nearest.has(line)), ...lines.filter((line) => !nearest.has(line))];
   }
 
   /** The values under the cursor, or null where there is no cursor: then the newest ones are shown. */
@@ -163,6 +267,12 @@ export class Panel {
     this.plot = null;
     this.element.remove();
   }
+}
+
+/** A column without any value does not concern this part of the table: there is no draw in a handicap. */
+function withoutStrangers(members) {
+  const concerned = new Set(members.filter(({ series }) => series.extent).map(({ series }) => series.column));
+  return concerned.size ? members.filter(({ series }) => concerned.has(series.column)) : members;
 }
 
 function tickCount(u) {

@@ -196,6 +196,8 @@ class SourceTable {
     /** Rows about events, not about a state: each one is a row of its own. */
     this.events = Boolean(table.events);
     this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
+    this.place = new Map(table.columns.map((column, place) => [column.name, place]));
+    this.words = new Map(table.columns.map((column) => [column.name, column.words ?? {}]));
     this.lineColumns = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
     this.spec = {
       title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
@@ -207,6 +209,9 @@ class SourceTable {
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
       window_s: DEFAULT_WINDOW_S,
     };
+    const numbers = table.columns.filter(({ kind }) => LINE_KINDS.has(kind)).map(({ name }) => name);
+    /** The column → the number of its colour, as in the notebook's charts (views/subjects.py). */
+    this.colours = new Map(Array.from(new Set([...(table.plot ?? []), ...numbers]), (name, place) => [name, place]));
     this.chartData = new ChartData(this.spec, () => Date.now() / 1000);
     this.lines = new Map();
     this.excess = new Set();
@@ -291,10 +296,11 @@ class SourceTable {
     let grown = false;
     for (const row of rows) {
       const label = this.keyed ? this.label(row) : "";
+      const unit = this.cell(row, this.table.unit_by);
       for (const { column, place } of this.lineColumns) {
         if (row[place] === null) continue;
-        const key = `${label}\n${column.name}`;
-        if (!this.lines.has(key)) grown = this.admit(key, label, column) || grown;
+        const key = `${label}\n${unit}\n${column.name}`;
+        if (!this.lines.has(key)) grown = this.admit(key, label, column, row) || grown;
         if (this.lines.has(key)) values.set(key, row[place]);
       }
     }
@@ -302,9 +308,28 @@ class SourceTable {
     if (values.size) this.chartData.pushRow(time, values);
   }
 
-  admit(key, label, column) {
+  /** The text of a row's cell as views show it, "" where there is none. */
+  cell(row, name) {
+    const value = name ? row[this.place.get(name)] : null;
+    return value === null || value === undefined ? "" : String(this.words.get(name)[value] ?? value);
+  }
+
+  /** Whom a row is about, in which part of the chart, and the unit of its own (views/subjects.py says the same). */
+  subject(row) {
+    const { label = [], panel_by: panel, unit_by: own } = this.table;
+    const names = label.filter((name) => name !== panel && name !== own);
+    const subject = names.map((name) => this.cell(row, name)).filter(Boolean).join(" · ");
+    return {
+      subject: subject || (names.length ? this.label(row) : ""),
+      part: this.cell(row, panel),
+      ...(own ? { unit: this.cell(row, own), own_unit: true } : {}),
+    };
+  }
+
+  admit(key, label, column, row) {
     if (this.lines.size < MOST_LINES) {
-      this.lines.set(key, { ...column, key, label, column: column.name });
+      const about = this.keyed ? this.subject(row) : {};
+      this.lines.set(key, { ...column, key, label, column: column.name, colour: this.colours.get(column.name), ...about });
       return true;
     }
     if (this.excess.size < MOST_KEYS) this.excess.add(key);

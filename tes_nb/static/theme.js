@@ -6,7 +6,7 @@ const DARK = ["#4db3f0", "#ff8a4c", "#3ddbab", "#ee9fcb", "#ffc247", "#8ad0ff", 
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 const ROLES = ["fg", "quiet", "ground", "line", "accent", "bad", "warn", "good"];
 
-/** Return {fg, quiet, ground, line, accent, bad, warn, good: css colours, dark, strong: booleans}. */
+/** Return {fg, quiet, ground, line, grid, accent, bad, warn, good: css colours, dark, strong: booleans}. */
 export function readTheme(element) {
   const probe = document.createElement("span");
   probe.hidden = true;
@@ -17,6 +17,8 @@ export function readTheme(element) {
     probe.style.color = `var(--tes-${role})`;
     theme[role] = getComputedStyle(probe).color;
   }
+  probe.style.color = "color-mix(in srgb, var(--tes-line) 55%, var(--tes-ground))";
+  theme.grid = getComputedStyle(probe).color;
   probe.remove();
   theme.dark = luminance(theme.ground) < 0.4;
   theme.strong =
@@ -32,14 +34,14 @@ function luminance(colour) {
   return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale;
 }
 
-/** The line style of the n-th series: colours repeat after eight, then with dashes. */
-export function seriesStyle(theme, index) {
+/** The line style of a colour's number: colours repeat after eight, then with dashes; `dash` more of these. */
+export function seriesStyle(theme, index, dash = 0) {
   const colours = theme.dark ? DARK : LIGHT;
-  const round = theme.strong ? index : Math.floor(index / colours.length);
+  const round = dash + (theme.strong ? index : Math.floor(index / colours.length));
   return {
     stroke: colours[index % colours.length],
     dash: DASHES[round % DASHES.length],
-    width: theme.strong ? 2.5 : 1,
+    width: theme.strong ? 2.5 : 1.75,
   };
 }
 

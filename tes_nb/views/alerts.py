@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.views.chart_codec import LABEL_BETWEEN, label_words
+from tes_nb.views.subjects import LABEL_BETWEEN, label_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
+from tes_nb.views.where import chosen_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,11 +130,13 @@ def live_chart(
     *,
     columns: Sequence[str] | None,
     window: str | float | None,
-    by: Sequence[str] | None,
+    by: Sequence[str] | str | None,
     alert: Bounds | None,
+    where: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Return the widget. Raises `SessionError` for columns without numbers or a front end that was not built."""
-    return Chart(feed, table, chart_options(feed, table, columns=columns, window=window, by=by, alert=alert))
+    options = chart_options(feed, table, columns=columns, window=window, by=by, alert=alert, where=where)
+    return Chart(feed, table, options)
 
 
 def chart_options(
@@ -142,15 +145,19 @@ def chart_options(
     *,
     columns: Sequence[str] | None = None,
     window: str | float | None = "5min",
-    by: Sequence[str] | None = None,
+    by: Sequence[str] | str | None = None,
     alert: Bounds | None = None,
+    where: Mapping[str, Any] | None = None,
 ) -> ChartOptions:
     """Return the options of a feed's chart; see `Feed.plot`."""
-    usual = feed.stream.table(table).plot or None
+    described = feed.stream.table(table)
+    usual = described.plot or None
     return ChartOptions(
         columns=usual if columns is None else columns,
         window_s=None if window is None else span_ns(window, name="window") / 1e9,
-        by=by,
+        by=(by,) if isinstance(by, str) else by,
+        where=chosen_by(described, where),
+        lookup=feed.lookup(table),
         limits=tuple(_limit(column, bound) for column, bound in (alert or {}).items()),
         url=feed.url,
         upstream=lambda: upstream_of(feed),

@@ -24,9 +24,11 @@ from tes_nb.views.lines import numeric_columns
 from tes_nb.views.live import LiveView, json_period, usual_spec
 from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import RowlessMessages
+from tes_nb.views.subjects import Subjects
 
 if TYPE_CHECKING:
-    from tes_nb.views.source import TableSource
+    from tes_nb.views.source import Lookup, TableSource
+    from tes_nb.views.where import Where
 
 KEYFRAME_CELLS = 400_000
 """Values in a full ring, at most: 3.2 MB."""
@@ -47,15 +49,19 @@ class ChartContent:
         *,
         upstream: Upstream | None = None,
         notes: Notes | None = None,
+        where: Where | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """upstream, notes: see `ChartOptions`. clock: seconds."""
+        """upstream, notes, where: see `ChartOptions`. clock: seconds."""
         self._store = store
         self._rows = store.tables[table]
         self._series = series
         self.alerts = alerts
         self._upstream = upstream
         self._annotations = Annotations(store, notes)
+        self._where = where
+        self._called = series.subjects.version
+        self._info: list[dict[str, Any]] = []
         self._state = SentState()
         self._rowless = RowlessMessages(store, self._rows.table)
         self._clock = clock
@@ -84,12 +90,24 @@ class ChartContent:
         return self._append(self._cursor, self._annotations.new_breaks())
 
     def _append(self, cursor: int, breaks: Sequence[float], *, keyframe: bool = False) -> list[Sent]:
-        fresh = self._rows.since(cursor, self._series.names)
-        if not keyframe and not len(fresh) and not breaks:
-            return []
+        names = self._series.names
+        fresh = self._rows.since(cursor, names if self._where is None else [*names, *self._where.names])
         self._cursor = fresh.cursor
-        blocks = self._series.blocks(fresh.time, fresh.columns, breaks)
-        info = self._series.info if keyframe or len(self._series) != self._series_sent else None
+        times, columns = fresh.time, fresh.columns
+        if self._where is not None:
+            chosen = self._where.mask(columns)
+            times, columns = times[chosen], {name: cells[chosen] for name, cells in columns.items()}
+        called = self._series.subjects.version
+        renamed, self._called = called != self._called, called
+        if not (keyframe or len(times) or breaks or renamed):
+            return []
+        blocks = self._series.blocks(times, columns, breaks)
+        info = self._series.info if keyframe or renamed or len(self._series) != self._series_sent else None
+        if not keyframe and info == self._info:
+            info = None
+        self._info = self._info if info is None else info
+        if not (keyframe or blocks or info):
+            return []
         append = pack(self._sequence, blocks, keyframe=keyframe, series=info)
         self._sequence += 1
         self._series_sent = len(self._series)
@@ -98,7 +116,8 @@ class ChartContent:
     def fallback(self) -> str:
         """Return a picture of the newest rows and their last values."""
         table = replace(self._rows.table, key=self._series.by)
-        return chart(frame(self._rows, copy=False), table, self._series.columns)
+        rows = frame(self._rows, copy=False)
+        return chart(rows if self._where is None else self._where.rows(rows), table, self._series.columns)
 
     def state(self) -> dict[str, Any]:
         """Return what changed of upstream, gaps, marks, cells, held times, alerts and the sentence."""
@@ -123,6 +142,10 @@ class ChartOptions:
     """Seconds shown at first; `None` = all there are."""
     by: Sequence[str] | None = None
     """Columns that split lines; `None` = the table's key."""
+    where: Where | None = None
+    """The rows that are drawn; `None` = all."""
+    lookup: Lookup | None = None
+    """What subjects are called beside the table's own columns; `None` = there is nothing."""
     limits: Sequence[AlertLimit] = ()
     url: str = ""
     """The page that shows the same while the kernel is held; "" = there is none."""
@@ -166,21 +189,24 @@ def chart_parts(
 ) -> tuple[dict[str, Any], ChartContent]:
     """Return what the browser must know of a chart, and what it is sent then. Raises `SessionError`, see `Chart`."""
     described = source.stream.table(table or source.stream.main)
-    by = tuple(described.key if options.by is None else options.by)
-    _check(described, by, options.limits)
+    _check(described, options.by or (), options.limits)
+    subjects = Subjects(described, options.by, options.lookup)
+    by = subjects.by
     content = ChartContent(
         source.store,
         described.name,
-        ChartSeries(numeric_columns(described, options.columns, but=by), by),
+        ChartSeries(numeric_columns(described, options.columns, but=by), subjects),
         Alerts(described, by, options.limits),
         upstream=options.upstream,
         notes=options.notes,
+        where=options.where,
     )
     spec = {
         **usual_spec(source, described, options.url),
         "window_s": options.window_s,
         "break_s": None if described.key else json_period(STALE_PERIODS * source.stream.period_s),
         "limits": [limit.info() for limit in options.limits],
+        "filter": "" if options.where is None else options.where.text,
     }
     return spec, content
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tes_nb.streams.browser_json import json_text
+from tes_nb.views.subjects import Subjects, colour_places, label_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 VERSION = 1
 MAX_BLOCKS = 2**16 - 1
 MAX_SERIES = 500
-MAX_LABEL = 200
-"""Characters of a label that travel; a longer one ends in an ellipsis and its length."""
-LABEL_BETWEEN = " · "
-NO_LABEL = "(none)"
 _KEYFRAME = 1
 _HEADER = struct.Struct("<4sBBHII")
 _BLOCK = struct.Struct("<II")
@@ -90,42 +86,48 @@ def _pack_block(block: Block) -> bytes:
     )
 
 
-def label_words(label: Iterable[Any]) -> tuple[str, ...]:
-    """Return a label's values as text."""
-    return tuple(NO_LABEL if word is None or word != word else str(word) for word in label)  # noqa: PLR0124 - NaN
-
-
 class ChartSeries:
     """Gives each line its place in the list of series, and turns rows into blocks of an append."""
 
-    def __init__(self, columns: Sequence[Column], by: Sequence[str], *, most: int = MAX_SERIES) -> None:
-        """columns: those with a line. by: the label columns that split them, () = none. most: series, at most."""
+    def __init__(self, columns: Sequence[Column], subjects: Subjects, *, most: int = MAX_SERIES) -> None:
+        """columns: those with a line. subjects: how they are split. most: series, at most."""
         self.columns = tuple(columns)
-        self.by = tuple(by)
+        self.subjects = subjects
+        self.by = subjects.by
         self.most = most
+        self._colours = colour_places(subjects.table)
         self._labels: dict[tuple[str, ...], int] = {}
+        self._rows: list[dict[str, Any]] = []
+        """A row of each label, in their order: what it is called follows from that."""
         self.ignored: set[tuple[str, ...]] = set()
         """Labels for which there was no room."""
         if not self.by:
             self._labels[()] = 0
+            self._rows.append({})
 
     @property
     def names(self) -> list[str]:
         """The columns to read from a table."""
-        return list(dict.fromkeys([*(column.name for column in self.columns), *self.by]))
+        return list(dict.fromkeys([*(column.name for column in self.columns), *self.subjects.names]))
 
     @property
     def info(self) -> list[dict[str, Any]]:
         """The list of series as it travels; it grows at its end only."""
+        described = self.subjects.describe(self._rows)
         return [
             {
                 "key": f"{place}:{column.name}",
-                "label": LABEL_BETWEEN.join(json_text(word, MAX_LABEL) for word in label),
                 "column": column.name,
                 "unit": column.unit,
                 "kind": column.kind,
+                "title": column.caption,
+                "quantity": column.quantity,
+                "doc": column.doc,
+                "colour": self._colours.get(column.name, -1),
+                **{name: word for name, word in one.items() if word is not None},
+                **({} if one["unit"] is None else {"own_unit": True}),
             }
-            for label, place in self._labels.items()
+            for place, one in enumerate(described)
             for column in self.columns
         ]
 
@@ -137,6 +139,7 @@ class ChartSeries:
         """Begin a new list, for a keyframe: labels that are no longer in the rows make room."""
         if self.by:
             self._labels.clear()
+            self._rows.clear()
             self.ignored.clear()
 
     def blocks(
@@ -152,31 +155,32 @@ class ChartSeries:
         values = np.array([columns[column.name] for column in self.columns], np.float64)
         if not self.by:
             return [_block(range(len(self)), times, values, breaks)]
-        return self._split(times, values, [columns[name] for name in self.by], breaks)
+        return self._split(times, values, columns, breaks)
 
     def _split(
-        self, times: Floats, values: Floats, labels: Sequence[npt.NDArray[Any]], breaks: Sequence[float]
+        self, times: Floats, values: Floats, rows: Mapping[str, npt.NDArray[Any]], breaks: Sequence[float]
     ) -> list[Block]:
         """Put labels that have the same times into one block: most often all, as of one message."""
-        places = np.array([self._place(label) for label in zip(*labels, strict=True)], np.int64)
+        labels = zip(*(rows[name].tolist() for name in self.by), strict=True)
+        places = np.array([self._place(label, rows, at) for at, label in enumerate(labels)], np.int64)
         order = np.argsort(places, kind="stable")
         edges = np.flatnonzero(np.diff(places[order], prepend=-2))
         together: dict[bytes, list[tuple[int, npt.NDArray[np.int64]]]] = {}
-        for rows in np.split(order, edges)[1:]:
-            place = int(places[rows[0]])
+        for some in np.split(order, edges)[1:]:
+            place = int(places[some[0]])
             if place >= 0:
-                together.setdefault(times[rows].tobytes(), []).append((place, rows))
+                together.setdefault(times[some].tobytes(), []).append((place, some))
         if not together and len(self) and breaks:
             return [_block(range(len(self)), np.empty(0), np.empty((len(self), 0)), breaks)]
         width, blocks = len(self.columns), []
         for group in together.values():
             series = [place * width + column for place, _ in group for column in range(width)]
-            stacked = np.concatenate([values[:, rows] for _, rows in group])
+            stacked = np.concatenate([values[:, some] for _, some in group])
             blocks.append(_block(series, times[group[0][1]], stacked, breaks))
         return blocks
 
-    def _place(self, label: tuple[Any, ...]) -> int:
-        """The label's place, -1 when there is no room for it."""
+    def _place(self, label: tuple[Any, ...], rows: Mapping[str, npt.NDArray[Any]], at: int) -> int:
+        """The label's place, -1 when there is no room for it. at: where in the rows it stands."""
         words = label_words(label)
         place = self._labels.get(words)
         if place is None:
@@ -184,6 +188,7 @@ class ChartSeries:
                 self.ignored.add(words)
                 return -1
             place = self._labels[words] = len(self._labels)
+            self._rows.append({name: rows[name][at] for name in self.subjects.names})
         return place
 
 

@@ -19,6 +19,7 @@ from tes_nb.errors import SessionError
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import static_view
 from tes_nb.views.push import Content, Listening, Presence, Push, Sent
+from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
     from tes_nb.model import Table
@@ -154,6 +155,7 @@ def usual_spec(source: TableSource, table: Table, url: str) -> dict[str, Any]:
         "period_s": json_period(source.stream.period_s),
         "silent": silent_sentence(url),
         "empty": table.empty,
+        "tz": zone.name,
     }
 
 

@@ -51,6 +51,8 @@ class Lookup:
     """Values of `by`, all of them → the cells of each, `None` where there is nothing. Called at each repaint."""
     version: Callable[[], int]
     """A number that changes when there is something else to find: then all rows are sent again."""
+    name: Callable[[Sequence[Any]], str | None] | None = None
+    """The cells of one → what people call it in charts; `None` = it is called by its own column."""
 
     def insert(self, table: Table, own: Sequence[Any], more: Sequence[Any]) -> list[Any]:
         """Return what belongs to the table's own columns with `more` behind the column by which it is looked up."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.model import Column
-from tes_nb.views.chart_codec import MAX_LABEL, Block, ChartSeries, pack
-from tests.support.ticking import COLUMNS, Ticking
+from tes_nb.views.chart_codec import Block, ChartSeries, pack
+from tes_nb.views.subjects import MAX_LABEL, Subjects
+from tests.support.ticking import COLUMNS, TABLES, Ticking
+
+PARTS = TABLES[1]
 
 SIZE, LOAD, TOTAL = COLUMNS[:3]
 
@@ -54,7 +58,7 @@ def fresh(source: Ticking, series: ChartSeries, table: str = "ticks"):
 
 
 def test_without_labels_all_columns_share_one_block():
-    source, series = Ticking(), ChartSeries([SIZE, LOAD, TOTAL], ())
+    source, series = Ticking(), ChartSeries([SIZE, LOAD, TOTAL], Subjects(PARTS, ()))
     source.put((5, 1.5, None, "x"), at=100.0)
     source.put((None, float("nan"), 7, "x"), at=100.5)
     rows = fresh(source, series)
@@ -69,11 +73,17 @@ def test_without_labels_all_columns_share_one_block():
         "column": "total",
         "unit": "",
         "kind": "counter",
+        "title": "total",
+        "quantity": "",
+        "doc": "only rises",
+        "colour": 2,
+        "subject": "",
+        "part": "",
     }
 
 
 def test_labels_seen_at_the_same_times_are_one_block_others_their_own():
-    source, series = Ticking(), ChartSeries([SIZE], ("id",))
+    source, series = Ticking(), ChartSeries([SIZE], Subjects(PARTS, ("id",)))
     source.put(("a", 1, 0.0, 0), ("b", 2, 0.0, 0), table="parts", at=1.0)
     source.put(("b", 20, 0.0, 0), ("a", 10, 0.0, 0), table="parts", at=2.0)
     source.put(("c", 5, 0.0, 0), table="parts", at=3.0)
@@ -89,7 +99,7 @@ def test_labels_seen_at_the_same_times_are_one_block_others_their_own():
 
 
 def test_a_line_keeps_its_place_and_too_many_labels_are_counted():
-    source, series = Ticking(), ChartSeries([SIZE, LOAD], ("id",), most=6)
+    source, series = Ticking(), ChartSeries([SIZE, LOAD], Subjects(PARTS, ("id",)), most=6)
     for n in range(5):
         source.put((f"w{n}", n, 0.0, 0), table="parts", at=float(n))
     rows = fresh(source, series, "parts")
@@ -104,7 +114,7 @@ def test_a_line_keeps_its_place_and_too_many_labels_are_counted():
 
 
 def test_absent_and_endless_labels():
-    source, series = Ticking(), ChartSeries([SIZE], ("id",))
+    source, series = Ticking(), ChartSeries([SIZE], Subjects(PARTS, ("id",)))
     source.put((None, 1, 0.0, 0), ("x" * 1_000_000, 2, 0.0, 0), table="parts")
     rows = fresh(source, series, "parts")
     series.blocks(rows.time, rows.columns)
@@ -115,7 +125,7 @@ def test_absent_and_endless_labels():
 
 
 def test_gaps_break_every_line_where_they_began():
-    source, series = Ticking(), ChartSeries([SIZE], ())
+    source, series = Ticking(), ChartSeries([SIZE], Subjects(PARTS, ()))
     for at in (1.0, 2.0, 5.0):
         source.put((7, 0.0, 0, "x"), at=at)
     rows = fresh(source, series)
@@ -128,7 +138,9 @@ def test_gaps_break_every_line_where_they_began():
 
 def test_by_more_than_one_column_and_no_rows():
     column = Column("bookmaker", "str", "", "label", "")
-    series = ChartSeries([SIZE], ("id", column.name))
+    series = ChartSeries(
+        [SIZE], Subjects(replace(PARTS, columns=(*PARTS.columns, column)), ("id", column.name))
+    )
     assert series.names == ["size", "id", "bookmaker"]
     nothing = np.empty(0, np.int64)
     assert series.blocks(nothing, {"size": nothing, "id": nothing, "bookmaker": nothing}) == []

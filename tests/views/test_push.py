@@ -12,6 +12,7 @@ from tes_nb.views.alerts import AlertLimit, Alerts
 from tes_nb.views.chart import ChartContent
 from tes_nb.views.chart_codec import ChartSeries
 from tes_nb.views.push import HEARTBEAT_S, Presence, Push, Sent
+from tes_nb.views.subjects import Subjects
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.ticking import Ticking
 
@@ -29,7 +30,7 @@ class Bench:
         content = ChartContent(
             self.source.store,
             table,
-            ChartSeries(columns, described.key),
+            ChartSeries(columns, Subjects(described)),
             Alerts(described, described.key, given.pop("limits", ())),
             clock=lambda: self.now,
             **given,

@@ -86,7 +86,9 @@ class MatchNames:
             times = prices.times()
             return [(*self._by_id.get(one, UNKNOWN), self.title(one), times.get(one)) for one in match_ids]
 
-        return Lookup(COLUMNS, by, find, lambda: self.version + prices.version())
+        return Lookup(
+            COLUMNS, by, find, lambda: self.version + prices.version(), lambda cells: cells[len(NAMES)]
+        )
 
 
 class PriceTimes:
