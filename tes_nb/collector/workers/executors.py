@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tes_nb.collector.discovery import runtime_dir
 from tes_nb.collector.samplers.worker_life import safe_name
 from tes_nb.collector.workers.registry import last_words
 from tes_nb.collector.workers.source import Handler, SourceContext, WorkerSource
@@ -29,6 +31,7 @@ from tes_nb.model.work_control import ObservePool, SeenPool
 PERIOD_S = 0.1
 KEEP_CLOSED_S = 60.0
 MOST = 100
+_FOLDER = re.compile(rf"{slots.FOLDER}\d+-\d+")
 
 
 @dataclass
@@ -191,6 +194,16 @@ class ExecutorWorkers(WorkerSource):
             failed=counts.failed,
             job_s=_job_s(oldest),
         )
+
+
+def is_jobs_folder(folder: Path) -> bool:
+    """Whether a kernel of this user has made it; a kernel's runtime folder may be another than this process's."""
+    try:
+        facts = folder.lstat()
+    except (OSError, ValueError):
+        return False
+    ours = _FOLDER.fullmatch(folder.name) is not None and folder.parent.name.startswith("tes_nb")
+    return ours and folder.is_absolute() and stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
 
 
 def _facts(pool: ObservedPool, said: list[JobSlot], **identity: Any) -> WorkerFacts:
