@@ -74,10 +74,8 @@ class ExecutorWorkers(WorkerSource):
     async def observe(self, operation: ObservePool) -> SeenPool:
         """List a pool. Raises ValueError with a sentence."""
         folder = Path(operation.folder)
-        if folder.parent != runtime_dir() or not folder.name.startswith(slots.FOLDER):
-            raise ValueError(
-                "A pool's folder is one that the kernel has made for it, beside the discovery file."
-            )
+        if not is_jobs_folder(folder):
+            raise ValueError("A pool's folder is one that the kernel has made for it in its runtime folder.")
         if len(self._pools) >= MOST:
             raise ValueError(f"At most {MOST} pools are listed; shut down those that are not needed.")
         self._number += 1
