@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Message, Stream
+from tes_nb.session.feed_outputs import FeedOutputs
 from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
 from tes_nb.session.origin import Origin
-from tes_nb.session.owner import Owned
 from tes_nb.session.state import FeedState
 from tes_nb.session.table_view import TableView
 from tes_nb.session.waiting import wait_async, wait_blocking
@@ -20,13 +19,11 @@ from tes_nb.store.memory.frames import describe
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import StreamStore
-from tes_nb.store.paths import user_path
 from tes_nb.views.html import feed_html, table_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.session.tables import SourceSummary
     from tes_nb.views.annotations import Notes
     from tes_nb.views.build import Bounds
@@ -40,7 +37,7 @@ USUAL = "usual"
 """A chart's window where the user names none."""
 
 
-class Feed(Owned):
+class Feed(FeedOutputs):
     """One source: `feed.frame()` is what has come so far, `feed.state` how it is doing.
 
     Made by a session (`s.metrics`), never by hand. All methods may be called from any thread and while a loop runs.
@@ -167,14 +164,6 @@ class Feed(Owned):
             now_ns=self.origin.now_ns(),
         )
 
-    def _table_name(self, table: str | None) -> str:
-        name = self.stream.main if table is None else table
-        if name not in self.tables:
-            raise SessionError(
-                f"The feed '{self.source}' has no table '{name}'; it has {', '.join(self.tables)}."
-            )
-        return name
-
     def figure(
         self,
         columns: Iterable[str] | None = None,
@@ -290,9 +279,9 @@ class Feed(Owned):
         return await wait_async(self, rows, seconds, timeout)
 
     def __aiter__(self) -> AsyncIterator[Message]:
-        """Yield each message from now on, in the caller's own loop."""
-        self._check_more()
-        return self.origin.listeners.iterate()
+        """Yield each message in the caller's own loop: from now on, or all of a recording."""
+        self.origin.check()
+        return self.origin.messages()
 
     def on_message(self, callback: Callable[[Message], object]) -> Callable[[], None]:
         """Call `callback(message)` for each message, on the background thread; return the function that ends it.
@@ -321,34 +310,6 @@ class Feed(Owned):
         self.origin.check()
         if self.origin.refusal:
             raise SessionError(self.origin.refusal)
-
-    # Files ---------------------------------------------------------------------------------------------------
-
-    def to_csv(
-        self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise"
-    ) -> Path:
-        """Write all there is of a table (`None` = the main one) to one CSV file; return its path.
-
-        Live, that is what memory holds; a recording is written whole, in flat memory. formulas="neutralise" puts a '
-        before text that a spreadsheet would run; "keep" writes it as it is.
-        """
-        from tes_nb.store.export.export import write_csv  # noqa: PLC0415 - only when somebody exports
-
-        self.origin.check()
-        name = self._table_name(table)
-        write_csv(path, self.stream.table(name), self.origin.pieces(name), formulas=formulas)
-        return user_path(path)
-
-    export = to_csv
-
-    def to_parquet(self, path: str | Path, *, table: str | None = None) -> Path:
-        """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
-        from tes_nb.store.export.parquet import write_parquet_file  # noqa: PLC0415 - only when somebody exports
-
-        self.origin.check()
-        name = self._table_name(table)
-        write_parquet_file(path, self.stream.table(name), self.origin.pieces(name), stream=self.stream.name)
-        return user_path(path)
 
     # How it shows --------------------------------------------------------------------------------------------
 

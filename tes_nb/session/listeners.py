@@ -8,7 +8,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from tes_nb.errors import BackgroundError
-from tes_nb.model import Message
+from tes_nb.model import Decoded, Message, Opcode
+
+Follower = Callable[[Message, Decoded | None], object]
+"""Takes every message with what the store made of it; `None` = an event of ours, or nothing that can be read."""
 
 BUFFER = 10_000
 """Messages an iteration may lag before the oldest are dropped (and counted)."""
@@ -20,14 +23,22 @@ class Listeners:
     def __init__(self) -> None:
         self._callbacks: list[Callable[[Message], object]] = []
         self._iterations: list[_Iteration] = []
+        self._followers: list[Follower] = []
         self._errors: deque[tuple[str, Exception]] = deque(maxlen=100)
         self.dropped = 0
         """Messages that slow iterations missed."""
         self.closed = False
         """Whether no message can come any more."""
 
-    def publish(self, message: Message) -> None:
-        """Give the message to everyone; what user code raises is kept for the next call."""
+    def publish(self, message: Message, decoded: Decoded | None = None) -> None:
+        """Give the message to everyone, our own events to followers only.
+
+        What user code raises is kept for the next call.
+        """
+        for follower in tuple(self._followers):
+            follower(message, decoded)
+        if message.opcode == Opcode.EVENT:
+            return
         for callback in tuple(self._callbacks):
             self.run(callback, message)
         for iteration in tuple(self._iterations):
@@ -49,6 +60,11 @@ class Listeners:
                 self._callbacks.remove(callback)
 
         return off
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Add one who takes our own events and decoded rows, too; return the function that takes it off again."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
 
     def raise_pending(self) -> None:
         """Raise what a callback raised on the background thread, once."""

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,6 +36,8 @@ RECENT_BYTES = 4 * 2**20
 """So many of its newest messages a feed keeps as they came."""
 LIVE_WINDOW = "5min"
 FIRST_LOOK_NS = 10_000_000_000
+TURN = 64
+"""So many messages are read between two turns of the caller's loop."""
 AFTER_NS = 1
 """`SessionFile.messages` leaves its end out; frames count theirs in."""
 
@@ -92,6 +95,9 @@ class Origin(Protocol):
 
     def summary(self) -> SourceSummary | None:
         """What is known of the whole source without a look at its messages; `None` = the store tells."""
+
+    def messages(self) -> AsyncIterator[Message]:
+        """Yield messages in the caller's own loop: those to come, or all of a recording."""
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask the peer for these parts or channels only."""
@@ -155,10 +161,10 @@ class LiveOrigin:
     def append(self, message: Message) -> None:
         """Append one message of the relay. Called on the background thread, in the order of the source."""
         self._recent.append(message)
-        self._store.receive(message)
+        decoded = self._store.receive(message)
         if message.opcode != Opcode.EVENT:
             self._message_at = time.monotonic()
-            self.listeners.publish(message)
+        self.listeners.publish(message, decoded)
 
     def check(self) -> None:
         """Raise what went wrong in the background, or in a function of the user's own; in a forked child always."""
@@ -222,6 +228,10 @@ class LiveOrigin:
     def summary(self) -> None:
         """Nothing is known but what is in memory."""
 
+    def messages(self) -> AsyncIterator[Message]:
+        """Yield each message from now on."""
+        return self.listeners.iterate()
+
     async def subscribe(self, names: Sequence[str]) -> None:
         """Ask the peer; asked again after each reconnect."""
         if self._subscribe is not None:
@@ -272,13 +282,14 @@ class RecordedOrigin:
             f".frame(); tes.replay('{file.path.name}') plays it as if it were live."
         )
         self._stream = stream
-        self._file = file
+        self.file = file
+        """Where it is read from."""
 
     @cached_property
     def store(self) -> StreamStore:
         """Everything of this source, decoded on first use."""
         store = self._read(None, None)
-        for one in self._file.gaps:
+        for one in self.file.gaps:
             if one.source is None:  # its own are in its messages
                 store.add_event(one.gap)
         return store
@@ -286,18 +297,18 @@ class RecordedOrigin:
     def _read(self, start_ns: int | None, end_ns: int | None) -> StreamStore:
         store = StreamStore(self._stream, cap=UNBOUNDED)
         if start_ns is not None and self._stream.feed_decoder is not None:
-            for message in self._requests(start_ns):
+            for message in self.requests(start_ns):
                 store.note(message)
-        for message in self._file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
+        for message in self.file.messages(self.source, start_ns=start_ns, end_ns=end_ns):
             store.receive(message)
         return store
 
-    def _requests(self, start_ns: int) -> Iterator[Message]:
+    def requests(self, start_ns: int) -> Iterator[Message]:
         """What may say what was asked for before a time: the states, else all that no peer sent (decisions/0016)."""
-        states = list(self._file.messages(self.source, among=STATES))
+        states = list(self.file.messages(self.source, among=STATES))
         if any(b'"channels":[' in message.payload for message in states):
             return iter(states)
-        return self._file.messages(self.source, end_ns=start_ns, among=ASIDES)
+        return self.file.messages(self.source, end_ns=start_ns, among=ASIDES)
 
     @cached_property
     def recent(self) -> RecentMessages:
@@ -309,10 +320,10 @@ class RecordedOrigin:
 
     def _newest_messages(self) -> list[Message]:
         """At least `RECENT`, where there are so many, without reading all of a long recording."""
-        span, messages, back_ns = self._file.span(self.source), list[Message](), FIRST_LOOK_NS
+        span, messages, back_ns = self.file.span(self.source), list[Message](), FIRST_LOOK_NS
         while span is not None and len(messages) < RECENT:
             start = span[1] - back_ns
-            messages = list(self._file.messages(self.source, start_ns=start))
+            messages = list(self.file.messages(self.source, start_ns=start))
             if start <= span[0]:
                 break
             back_ns *= 4
@@ -328,11 +339,11 @@ class RecordedOrigin:
 
     def look(self) -> FeedState:
         """CLOSED, and where it is recorded; reads nothing."""
-        return FeedState("CLOSED", f"recorded in {self._file.path.name}", 0, 0, 0)
+        return FeedState("CLOSED", f"recorded in {self.file.path.name}", 0, 0, 0)
 
     def now_ns(self) -> int | None:
         """The time of the recording's newest message, of any source."""
-        span = self._file.span()
+        span = self.file.span()
         return None if span is None else span[1]
 
     def rows(self, table: str, *, start: Any, end: Any, last: Any, tz: str | None) -> Columns:
@@ -351,29 +362,37 @@ class RecordedOrigin:
 
     def gaps(self) -> list[Gap]:
         """The gaps that touch this source, also those in which nothing could be written."""
-        return [one.gap for one in self._file.gaps if one.source in (None, self.source)]
+        return [one.gap for one in self.file.gaps if one.source in (None, self.source)]
 
     def marks(self) -> list[Mark]:
         """From the file's own table: no message is read for them."""
-        return [Mark(one.label, one.at_ns) for one in self._file.marks if one.source == self.source]
+        return [Mark(one.label, one.at_ns) for one in self.file.marks if one.source == self.source]
 
     def pieces(self, table: str) -> Iterator[Snapshot]:
         """Yield all that was recorded of a table, in flat memory."""
-        return iter(pieces(self._stream, table, self._file.messages(self.source)))
+        return iter(pieces(self._stream, table, self.file.messages(self.source)))
 
     def exports(self) -> Iterator[TableExport]:
         """Yield the tables, decoded once for all: memory stays flat, however long it is."""
         from tes_nb.store.export.export import TableExport  # noqa: PLC0415 - only when somebody exports
 
-        together = pieces_together(self._stream, self._file.messages(self.source))
+        together = pieces_together(self._stream, self.file.messages(self.source))
         for table in self._stream.tables:
             alone = table.name in {self._stream.main, self.source}
             stem = self.source if alone else f"{self.source}_{table.name}"
             yield TableExport(stem, self._stream.name, table, (), gaps=self.gaps(), together=together)
 
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield all that was recorded, our own events left out as live; other tasks go on meanwhile."""
+        for number, message in enumerate(self.file.messages(self.source)):
+            if message.opcode != Opcode.EVENT:
+                yield message
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+
     def summary(self) -> SourceSummary:
         """What the file says of the source."""
-        return self._file.info().sources[self.source]
+        return self.file.info().sources[self.source]
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Nobody is there to be asked, see `refusal`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from tes_nb.errors import SessionError
 from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.frames import align
+from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
+    from tes_nb.session.events import WalkEvent
     from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult, TableExport
     from tes_nb.views.dashboard import Dashboard, Steering
@@ -46,6 +48,29 @@ class SessionOutputs(ABC):
         self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)
         return align({name: self._feed(name).frame(last=last) for name in names}, every=every)
+
+    def as_of(self, t: Any, *, across_gaps: bool = False) -> dict[str, pd.DataFrame]:
+        """Return how the main table of each feed stood at a moment: feed name → the newest row of each key by then.
+
+        t and across_gaps as in `Feed.as_of`, which gives other tables, too.
+        """
+        self._raise_pending()
+        return {name: feed.as_of(t, across_gaps=across_gaps) for name, feed in self.feeds.items()}
+
+    def walk(self, feeds: Sequence[str] | None = None, **options: Any) -> Iterator[WalkEvent]:
+        """Yield what came of several feeds, step by step, in the order received; see `tes_nb.session.events`.
+
+        feeds: names of `s.feeds`, `None` = all there are now. options are those of `Feed.walk`: tables, start, end,
+        last, delay, live, and what chooses rows. Marks and cells come whatever is chosen.
+        """
+        from tes_nb.session.live_walk import begin_walk  # noqa: PLC0415 - only when somebody walks
+
+        self._raise_pending()
+        names = list(self.feeds) if feeds is None else [feeds] if isinstance(feeds, str) else list(feeds)
+        chosen = {name: self._feed(name) for name in names}
+        if KERNEL in self.feeds:
+            chosen[KERNEL] = self.feeds[KERNEL]
+        return begin_walk(chosen, names, **options)
 
     def to_csv(
         self, folder: str | Path, *, formulas: Formulas = "neutralise", progress: bool = True

@@ -60,6 +60,7 @@ class RecordedSession(SessionOutputs):
             notes = KernelNotes(lambda: self.feeds[KERNEL].store)
             for feed in self.feeds.values():
                 feed.notes = notes
+                feed.cell_costs = lambda: self.feeds[KERNEL].frame("cells")
         self.running = False
         self.url = str(file.path)
 

@@ -221,7 +221,6 @@ def test_what_waits_for_more_is_refused_with_a_sentence(both):
     for ask in (
         lambda: feed.wait(rows=1),
         lambda: asyncio.run(feed.wait_async(seconds=1)),
-        lambda: aiter(feed),
         lambda: feed.on_message(print),
         lambda: asyncio.run(feed.subscribe(["cpu"])),
     ):

@@ -123,13 +123,13 @@ def test_waiting_and_listening_are_done_or_refused_with_one_sentence(session, ki
     asks = (
         lambda: feed.wait(seconds=0),
         lambda: asyncio.run(feed.wait_async(seconds=0)),
-        lambda: aiter(feed),
         lambda: ended(feed.on_message(print)),
     )
     said = {refusal_of(ask) for ask in asks}
     assert said == ({feed.origin.refusal} if kind == "recorded" else {None})
     if kind == "recorded":
         assert re.fullmatch(OVER.format("metrics"), feed.origin.refusal)
+    assert refusal_of(lambda: aiter(feed)) is None  # a recording's messages are all there
 
 
 def test_what_a_peer_is_asked_for(session, kind):

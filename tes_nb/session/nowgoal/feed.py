@@ -6,7 +6,7 @@ Matches with names, channels, steam, and the loss ledger.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +19,8 @@ from tes_nb.errors import DecodeError, SessionError, TesError
 from tes_nb.model import Message, Opcode, Stream
 from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
+from tes_nb.session.nowgoal.closing import opening_rows, rows_at_kick_off
+from tes_nb.session.nowgoal.kick_off import MatchFilter
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
 from tes_nb.session.nowgoal.names import NAMES, MatchNames, PriceTimes
 from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 VERDICT_S = 3.0
 """A watch waits so long to learn whether the connection comes about."""
 MATCH = "match_id"
+KICK_OFF = "kick_off"
 
 
 class NowGoalFeed(Feed):
@@ -65,6 +68,50 @@ class NowGoalFeed(Feed):
         self.origin.check()
         message = self.store.latest
         return None if message is None else _text(message)
+
+    walk_filters = ("inplay", "before_kick_off")
+
+    def walk_filter(self, options: Mapping[str, Any]) -> MatchFilter | None:
+        """Return what chooses rows by how their match stands; see `MatchFilter`."""
+        return MatchFilter(**options) if options else None
+
+    def as_of(
+        self, t: Any, table: str | None = None, *, across_gaps: bool = False, tz: str | None = None
+    ) -> pd.DataFrame:
+        """The same as `Feed.as_of`; "kick_off" gives each match's rows from before its own kick-off (odds, scores).
+
+        A match kicks off when the first row that says it is played is received; one that was not seen to kick off has
+        no rows then.
+        """
+        if not isinstance(t, str) or t != KICK_OFF:
+            return super().as_of(t, table, across_gaps=across_gaps, tz=tz)
+        self.origin.check()
+        name = self._table_name(table)
+        key = list(self.stream.table(name).key)
+        if MATCH not in key:
+            raise ArgumentError(
+                f"The table '{name}' has no matches that kick off: as_of({KICK_OFF!r}, 'odds')."
+            )
+        rows, scores = self.frame(name, tz=tz), self.frame("scores", tz=tz)
+        return rows_at_kick_off(rows, scores, self.origin.gaps(), key, across_gaps=across_gaps)
+
+    def closing(self, *, across_gaps: bool = False) -> pd.DataFrame:
+        """Return the closing prices: the last row of odds before kick-off of each match, company and market.
+
+        Index `time` (when it was received) and the columns of the table odds, with `kick_off` and names beside them.
+        Prices from before a gap that began before kick-off are left out (`.attrs["left_out"]` counts them), unless
+        across_gaps=True. Matches that were not seen to kick off have none.
+        """
+        rows = self.as_of(KICK_OFF, "odds", across_gaps=across_gaps)
+        return self._with_names(rows)
+
+    def opening(self) -> pd.DataFrame:
+        """Return the first price seen of each match, company and market, and whether it is the opening one.
+
+        `opening` is True, False, or NA where nobody can know: the feed tells changes only, see `opening_rows`.
+        """
+        rows = opening_rows(self.frame("odds"), self.frame("scores"), self.origin.gaps())
+        return self._with_names(rows)
 
     def matches(self) -> pd.DataFrame:
         """Return the newest row of each football match, its id as index, with names where they are known.

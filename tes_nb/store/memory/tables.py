@@ -104,7 +104,7 @@ class StreamStore:
         """Decode a message and keep what it says; `None` for what is not decoded. Never raises for bad input.
 
         Our own events go where they belong, sent messages and duplicates are left out, and what cannot be
-        decoded is kept raw and counted.
+        decoded is kept raw and counted. What it returns has the rows that `stream.fold` derives, too.
         """
         if message.opcode == Opcode.EVENT:
             try:
@@ -149,10 +149,9 @@ class StreamStore:
         unreadable = decoded.kind == Kind.UNDECODED
         if unreadable and not decoded.rows:
             raise DecodeError("The decoder calls this message undecoded.", reason="undecoded")
-        groups = [decoded.rows]
         if self.stream.fold is not None and not unreadable:
-            groups.append(self.stream.fold(self._memory, message, decoded))
-        for table, rows in [(self.tables[name], rows) for group in groups for name, rows in group.items()]:
+            decoded.rows = {**decoded.rows, **self.stream.fold(self._memory, message, decoded)}
+        for table, rows in [(self.tables[name], rows) for name, rows in decoded.rows.items()]:
             table.append(
                 rows,
                 time_ns=message.t_wall_ns,
@@ -343,10 +342,15 @@ def pieces_together(
 
 def count_undecoded(stream: Stream, messages: Iterable[Message]) -> int:
     """Decode the messages, keep nothing, and return how many did not decode."""
-    store = _store_of(stream, ())
+    store = rowless_store(stream)
     for message in messages:
         store.receive(message)
     return store.counts().kinds.get(Kind.UNDECODED, 0)
+
+
+def rowless_store(stream: Stream) -> StreamStore:
+    """Return a store that keeps no rows: what it says of each message is all that is wanted."""
+    return _store_of(stream, ())
 
 
 def _store_of(stream: Stream, names: Collection[str]) -> StreamStore:

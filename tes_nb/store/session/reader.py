@@ -127,6 +127,11 @@ class SessionFile:
         )
         return (*self._damage, *broken)
 
+    def lost(self, source: str) -> int:
+        """Return how many messages of a source are known to be lost to damage, as far as the file was read."""
+        salvaged = None if self._salvaged is None else self._salvaged.missing.get(source)
+        return len(self._broken.get(source, ())) + (0 if salvaged is None else salvaged.messages)
+
     @property
     def whole(self) -> bool:
         """Whether, as far as the file was read, certainly no message is missing."""
