@@ -15,7 +15,7 @@ import pandas as pd
 
 from tes_nb._version import __version__
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
-from tes_nb.errors import DecodeError, SessionError, TesError
+from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
 from tes_nb.model import Message, Opcode, Stream
 from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
