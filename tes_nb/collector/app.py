@@ -319,7 +319,8 @@ class Collector:
         status.socket(
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
-        page_routes(self.tables, self.observer.observe, self.ports, self._page_sources)
+        notebook = self.options.produce and self.options.observed_pid is not None
+        page_routes(self.tables, self.observer.observe, self.ports, self._page_sources, notebook=notebook)
         self.observer.total_routes = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}
         )

@@ -9,7 +9,17 @@ import msgspec
 from tes_nb.collector.http.guard import Guard
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.observer import Observer
-from tes_nb.model.control import Cell, Cost, Gauge, GetCost, KernelReport, MarkTime, PutMark, RecordNumber
+from tes_nb.model.control import (
+    Activity,
+    Cell,
+    Cost,
+    Gauge,
+    GetCost,
+    KernelReport,
+    MarkTime,
+    PutMark,
+    RecordNumber,
+)
 from tes_nb.streams.kernel import KERNEL, Held
 from tes_nb.wire.events import Mark
 
@@ -41,7 +51,7 @@ class KernelSource:
             return None
         return self._stamp(self._with_samples(report.row, report.between))
 
-    def _stamp(self, row: Gauge | Cell | Held) -> RecordNumber:
+    def _stamp(self, row: Gauge | Cell | Activity | Held) -> RecordNumber:
         return RecordNumber(self._hub.add(KERNEL, msgspec.json.encode(row)).seq)
 
     def _note_heartbeat(self, beat_ns: int, starved_ns: int) -> None:
@@ -71,7 +81,9 @@ class KernelSource:
         # Behind a proxy, requests of that page carry its own host name: a name that somebody else rebinds is not this.
         self._guard.hosts.add(origin.partition("://")[2])
 
-    def _with_samples(self, row: Gauge | Cell, between: tuple[int, int] | None) -> Gauge | Cell:
+    def _with_samples(
+        self, row: Gauge | Cell | Activity, between: tuple[int, int] | None
+    ) -> Gauge | Cell | Activity:
         """Add to a cell what was sampled between two instants of the monotonic clock."""
         span = None if between is None else self._observer.span(*between)
         if span is None or not isinstance(row, Cell):

@@ -64,6 +64,13 @@ class Cell(msgspec.Struct, tag="cell"):
     ] = None
 
 
+class Activity(msgspec.Struct, tag="activity"):
+    """What the kernel does from now on."""
+
+    cell: Annotated[Int | None, Field("", "the cell that runs, by its execution count; NA = none", "label")]
+    since: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]")]
+
+
 class ProcessExit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a child of the kernel ended. A process that is not its parent cannot learn that."""
 
@@ -102,7 +109,9 @@ class KernelReport(Operation[RecordNumber | None], tag="kernel"):
         | None,
         Field("", "a page that shows the kernel's views; it may talk to the collector"),
     ] = None
-    row: Annotated[Gauge | Cell | None, Field("", "a row of the stream [kernel](KERNEL-REPORTS.md)")] = None
+    row: Annotated[
+        Gauge | Cell | Activity | None, Field("", "a row of the stream [kernel](KERNEL-REPORTS.md)")
+    ] = None
     between: Annotated[
         tuple[int, int] | None,
         Field("ns", "two instants of the monotonic clock; what was sampled between them is added to the row"),

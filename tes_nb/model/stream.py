@@ -148,6 +148,11 @@ class Stream:
         """Return a decoder for the messages of one feed, in their order."""
         return PlainDecoder(self.decode) if self.feed_decoder is None else self.feed_decoder()
 
+    def holds_events(self, table: Table) -> bool:
+        """Whether each row of a table is of its own, such as an executed cell, instead of how something is now."""
+        regular = self.producer is not None or (table.name == self.main and self.period_s < float("inf"))
+        return not table.key and not regular
+
     def table(self, name: str) -> Table:
         """Return the table of that name; KeyError lists the names there are."""
         for table in self.tables:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from tes_nb.model.control import Cell, Gauge, KernelReport, NonFinite, ProcessExit
+from tes_nb.model.control import Activity, Cell, Gauge, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
@@ -36,7 +36,10 @@ class CellWatch:
     """
 
     def __init__(
-        self, shell: Any, report: Callable[[Cell, int, int], None], detail: CellDetail = "number"
+        self,
+        shell: Any,
+        report: Callable[[KernelReport], None],
+        detail: CellDetail = "number",
     ) -> None:
         self._shell = shell
         self._report = report
@@ -80,6 +83,7 @@ class CellWatch:
     def _begin(self) -> None:
         self._exact = _reset_peak()
         self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
+        self._report(KernelReport(row=Activity(int(self._shell.execution_count), self._began[0])))
 
     def _end(self, result: Any, number: int) -> None:
         self._inner.clear()
@@ -97,7 +101,9 @@ class CellWatch:
             outcome=_outcome(result),
             first_line=self._first_line(result),
         )
-        self._report(cell, mono, ended)
+        self._report(
+            KernelReport(row=cell, between=(mono, ended))
+        )  # the collector adds what it sampled meanwhile
 
     def _first_line(self, result: Any) -> str | None:
         code = getattr(getattr(result, "info", None), "raw_cell", None)
@@ -275,10 +281,6 @@ class KernelReporter:
 
     def _report_exit(self, pid: int, code: int) -> None:
         self._control.report(KernelReport(exit=ProcessExit(pid, code)))
-
-    def cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
-        """Queue an executed cell; the collector adds what it sampled meanwhile."""
-        self.queue(KernelReport(row=cell, between=(began_mono_ns, ended_mono_ns)))
 
     def origin(self, origin: str) -> None:
         """Queue the origin of a page that shows our views: it may talk to the collector directly."""

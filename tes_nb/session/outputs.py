@@ -151,7 +151,17 @@ class SessionOutputs(ABC):
 
         self._raise_pending()
         title, url = self._title_and_page()
-        return dashboard(list(self.feeds.values()), title=title, url=url, steering=self._steering())
+        return dashboard(
+            list(self.feeds.values()),
+            title=title,
+            url=url,
+            steering=self._steering(),
+            notebook=self._is_notebook(),
+        )
+
+    def _is_notebook(self) -> bool:
+        """Whether the feeds show a notebook's own process; else they are a TES's."""
+        return "kernel" in self.feeds
 
     @abstractmethod
     def _title_and_page(self) -> tuple[str, str]:

@@ -17,8 +17,8 @@ from tes_nb.collector.http.pages import page_url
 from tes_nb.errors import SessionError, TesError
 from tes_nb.model import Stream
 from tes_nb.model.control import (
-    Cell,
     GetCost,
+    KernelReport,
     PutMark,
     SubscribeSource,
     operations,
@@ -329,10 +329,10 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         if not self._stopped:
             background().raise_pending()
 
-    def report_cell(self, cell: Cell, began_mono_ns: int, ended_mono_ns: int) -> None:
-        """Take what an executed cell cost; called by the cell watch."""
+    def report_kernel(self, report: KernelReport) -> None:
+        """Hand on what the cell watch says of a cell."""
         if not self._stopped:
-            self._reporter.cell(cell, began_mono_ns, ended_mono_ns)
+            self._reporter.queue(report)
 
     def _settle(self) -> None:
         """Wait until the collector has what this kernel reported."""
@@ -350,6 +350,9 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         number = self._cells.measure(run)
         cells = self.cells()
         return cells[cells["number"] == number].iloc[-1]
+
+    def _is_notebook(self) -> bool:
+        return self.peer is None
 
     def _title_and_page(self) -> tuple[str, str]:
         return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url

@@ -207,7 +207,7 @@ def _begin(
     if shell is not None and cells is not None:
         from tes_nb.session.kernel import CellWatch  # noqa: PLC0415 - only in a notebook
 
-        session.watch_cells(CellWatch(shell, session.report_cell, cells))
+        session.watch_cells(CellWatch(shell, session.report_kernel, cells))
     _sessions[id(session)] = (os.getpid(), session)
     session.on_stop = lambda: _sessions.pop(id(session), None)
     atexit.register(session.at_exit)

@@ -1,11 +1,12 @@
 // Cards: the newest values of one table, grouped by the first word of their names, each with a small trend.
 
 import { make, setText } from "./dom.js";
-import { formatValue, shorten } from "./format.js";
+import { formatDuration, formatValue, shorten } from "./format.js";
 import { CellKind } from "./rows.js";
 import { Shell } from "./shell.js";
 
 const TREND = 60;
+const AGES_MS = 1_000;
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 110;
 const HEIGHT = 26;
@@ -50,9 +51,10 @@ class Cards {
   constructor(el, spec, options) {
     this.columns = spec.columns ?? [];
     this.shell = new Shell(el, spec, { kind: "cards", paint: () => this.paint(), ...options });
-    this.items = [];
-    for (const [name, members] of groupColumns(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
+    this.items = spec.meters ? this.meters(spec.meters) : [];
+    if (!spec.meters) for (const [name, members] of groupColumns(this.columns)) this.shell.body.append(this.card(name || this.shell.title, members));
     this.shell.say("No data yet.");
+    this.timer = setInterval(() => this.items.some((item) => item instanceof MeterItem && item.kind.isTime) && this.shell.requestPaint(), AGES_MS);
   }
 
   card(name, members) {
@@ -62,10 +64,18 @@ class Cards {
     return make("article", { class: "tes-card" }, [make("h4", { text: name }), list]);
   }
 
+  /** A few numbers of a row, each as a bar where it is a share of another one. */
+  meters(meters) {
+    const placeOf = (name) => this.columns.findIndex((column) => column.name === name);
+    const items = meters.map(({ title, column, of }) => new MeterItem(title, this.columns[placeOf(column)], placeOf(column), placeOf(of)));
+    this.shell.body.append(make("div", { class: "tes-meters", role: "list" }, items.map(({ element }) => element)));
+    return items;
+  }
+
   update(rows, replace = false) {
     if (replace) for (const item of this.items) item.clear();
     if (!rows.length) return this.shell.requestPaint();
-    for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place]);
+    for (const [time, values] of rows) for (const item of this.items) item.push(time, values[item.place], values);
     this.shell.freshness.tick();
     this.shell.say("");
     this.shell.requestPaint();
@@ -73,7 +83,7 @@ class Cards {
 
   paint() {
     for (const item of this.items) item.paint();
-    for (const card of this.shell.body.children) card.hidden = !card.querySelector(".tes-item:not([hidden])");
+    for (const card of this.shell.body.querySelectorAll(".tes-card")) card.hidden = !card.querySelector(".tes-item:not([hidden])");
   }
 
   setState(state) {
@@ -85,7 +95,50 @@ class Cards {
   }
 
   destroy() {
+    clearInterval(this.timer);
     this.shell.destroy();
+  }
+}
+
+/** One number, its name, and its share of another one: "0.36 of 4 cores". */
+class MeterItem {
+  constructor(title, column, place, whole) {
+    this.place = place;
+    this.whole = whole;
+    this.column = column;
+    this.kind = new CellKind(column);
+    this.word = make("span", { class: "tes-now", text: "–" });
+    this.of = make("span", { class: "tes-of" });
+    this.bar = make("span", { class: "tes-bar-part" });
+    this.meter = make("span", { class: "tes-meter", hidden: whole < 0 }, [this.bar]);
+    const words = make("span", {}, [this.word, this.of]);
+    this.element = make("div", { class: "tes-meter-item", role: "listitem" }, [
+      make("span", { class: "tes-what", text: title, title: `${column.name}: ${column.doc}` }),
+      words,
+      this.meter,
+    ]);
+  }
+
+  clear() {
+    this.value = null;
+  }
+
+  push(_, value, values) {
+    this.value = value;
+    this.limit = this.whole < 0 ? null : values[this.whole];
+  }
+
+  paint() {
+    const absent = this.value === null || this.value === undefined;
+    const isLabel = this.column.kind === "label";
+    setText(this.word, absent ? (isLabel ? "none" : "–") : isLabel ? `[${this.value}]` : this.kind.text(this.value));
+    if (this.kind.isTime) return setText(this.of, absent ? "" : ` · ${formatDuration(Math.max(0, Math.round(Date.now() / 1000 - this.value))).replace(".0", "")}`);
+    const share = absent || !(this.limit > 0) ? null : this.value / this.limit;
+    setText(this.of, share === null ? "" : ` of ${formatValue(this.limit, this.column.unit)}`);
+    this.meter.hidden = share === null;
+    if (share === null) return;
+    this.bar.style.width = `${Math.min(100, 100 * share).toFixed(1)}%`;
+    this.bar.dataset.mood = share > 0.9 ? "bad" : share > 0.75 ? "warn" : "plain";
   }
 }
 

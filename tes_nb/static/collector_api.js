@@ -61,6 +61,17 @@ function askToken(sentence) {
   });
 }
 
+/** Return the first views, each {name, title, question, parts}; [] = the collector does not answer just now. */
+export async function fetchViews(credentials) {
+  try {
+    const reply = await fetch("api/views", { headers: { Accept: "application/json", ...credentials.headers() } });
+    return reply.ok ? await reply.json() : [];
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+    return [];
+  }
+}
+
 /** Return the list, with the token if the collector wants it; a string = a sentence about why there is none. */
 export async function fetchSources(credentials) {
   try {

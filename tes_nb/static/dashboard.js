@@ -47,7 +47,7 @@ class Part {
 
   /** Put a view of this part into `el`. */
   show(el, ask) {
-    if (this.chart) return createChart(el, this.spec, { data: this.chart, clock });
+    if (this.chart) return showChart(el, this.spec, this.chart);
     const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }) });
     for (const [content, buffers] of this.backlog) dispatch(view, content, buffers);
     view.setState(this.state);
@@ -63,6 +63,16 @@ class Part {
   freshnesses() {
     return this.chart ? [this.chart.freshness] : Array.from(this.views, (view) => view.shell.freshness);
   }
+}
+
+/** A chart that is only seen when there is something to draw stays hidden until then. */
+function showChart(el, spec, data) {
+  const container = make("div", { class: "tes-view", hidden: spec.if_any });
+  el.append(container);
+  const reveal = () => (container.hidden = Boolean(spec.if_any) && !data.store.series.length);
+  data.listeners.add(reveal);
+  reveal();
+  return createChart(container, spec, { data, clock });
 }
 
 /** What came for the whole widget, since before its first view was there. */

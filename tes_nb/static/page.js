@@ -1,20 +1,21 @@
 // The collector's own page: every source in `GET /api/streams`, decoded by the collector.
 //
-// No stream is named here but in OVERVIEW, which only chooses what the first tab shows of those it knows, and KERNEL,
-// whose tables annotate all charts.
+// The first tabs are the views in `GET /api/views`. No stream is named here but KERNEL, whose tables annotate all charts.
 
-import { Credentials, fetchSources, FOR_CONTROLS, waitForSources } from "./collector_api.js";
+import { Credentials, fetchSources, fetchViews, FOR_CONTROLS, waitForSources } from "./collector_api.js";
 import { ReconnectingSocket, socketUrl } from "./connection.js";
 import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
 import { createInspector } from "./inspector.js";
 import { SourceView } from "./source_view.js";
+import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 
-const OVERVIEW = { status: "cards", metrics: "chart", workers: "table" };
 const KERNEL = "kernel";
 /** How often the page asks for the sources: a session may watch another feed at any time. */
 const REFRESH_MS = 5_000;
+/** How often the list of streams is counted anew. */
+const STREAMS_MS = 1_000;
 const MOST_ANNOTATIONS = 200;
 const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so that the browser's DevTools list their messages";
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
@@ -30,7 +31,10 @@ class Page {
     const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
     new ControlBar(root, control);
     this.tabs = new Tabs(root, "Views", { address: true });
-    this.overview = this.tabs.add("overview", "Overview");
+    /** The first views, by name: {tab, key: which parts it shows}. */
+    this.firstViews = new Map();
+    this.streamTables = [];
+    setInterval(() => this.updateStreamTables(), STREAMS_MS);
     this.inspectorTab = this.tabs.add("inspector", "Inspector");
     this.plainSockets = [];
     this.plainButton = button("Plain sockets", PLAIN, "false", () => this.setPlain(!this.plainSockets.length));
@@ -41,8 +45,8 @@ class Page {
     if (location.pathname.includes("/proxy/")) this.restWhenIdle();
   }
 
-  /** Apply the list of sources: those that are new get a tab, those that are gone say so. */
-  setSources(sources) {
+  /** Apply the list of sources: those that are new get a tab, those that are gone say so; then the first views. */
+  setSources(sources, firstViews) {
     const present = new Set(this.views.map(({ stream }) => stream.name));
     const added = sources.filter(({ name, path }) => path && !present.has(name));
     for (const stream of added) this.add(stream);
@@ -51,8 +55,40 @@ class Page {
       view.ended = true;
       view.end();
     }
+    for (const view of firstViews) this.addFirstView(view);
     if (added.length) this.tabs.chooseFromAddress();
     this.onState();
+  }
+
+  /** A person's first view: parts of tables, and the list of all streams. Parts that come later are put below. */
+  addFirstView({ name, title, question, parts }) {
+    if (!this.firstViews.has(name)) {
+      const tab = this.tabs.add(name, title, this.tabs.tabs[this.firstViews.size]);
+      tab.panel.append(make("p", { class: "tes-sentence", text: question }));
+      this.firstViews.set(name, { tab, shown: new Set() });
+    }
+    const { tab, shown } = this.firstViews.get(name);
+    for (const { kind, source, table, columns, spec } of parts) {
+      const key = JSON.stringify([kind, source, table, columns]);
+      const tables = this.views.find(({ stream }) => stream.name === source)?.tables;
+      if (shown.has(key) || (kind !== "streams" && !tables)) continue;
+      shown.add(key);
+      if (kind === "streams") this.showStreams(tab, spec);
+      else tab.views.push(tables.get(table).show(tab.panel, tables.get(table).kindOf(kind, spec), columns.length ? columns : tables.get(table).table.plot, spec));
+    }
+  }
+
+  /** The list of streams: how each is doing, and how much comes. */
+  showStreams(tab, spec) {
+    const table = createTable(tab.panel, spec);
+    table.shell.badge.element.remove(); // it is made here, so it is always true
+    this.streamTables.push(table);
+    tab.views.push(table);
+  }
+
+  updateStreamTables() {
+    const rows = this.views.map((view) => [view.stream.name, view.summary()]);
+    for (const table of this.streamTables) table.apply({ rows, replace: true });
   }
 
   add(stream) {
@@ -65,7 +101,6 @@ class Page {
     });
     this.views.push(view);
     if (stream.name === KERNEL) this.annotations.follow(view);
-    else this.show(this.overview, view);
     if (stream.period_s !== null) this.addTab(view);
   }
 
@@ -73,13 +108,6 @@ class Page {
   appear(view) {
     this.addTab(view);
     this.tabs.chooseFromAddress();
-  }
-
-  /** What the first tab shows of a source. */
-  show(tab, { stream, tables }) {
-    const table = tables.get(stream.main);
-    const kind = OVERVIEW[stream.stream ?? stream.name] ?? (table.keyed ? "table" : "chart");
-    tab.views.push(table.show(tab.panel, kind, table.table.plot));
   }
 
   /** All tables of a source: cards or a table for what is now, a chart for what was. */
@@ -126,7 +154,7 @@ class Page {
   async refresh() {
     if (this.resting || document.visibilityState !== "visible") return;
     const sources = await fetchSources(this.credentials);
-    if (typeof sources !== "string") this.setSources(sources);
+    if (typeof sources !== "string") this.setSources(sources, await fetchViews(this.credentials));
   }
 }
 
@@ -189,7 +217,7 @@ async function main() {
   const sources = await waitForSources(credentials, say, () => invite(root));
   sentence.remove();
   const page = new Page(root, credentials);
-  page.setSources(sources);
+  page.setSources(sources, await fetchViews(credentials));
   setInterval(() => page.refresh(), REFRESH_MS);
 }
 

@@ -77,6 +77,8 @@ export class Rows {
     this.newestFirst = newestFirst;
     this.kinds = columns.map((column) => new CellKind(column));
     this.byKey = new Map();
+    /** The places of columns in which any row had a value. */
+    this.filled = new Set();
     this.filter = "";
     this.sort = null;
     this.stale = true;
@@ -96,6 +98,7 @@ export class Rows {
 
   put(key, values) {
     const row = this.byKey.get(key);
+    if (this.filled.size < this.kinds.length) values.forEach((value, place) => (value ?? "") !== "" && this.filled.add(place));
     if (!row) {
       this.byKey.set(key, { key, values, changed: null, version: 0, words: null });
       return;

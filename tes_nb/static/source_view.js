@@ -13,6 +13,7 @@ const HISTORY = 50;
 const CREATE = { chart: createChart, table: createTable, cards: createCards };
 const LINE_KINDS = new Set(["gauge", "counter"]);
 const DEFAULT_WINDOW_S = 300;
+const RATE_OVER_S = 2;
 const MOST_LINES = 40;
 const MOST_KEYS = 10_000;
 const MOST_EVENTS = 500;
@@ -86,6 +87,7 @@ export class SourceView {
       messages.push({ ...info, id: `${this.stream.name} ${++this.count}` });
       payloads.push(encoder.encode(payload));
       this.lastSeq = seq ?? this.lastSeq;
+      this.lastTime = info.t;
       if (Object.values(rows).some((some) => some.length)) {
         if (!this.hasRows) this.options.onBegin(this);
         this.hasRows = true;
@@ -150,6 +152,18 @@ export class SourceView {
     }
     for (const table of this.tables.values()) table.chartData.notify();
     this.options.onState(this);
+  }
+
+  /** As the list of streams shows it: name, state, when a message came last, messages a second, messages, gaps. */
+  summary() {
+    const now = performance.now() / 1000;
+    const [since, before] = this.counted ?? [now, this.count];
+    if (now - since >= RATE_OVER_S || !this.counted) {
+      if (this.counted) this.rate = (this.count - before) / (now - since);
+      this.counted = [now, this.count];
+    }
+    const state = this.socket.state === "OPEN" ? this.upstream?.word ?? "OPEN" : this.socket.state;
+    return [this.stream.name, state, this.lastTime ?? null, this.rate ?? null, this.count, this.gaps.length];
   }
 
   /** As an inspector shows it: the connection to the peer where there is one, else that to the collector. */
@@ -224,12 +238,13 @@ class SourceTable {
     this.listeners = [];
     this.containers = [];
     this.isVisible = this.isMain;
+    this.hasRows = false;
   }
 
   /** Append the rows that a message has for this table, in the order of its columns. */
   append(rows, time) {
     if (!rows.length && !this.isVisible) return;
-    if (!this.isVisible) this.reveal();
+    if (!this.isVisible || (rows.length && !this.hasRows)) this.reveal(rows.length > 0);
     for (const listener of this.listeners) listener(rows);
     this.appendPoints(rows, time);
     const byLabel = rows.map((row) => this.withMoves(this.label(row), row));
@@ -266,8 +281,9 @@ class SourceTable {
   }
 
   /** A table that a source only derives never gets rows here; its views would stay empty. */
-  reveal() {
+  reveal(hasRows) {
     this.isVisible = true;
+    this.hasRows ||= hasRows;
     for (const container of this.containers) container.hidden = false;
   }
 
@@ -337,17 +353,26 @@ class SourceTable {
     return false;
   }
 
+  /** The kind of view that a part of a first view asks for, as far as this table has it. */
+  kindOf(kind, { meters }) {
+    return kind === "chart" || meters ? kind : this.nowKind;
+  }
+
   /** What is now: a table where rows have a subject or are events, else cards. */
   get nowKind() {
     return this.keyed || this.events ? "table" : "cards";
   }
 
-  /** Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are. */
-  show(el, kind, columns = []) {
-    const container = make("div", { class: "tes-view", hidden: !this.isVisible });
+  /**
+   * Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are;
+   * more: what is different from the table's own spec.
+   */
+  show(el, kind, columns = [], more = {}) {
+    const container = make("div", { class: "tes-view", hidden: more.if_any ? !this.hasRows : !this.isVisible });
     this.containers.push(container);
     el.append(container);
-    const view = CREATE[kind](container, { ...this.spec, drawn: columns }, { data: this.chartData });
+    const spec = { ...this.spec, newest_first: this.events, ...more, drawn: columns };
+    const view = CREATE[kind](container, spec, { data: this.chartData });
     this.views.push(view);
     return view;
   }

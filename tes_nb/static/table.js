@@ -40,6 +40,11 @@ class Table {
     this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...options });
     this.id = `tes-table-${++tables}`;
     this.selected = null;
+    this.ifAny = Boolean(spec.if_any);
+    this.flashes = spec.flash !== false;
+    const bars = new Set(spec.bars ?? []);
+    this.bars = new Set(this.places.filter((place) => bars.has(this.columns[place].name)));
+    this.largest = new Map();
     this.build(spec.rows_shown ?? ROWS);
     this.shell.requestPaint();
   }
@@ -52,7 +57,7 @@ class Table {
     });
     this.count = make("span", { class: "tes-detail", role: "status" });
     const all = `All ${this.columns.length} columns`;
-    this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(this.shown.length < this.columns.length));
+    this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(!this.showsAll));
     this.more.hidden = this.first.length === this.columns.length;
     this.shell.tools.append(this.count, this.filter, this.more, button("CSV", "Save the rows shown as CSV, all columns", undefined, () => this.saveCsv()));
     this.rowsShown = rows;
@@ -61,12 +66,17 @@ class Table {
     this.timer = setInterval(() => isAging() && this.refresh(), AGES_MS);
   }
 
-  /** Show all columns, or those that are worth most. */
+  /** Show all columns, or those that are worth most and in which there is anything. */
   showAll(all) {
-    this.shown = all ? this.places : this.first;
+    this.showsAll = all;
+    this.filled = this.rows.filled.size;
+    const isChosen = this.first.length < this.columns.length;
+    this.shown = all || !isChosen ? this.first : this.first.filter((place) => this.rows.filled.has(place));
+    if (all && isChosen) this.shown = this.places;
     this.more.setAttribute("aria-pressed", String(all));
     this.heads = this.shown.map((place) => this.head(place));
     this.sampleSize = this.widths = null;
+    const { scrollTop = 0, scrollLeft = 0 } = this.list?.element ?? {};
     this.list?.destroy();
     this.list?.element.remove();
     this.list = new VirtualList({
@@ -81,6 +91,7 @@ class Table {
       onKey: (event) => this.onKey(event),
     });
     this.shell.body.append(this.list.element);
+    Object.assign(this.list.element, { scrollTop, scrollLeft });
     this.shell.requestPaint();
   }
 
@@ -90,7 +101,7 @@ class Table {
       this.rows.turnSort(place);
       this.shell.requestPaint();
     });
-    const style = this.rows.kinds[place].isNumber ? "tes-cell tes-number" : "tes-cell";
+    const style = ["tes-cell", this.rows.kinds[place].isNumber && "tes-number", this.bars.has(place) && "tes-barred"].filter(Boolean).join(" ");
     return make("div", { class: style, role: "columnheader", "aria-sort": "none" }, [sort]);
   }
 
@@ -114,11 +125,14 @@ class Table {
   paint() {
     const visible = this.rows.visible();
     const all = this.rows.byKey.size;
+    if (!this.showsAll && this.filled !== this.rows.filled.size) this.showAll(false);
     this.setWidths(visible);
+    this.measureBars(visible);
     setText(this.count, visible.length === all ? count(all, "row") : `${visible.length} of ${count(all, "row")}`);
     this.shell.say(all ? "" : (this.shell.freshness.lastTick !== null && this.empty) || "No rows yet.");
     this.heads.forEach((head, at) => head.setAttribute("aria-sort", this.sortWord(this.shown[at])));
     this.list.element.hidden = !all;
+    this.shell.root.hidden = this.ifAny && !all;
     this.list.paint(visible);
   }
 
@@ -144,10 +158,27 @@ class Table {
       const differs = cell.textContent !== text;
       if (differs) cell.textContent = text;
       cell.title = text.length > 24 ? text : "";
-      if (same && differs && slot.version !== null && row.changed?.[place]) flash(cell);
+      if (this.bars.has(place)) cell.style.setProperty("--tes-share", `${this.share(row, place)}%`);
+      if (this.flashes && same && differs && slot.version !== null && row.changed?.[place]) flash(cell);
       else if (!same) cell.classList.remove("tes-flash");
     });
     slot.version = row.version;
+  }
+
+  /** How long the bar of a cell is, in percent of the largest one. */
+  share(row, place) {
+    const most = this.largest.get(place);
+    return most > 0 ? Math.round((100 * Math.max(0, row.values[place] ?? 0)) / most) : 0;
+  }
+
+  /** The largest value of each column with bars; all of them are drawn anew where one has changed. */
+  measureBars(rows) {
+    for (const place of this.bars) {
+      const most = rows.reduce((largest, row) => Math.max(largest, row.values[place] ?? 0), 0);
+      if (most === this.largest.get(place)) continue;
+      this.largest.set(place, most);
+      this.refresh();
+    }
   }
 
   /** Columns are as wide as the first rows need; set once there are some, so that nothing jumps later. */

@@ -33,7 +33,7 @@ export class Tabs {
     const place = before ? this.tabs.indexOf(before) : this.tabs.length;
     this.tabs.splice(place, 0, tab);
     this.list.insertBefore(head, before ? before.head : null);
-    this.panels.append(panel);
+    this.panels.insertBefore(panel, before ? before.panel : null);
     return tab;
   }
 

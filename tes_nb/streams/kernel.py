@@ -5,6 +5,7 @@
     {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
      "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
      "outcome": "ok", "first_line": null, "children_cpu_s": 0.0, "children_peak": 0, "total_peak": 123456789}
+    {"type": "activity", "cell": 4, "since": 1767225610000000000}
     {"type": "held", "start": 1767225600000000000, "seconds": 4.1}
 
 Only the cell's number is kept; its first line is opt-in, since code may hold secrets.
@@ -17,7 +18,7 @@ from typing import Annotated
 import msgspec
 
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
-from tes_nb.model.control import Cell, Gauge
+from tes_nb.model.control import Activity, Cell, Gauge
 from tes_nb.streams.describe import Field, Int, describe
 from tes_nb.streams.tes_protocol import is_own, ms_to_ns
 from tes_nb.wire.json_guard import decode_json
@@ -33,16 +34,20 @@ class Held(msgspec.Struct, tag="held"):
 _gauge_columns, _gauge_row = describe(Gauge)
 _cell_columns, _cell_row = describe(Cell)
 _held_columns, _held_row = describe(Held)
+_activity_columns, _activity_row = describe(Activity)
 TABLES = (
     Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",), unit_by="unit"),
     Table("cells", "What each executed cell cost.", _cell_columns),
     Table("held", "When the kernel was held.", _held_columns),
+    Table("activity", "One row when a cell begins, and one when it ends.", _activity_columns),
 )
-_decoder: msgspec.json.Decoder[Gauge | Cell | Held] = msgspec.json.Decoder(Gauge | Cell | Held)
+_decoder: msgspec.json.Decoder[Gauge | Cell | Held | Activity] = msgspec.json.Decoder(
+    Gauge | Cell | Held | Activity
+)
 
 
 def decode(message: Message) -> Decoded:
-    """One report of the kernel → one row."""
+    """One report of the kernel → one row; a cell that has ended tells, too, that none runs now."""
     report = decode_json(message.payload, _decoder, check=not is_own(message))
     match report:
         case Gauge():
@@ -50,7 +55,10 @@ def decode(message: Message) -> Decoded:
                 report.value = float(report.value)
             return Decoded(Kind.DATA, {"gauges": (_gauge_row(report),)}, ms_to_ns(report.timestamp))
         case Cell():
-            return Decoded(Kind.DATA, {"cells": (_cell_row(report),)})
+            idle = _activity_row(Activity(None, report.start + round(report.wall_s * 1e9)))
+            return Decoded(Kind.DATA, {"cells": (_cell_row(report),), "activity": (idle,)})
+        case Activity():
+            return Decoded(Kind.DATA, {"activity": (_activity_row(report),)})
         case Held():
             return Decoded(Kind.DATA, {"held": (_held_row(report),)})
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.store.memory.timespec import span_ns
 from tes_nb.store.session.schema import SourceInfo, session_path
 from tes_nb.store.session.writer import SessionWriter
+from tes_nb.streams.first_views import ViewPart, first_views
 from tes_nb.views.alerts import AlertLimit
 from tes_nb.views.annotations import Beside
 from tes_nb.views.chart import Chart, ChartOptions, chart_parts
@@ -17,6 +19,7 @@ from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
 from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
+from tes_nb.views.lists import StreamsContent, event_parts
 from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
 from tes_nb.views.where import chosen_by
 
@@ -175,21 +178,40 @@ def _limit(column: str, bound: float | tuple[float | None, float | None]) -> Ale
     return AlertLimit(column, below=below, above=above)
 
 
-def dashboard(feeds: Sequence[ViewSource], *, title: str, url: str, steering: Steering | None) -> Dashboard:
-    """Return the widget: an overview, a tab per feed, the inspector.
+def dashboard(
+    feeds: Sequence[ViewSource], *, title: str, url: str, steering: Steering | None, notebook: bool
+) -> Dashboard:
+    """Return the widget: the first views, a tab per feed, the inspector.
 
-    steering: how its controls reach the collector; `None` = there is nothing to control.
+    steering: how its controls reach the collector; `None` = there is nothing to control. notebook: whether the feeds
+    show a notebook's own process.
     """
-    tabs = [_overview(feeds), *map(_tab, feeds), _inspector(feeds, url)]
+    streams = {feed.name: feed.stream for feed in feeds}
+    first = [
+        Tab(view.title, view.question, _first_parts(feeds, parts))
+        for view, parts in first_views(streams, notebook=notebook)
+    ]
+    tabs = [*first, *map(_tab, feeds), _inspector(feeds, url)]
     on_origin: Callable[[str], None] | None = feeds[0].on_origin if feeds else None
     return Dashboard(title, tabs, url=url, steering=steering, on_origin=on_origin)
 
 
-def _overview(feeds: Sequence[ViewSource]) -> Tab:
-    """The usual view of each feed that speaks regularly."""
-    regular = [feed for feed in feeds if feed.stream.period_s < float("inf")]
-    makers = {"chart": chart_part, "cards": cards_part, "table": table_part}
-    return Tab("Overview", "", [makers[feed.stream.view](feed, feed.stream.main) for feed in regular])
+def _first_parts(feeds: Sequence[ViewSource], parts: Sequence[tuple[str, ViewPart]]) -> list[Part]:
+    by_name = {feed.name: feed for feed in feeds}
+    made = [
+        (part, _part(by_name[source], part))
+        if source
+        else (part, Part("table", {"title": part.title}, StreamsContent(feeds)))
+        for source, part in parts
+    ]
+    return [replace(made_part, spec={**made_part.spec, **part.spec()}) for part, made_part in made]
+
+
+def _part(feed: ViewSource, part: ViewPart) -> Part:
+    """Return a first view's part of a feed."""
+    if part.kind == "chart":
+        return chart_part(feed, part.table, part.columns or None)
+    return cards_part(feed, part.table) if part.kind == "cards" else table_part(feed, part.table)
 
 
 def _tab(feed: ViewSource) -> Tab:
@@ -197,7 +219,8 @@ def _tab(feed: ViewSource) -> Tab:
     parts: list[Part] = []
     for table in feed.stream.tables:
         numeric = numeric_columns(table, None, but=table.key)
-        parts.append(table_part(feed, table.name) if table.key else cards_part(feed, table.name))
+        has_rows = table.key or feed.stream.holds_events(table)
+        parts.append(table_part(feed, table.name) if has_rows else cards_part(feed, table.name))
         if numeric and table.name == feed.stream.main:
             parts.append(chart_part(feed, table.name))
     return Tab(feed.name, feed.stream.doc, parts)
@@ -209,18 +232,20 @@ def _inspector(feeds: Sequence[ViewSource], url: str) -> Tab:
     return Tab("Inspector", "", [Part("inspector", spec, requests.content, requests.on_request)])
 
 
-def chart_part(feed: ViewSource, table: str) -> Part:
-    """Return a live chart."""
-    spec, content = chart_parts(feed, table, chart_options(feed, table))
+def chart_part(feed: ViewSource, table: str, columns: Sequence[str] | None = None) -> Part:
+    """Return a live chart. columns: `None` = the table's usual ones."""
+    spec, content = chart_parts(feed, table, chart_options(feed, table, columns=columns))
     return Part("chart", spec, content)
 
 
 def table_part(feed: ViewSource, table: str) -> Part:
-    """Return a live table."""
-    spec, content = table_parts(
-        feed, table, url=feed.url, upstream=lambda: upstream_of(feed), lookup=feed.lookup(table)
+    """Return a live table: the newest row of each key, or events."""
+    upstream = lambda: upstream_of(feed)  # noqa: E731
+    if not feed.stream.table(table).key:
+        return Part("table", *event_parts(feed, table, url=feed.url, upstream=upstream))
+    return Part(
+        "table", *table_parts(feed, table, url=feed.url, upstream=upstream, lookup=feed.lookup(table))
     )
-    return Part("table", spec, content)
 
 
 def cards_part(feed: ViewSource, table: str) -> Part:

@@ -29,7 +29,7 @@ MOST_KEYS = 10_000
 TREND_ROWS = 60
 
 
-class _TableContent:
+class RowsContent:
     """What tables and cards have in common."""
 
     def __init__(self, store: StreamStore, table: Table, upstream: Upstream | None = None) -> None:
@@ -50,7 +50,7 @@ class _TableContent:
         return self._state.changes(state)
 
 
-class TableContent(_TableContent):
+class TableContent(RowsContent):
     """The newest row of each key. Where each message lists everybody, who is missing in the newest one is gone."""
 
     def __init__(
@@ -149,7 +149,7 @@ class TableContent(_TableContent):
         return bool(len(newest)) and latest.t_wall_ns > int(newest[-1])
 
 
-class CardsContent(_TableContent):
+class CardsContent(RowsContent):
     """The newest rows of a table with one subject."""
 
     def everything(self) -> list[Sent]:

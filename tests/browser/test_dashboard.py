@@ -61,6 +61,8 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         page.wait_for_function(IDLE, timeout=60_000)
         page.evaluate(RUN, "notebook:run-all-cells")
         page.wait_for_selector(".tes-dashboard .tes-tabs", timeout=60_000)
+        assert texts(page, ".tes-dashboard [role=tab]")[:2] == ["My match day", "My notebook"]
+        page.get_by_role("tab", name="My notebook", exact=True).click()
         page.wait_for_selector(".tes-dashboard .uplot", timeout=30_000)
         busy = lambda: page.locator(".jp-Notebook .jp-InputPrompt").all_text_contents()[1] == "[*]:"  # noqa: E731
         assert busy()
@@ -85,7 +87,7 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         page.get_by_role("tab", name="simulated", exact=True).click()
         time.sleep(1)
         page.screenshot(path=PICTURES / "dashboard-simulated.png")
-        page.get_by_role("tab", name="Overview", exact=True).click()
+        page.get_by_role("tab", name="My notebook", exact=True).click()
         time.sleep(0.5)
         page.screenshot(path=PICTURES / "dashboard-overview.png")
         page.wait_for_function(IDLE, timeout=40_000)

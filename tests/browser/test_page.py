@@ -94,7 +94,7 @@ def test_every_tab_is_live_and_accessible(browser, url, scheme):
     with opened(browser, url, color_scheme=scheme) as one:
         one.all_say("LIVE")
         names = one.page.locator("[role=tab]").all_text_contents()
-        assert names == ["Overview", "status", "workers", "metrics", "Inspector"]
+        assert names == ["My TES", "status", "workers", "metrics", "Inspector"]
         one.page.evaluate(AXE.read_text())
         for name in names:
             one.tab(name)
@@ -266,6 +266,12 @@ def made_up(messages: list[str]) -> Iterator[str]:
     async def streams(request: web.Request) -> web.Response:
         return web.json_response([STREAM])
 
+    async def views(request: web.Request) -> web.Response:
+        part = {"kind": "table", "source": "fifth", "table": STREAM["main"], "columns": [], "spec": {}}
+        return web.json_response(
+            [{"name": "tes", "title": "My TES", "question": "Is it up?", "parts": [part]}]
+        )
+
     async def fifth(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -280,6 +286,7 @@ def made_up(messages: list[str]) -> Iterator[str]:
         app.router.add_get("/", index)
         app.router.add_get("/static/{name}", static)
         app.router.add_get("/api/streams", streams)
+        app.router.add_get("/api/views", views)
         app.router.add_get("/ws/rows/fifth", fifth)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
@@ -319,7 +326,7 @@ def test_a_stream_nobody_knows_is_drawn_by_its_description(browser):
     things = [["a", 0, 1_700_000_000], ["b", 1, 1_700_000_000]]
     with made_up([batch(things, [[5]])]) as url, opened(browser, url) as one:
         one.page.wait_for_selector(".tes-space .tes-row >> nth=1")
-        assert one.page.locator("[role=tab]").all_text_contents() == ["Overview", "fifth", "Inspector"]
+        assert one.page.locator("[role=tab]").all_text_contents() == ["My TES", "fifth", "Inspector"]
         one.tab("fifth")
         one.page.wait_for_selector("[role=tabpanel]:not([hidden]) .uplot >> nth=1")
         assert one.page.locator("[role=tabpanel]:not([hidden]) .tes-unit").all_text_contents() == [

@@ -63,7 +63,7 @@ def test_an_attached_tes_is_shown_and_its_loss_is_said(browser):
         opened(browser, session.url) as one,
     ):
         one.all_say("LIVE")
-        for name in ("Overview", "status", "workers", "metrics"):
+        for name in ("My TES", "status", "workers", "metrics"):
             one.page.wait_for_selector(f"role=tab[name='{name}']")
         one.tab("metrics")
         assert f"localhost:{peer.ports[0]}" in one.page.locator(f"{SHOWN} > .tes-detail").text_content()

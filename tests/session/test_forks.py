@@ -67,7 +67,7 @@ INTERNAL = {
     "discard",
     "await_stop",
     "stop_now",
-    "report_cell",
+    "report_kernel",
     "watch_cells",
     "measure_cell",
     "store",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import tes_nb as tes
-from tes_nb.model.control import Cell
+from tes_nb.model.control import Cell, KernelReport
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def recorded(session, tmp_path_factory):
         began = pd.Timestamp.now("UTC")
         session.mark("deploy")
         session.metrics.wait(rows=1, timeout=20)
-        session.report_cell(a_cell(began), 1, 2)
+        session.report_kernel(KernelReport(row=a_cell(began), between=(1, 2)))
         session.metrics.wait(rows=2, timeout=20)
         recording.wait(messages=1, timeout=20)
     return path

@@ -20,8 +20,9 @@ from tes_nb.collector.http.exposition import scrape
 from tes_nb.collector.http.guard import Access, Handler, json_answer, sentence
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.produced import Channel
-from tes_nb.model import HttpHalf, Observation, Stream, Table
+from tes_nb.model import HttpHalf, Observation, Stream
 from tes_nb.streams.browser_json import json_columns
+from tes_nb.streams.first_views import FirstView, ViewPart, first_views
 
 # TES_PUBLIC_URL             https://hub.example.org, where browsers find the hub; else JUPYTERHUB_PUBLIC_URL
 # TES_ALLOWED_HOSTS          further host names that may stand in the Host header, separated by commas
@@ -121,8 +122,13 @@ def page_routes(
     observe: Callable[[], Observation],
     ports: tuple[int, int],
     sources: Callable[[], Iterable[PageSource]],
+    *,
+    notebook: bool,
 ) -> None:
-    """Add the pages to both ports (health) or the status port (all else). sources: what a page shows now."""
+    """Add the pages to both ports (health) or the status port (all else).
+
+    sources: what a page shows now. notebook: whether they show a notebook's own process.
+    """
     paths = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
     # what is not in this list does not exist
     files = {path.name: path for path in paths if path.suffix in TYPES}
@@ -142,6 +148,13 @@ def page_routes(
         del request
         return json_answer({"status": "ok", "server": "tes_nb", "version": __version__})
 
+    async def views(request: web.Request) -> web.Response:
+        del request
+        shown = {one.source: one.stream for one in sources()}
+        return json_answer(
+            [_describe_view(view, parts) for view, parts in first_views(shown, notebook=notebook)]
+        )
+
     async def streams(request: web.Request) -> web.Response:
         del request
         return json_answer([_describe(source, ports) for source in sources()])
@@ -151,6 +164,7 @@ def page_routes(
     status.get("/static/{name}", static, Access.SHELL)
     status.get("/metrics", metrics, Access.OPEN)
     status.get("/api/streams", streams, Access.OPEN)
+    status.get("/api/views", views, Access.OPEN)
     for table in tables.values():
         table.get("/health", health, Access.OPEN)
 
@@ -184,6 +198,24 @@ def _plain_index(tables: Mapping[str, RouteTable], ports: tuple[int, int]) -> we
     return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
+def _describe_view(view: FirstView, parts: Iterable[tuple[str, ViewPart]]) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "title": view.title,
+        "question": view.question,
+        "parts": [
+            {
+                "kind": part.kind,
+                "source": source,
+                "table": part.table,
+                "columns": part.columns,
+                "spec": part.spec(),
+            }
+            for source, part in parts
+        ],
+    }
+
+
 def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
     """A source's description, for pages that draw any stream."""
     stream, endpoint = source.stream, source.stream.endpoint
@@ -210,7 +242,7 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                     {"column": json_columns([move.column])[0], "places": [*map(table.names.index, move.of)]}
                     for move in table.moves
                 ],
-                "events": _holds_events(stream, table),
+                "events": stream.holds_events(table),
                 "label": list(table.label or table.key),
                 "panel_by": table.panel_by,
                 "unit_by": table.unit_by,
@@ -219,9 +251,3 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
             for table in stream.tables
         ],
     }
-
-
-def _holds_events(stream: Stream, table: Table) -> bool:
-    """Whether each row is of its own, such as an executed cell, instead of how something is now."""
-    regular = stream.producer is not None or (table.name == stream.main and math.isfinite(stream.period_s))
-    return not table.key and not regular

@@ -44,6 +44,7 @@ OPEN = {
         "/api/dev/server-metrics",
         "/api/dev/tmux/status",
         "/api/streams",
+        "/api/views",
         "/metrics",
         "/health",
     )

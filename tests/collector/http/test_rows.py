@@ -231,7 +231,7 @@ async def test_our_own_streams_are_decoded_for_the_page_and_stay_plain_beside():
         events = {
             (one["name"], table["name"]) for one in listed for table in one["tables"] if table["events"]
         }
-        assert events == {("kernel", "cells"), ("kernel", "held")}
+        assert events == {("kernel", "cells"), ("kernel", "held"), ("kernel", "activity")}
         for one in listed[:3]:
             async with socket(collector.ports[0], one["path"]) as client:
                 first, second = (await items(client, 2))[:2]  # what was before comes first
