@@ -64,7 +64,7 @@ class Cell(msgspec.Struct, tag="cell"):
     ] = None
 
 
-class Activity(msgspec.Struct, tag="activity"):
+class KernelActivity(msgspec.Struct, tag="activity"):
     """What the kernel does from now on."""
 
     cell: Annotated[Int | None, Field("", "the cell that runs, by its execution count; NA = none", "label")]
@@ -110,7 +110,7 @@ class KernelReport(Operation[RecordNumber | None], tag="kernel"):
         Field("", "a page that shows the kernel's views; it may talk to the collector"),
     ] = None
     row: Annotated[
-        Gauge | Cell | Activity | None, Field("", "a row of the stream [kernel](KERNEL-REPORTS.md)")
+        Gauge | Cell | KernelActivity | None, Field("", "a row of the stream [kernel](KERNEL-REPORTS.md)")
     ] = None
     between: Annotated[
         tuple[int, int] | None,

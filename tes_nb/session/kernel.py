@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from tes_nb.model.control import Activity, Cell, Gauge, KernelReport, NonFinite, ProcessExit
+from tes_nb.model.control import Cell, Gauge, KernelActivity, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
@@ -83,7 +83,7 @@ class CellWatch:
     def _begin(self) -> None:
         self._exact = _reset_peak()
         self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
-        self._report(KernelReport(row=Activity(int(self._shell.execution_count), self._began[0])))
+        self._report(KernelReport(row=KernelActivity(int(self._shell.execution_count), self._began[0])))
 
     def _end(self, result: Any, number: int) -> None:
         self._inner.clear()

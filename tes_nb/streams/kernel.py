@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 
 from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
-from tes_nb.model.control import Activity, Cell, Gauge
+from tes_nb.model.control import Cell, Gauge, KernelActivity
 from tes_nb.streams.describe import Field, Int, describe
 from tes_nb.streams.tes_protocol import is_own, ms_to_ns
 from tes_nb.wire.json_guard import decode_json
@@ -34,15 +34,15 @@ class Held(msgspec.Struct, tag="held"):
 _gauge_columns, _gauge_row = describe(Gauge)
 _cell_columns, _cell_row = describe(Cell)
 _held_columns, _held_row = describe(Held)
-_activity_columns, _activity_row = describe(Activity)
+_activity_columns, _activity_row = describe(KernelActivity)
 TABLES = (
     Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",), unit_by="unit"),
     Table("cells", "What each executed cell cost.", _cell_columns),
     Table("held", "When the kernel was held.", _held_columns),
     Table("activity", "One row when a cell begins, and one when it ends.", _activity_columns),
 )
-_decoder: msgspec.json.Decoder[Gauge | Cell | Held | Activity] = msgspec.json.Decoder(
-    Gauge | Cell | Held | Activity
+_decoder: msgspec.json.Decoder[Gauge | Cell | Held | KernelActivity] = msgspec.json.Decoder(
+    Gauge | Cell | Held | KernelActivity
 )
 
 
@@ -55,9 +55,9 @@ def decode(message: Message) -> Decoded:
                 report.value = float(report.value)
             return Decoded(Kind.DATA, {"gauges": (_gauge_row(report),)}, ms_to_ns(report.timestamp))
         case Cell():
-            idle = _activity_row(Activity(None, report.start + round(report.wall_s * 1e9)))
+            idle = _activity_row(KernelActivity(None, report.start + round(report.wall_s * 1e9)))
             return Decoded(Kind.DATA, {"cells": (_cell_row(report),), "activity": (idle,)})
-        case Activity():
+        case KernelActivity():
             return Decoded(Kind.DATA, {"activity": (_activity_row(report),)})
         case Held():
             return Decoded(Kind.DATA, {"held": (_held_row(report),)})
