@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recorded import RecordedSession
     from tes_nb.session.recordings import Recording, recordings
+    from tes_nb.session.recordings import copy_session as copy
     from tes_nb.session.session import Session
     from tes_nb.session.start import attach, replay, sessions, start, stop
     from tes_nb.settings import nest, options
@@ -53,6 +54,7 @@ _HOMES = {
     "Recording": "tes_nb.session.recordings",
     "Session": "tes_nb.session.session",
     "attach": "tes_nb.session.start",
+    "copy": "tes_nb.session.recordings:copy_session",
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.settings",
     "open": "tes_nb.session.open:open_session",
@@ -85,6 +87,7 @@ __all__ = [
     "TesError",
     "__version__",
     "attach",
+    "copy",
     "nest",
     "open",
     "options",

@@ -244,7 +244,7 @@ def recordings(
 @app.command()
 def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None:
     """Read a session file from end to end; exit with 0 = all readable, 3 = some, 1 = none."""
-    from tes_nb.store.session.reader import check as check_file  # noqa: PLC0415
+    from tes_nb.store.session.check import check as check_file  # noqa: PLC0415
 
     report = check_file(path)
     for sentence in report.sentences:

@@ -32,6 +32,7 @@ PUBLIC = [
     "TesError",
     "__version__",
     "attach",
+    "copy",
     "nest",
     "open",
     "options",

@@ -18,6 +18,7 @@ from tes_nb.session.origin import RecordedOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.schema import session_path
 from tes_nb.streams import NAMES, get
 from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import table_html
@@ -127,6 +128,13 @@ class RecordedSession(SessionOutputs):
         addresses = {name: sources[name].url or _address(feed.stream) for name, feed in self.feeds.items()}
         on_the_wire = {name: url for name, url in addresses.items() if url}
         return write_har(path, connections_of(self._file, on_the_wire), redact=redact)
+
+    def save_as(self, path: str | Path) -> Path:
+        """Write a copy that is whole, also of a session that is being recorded; return its path.
+
+        path: as in `s.record()`. Raises `SessionError` where it cannot be written, or where there is a file.
+        """
+        return self._file.save_as(session_path(path))
 
     def close(self) -> None:
         """Close the file."""

@@ -151,6 +151,11 @@ class Recording(Owned):
 
         return open_session(self.path)
 
+    def save_as(self, path: str | Path) -> Path:
+        """Write a copy of all that is safely in the file now, while it goes on; see `RecordedSession.save_as`."""
+        with self.open() as recorded:
+            return recorded.save_as(path)
+
     def wait(
         self, *, messages: int | None = None, seconds: float | None = None, timeout: float | None = None
     ) -> int:
@@ -227,6 +232,20 @@ class _Filling:
     @property
     def closed(self) -> bool:
         return self._recording.state == "STOPPED"
+
+
+def copy_session(recording: Recording | RecordedSession | str | Path, path: str | Path) -> Path:
+    """Write a copy of a session that is whole, also of one that is being recorded; return its path.
+
+    Copying the file alone would leave out what is in its write-ahead log. Of a damaged session the copy has what can be
+    read. path: as in `s.record()`. Raises `SessionError` where it cannot be written, or where there is a file.
+    """
+    from tes_nb.session.open import open_session  # noqa: PLC0415
+
+    if not isinstance(recording, str | Path):
+        return recording.save_as(path)
+    with open_session(recording) as session:
+        return session.save_as(path)
 
 
 ANSWER_S = 3.0

@@ -10,6 +10,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError
+from tes_nb.store.session.check import check
 from tes_nb.store.session.schema import session_path
 
 
@@ -162,3 +163,35 @@ def test_the_command_line_exports_parquet_too(session, tmp_path):
     )
     assert "stream=metrics/table=metrics" in told.stdout
     assert len(pd.read_parquet(tmp_path / "out" / "stream=metrics" / "table=metrics"))
+
+
+def test_a_copy_of_a_recording_that_goes_on_is_whole_and_says_what_it_is(session, tmp_path):
+    with session.record(tmp_path / "live.tes") as recording:
+        session.metrics.wait(rows=3, timeout=20)
+        committed = recording.messages
+        copies = [tes.copy(recording, tmp_path / "a.tes"), recording.save_as(tmp_path / "b.tes")]
+        copies += [tes.copy(recording.path, tmp_path / "c")]
+        assert recording.state == "RECORDING"
+        with pytest.raises(SessionError, match="exists already: a copy overwrites nothing"):
+            recording.save_as(copies[0])
+    assert copies[2].name == "c.tes"
+    for path in copies:
+        report = check(path)
+        assert (report.exit_code, len(report.sentences)) == (0, 1)
+        assert report.messages >= committed > 0
+        assert "is whole" in report.sentences[0]
+        assert (
+            "A copy of a recording that went on: what came later is in the original." in report.sentences[0]
+        )
+        assert path.stat().st_mode & 0o777 == 0o600
+    with tes.open(recording.path) as opened:
+        assert opened.save_as(tmp_path / "d.tes").exists()
+    assert "Stopped recording live.tes" in check(tmp_path / "d.tes").sentences[0]
+    assert not [file for file in tmp_path.iterdir() if file.suffix != ".tes"], "one file each"
+
+
+def test_a_copy_that_finds_no_room_is_a_sentence(session, tmp_path):
+    with session.record(tmp_path / "live.tes") as recording:
+        session.metrics.wait(rows=1, timeout=20)
+        with pytest.raises(SessionError, match=r"Nothing was copied to /proc/a\.tes"):
+            recording.save_as("/proc/a.tes")

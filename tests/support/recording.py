@@ -5,6 +5,7 @@ Each prints one JSON value. What they need a process of their own for: being kil
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -19,7 +20,8 @@ from pathlib import Path
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
-from tes_nb.store.session.reader import SessionFile, check
+from tes_nb.store.session.check import check
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tests.support.sessions import SOURCES, numbered, read_all
@@ -119,7 +121,7 @@ def _judge(path: Path, acknowledged: tuple[int, ...], result: dict[str, int], *,
 
 
 def disk_full(folder: Path, size: int = 500_000) -> dict[str, object]:
-    """Fill the disk while recording; make space; record on. `folder` is a disk of 1 MiB, that much of it is taken."""
+    """Fill the disk while recording; make space; record on. `folder` is a disk of 1.2 MB, that much of it is taken."""
     filler = folder / "filler"
     filler.write_bytes(bytes(size))
     path = folder / "full.tes"
@@ -166,6 +168,76 @@ def disk_full(folder: Path, size: int = 500_000) -> dict[str, object]:
         "put": number,
         "found": len(messages),
     }
+
+
+def stop_when_full(folder: Path, seed: int) -> dict[str, object]:
+    """Fill the disk while recording, and stop before there is space again. `folder` is a disk of 3 MiB."""
+    chance = random.Random(seed)
+    (folder / "filler").write_bytes(bytes(chance.randrange(1_000_000, 2_400_000)))
+    path = folder / "full.tes"
+    recorder = Recorder(path, size_limit=ROOMY)
+    sizes = [chance.randrange(20, 1500) for _ in range(200)]
+    number = 0
+    while recorder.state is RecorderState.RECORDING:
+        recorder.put(numbered(number, size=sizes[number % 200]))
+        number += 1
+        time.sleep(0.0002)
+    for _ in range(chance.choice((0, 1, 20, 5000, 30_000))):
+        recorder.put(numbered(number, size=sizes[number % 200]))
+        number += 1
+    since = time.monotonic()
+    text = recorder.stop()
+    seconds = time.monotonic() - since
+    report = check(path)
+    with SessionFile.open(path) as session:
+        found = list(session.messages())
+        gaps = [each.gap for each in session.gaps]
+    there = {(message.source, message.seq) for message in found}
+    walls = [
+        message.t_wall_ns
+        for message in map(numbered, range(number))
+        if (message.source, message.seq) not in there
+    ]
+    return {
+        "put": number,
+        "found": len(found),
+        "right": found
+        == [
+            message
+            for message in (numbered(each, size=sizes[each % 200]) for each in range(number))
+            if (message.source, message.seq) in there
+        ],
+        "lost": recorder.lost,
+        "missing in gaps": sum(gap.missing or 0 for gap in gaps),
+        "gaps hold them": all(
+            any(gap.lost_at_ns <= wall < (gap.back_at_ns or 2**63) for gap in gaps if gap.missing)
+            for wall in walls
+        ),
+        "text": text,
+        "seconds": seconds,
+        "check": (report.exit_code, report.sentences),
+    }
+
+
+def wholly_full(folder: Path) -> dict[str, object]:
+    """Begin on a disk without a free byte, twice, then with space. `folder` is a disk of 1 MiB."""
+    filler = folder / "filler"
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+    said, before = [], len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        try:
+            Recorder(folder / "a.tes")
+        except SessionError as error:
+            said.append(str(error))
+    leaked = len(list(Path("/proc/self/fd").iterdir())) - before
+    left = sorted(each.name for each in folder.iterdir())
+    filler.unlink()
+    with Recorder(folder / "a.tes", size_limit=ROOMY) as recorder:
+        recorder.put(numbered(0))
+    return {"said": said, "leaked": leaked, "left": left, "messages": recorder.messages}
 
 
 def write_error(folder: Path) -> dict[str, object]:

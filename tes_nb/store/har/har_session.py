@@ -19,8 +19,9 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.export.staging import staged
 from tes_nb.store.har.har import AddressChannels, HarReport, Recognise, read_har
 from tes_nb.store.redact import PayloadRedactor, redact_url
+from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.schema import Fact, SourceInfo
-from tes_nb.store.session.writer import SessionWriter, wal_path
+from tes_nb.store.session.writer import SessionWriter
 
 if TYPE_CHECKING:
     from tes_nb.store.export.staging import StagedFile

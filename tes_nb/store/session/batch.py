@@ -33,6 +33,7 @@ from tes_nb.store.session.schema import (
     message_table,
     message_table_sql,
 )
+from tes_nb.store.session.small_tables import RowWriter
 from tes_nb.wire.events import ClockJump, Event, Gap, Mark, StateChange, decode_event
 
 if TYPE_CHECKING:
@@ -40,37 +41,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-_GAP = (
-    "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source_id, conn, lost_at_ns) DO UPDATE SET "
-    "last_seen_ns = excluded.last_seen_ns, back_at_ns = excluded.back_at_ns, cause = excluded.cause, "
-    "missing = excluded.missing"
-)
-"""A gap is reported when it opens and again when it ends; the second report completes the first."""
-
-
-def write_event(connection: sqlite3.Connection, source_id: int, number: int, event: Event) -> None:
+def write_event(
+    connection: sqlite3.Connection, rows: RowWriter, source_id: int, number: int, event: Event
+) -> None:
     """Insert the row of one event; `number` is the id of the message that carried it."""
     match event:
         case Gap():
-            write_gap(connection, source_id, event)
+            write_gap(connection, rows, source_id, event)
         case Mark():
-            row = (number, source_id, event.at_ns, event.label)
-            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", row)
+            rows.put(connection, "marks", (number, source_id, event.at_ns, event.label))
         case ClockJump():
-            jump = (number, source_id, event.at_ns, event.by_ns)
-            connection.execute("INSERT OR REPLACE INTO clock_jumps VALUES (?, ?, ?, ?)", jump)
+            rows.put(connection, "clock_jumps", (number, source_id, event.at_ns, event.by_ns))
         case StateChange():
-            _write_state(connection, source_id, number, event)
+            _write_state(connection, rows, source_id, number, event)
 
 
-def write_gap(connection: sqlite3.Connection, source_id: int, gap: Gap) -> None:
-    """Insert a gap, or complete the open one of the same connection and instant."""
+def write_gap(connection: sqlite3.Connection, rows: RowWriter, source_id: int, gap: Gap) -> None:
+    """Insert a gap, or complete the open one of the same connection and instant: it is reported at both its ends."""
     cause = redact_text(gap.cause)
     row = (source_id, gap.conn, gap.lost_at_ns, gap.last_seen_ns, gap.back_at_ns, cause, gap.missing)
-    connection.execute(_GAP, row)
+    rows.put(connection, "gaps", row)
 
 
-def _write_state(connection: sqlite3.Connection, source_id: int, number: int, event: StateChange) -> None:
+def _write_state(
+    connection: sqlite3.Connection, rows: RowWriter, source_id: int, number: int, event: StateChange
+) -> None:
     row = (
         number,
         source_id,
@@ -83,7 +78,7 @@ def _write_state(connection: sqlite3.Connection, source_id: int, number: int, ev
         event.close_code,
         event.retry_at_ns,
     )
-    connection.execute("INSERT OR REPLACE INTO state_changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    rows.put(connection, "state_changes", row)
 
 
 # Python gives the interpreter lock back around every step, and must win it again afterwards: beside a busy event
@@ -116,8 +111,6 @@ _WIDTH = len(MESSAGE_COLUMNS)
 _CONN, _SEQ, _WALL, _MONO, _PAYLOAD = (
     MESSAGE_COLUMNS.index(name) for name in ("conn", "seq", "t_wall_ns", "t_mono_ns", "payload")
 )
-_SEGMENT = "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_CONNECTION = "INSERT OR IGNORE INTO connections VALUES (?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +171,9 @@ class SourceState:
     last_seq: int = 0
 
 
-def write_messages(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
+def write_messages(
+    connection: sqlite3.Connection, writer: RowWriter, state: SourceState, rows: list[Any]
+) -> SourceState:
     """Insert the rows of a source, whose values follow one another, and return its new state.
 
     Raises `ValueError` when a payload is too long.
@@ -186,24 +181,27 @@ def write_messages(connection: sqlite3.Connection, state: SourceState, rows: lis
     if max(map(len, rows[_PAYLOAD::_WIDTH])) > MAX_PAYLOAD:
         raise ValueError("payload too long")
     insert_rows(connection, message_table(state.id), _WIDTH, rows)
-    return index_messages(connection, state, rows)
+    return index_messages(connection, writer, state, rows)
 
 
-def index_messages(connection: sqlite3.Connection, state: SourceState, rows: list[Any]) -> SourceState:
+def index_messages(
+    connection: sqlite3.Connection, writer: RowWriter, state: SourceState, rows: list[Any]
+) -> SourceState:
     """Bring segments, connections and order up to date; return the source's new state."""
     segment = Segment.of(rows)
     before = state.segment
     monos = rows[_MONO::_WIDTH]
     in_order = (before is None or before.last_mono_ns <= monos[0]) and monos == sorted(monos)
     if state.ordered and not in_order:
-        connection.execute("UPDATE sources SET ordered = 0 WHERE id = ?", (state.id,))
+        source = connection.execute("SELECT * FROM sources WHERE id = ?", (state.id,)).fetchone()
+        writer.put(connection, "sources", (*source[:-1], 0))
+    replaced = None
     if before is not None and not before.full:
-        segment = before.joined(segment)
-    connection.execute(_SEGMENT, (state.id, *segment.as_row()))
+        segment, replaced = before.joined(segment), (state.id, *before.as_row())
+    writer.exchange(connection, "segments", (state.id, *segment.as_row()), replaced)
     new = set(rows[_CONN::_WIDTH]) - state.connections
-    if new:
-        first = rows[_WALL]
-        connection.executemany(_CONNECTION, [(state.id, conn, first) for conn in sorted(new)])
+    for conn in sorted(new):
+        writer.put(connection, "connections", (state.id, conn, rows[_WALL]))
     return replace(
         state,
         ordered=state.ordered and in_order,
@@ -228,9 +226,10 @@ class Batch:
     """The last sequence number of the session's own log."""
     time: tuple[int, int]
     """Wall and monotonic ns, for records that have no time of their own."""
+    rows: RowWriter
     sources: dict[str, SourceState] = field(default_factory=dict)
     """The states after this batch, of the sources it touches."""
-    refused: int = 0
+    refused: list[Message] = field(default_factory=list)
     """Messages of more sources than a session file can hold."""
     _groups: dict[str, tuple[int, list[Any]]] = field(default_factory=dict)
     """Source → its id, and the values of its new rows one after the other."""
@@ -253,7 +252,7 @@ class Batch:
                 continue
             group = groups.get(item.source) or self._group(item)
             if group is None:
-                self.refused += 1
+                self.refused.append(item)
                 continue
             number, (source_id, rows) = next(numbers), group
             if item.opcode == _EVENT:
@@ -309,26 +308,27 @@ class Batch:
         insert_rows(connection, message_table(SESSION_SOURCE), _WIDTH, self._log)
         for fact in self._facts:
             text = msgspec.json.encode(fact.value).decode()
-            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (fact.name, text))
+            self.rows.put(connection, "facts", (fact.name, text))
         for each in self._gaps:
             state = self._state(each.source)
-            write_gap(connection, SESSION_SOURCE if state is None else state.id, each.gap)
+            write_gap(connection, self.rows, SESSION_SOURCE if state is None else state.id, each.gap)
         for name, (_, rows) in self._groups.items():
             state = self._state(name)
             assert state is not None
-            self.sources[name] = write_messages(connection, state, rows)
+            self.sources[name] = write_messages(connection, self.rows, state, rows)
         for source_id, number, message in self._events:
             # What is no event of ours, or speaks of times beyond 64 bits, stays a message and no more.
             with contextlib.suppress(DecodeError, OverflowError):
-                write_event(connection, source_id, number, decode_event(message.payload))
+                write_event(connection, self.rows, source_id, number, decode_event(message.payload))
+        self.rows.finish(connection)
 
     def _state(self, source: str) -> SourceState | None:
         return self.sources.get(source) or self.known.get(source)
 
     def _create_sources(self, connection: sqlite3.Connection) -> None:
         for state, info in self._created:
-            row = (state.id, info.name, info.stream, info.url)
-            connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, 1)", row)
+            row = (state.id, info.name, info.stream, info.url, 1)
+            self.rows.exchange(connection, "sources", row, None)
             connection.execute(message_table_sql(state.id))
         if self._created:
             create_view(connection, [SESSION_SOURCE, *range(1, self._created[-1][0].id + 1)])

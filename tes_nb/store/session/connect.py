@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tes_nb.errors import SessionError
+from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.schema import MAX_LENGTH, verify
-from tes_nb.store.session.writer import wal_path
 
 _NOT_HERE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """What SQLite says where it may not put its shared memory beside the file."""

@@ -1,101 +1,197 @@
-"""Find damage that SQLite does not notice: in a write-ahead log, which can be mended, and in the small tables.
-
-SQLite stops at the first frame whose checksum does not fit, without a word. After a killed process that is the end of
-the log; if committed frames follow, it is damage. The layout is that of SQLite's file format, "The WAL File Format".
-"""
+"""Find damage that reading alone does not notice: in tables that contradict each other, and in a write-ahead log."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import heapq
+import os
 import sqlite3
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tes_nb.errors import DecodeError
+from tes_nb.model import Opcode
+from tes_nb.store.session.batch import write_event, write_gap
+from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.rows import COLUMNS, to_message
 from tes_nb.store.session.schema import (
     PAGE_SIZE,
     SESSION_SOURCE,
     TABLES,
     FactRecord,
+    GapRecord,
     SourceRecord,
+    create,
     decode_record,
     message_table,
 )
-from tes_nb.store.session.tables import read_facts, read_sources, read_sums
+from tes_nb.store.session.small_tables import RowWriter, snapshot, stored_sums
+from tes_nb.wire.events import decode_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tes_nb.store.session.schema import Record
+    from tes_nb.store.session.tables import SessionTables
+
 
 # The messages themselves are not looked at: each has its checksum, which whoever reads it compares.
 
 
-def examine(connection: sqlite3.Connection) -> None:
-    """Raise `sqlite3.DatabaseError` for the first damage that is found."""
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+def examine(tables: SessionTables) -> list[str]:
+    """Raise `sqlite3.DatabaseError` for the first damage that is found; return what costs nothing, in sentences."""
+    connection = tables.connection
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(" ".join(verdict.replace("***", "").split()))
-    connection.execute("BEGIN")  # tables of one moment, also while they are written
-    try:
-        for table, condition in wrong_types(connection):
-            if connection.execute(f"SELECT 1 FROM {table} WHERE {condition}").fetchone():  # noqa: S608 - ours
-                raise sqlite3.DatabaseError(f"table {table} holds something else than it should")
-        _compare_counts(connection)
-        _compare_with_log(connection)
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    with snapshot(connection):
+        for table in TABLES:
+            tables.rows(table)
+        _compare_counts(tables)
+        broken = compare_with_log(tables)
+        if stored_sums(connection) is None:
+            _compare_with_messages(tables)
+    if not broken:
+        return []
+    return [f"{broken} records of the session's own log have changed bytes; its tables say the same."]
 
 
-def wrong_types(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield the small tables, with the condition that a value is not of its column's type."""
-    for table in TABLES:
-        for _, column, kind, required, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
-            others = f"('{kind.lower()}', '{kind.lower() if required else 'null'}')"
-            yield table, f"typeof({column}) NOT IN {others}"
-
-
-def _compare_counts(connection: sqlite3.Connection) -> None:
-    sums = read_sums(connection)
-    for source in read_sources(connection).values():
+def _compare_counts(tables: SessionTables) -> None:
+    sums = tables.sums()
+    for source in tables.sources().values():
         query = f"SELECT count(*) FROM {message_table(source.id)}"  # noqa: S608 - an int
-        (count,) = connection.execute(query).fetchone()
+        (count,) = tables.connection.execute(query).fetchone()
         if count != (sums[source.id].messages if source.id in sums else 0):
             raise sqlite3.DatabaseError("its segments count other messages than there are")
 
 
-def _compare_with_log(connection: sqlite3.Connection) -> None:
-    sources = {each.id: (each.name, each.stream, each.url) for each in read_sources(connection).values()}
-    facts: dict[str, Any] = {}
+def compare_with_log(tables: SessionTables) -> int:
+    """Hold sources and facts against the session's own log; return how many of the log's records are damaged.
+
+    Raises `sqlite3.DatabaseError` where they contradict it.
+    """
+    broken, sources, facts = 0, dict[int, tuple[str, str, str | None]](), dict[str, str]()
+    for _, record in _log_records(tables.connection):
+        match record:
+            case None:
+                broken += 1
+            case SourceRecord(number, name, stream, url):
+                sources[number] = (name, stream, url)
+            case FactRecord(name, value):
+                facts[name] = bytes(value).decode()
+    in_tables = {each.id: (each.name, each.stream, each.url) for each in tables.sources().values()}
+    if not _agrees(in_tables, sources, broken=broken):
+        raise sqlite3.DatabaseError("its table of sources contradicts its log")
+    if not _agrees({row.name: row.value for row in tables.rows("facts")}, facts, broken=broken):
+        raise sqlite3.DatabaseError("its table of facts contradicts its log")
+    return broken
+
+
+def _agrees(table: dict[Any, Any], log: dict[Any, Any], *, broken: int) -> bool:
+    """What a damaged record of the log said may be in the table alone, or be an older value."""
+    return table == log if not broken else log.keys() <= table.keys()
+
+
+def _log_records(connection: sqlite3.Connection) -> Iterator[tuple[int, Record | None]]:
+    """The session's own log with its ids; `None` = a record whose checksum does not fit."""
     query = f"SELECT {COLUMNS} FROM {message_table(SESSION_SOURCE)} ORDER BY id"  # noqa: S608 - ours
     for row in connection.execute(query):
         message = to_message("", SESSION_SOURCE, row)
+        record: Record | None = None
         with contextlib.suppress(DecodeError):
-            match message and decode_record(message.payload):
-                case SourceRecord(number, name, stream, url) if sources.get(number) != (name, stream, url):
-                    raise sqlite3.DatabaseError("its table of sources contradicts its log")
-                case FactRecord(name, value):
-                    facts[name] = json.loads(bytes(value))
-    known = read_facts(connection)
-    if known != {**known, **facts}:
-        raise sqlite3.DatabaseError("its table of facts contradicts its log")
+            record = None if message is None else decode_record(message.payload)
+        yield row[0], record
 
+
+# A recording of before there were checksums is held against what it says twice.
+
+_SEGMENT_WRONG = """
+SELECT 1 FROM segments s WHERE source_id = {n} AND (
+  (messages, bytes, min_wall_ns, max_wall_ns) IS NOT (
+    SELECT count(*), sum(length(payload)), min(t_wall_ns), max(t_wall_ns) FROM messages_{n}
+    WHERE id BETWEEN s.first_id AND s.last_id)
+  OR first_mono_ns IS NOT (SELECT t_mono_ns FROM messages_{n} WHERE id = s.first_id)
+  OR last_mono_ns IS NOT (SELECT t_mono_ns FROM messages_{n} WHERE id = s.last_id))
+"""
+_UNORDERED = "SELECT 1 FROM (SELECT t_mono_ns < lag(t_mono_ns) OVER (ORDER BY id) AS back FROM messages_{n}) WHERE back"
+
+
+def _compare_with_messages(tables: SessionTables) -> None:
+    connection = tables.connection
+    for source in tables.sources().values():
+        if connection.execute(_SEGMENT_WRONG.format(n=source.id)).fetchone():
+            raise sqlite3.DatabaseError("its table of segments contradicts the messages")
+        if source.ordered == bool(connection.execute(_UNORDERED.format(n=source.id)).fetchone()):
+            raise sqlite3.DatabaseError("its table of sources contradicts the messages")
+        conns = connection.execute(f"SELECT DISTINCT conn FROM {message_table(source.id)} ORDER BY 1")  # noqa: S608
+        if tables.connections(source.id) != [conn for (conn,) in conns]:
+            raise sqlite3.DatabaseError("its table of connections contradicts the messages")
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as anew:
+        create(anew)
+        write_events(tables, anew)
+        for table in ("gaps", "marks", "state_changes", "clock_jumps"):
+            query = f"SELECT * FROM {table}"  # noqa: S608 - ours
+            if set(connection.execute(query)) != set(anew.execute(query)):
+                raise sqlite3.DatabaseError(f"its table of {table} contradicts the messages")
+
+
+def write_events(tables: SessionTables, target: sqlite3.Connection) -> None:
+    """Write what the messages and the log say of gaps, marks, states and clock jumps into another session's tables."""
+    sources, rows = tables.sources(), RowWriter()
+    streams = [_events(tables.connection, name, each.id) for name, each in sources.items()]
+    gaps = ((number, SESSION_SOURCE, record) for number, record in _log_records(tables.connection))
+    for number, source_id, event in heapq.merge(*streams, gaps, key=lambda one: one[0]):
+        if source_id != SESSION_SOURCE:
+            with contextlib.suppress(DecodeError, OverflowError):
+                write_event(target, rows, source_id, number, decode_event(event.payload))
+        elif isinstance(event, GapRecord):
+            source = sources.get(event.source)
+            write_gap(target, rows, SESSION_SOURCE if source is None else source.id, event.gap)
+
+
+def _events(connection: sqlite3.Connection, name: str, source_id: int) -> Iterator[tuple[int, int, Any]]:
+    query = f"SELECT {COLUMNS} FROM {message_table(source_id)} WHERE opcode = {int(Opcode.EVENT)} ORDER BY id"  # noqa: S608
+    for row in connection.execute(query):
+        message = to_message(name, source_id, row)
+        if message is not None:
+            yield row[0], source_id, message
+
+
+# The write-ahead log. SQLite stops at the first frame whose checksum does not fit, without a word: after a killed
+# process that is its end; if commits follow, it is damage. Layout: "The WAL File Format" of SQLite's documentation.
 
 _MAGIC, _VERSION = 0x377F0682, 3_007_000
 _HEADER, _FRAME = 32, 24
 """Bytes of the log's header and of each frame's, which a page follows."""
 
 
-def hides_commits(wal: Path) -> bool:
-    """Whether SQLite leaves out transactions that were committed. Of the last page written nobody can tell."""
-    try:
-        file = wal.open("rb")
-    except OSError:
+def log_is_cut(connection: sqlite3.Connection, session: Path) -> bool:
+    """Whether the log of a recording that nobody ended is missing, or was cut off inside a page.
+
+    A killed process or a full disk leaves whole blocks of the file system; only a copy ends elsewhere.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         return False
-    with file:
+    try:
+        size = wal_path(session).stat().st_size
+    except OSError:
+        size = 0
+    if size < _HEADER + _FRAME + PAGE_SIZE:
+        # the first commit is folded in at once: without it, the process was killed before it had acknowledged any
+        query = f"SELECT 1 FROM {message_table(SESSION_SOURCE)}"  # noqa: S608 - ours
+        return connection.execute(query).fetchone() is not None
+    rest = (size - _HEADER) % (_FRAME + PAGE_SIZE)
+    return rest not in (0, _FRAME) and size % PAGE_SIZE != 0
+
+
+def hides_commits(session: Path) -> bool:
+    """Whether SQLite, which has the session open for us, leaves out transactions of its log that were committed.
+
+    Only what lies behind the place where SQLite stopped is looked at. Of the last page written nobody can tell.
+    """
+    read = _frames_read(session)
+    with contextlib.suppress(OSError), wal_path(session).open("rb") as file:
         header = file.read(_HEADER)
         if len(header) < _HEADER:
             return False
@@ -104,6 +200,12 @@ def hides_commits(wal: Path) -> bool:
         sums = _checksum(header[:24], (0, 0), order)
         if (magic & ~1, page_size) != (_MAGIC, PAGE_SIZE) or struct.pack(">II", *sums) != header[24:]:
             return bool(file.read(1))
+        if read is None:
+            return False
+        if read:
+            file.seek(_HEADER + (read - 1) * (_FRAME + PAGE_SIZE))
+            sums = struct.unpack(">II", file.read(_FRAME)[16:])
+            file.seek(PAGE_SIZE, os.SEEK_CUR)
         good = True
         for head, page in _frames(file):
             if head[8:16] != header[16:24]:  # left over from an older generation of the log, or damaged
@@ -114,6 +216,21 @@ def hides_commits(wal: Path) -> bool:
             elif any(head[4:8]):  # a transaction ends here
                 return True
     return False
+
+
+def _frames_read(session: Path) -> int | None:
+    """How many frames of the log SQLite has taken, from its index; `None` = this system does not let us see that.
+
+    The index is read where SQLite has it open: closing a handle of our own would drop SQLite's locks on it.
+    """
+    index = os.path.realpath(session) + "-shm"
+    with contextlib.suppress(OSError, ValueError, struct.error):
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}") == index:  # noqa: PTH115
+                    (frames,) = struct.unpack("=I", os.pread(int(name), 4, 16))
+                    return int(frames)
+    return None
 
 
 def mend(wal: Path, copy: Path) -> None:

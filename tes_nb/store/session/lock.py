@@ -10,17 +10,21 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import threading
 import time
 from pathlib import Path
 
 from tes_nb.errors import SessionError
+from tes_nb.store.session.files import is_full
 
 _held: dict[tuple[int, Path], int] = {}
 """This process's pid and a session it writes → the lock's descriptor. POSIX locks do not exclude their own process;
 the pid tells a forked child that they are not its own."""
 _guard = threading.Lock()
 _TAKEN = (errno.EACCES, errno.EAGAIN)
+_RESERVE = 128 * 1024
+"""Bytes that the lock's file takes: room that is given back where a recording ends on a full disk (decision 0020)."""
 
 
 class WriterLock:
@@ -37,18 +41,29 @@ class WriterLock:
     def _acquire(self, session: Path) -> int:
         path = lock_path(self.session)
         while True:
-            descriptor = _open(path, session)
+            descriptor, made = _open(path, session)
+            if not (made or _is_lock(descriptor)):
+                os.close(descriptor)
+                raise _not_ours(path, session)
             try:
                 _lock(descriptor)
-            except OSError as error:
+                if _same_file(descriptor, path):
+                    _sign(descriptor)
+                    return descriptor
+            except BaseException as error:
                 owner = _read_pid(descriptor)
                 os.close(descriptor)
-                raise _not_locked(session, owner, error) from None
-            if _same_file(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-                return descriptor
+                if made and not (isinstance(error, OSError) and error.errno in _TAKEN):
+                    path.unlink(missing_ok=True)
+                if isinstance(error, OSError):
+                    raise _not_locked(session, owner, error) from None
+                raise
             os.close(descriptor)  # the former owner removed it between our open and our lock
+
+    def give_room(self) -> None:
+        """Give back what the lock's file holds free on a full disk, for the last words of a recording."""
+        with contextlib.suppress(OSError, KeyError):
+            os.ftruncate(_held[self._key], len(_signature()))
 
     def renew(self) -> None:
         """Lock again where the lock's own file was removed with its folder. Raises `SessionError` as at first."""
@@ -80,7 +95,7 @@ def owner_of(session: Path) -> int | None:
         if (os.getpid(), real) in _held:
             return os.getpid()
         try:
-            descriptor = os.open(lock_path(real), os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(lock_path(real), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
         try:
@@ -102,14 +117,45 @@ def _real(session: Path) -> Path:
     return session.resolve()
 
 
-def _open(path: Path, session: Path) -> int:
+def _open(path: Path, session: Path) -> tuple[int, bool]:
+    """Open or make the lock's file, and return whether it was made."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while True:
+            with contextlib.suppress(FileExistsError):
+                return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+            with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                return os.open(path, flags), False
     except OSError as error:
-        raise SessionError(
-            f"{session.name} cannot be recorded in {session.parent} ({error.strerror}): "
-            "choose a folder that you may write to."
-        ) from error
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise _not_ours(path, session) from None
+        raise _not_made(session, error) from error
+
+
+def _not_ours(path: Path, session: Path) -> SessionError:
+    return SessionError(
+        f"{session.name} cannot be recorded: {path} is there and is no lock of a recording. "
+        "Move it away, or choose another name."
+    )
+
+
+def _is_lock(descriptor: int) -> bool:
+    """Whether a file holds a pid and zeros, or nothing, and has one name: anything else is somebody's."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        return False
+    head = os.pread(descriptor, _RESERVE + 1, 0).rstrip(b"\0")
+    return not head or head.strip().isdigit()
+
+
+def _signature() -> bytes:
+    return b"%d\n" % os.getpid()
+
+
+def _sign(descriptor: int) -> None:
+    """Write our pid, and hold room for what a recording must write when the disk is full."""
+    os.pwrite(descriptor, _signature().ljust(_RESERVE, b"\0"), 0)
+    os.ftruncate(descriptor, _RESERVE)
 
 
 def _lock(descriptor: int) -> None:
@@ -127,21 +173,35 @@ def _lock(descriptor: int) -> None:
 
 def _same_file(descriptor: int, path: Path) -> bool:
     with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     return False
 
 
 def _read_pid(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 20, 0).strip()
+    text = os.pread(descriptor, 20, 0).rstrip(b"\0").strip()
     return int(text) if text.isdigit() else None
 
 
 def _not_locked(session: Path, owner: int | None, error: OSError) -> SessionError:
     if error.errno in _TAKEN:
         return _refused(session, owner)
+    if is_full(error):
+        return _not_made(session, error)
     return SessionError(
         f"{session.name} cannot be locked ({error.strerror}): the file system of its folder has no locks. "
         "Record into a folder on a local disk."
+    )
+
+
+def _not_made(session: Path, error: OSError) -> SessionError:
+    if is_full(error):
+        return SessionError(
+            f"{session.name} cannot be recorded in {session.parent}: the disk is full. "
+            "Free some space there, or record elsewhere."
+        )
+    return SessionError(
+        f"{session.name} cannot be recorded in {session.parent} ({error.strerror}): "
+        "choose a folder that you may write to."
     )
 
 

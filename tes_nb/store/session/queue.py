@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from tes_nb.model import Message
 from tes_nb.store.session.schema import FileGap, Item
@@ -16,18 +17,26 @@ _OVERHEAD = 250
 
 @dataclass(slots=True)
 class Loss:
-    """What was dropped since the queue became full."""
+    """Messages that could not be kept, one after the other."""
 
     last_seen_ns: int | None
     first_ns: int
     cause: str
     sources: Counter[str] = field(default_factory=Counter)
+    last_ns: int = 0
+
+    def add(self, message: Message) -> None:
+        """One more was dropped."""
+        self.sources[message.source] += 1
+        self.last_ns = message.t_wall_ns
 
     def gap(self, back_at_ns: int | None) -> Gap:
-        """Return the one record of this hole."""
+        """Return the one record of this hole. `None` = no message was kept after it."""
         total = self.sources.total()
         parts = ", ".join(f"{name} {count:,}" for name, count in sorted(self.sources.items()))
         cause = f"{self.cause}: {total:,} messages could not be kept ({parts})"
+        if back_at_ns is None and self.last_ns:
+            cause += f", the last of {datetime.fromtimestamp(self.last_ns // 10**9, UTC):%H:%M:%S} UTC"
         return Gap(0, self.last_seen_ns, self.first_ns, back_at_ns, cause, total)
 
 
@@ -87,7 +96,7 @@ class MessageQueue:
         if self._loss is None:
             self._loss = Loss(self._last_seen_ns(), message.t_wall_ns, self.cause)
             self.losses += 1
-        self._loss.sources[message.source] += 1
+        self._loss.add(message)
 
     def _last_seen_ns(self) -> int | None:
         last = next((item for item in reversed(self._items) if type(item) is Message), None)

@@ -10,22 +10,36 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tes_nb.errors import SessionError
-from tes_nb.store.session import tables
 from tes_nb.store.session.connect import connect, refuse_other_formats, refuse_what_is_no_file
-from tes_nb.store.session.damage import examine, hides_commits
+from tes_nb.store.session.damage import compare_with_log, examine, hides_commits, log_is_cut
+from tes_nb.store.session.files import save_copy, wal_path
 from tes_nb.store.session.lock import owner_of
-from tes_nb.store.session.reach import PASSING
-from tes_nb.store.session.rows import HIGHEST, LOWEST, Row, Want, bites_by_id, bites_by_time, to_message
-from tes_nb.store.session.salvage import Salvaged, salvage
+from tes_nb.store.session.reach import DAMAGE, PASSING
+from tes_nb.store.session.rows import (
+    HIGHEST,
+    LOWEST,
+    STATES,
+    Row,
+    Want,
+    bites_by_id,
+    bites_by_time,
+    to_message,
+)
+from tes_nb.store.session.salvage import Salvaged, describe, salvage
+from tes_nb.store.session.small_tables import snapshot, stored_sums
 from tes_nb.store.session.summary import summarise
-from tes_nb.store.session.tables import RecordedGap, RecordedMark, RecordedSource, SessionInfo
-from tes_nb.store.session.writer import wal_path
+from tes_nb.store.session.tables import (
+    RecordedGap,
+    RecordedMark,
+    RecordedSource,
+    SessionInfo,
+    SessionTables,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,10 +64,13 @@ class SessionFile:
         """Source → ids of the messages whose checksum does not fit."""
         self._damage: list[str] = []
         self._salvaged: Salvaged | None = None
+        self.lacks_log = False
+        """Whether its write-ahead log is missing or cut off, and with it acknowledged messages."""
         self._closed = False
         with contextlib.ExitStack() as undo:
             undo.callback(self._cleanup.close)
             self._connection = self._connect()
+            self._tables = SessionTables(self._connection)
             undo.pop_all()
 
     @classmethod
@@ -86,32 +103,32 @@ class SessionFile:
     @property
     def sources(self) -> dict[str, RecordedSource]:
         """The sources by name, in the order in which they appeared."""
-        return self._ask(tables.read_sources)
+        return self._ask(SessionTables.sources)
 
     @property
     def gaps(self) -> tuple[RecordedGap, ...]:
         """What was not received or could not be written, by the time it began."""
-        return self._ask(lambda connection: tuple(tables.read_gaps(connection)))
+        return tuple(self._ask(SessionTables.gaps))
 
     @property
     def marks(self) -> tuple[RecordedMark, ...]:
         """The marks by their time."""
-        return self._ask(lambda connection: tuple(tables.read_marks(connection)))
+        return tuple(self._ask(SessionTables.marks))
 
     @property
     def clock_jumps(self) -> tuple[ClockJump, ...]:
         """Where the wall clock jumped against the monotonic clock."""
-        return self._ask(lambda connection: tuple(tables.read_clock_jumps(connection)))
+        return tuple(self._ask(SessionTables.clock_jumps))
 
     def states(self, source: str) -> tuple[StateChange, ...]:
         """Return the state changes of a source's connections. Raises `SessionError` for an unknown source."""
         (wanted,) = self._wanted(source)
-        return self._ask(lambda connection: tuple(tables.read_states(connection, wanted.id)))
+        return tuple(self._ask(lambda tables: tables.states(wanted.id)))
 
     def connections(self, source: str) -> tuple[int, ...]:
         """Return the numbers of a source's upstream connections (0 = the collector's own samplers)."""
         (wanted,) = self._wanted(source)
-        return self._ask(lambda connection: tables.read_connections(connection, wanted.id))
+        return tuple(self._ask(lambda tables: tables.connections(wanted.id)))
 
     @property
     def recording_pid(self) -> int | None:
@@ -135,29 +152,59 @@ class SessionFile:
     @property
     def whole(self) -> bool:
         """Whether, as far as the file was read, certainly no message is missing."""
-        return not self._broken and (self._salvaged is None or self._salvaged.whole)
+        return not self._broken and not self.lacks_log and (self._salvaged is None or self._salvaged.whole)
 
     def examine(self) -> None:
         """Look at every page of the file now instead of when it is read. A gigabyte takes some seconds."""
-        self._ask(examine)
+        with self._guard:
+            if self._salvaged is not None:
+                return  # every page of it was looked at
+            try:
+                notes = examine(self._tables)
+            except DAMAGE as error:
+                self._switch(error)
+            else:
+                self._damage += [note for note in notes if note not in self._damage]
 
     def info(self) -> SessionInfo:
         """Return the session in figures, without reading its messages."""
         return self._ask(
-            lambda connection: summarise(connection, self.path, owner=self.recording_pid, damage=self.damage)
+            lambda tables: summarise(
+                tables,
+                self.path,
+                file_bytes=self._size(),
+                owner=self.recording_pid,
+                damage=self.damage,
+            )
         )
+
+    def save_as(self, path: Path) -> Path:
+        """Write all that was recorded until now into a new session file, and return its path.
+
+        Of a damaged session it is what can be read. Raises `SessionError` where it cannot be written, or where there
+        is a file.
+        """
+        with self._guard:
+            if self._closed:
+                raise SessionError(f"{self.path.name} was closed: open it again.")
+            return save_copy(self._connection, path, running=self.recording_pid is not None)
+
+    def _size(self) -> int:
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (page_size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        return int(pages) * int(page_size)
 
     def span(self, source: str | None = None) -> tuple[int, int] | None:
         """Return the Unix ns of the first and the last message, of one source or of all; `None` = no message."""
         wanted = {each.id for each in self._wanted(source)}
-        sums = [each for number, each in self._ask(tables.read_sums).items() if number in wanted]
+        sums = [each for number, each in self._ask(SessionTables.sums).items() if number in wanted]
         if not sums:
             return None
         return min(each.min_wall_ns for each in sums), max(each.max_wall_ns for each in sums)
 
     def mono_span(self) -> tuple[int, int] | None:
         """Return the recorded monotonic ns of the first and the last message; `None` = no message."""
-        sums = self._ask(tables.read_sums).values()
+        sums = self._ask(SessionTables.sums).values()
         if not sums:
             return None
         return min(each.first_mono_ns for each in sums), max(each.last_mono_ns for each in sums)
@@ -218,15 +265,17 @@ class SessionFile:
                     last = next((row for row in reversed(rows) if to_message(name, source.id, row)), None)
                     after = after if last is None else (last[4], last[0])
                     _require_intact_end(last, rows)
-            except sqlite3.DatabaseError as error:
+            except DAMAGE as error:
                 self._switch(error)
             else:
                 return
 
     def _raw_bites(self, source: RecordedSource, want: Want, after: tuple[int, int]) -> Iterator[list[Row]]:
         runs = [want]
+        if want.among == STATES:
+            self._ask(lambda tables: tables.rows("state_changes"))  # whose ids the condition takes
         if want.start_ns != LOWEST or want.end_ns != HIGHEST:
-            runs = self._ask(lambda connection: tables.ranges(connection, source.id, want))
+            runs = self._ask(lambda tables: tables.ranges(source.id, want))
         if not source.ordered and runs:
             run = replace(want, first_id=runs[0].first_id, last_id=runs[-1].last_id)
             yield from bites_by_time(self._connection, self._guard, source.id, run, after)
@@ -235,27 +284,39 @@ class SessionFile:
             rest = replace(run, first_id=max(run.first_id, after[1] + 1))
             yield from bites_by_id(self._connection, self._guard, source.id, rest)
 
-    def _ask(self, read: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+    def _ask(self, read: Callable[[SessionTables], _Answer]) -> _Answer:
+        """Read small tables, all as they are at one moment."""
         with self._guard:
             try:
-                return read(self._connection)
-            except sqlite3.DatabaseError as error:
+                with snapshot(self._connection):
+                    return read(self._tables)
+            except DAMAGE as error:
                 self._switch(error)
-                return read(self._connection)
+                return read(self._tables)
 
     # When it is damaged
 
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = connect(self.path, self._cleanup)
-        except sqlite3.DatabaseError as error:
+            tables = SessionTables(connection)
+            if stored_sums(connection) is None:
+                with snapshot(connection):
+                    compare_with_log(tables)
+            if self.recording_pid is not None:
+                return connection
+            real = self.path.resolve()
+            if hides_commits(real):
+                return self._connect_salvaged("its write-ahead log has changed bytes before its end")
+            if log_is_cut(connection, real) and "ended" not in tables.facts():
+                self.lacks_log = True
+                self._damage.append(_lacks_log_text(self.path))
+        except DAMAGE as error:
             self._explain_what_is_not_damage(error)
             return self._connect_salvaged(str(error))
-        if self.recording_pid is None and hides_commits(wal_path(self.path)):
-            return self._connect_salvaged("its write-ahead log has changed bytes before its end")
         return connection
 
-    def _switch(self, error: sqlite3.DatabaseError) -> None:
+    def _switch(self, error: Exception) -> None:
         """Go on with a salvaged copy. Raises `SessionError` when that is no way out."""
         with self._guard:
             self._explain_what_is_not_damage(error)
@@ -264,8 +325,9 @@ class SessionFile:
                     f"{self.path.name} cannot be read, not even its salvaged copy: {error}."
                 ) from error
             self._connection = self._connect_salvaged(str(error))
+            self._tables = SessionTables(self._connection)
 
-    def _explain_what_is_not_damage(self, error: sqlite3.DatabaseError) -> None:
+    def _explain_what_is_not_damage(self, error: Exception) -> None:
         if self._closed:
             raise SessionError(f"{self.path.name} was closed: open it again.") from error
         code = getattr(error, "sqlite_errorcode", None)
@@ -307,68 +369,9 @@ def _require_intact_end(last: Row | None, rows: list[Row]) -> None:
         raise sqlite3.DatabaseError("the bytes of a row have changed, perhaps those of its id")
 
 
-def _utc(ns: int) -> str:
-    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def describe(path: Path, why: str, salvaged: Salvaged) -> list[str]:
-    """Return what happened to a damaged file, a sentence each."""
-    readable = sum(salvaged.messages.values())
-    sentences = [f"{path.name} is damaged ({why.rstrip('.')}): {readable:,} messages can be read."]
-    for name, lost in sorted(salvaged.missing.items()):
-        end = "the end" if lost.before_ns is None else _utc(lost.before_ns)
-        when = f" between {_utc(lost.after_ns)} and {end}" if lost.after_ns else ""
-        sentences.append(f"{name}: {lost.messages:,} messages are lost{when}.")
-    if not salvaged.complete:
-        sentences.append("How many there were before cannot be told any more.")
-    elif not salvaged.missing:
-        sentences.append("No message is missing.")
-    return sentences
-
-
-ALL, SOME, NONE = 0, 3, 1
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The outcome of a check."""
-
-    exit_code: int
-    """0 = every message is readable, 3 = some are, 1 = none is."""
-    sentences: tuple[str, ...]
-    messages: int = 0
-    """How many are readable."""
-
-
-def check(path: str | os.PathLike[str]) -> Report:
-    """Read everything in a session file and say what is damaged. Never raises for a bad file."""
-    path = Path(path)
-    try:
-        with SessionFile.open(path) as session:
-            session.examine()
-            return _read_through(session)
-    except SessionError as error:
-        return Report(NONE, (str(error),))
-    except (OSError, sqlite3.Error) as error:
-        return Report(NONE, (f"{path} cannot be read ({error}): check the disk it lies on.",))
-
-
-def _read_through(session: SessionFile) -> Report:
-    readable = {name: sum(1 for _ in session.messages(name)) for name in session.sources}
-    info = session.info()
-    lost = {
-        name: each.messages - readable.get(name, 0)
-        for name, each in info.sources.items()
-        if each.messages > readable.get(name, 0)
-    }
-    total = sum(readable.values())
-    sentences = list(session.damage)
-    sentences += [
-        f"{name}: {count:,} of {info.sources[name].messages:,} are missing." for name, count in lost.items()
-    ]
-    if not sentences:
-        text = f"{session.path.name} is whole: {total:,} messages of {len(readable)} sources. {info.ending}"
-        return Report(ALL, (text,), total)
-    if session.whole and not lost:
-        return Report(ALL, tuple(sentences), total)
-    return Report(SOME if total else NONE, tuple(sentences), total)
+def _lacks_log_text(path: Path) -> str:
+    return (
+        f"{path.name} was copied while it was recorded, or its write-ahead log was lost: {wal_path(path).name} is "
+        "missing or cut off, and with it messages that the recorder had acknowledged. Put the log beside it; to copy a "
+        f"session, tes.copy('{path.name}', 'COPY.tes') or the recording's save_as() takes all of it."
+    )

@@ -59,9 +59,9 @@ class Recorder:
         self.path = path
         self._pid = os.getpid()
         self._queue = MessageQueue(messages=queue_messages, size=queue_bytes)
-        lock, writer = _open(path, overwrite=overwrite)
+        lock, writer = _open(_real(path), overwrite=overwrite)
         if size_limit is None:
-            size_limit = int(shutil.disk_usage(path.parent).free * SHARE_OF_FREE)
+            size_limit = int(shutil.disk_usage(writer.path.parent).free * SHARE_OF_FREE)
         self.size_limit = size_limit
         self._loop = RecorderLoop(
             self._queue, writer, lock, size_limit, on_state=on_state, on_commit=on_commit
@@ -150,6 +150,14 @@ class Recorder:
     def __repr__(self) -> str:
         lost = f", {self.lost:,} lost" if self.lost else ""
         return f"<Recorder {self.path.name}: {self.state}, {self.messages:,} messages, {self.size / 1e6:,.1f} MB{lost}>"
+
+
+def _real(path: Path) -> Path:
+    """Where a link leads: SQLite puts its log there, beside the file, and not beside the link."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise SessionError(f"{path} leads nowhere ({error}): choose another name.") from error
 
 
 def _open(path: Path, *, overwrite: bool) -> tuple[WriterLock, SessionWriter]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +18,7 @@ import msgspec
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
+from tes_nb.store.session.queue import Loss
 from tes_nb.store.session.schema import Fact, FileGap, Item
 from tes_nb.store.session.writer import Committed, SessionWriter
 from tes_nb.wire.events import Gap
@@ -148,7 +150,10 @@ class RecorderLoop:
         self._on_state, self._on_commit = on_state, on_commit
         self._unsynced_since: float | None = None
         self._last_commit = 0.0
-        self._outage: tuple[int, int] | None = None
+        self._outage: tuple[int, int, int] | None = None
+        self._loss: Loss | None = None
+        self._last_written_ns: int | None = None
+        self._in_hand: list[Item] = []
         self._ending = f"Stopped recording {writer.path.name}"
         self.status = RecorderStatus(RecorderState.RECORDING, f"Recording {writer.path.name}.")
         self.committed: Mapping[str, Committed] = MappingProxyType({})
@@ -163,8 +168,10 @@ class RecorderLoop:
                 pass
         except Exception as error:  # a thread must never die without a word
             log.exception("The recorder of %s failed", self._path.name)
-            self._drop(self._queue.take(len(self._queue)))
             self._ending = f"The recording of {self._path.name} ended by an error of its own ({error!r})"
+            self._drop([*self._in_hand, *self._queue.take(len(self._queue))], self._ending)
+            with contextlib.suppress(Exception):
+                self._finish()
         finally:
             self._queue.close()
             self._writer.close()
@@ -179,7 +186,7 @@ class RecorderLoop:
         if items:
             self._write(items)
         elif self._queue.closed:
-            self._insist(self._write_end)
+            self._finish()
             return False
         else:
             self._tend()
@@ -199,25 +206,54 @@ class RecorderLoop:
     # Writing
 
     def _write(self, items: list[Item]) -> None:
-        self._last_commit = time.monotonic()
-        if not self._insist(lambda: self._append(items)):
-            self._drop(items)
-            return
-        if self.size >= self._size_limit:
+        self._last_commit, self._in_hand = time.monotonic(), items
+        if (self._loss is not None and self._queue.closed) or not self._insist(lambda: self._append(items)):
+            self._write_part(items)
+        self._in_hand = []
+        if self._is_at_limit():
             self._stop_at_limit()
 
+    def _write_part(self, items: list[Item]) -> None:
+        """The recorder was stopped, and the disk does not take the group: write what it takes, and drop the rest."""
+        size = len(items) // 2 if self._loss is None else 1
+        self._writer.make_room()
+        while items and size:
+            try:
+                self._append(items[:size])
+            except _FAILURES:
+                size //= 2
+            else:
+                del items[:size]
+                size = max(1, min(2 * size, len(items)))
+        self._drop(items, self._queue.cause)
+
     def _append(self, items: list[Item]) -> None:
-        """Commit one group and acknowledge it."""
+        """Commit one group and acknowledge it; a loss before it is noted with it."""
         sync = self._patience() <= 0
-        outcome = self._writer.append(items, sync=sync)
+        walls = [item.t_wall_ns for item in items if type(item) is Message]
+        noted: list[Item] = (
+            [] if self._loss is None else [FileGap(self._loss.gap(walls[0] if walls else None))]
+        )
+        outcome = self._writer.append([*noted, *items], sync=sync)
+        if walls:
+            self._loss, self._last_written_ns = None, walls[-1]
         if sync:
             self._unsynced_since = None
         elif self._unsynced_since is None:
             self._unsynced_since = time.monotonic()
-        self.lost += outcome.refused
+        if outcome.refused:
+            self._drop(outcome.refused, "no session file can hold them")
         self.size = self._writer.size
         self.committed = MappingProxyType({**self.committed, **outcome.committed})
         self._tell(self._on_commit, self.committed)
+
+    def _is_at_limit(self) -> bool:
+        """Whether the file and its log are as large as they may be, also when the log is folded in."""
+        with contextlib.suppress(OSError):
+            if self._writer.size_with_log >= self._size_limit:
+                self._writer.make_room()
+                return self._writer.size_with_log >= self._size_limit
+        return False
 
     def _tend(self) -> None:
         """Nothing to write: let the disk have what it has not yet, and see that the file is still there."""
@@ -228,20 +264,29 @@ class RecorderLoop:
         self._writer.sync()
         self._unsynced_since = None
 
+    def _finish(self) -> None:
+        """Write how it ended; a full disk gets back the room that was held for it."""
+        if not self._insist(self._write_end):
+            self._lock.give_room()
+            self._insist(self._write_end)
+
     def _write_end(self) -> None:
         counts = {name: each.messages for name, each in self.committed.items()}
         end = {"wall_ns": time.time_ns(), "text": self._last_words(), "messages": counts}
-        self._writer.append([Fact("ended", msgspec.Raw(msgspec.json.encode(end)))], sync=True)
+        items: list[Item] = [] if self._loss is None else [FileGap(self._loss.gap(None))]
+        self._writer.append([*items, Fact("ended", msgspec.Raw(msgspec.json.encode(end)))], sync=True)
+        self._loss = None
 
     def _stop_at_limit(self) -> None:
-        self._queue.close()
-        left = self._queue.take(len(self._queue))
-        self._drop(left)
         limit = f"{self._size_limit / 1e6:,.1f} MB"
         self._ending = f"The recording of {self._path.name} reached its size limit of {limit} and stopped"
-        now = time.time_ns()
-        gap = Gap(0, None, now, None, f"{self._ending}. Record into a new file, or with a larger limit.")
-        self._insist(lambda: self._append([FileGap(gap)]))
+        cause = f"{self._ending}. Record into a new file, or with a larger limit."
+        self._queue.close()
+        left = self._queue.take(len(self._queue))
+        self._drop(left, cause)
+        if self._loss is None:
+            now = time.time_ns()
+            self._insist(lambda: self._append([FileGap(Gap(0, self._last_written_ns, now, None, cause))]))
 
     # Failing and recovering
 
@@ -275,7 +320,7 @@ class RecorderLoop:
     def _interrupt(self, error: Exception) -> None:
         status = diagnose(error, self._path)
         if self._outage is None:
-            self._outage = (time.time_ns(), self._queue.losses)
+            self._outage = (time.time_ns(), self._queue.losses, self.lost)
         if status.state != self.status.state:
             self._queue.cause = status.state.lower()
             log.warning("%s", status.text)
@@ -285,16 +330,22 @@ class RecorderLoop:
         """Writing works again: say so, and leave one gap record of the outage."""
         if self._outage is None:
             return
-        (since, losses), self._outage = self._outage, None
-        if self._queue.losses == losses:  # else the queue leaves a record that says what is missing
+        (since, losses, lost), self._outage = self._outage, None
+        if (self._queue.losses, self.lost) == (losses, lost):  # else a record says what is missing
             now = time.time_ns()
             cause = f"{self._queue.cause}: nothing is missing, the messages waited in memory"
             self._queue.put_other(FileGap(Gap(0, since, since, now, cause, 0)))
         self._queue.cause = self._queue.SLOW
         self._enter(RecorderStatus(RecorderState.RECORDING, f"Recording {self._path.name} again."))
 
-    def _drop(self, items: list[Item]) -> None:
-        self.lost += sum(type(item) is Message for item in items)
+    def _drop(self, items: Iterable[Item], cause: str) -> None:
+        """Count messages that cannot be written, and keep their account until it can be."""
+        for item in items:
+            if type(item) is Message:
+                self.lost += 1
+                if self._loss is None:
+                    self._loss = Loss(self._last_written_ns, item.t_wall_ns, cause)
+                self._loss.add(item)
 
     # Saying
 

@@ -138,7 +138,8 @@ def _take(cursor: sqlite3.Cursor, *, close: bool = True) -> list[Row]:
     size = 0
     for row in cursor:
         rows.append(row)
-        size += len(row[-1])
+        payload = row[-1]
+        size += len(payload) if isinstance(payload, bytes) else 0  # damage makes anything of it
         if size >= BYTES or len(rows) >= ROWS:
             break
     if close:

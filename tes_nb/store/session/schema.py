@@ -202,6 +202,9 @@ TABLES = {
     ),
 }
 
+CHECKSUMS = "CREATE TABLE checksums (name TEXT PRIMARY KEY, row_count INTEGER NOT NULL, crc INTEGER NOT NULL)"
+"""One row for each of `TABLES`. Older recordings have no such table, older readers need none (decision 0019)."""
+
 
 def message_table(source_id: int) -> str:
     """Return the name of the table that holds the messages of a source."""
@@ -223,8 +226,9 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={VERSION}")
-    for statement in TABLES.values():
+    for statement in (*TABLES.values(), CHECKSUMS):
         connection.execute(statement)
+    connection.executemany("INSERT INTO checksums VALUES (?, 0, 0)", [(table,) for table in TABLES])
     connection.execute(message_table_sql(SESSION_SOURCE))
     create_view(connection, [SESSION_SOURCE])
     connection.execute("COMMIT")
@@ -271,6 +275,8 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
 def _expected(found: dict[str, str]) -> dict[str, str]:
     """The exact text of every table that we would read. A stranger's file must not bring views in their place."""
     expected = dict(TABLES)
+    if "checksums" in found:
+        expected["checksums"] = CHECKSUMS
     for name in [message_table(SESSION_SOURCE), *found]:
         number = name.removeprefix("messages_")
         if number != name and number.isdecimal() and number.isascii():

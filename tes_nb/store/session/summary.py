@@ -4,41 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.store.session import tables
-from tes_nb.store.session.tables import RecordedGap, RecordedSource, SessionInfo, SourceSummary
+from tes_nb.store.session.tables import (
+    RecordedGap,
+    RecordedSource,
+    SessionInfo,
+    SessionTables,
+    SourceSummary,
+    Sum,
+)
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
     from pathlib import Path
 
 
 def summarise(
-    connection: sqlite3.Connection, path: Path, *, owner: int | None, damage: tuple[str, ...]
+    tables: SessionTables,
+    path: Path,
+    *,
+    file_bytes: int,
+    owner: int | None,
+    damage: tuple[str, ...],
 ) -> SessionInfo:
     """Return the figures of a session. `owner` is the pid that records it now, `None` = nobody."""
-    facts = tables.read_facts(connection)
-    sources = tables.read_sources(connection)
-    gaps = tuple(tables.read_gaps(connection))
-    sums = tables.read_sums(connection)
-    connections = tables.count_connections(connection)
+    facts = tables.facts()
+    sources = tables.sources()
+    gaps = tables.gaps()
+    sums = tables.sums()
     undecoded = _counts(facts.get("undecoded")) if "undecoded" in facts else None
     summaries = {
         name: _source(
             each,
             sums.get(each.id),
-            connections.get(each.id, 0),
+            sum(conn > 0 for conn in tables.connections(each.id)),  # our own samplers are none
             gaps,
             None if undecoded is None else undecoded.get(name, 0),
         )
         for name, each in sources.items()
     }
     monos = [each.first_mono_ns for each in sums.values()], [each.last_mono_ns for each in sums.values()]
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     return SessionInfo(
         path=path,
-        file_bytes=pages * page_size,
+        file_bytes=file_bytes,
         began_ns=min((each.min_wall_ns for each in sums.values()), default=None),
         ended_ns=max((each.max_wall_ns for each in sums.values()), default=None),
         duration_s=(max(monos[1]) - min(monos[0])) / 1e9 if sums else 0.0,
@@ -46,10 +53,10 @@ def summarise(
         bytes=sum(each.bytes for each in sums.values()),
         gaps=len(gaps),
         missing=sum(each.gap.missing or 0 for each in gaps),
-        marks=len({(mark.label, mark.at_ns) for mark in tables.read_marks(connection)}),
+        marks=len({(mark.label, mark.at_ns) for mark in tables.marks()}),
         undecoded=None if undecoded is None else sum(undecoded.values()),
         peaks=_counts(facts.get("peaks")),
-        ending=_ending(facts, owner),
+        ending=_ending(facts, owner, damage),
         damage=damage,
         sources=summaries,
         facts=facts,
@@ -58,9 +65,9 @@ def summarise(
 
 def _source(
     source: RecordedSource,
-    total: tables.Sum | None,
+    total: Sum | None,
     connections: int,
-    gaps: tuple[RecordedGap, ...],
+    gaps: list[RecordedGap],
     undecoded: int | None,
 ) -> SourceSummary:
     touching = sum(gap.source in (None, source.name) for gap in gaps)
@@ -82,18 +89,25 @@ def _source(
     )
 
 
-def _ending(facts: Mapping[str, Any], owner: int | None) -> str:
+def _ending(facts: Mapping[str, Any], owner: int | None, damage: tuple[str, ...]) -> str:
     if owner is not None:
         return f"Being recorded by process {owner}." if owner else "Being recorded by another process."
     ended = facts.get("ended")
     text = ended.get("text") if isinstance(ended, dict) else None
     if isinstance(text, str):
         return text
-    return "Nobody ended this recording: its process was killed. Every message it acknowledged is here."
+    if "copied" in facts:
+        return "A copy of a recording that went on: what came later is in the original."
+    killed = "Nobody ended this recording: its process was killed."
+    return killed if damage else f"{killed} Every message it acknowledged is here."
 
 
 def _counts(value: Any) -> dict[str, Any]:
     """A fact that should be names with numbers; a stranger's file may say anything."""
     if not isinstance(value, dict):
         return {}
-    return {name: number for name, number in value.items() if isinstance(number, int | float)}
+    return {
+        name: number
+        for name, number in value.items()
+        if isinstance(number, int | float) and abs(number) < 2**63
+    }

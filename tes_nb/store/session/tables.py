@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.store.session.rows import HIGHEST, Want
 from tes_nb.store.session.schema import SESSION_SOURCE
+from tes_nb.store.session.small_tables import TableSum, read_rows, snapshot, stored_sums
 from tes_nb.wire.events import ClockJump, Gap, StateChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import sqlite3
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -136,100 +137,119 @@ class Sum:
     last_mono_ns: int
 
 
-def read_sources(connection: sqlite3.Connection) -> dict[str, RecordedSource]:
-    """Return the sources by name, in the order in which they appeared."""
-    rows = connection.execute("SELECT id, name, stream, url, ordered FROM sources ORDER BY id")
-    return {
-        name: RecordedSource(name, stream, url, number, bool(ordered))
-        for number, name, stream, url, ordered in rows
-    }
+class SessionTables:
+    """The small tables of a session that is open; each is read and checked when it is first asked for.
 
-
-def read_gaps(connection: sqlite3.Connection) -> Iterator[RecordedGap]:
-    """Yield all gaps by the time they began."""
-    rows = connection.execute(
-        "SELECT g.source_id, s.name, g.conn, g.last_seen_ns, g.lost_at_ns, g.back_at_ns, g.cause, g.missing "
-        "FROM gaps g LEFT JOIN sources s ON s.id = g.source_id ORDER BY g.lost_at_ns, g.source_id, g.conn"
-    )
-    for source_id, name, *values in rows:
-        yield RecordedGap(None if source_id == SESSION_SOURCE else name, Gap(*values))
-
-
-def read_marks(connection: sqlite3.Connection) -> Iterator[RecordedMark]:
-    """Yield all marks by their time."""
-    rows = connection.execute(
-        "SELECT m.label, m.at_ns, s.name FROM marks m LEFT JOIN sources s ON s.id = m.source_id ORDER BY m.at_ns, m.id"
-    )
-    for label, at_ns, name in rows:
-        yield RecordedMark(label, at_ns, name or "")
-
-
-def read_states(connection: sqlite3.Connection, source_id: int) -> Iterator[StateChange]:
-    """Yield the state changes of a source in their order."""
-    rows = connection.execute(
-        "SELECT state, text, conn, at_ns, attempts, reconnects, close_code, retry_at_ns "
-        "FROM state_changes WHERE source_id = ? ORDER BY id",
-        (source_id,),
-    )
-    for row in rows:
-        yield StateChange(*row)
-
-
-def read_clock_jumps(connection: sqlite3.Connection) -> Iterator[ClockJump]:
-    """Yield the jumps of the wall clock."""
-    for row in connection.execute("SELECT at_ns, by_ns FROM clock_jumps ORDER BY id"):
-        yield ClockJump(*row)
-
-
-def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return what was noted about the recording and its host."""
-    facts = connection.execute("SELECT name, value FROM facts").fetchall()
-    try:
-        return {name: json.loads(value) for name, value in facts}
-    except (ValueError, TypeError, RecursionError) as error:
-        raise sqlite3.DatabaseError("a fact is no JSON") from error
-
-
-def read_connections(connection: sqlite3.Connection, source_id: int) -> tuple[int, ...]:
-    """Return the numbers of a source's upstream connections in order; 0 = the collector's own samplers."""
-    rows = connection.execute("SELECT conn FROM connections WHERE source_id = ? ORDER BY conn", (source_id,))
-    return tuple(conn for (conn,) in rows)
-
-
-def count_connections(connection: sqlite3.Connection) -> dict[int, int]:
-    """Return the number of upstream connections per source id; our own samplers (0) are none."""
-    return dict(
-        connection.execute("SELECT source_id, count(*) FROM connections WHERE conn > 0 GROUP BY source_id")
-    )
-
-
-def read_sums(connection: sqlite3.Connection) -> dict[int, Sum]:
-    """Return count, bytes and times per source id. Costs a millisecond per million messages."""
-    rows = connection.execute(
-        "SELECT source_id, sum(messages), sum(bytes), min(min_wall_ns), max(max_wall_ns), "
-        "min(first_mono_ns), max(last_mono_ns) FROM segments GROUP BY source_id"
-    )
-    return {source_id: Sum(*values) for source_id, *values in rows}
-
-
-def ranges(connection: sqlite3.Connection, source_id: int, want: Want) -> list[Want]:
-    """Narrow what is wanted down to the runs of ids that can hold it.
-
-    More than one where the wall clock jumped. What is newer than the last segment we see belongs to the last run.
+    Every method raises `sqlite3.DatabaseError` where a table is damaged.
     """
-    rows = connection.execute(
-        "SELECT first_id, last_id, max_wall_ns >= ? AND min_wall_ns < ? FROM segments "
-        "WHERE source_id = ? ORDER BY first_id",
-        (want.start_ns, want.end_ns, source_id),
-    )
-    runs: list[list[int]] = []
-    joins = False
-    for first, last, holds in rows:
-        if holds and joins:
-            runs[-1][1] = last
-        elif holds:
-            runs.append([first, last])
-        joins = bool(holds)
-    if joins:
-        runs[-1][1] = HIGHEST
-    return [replace(want, first_id=first, last_id=last) for first, last in runs]
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._cache: dict[str, tuple[TableSum, tuple[Any, ...]]] = {}
+
+    def rows(self, table: str) -> tuple[Any, ...]:
+        """Return all rows of a table by their key; they are read again when their sum is another."""
+        with snapshot(self.connection):
+            stored = stored_sums(self.connection)
+            if stored is None:
+                return read_rows(self.connection, table, None)
+            known = self._cache.get(table)
+            if known is None or known[0] != stored.get(table):
+                rows = read_rows(self.connection, table, stored)
+                known = self._cache[table] = stored[table], rows
+            return known[1]
+
+    def sources(self) -> dict[str, RecordedSource]:
+        """Return the sources by name, in the order in which they appeared."""
+        return {
+            row.name: RecordedSource(row.name, row.stream, row.url, row.id, bool(row.ordered))
+            for row in self.rows("sources")
+        }
+
+    def _names(self) -> dict[int, str]:
+        return {row.id: row.name for row in self.rows("sources")}
+
+    def gaps(self) -> list[RecordedGap]:
+        """Return all gaps by the time they began."""
+        with snapshot(self.connection):
+            names, rows = self._names(), self.rows("gaps")
+        return [
+            RecordedGap(
+                None if row.source_id == SESSION_SOURCE else names.get(row.source_id),
+                Gap(row.conn, row.last_seen_ns, row.lost_at_ns, row.back_at_ns, row.cause, row.missing),
+            )
+            for row in sorted(rows, key=lambda row: row.lost_at_ns)
+        ]
+
+    def marks(self) -> list[RecordedMark]:
+        """Return all marks by their time."""
+        with snapshot(self.connection):
+            names, rows = self._names(), self.rows("marks")
+        return [
+            RecordedMark(row.label, row.at_ns, names.get(row.source_id, ""))
+            for row in sorted(rows, key=lambda row: row.at_ns)
+        ]
+
+    def states(self, source_id: int) -> list[StateChange]:
+        """Return the state changes of a source in their order."""
+        return [
+            StateChange(
+                row.state,
+                row.text,
+                row.conn,
+                row.at_ns,
+                row.attempts,
+                row.reconnects,
+                row.close_code,
+                row.retry_at_ns,
+            )
+            for row in self.rows("state_changes")
+            if row.source_id == source_id
+        ]
+
+    def clock_jumps(self) -> list[ClockJump]:
+        """Return the jumps of the wall clock."""
+        return [ClockJump(row.at_ns, row.by_ns) for row in self.rows("clock_jumps")]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was noted about the recording and its host."""
+        return {row.name: row.decoded() for row in self.rows("facts")}
+
+    def connections(self, source_id: int) -> list[int]:
+        """Return the numbers of a source's upstream connections in order; 0 = the collector's own samplers."""
+        return [row.conn for row in self.rows("connections") if row.source_id == source_id]
+
+    def sums(self) -> dict[int, Sum]:
+        """Return count, bytes and times per source id."""
+        sums: dict[int, Sum] = {}
+        for source_id, group in groupby(self.rows("segments"), key=lambda row: row.source_id):
+            rows = list(group)
+            sums[source_id] = Sum(
+                sum(row.messages for row in rows),
+                sum(row.bytes for row in rows),
+                min(row.min_wall_ns for row in rows),
+                max(row.max_wall_ns for row in rows),
+                min(row.first_mono_ns for row in rows),
+                max(row.last_mono_ns for row in rows),
+            )
+        return sums
+
+    def ranges(self, source_id: int, want: Want) -> list[Want]:
+        """Narrow what is wanted down to the runs of ids that can hold it.
+
+        More than one where the wall clock jumped. What is newer than the last segment we see belongs to the last run.
+        """
+        runs: list[list[int]] = []
+        joins = False
+        for row in self.rows("segments"):
+            if row.source_id != source_id:
+                continue
+            holds = row.max_wall_ns >= want.start_ns and row.min_wall_ns < want.end_ns
+            if holds and joins:
+                runs[-1][1] = row.last_id
+            elif holds:
+                runs.append([row.first_id, row.last_id])
+            joins = holds
+        if joins:
+            runs[-1][1] = HIGHEST
+        return [replace(want, first_id=first, last_id=last) for first, last in runs]

@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.session.batch import Batch, SourceState
+from tes_nb.store.session.files import backup, is_full, make_private, remove, wal_path
 from tes_nb.store.session.rows import writable
 from tes_nb.store.session.schema import PAGE_SIZE, VERSION, Item, create
+from tes_nb.store.session.small_tables import RowWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from tes_nb.store.session.small_tables import TableSum
+
+_PATIENCE_MS = 1000
+_LOG_BYTES = 16 * 2**20
+"""What stays of a write-ahead log that has grown beyond it, because somebody read for long, once it begins anew."""
 _UNWRITABLE = (struct.error, TypeError, ValueError, OverflowError)
 """What a message raises that no session can hold: numbers out of range, a payload too long."""
 
@@ -42,8 +49,8 @@ class Appended:
 
     committed: Mapping[str, Committed]
     """The sources that this call touched."""
-    refused: int
-    """Messages that no session file can hold."""
+    refused: list[Message]
+    """What no session file can hold."""
 
 
 class SessionWriter:
@@ -59,6 +66,7 @@ class SessionWriter:
         self._next_id = 1
         self._log_seq = 0
         self._sources: dict[str, SourceState] = {}
+        self._sums: Mapping[str, TableSum] | None = None
         self._connection = _create(path)
         self._file = _identity(path)
 
@@ -74,19 +82,25 @@ class SessionWriter:
             good = [not isinstance(item, Message) or writable(item) for item in items]
             if all(good):
                 raise
-        kept = list(itertools.compress(items, good))
-        outcome = self._append(kept, sync=sync)
-        return Appended(outcome.committed, outcome.refused + len(items) - len(kept))
+        outcome = self._append(list(itertools.compress(items, good)), sync=sync)
+        refused = [item for item, is_good in zip(items, good, strict=True) if not is_good]
+        return Appended(
+            outcome.committed, [one for one in refused if isinstance(one, Message)] + outcome.refused
+        )
 
     def _append(self, items: Sequence[Item], *, sync: bool) -> Appended:
         numbers = itertools.count(self._next_id)
-        batch = Batch(self._sources, numbers, self._log_seq, self._time)
+        batch = Batch(self._sources, numbers, self._log_seq, self._time, RowWriter(self._sums))
         batch.add(items)
         with self._transaction(sync=sync):
             batch.write(self._connection)
+        if self._sums is None:
+            # Whatever becomes of the log: that there was one can be seen from the file alone (`damage.log_is_cut`).
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._next_id = next(numbers)
         self._log_seq, self._time = batch.log_seq, batch.time
         self._sources.update(batch.sources)
+        self._sums = batch.rows.sums
         committed = {name: Committed(state.last_seq, state.messages) for name, state in batch.sources.items()}
         return Appended(committed, batch.refused)
 
@@ -125,6 +139,11 @@ class SessionWriter:
         return int(pages) * PAGE_SIZE
 
     @property
+    def size_with_log(self) -> int:
+        """Bytes that the session takes on the disk, its write-ahead log with it. Raises `OSError`."""
+        return self.path.stat().st_size + wal_path(self.path).stat().st_size
+
+    @property
     def in_place(self) -> bool:
         """Whether the file, and its write-ahead log, still lie where they were made."""
         try:
@@ -133,9 +152,12 @@ class SessionWriter:
             return False
 
     def make_room(self) -> None:
-        """Give back what the write-ahead log takes on a full disk, as far as that can be done there."""
+        """Give back what the write-ahead log takes, as far as readers and a full disk let that be done now."""
         with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._connection.execute(f"PRAGMA user_version={VERSION}")  # so that there is a log again
+        self._connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
 
     def restore(self) -> None:
         """Make the session whole again at its path after somebody moved or removed a file under us.
@@ -149,7 +171,8 @@ class SessionWriter:
         if self.path.exists():
             raise FileExistsError(errno.EEXIST, "another file has taken its name", str(self.path))
         copy = self.path.with_name(self.path.name + ".restoring")
-        self._copy_to(copy)
+        copy.unlink(missing_ok=True)
+        backup(self._connection, copy).close()
         # Only now: closing removes whatever log lies at our path, and it must not be the new one's.
         self._connection.close()
         copy.rename(self.path)
@@ -161,15 +184,6 @@ class SessionWriter:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.execute("PRAGMA journal_mode=DELETE")
         _set_up(self._connection)
-
-    def _copy_to(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        fresh = _connect(path)
-        try:
-            self._connection.backup(fresh)
-            fresh.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            fresh.close()
 
     def close(self) -> None:
         """Fold the log into the file, so that a session at rest is one file which read-only places can hold."""
@@ -186,34 +200,40 @@ def _create(path: Path) -> sqlite3.Connection:
             f"{path} exists already: recordings are not overwritten without overwrite=True; "
             "choose another name or remove it."
         )
+    made = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            make_private(path)
+            made = True
         connection = _connect(path)
+        try:
+            create(connection)
+            _set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
     except (OSError, sqlite3.Error) as error:
-        raise _cannot_create(path, error) from error
-    try:
-        create(connection)
-        _set_up(connection)
-    except sqlite3.Error as error:
-        connection.close()
+        if made:
+            remove(path)  # else it would stand in the way of a second try
         raise _cannot_create(path, error) from error
     return connection
 
 
-def wal_path(session: Path) -> Path:
-    """Return where SQLite keeps the write-ahead log of a session."""
-    return session.with_name(session.name + "-wal")
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        path, isolation_level=None, timeout=1.0, check_same_thread=False, cached_statements=1024
+        path,
+        isolation_level=None,
+        timeout=_PATIENCE_MS / 1000,
+        check_same_thread=False,
+        cached_statements=1024,
     )
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
     connection.execute(f"PRAGMA user_version={VERSION}")  # writes, so that the log exists from now on
 
 
@@ -223,6 +243,11 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _cannot_create(path: Path, error: Exception) -> SessionError:
+    if is_full(error):
+        return SessionError(
+            f"{path.name} cannot be made in {path.parent}: the disk is full. "
+            "Free some space there, or record elsewhere."
+        )
     why = error.strerror if isinstance(error, OSError) else str(error)
     return SessionError(
         f"{path.name} cannot be made in {path.parent} ({why}): choose a folder on a local disk that you may write to."

@@ -13,7 +13,8 @@ from tes_nb.store.har import har as har_module
 from tes_nb.store.har.har import HarReport, address_ahead, read_har
 from tes_nb.store.har.har_message import CONTROL
 from tes_nb.store.har.har_session import import_har
-from tes_nb.store.session.reader import SessionFile, check
+from tes_nb.store.session.check import check
+from tes_nb.store.session.reader import SessionFile
 from tests.support.child import in_child
 from tests.support.hars import METRICS, STATUS, TIME, binary, entry, har, recognise, text, write, write_large
 

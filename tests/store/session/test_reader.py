@@ -14,11 +14,12 @@ import pytest
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.store.session import rows as session_rows
+from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.rows import bites_by_id
 from tes_nb.store.session.schema import Fact, FileGap, SourceInfo
-from tes_nb.store.session.writer import SessionWriter, wal_path
+from tes_nb.store.session.writer import SessionWriter
 from tes_nb.wire.events import ClockJump, Gap, Mark
 from tests.support.sessions import SOURCES, STEP, WALL, event, numbered, read_all, write_session
 from tests.support.waiting import eventually
@@ -170,7 +171,8 @@ def test_reading_while_another_process_records(tmp_path):
     command = [sys.executable, "-m", "tests.support.recording", "for_ever", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
-            process.stdout.readline()
+            while len(json.loads(process.stdout.readline())) < 3:
+                pass  # a source that is new while it is read is not among those that were asked for
             with SessionFile.open(tmp_path / "live.tes") as session:
                 assert session.recording_pid == process.pid
                 for _ in range(5):

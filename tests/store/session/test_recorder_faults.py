@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import json
 import os
@@ -13,14 +15,17 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tes_nb.errors import SessionError
+from tes_nb.store.session import lock
+from tes_nb.store.session.check import check
+from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.lock import WriterLock, lock_path, owner_of
-from tes_nb.store.session.reader import SessionFile, check
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
-from tes_nb.store.session.writer import wal_path
 from tests.support.processes import halt
 from tests.support.recording import ROOMY
 from tests.support.sessions import SOURCES, numbered, read_all
@@ -128,10 +133,7 @@ def namespace() -> tuple[str, ...]:
 
 @pytest.mark.skipif(not can_mount(), reason="this system lets nobody mount a small disk")
 def test_fault_28_29_a_full_disk_pauses_the_recording_and_space_resumes_it(tmp_path):
-    mount = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
-    result = outcome(
-        "disk_full", tmp_path, before=("unshare", *namespace(), "sh", "-c", mount, str(tmp_path))
-    )
+    result = on_small_disk("disk_full", tmp_path, "1200k")
     assert result["states"] == ["DISK FULL", "RECORDING", "STOPPED"]
     assert "is full: what was recorded is safe. Free some space there" in result["text"]
     assert result["readable while full"]
@@ -139,6 +141,36 @@ def test_fault_28_29_a_full_disk_pauses_the_recording_and_space_resumes_it(tmp_p
     assert result["all accepted are there"]
     assert result["gaps"] == [[None, result["lost"]]]
     assert result["put"] == result["found"] + result["lost"]
+
+
+def on_small_disk(what: str, folder: Path, size: str, *arguments: int):
+    mount = f'mount -t tmpfs -o size={size} tmpfs "$0" && exec "$@"'
+    before = ("unshare", *namespace(), "sh", "-c", mount, str(folder))
+    return outcome(what, folder, *arguments, before=before)
+
+
+@pytest.mark.skipif(not can_mount(), reason="this system lets nobody mount a small disk")
+@pytest.mark.parametrize("seed", range(6))
+def test_fault_28_what_a_full_disk_costs_at_the_end_is_in_a_gap(tmp_path, seed):
+    result = on_small_disk("stop_when_full", tmp_path, "3m", seed)
+    assert result["right"]
+    assert result["put"] == result["found"] + result["lost"]
+    assert result["missing in gaps"] == result["lost"]
+    assert result["gaps hold them"]
+    assert result["seconds"] < 10
+    code, sentences = result["check"]
+    assert (code, len(sentences)) == (0, 1)
+    assert "Nobody ended" not in sentences[0]
+    assert result["lost"] == 0 or f"{result['lost']:,} messages could not be kept" in result["text"]
+
+
+@pytest.mark.skipif(not can_mount(), reason="this system lets nobody mount a small disk")
+def test_fault_28_a_wholly_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
+    result = on_small_disk("wholly_full", tmp_path, "1m")
+    assert len(result["said"]) == 2
+    for sentence in result["said"]:
+        assert "the disk is full. Free some space there, or record elsewhere." in sentence
+    assert (result["leaked"], result["left"], result["messages"]) == (0, ["filler"], 1)
 
 
 def test_fault_30_a_failed_commit_is_rolled_back_and_tried_again(tmp_path):
@@ -269,3 +301,114 @@ def test_fault_35_a_folder_without_permission_is_a_sentence(tmp_path):
         folder.mkdir(mode=0o555)
     with pytest.raises(SessionError, match="choose a folder that you may write to"):
         Recorder(folder / "a.tes", size_limit=ROOMY)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "file", "folder", "pipe"])
+def test_fault_33_a_lock_that_is_not_ours_is_never_touched(tmp_path, kind):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    place = lock_path(tmp_path / "a.tes")
+    if kind == "symlink":
+        place.symlink_to(precious)
+    elif kind == "hard link":
+        place.hardlink_to(precious)
+    elif kind == "file":
+        place.write_text("precious")
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        os.mkfifo(place)
+    with pytest.raises(SessionError, match=r"is there and is no lock of a recording\. Move it away"):
+        Recorder(tmp_path / "a.tes")
+    assert owner_of(tmp_path / "a.tes") is None
+    assert precious.read_text() == "precious"
+    assert kind != "file" or place.read_text() == "precious"
+    assert not (tmp_path / "a.tes").exists()
+
+
+def test_a_lock_that_a_killed_recorder_left_is_taken_over(tmp_path):
+    for text in ("", "12345\n", "12345\n" + "\0" * 1000):
+        lock_path(tmp_path / "a.tes").write_text(text)
+        with Recorder(tmp_path / "a.tes", overwrite=True) as recorder:
+            recorder.put(numbered(0))
+        assert recorder.messages == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_fault_35_a_folder_that_has_become_read_only_leaves_no_lock(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(SessionError, match="choose a folder that you may write to"):
+            Recorder(tmp_path / "a.tes")
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_fault_35_a_file_system_without_locks_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    """As on a network folder whose server does not lock; there is none here."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "lockf", refuse)
+    with pytest.raises(SessionError, match="the file system of its folder has no locks"):
+        Recorder(tmp_path / "a.tes")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_38_a_session_and_all_beside_it_are_its_owners_alone(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        with Recorder(tmp_path / "a.tes") as recorder:
+            recorder.put(numbered(0))
+            eventually(lambda: recorder.messages == 1)
+            files = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+            assert files == dict.fromkeys(("a.tes", "a.tes-wal", "a.tes-shm", "a.tes.lock"), 0o600)
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a.tes").stat().st_mode & 0o777 == 0o600
+
+
+def test_fault_35_a_link_that_leads_nowhere_yet_is_recorded_where_it_leads(tmp_path):
+    (tmp_path / "link.tes").symlink_to(tmp_path / "there" / "a.tes")
+    states: list[str] = []
+    with Recorder(tmp_path / "link.tes", on_state=lambda status: states.append(status.state)) as recorder:
+        recorder.put(numbered(0))
+        eventually(lambda: recorder.messages == 1)
+        time.sleep(0.6)  # twice the time after which the file's place is looked at
+        assert states == []
+        assert read_all(tmp_path / "link.tes") == [numbered(0)]
+    assert read_all(tmp_path / "there" / "a.tes") == [numbered(0)]
+    assert check(tmp_path / "link.tes").exit_code == 0
+
+
+def test_a_log_that_somebody_holds_back_counts_in_the_size_limit(tmp_path):
+    path = tmp_path / "a.tes"
+    with Recorder(path, size_limit=4_000_000) as recorder:
+        recorder.put(numbered(0, size=1000))
+        eventually(lambda: recorder.messages == 1)
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM messages_1").fetchone() == (1,)
+            number = 1
+            while recorder.state is RecorderState.RECORDING:
+                recorder.put(numbered(number, source="metrics", size=100))
+                number += 1
+                time.sleep(0.002)
+            eventually(lambda: recorder.state is RecorderState.STOPPED)
+            assert path.stat().st_size + wal_path(path).stat().st_size < 4_400_000
+            assert recorder.size < 2_000_000
+    assert "reached its size limit of 4.0 MB" in recorder.text
+
+
+def test_what_no_file_can_hold_is_in_a_gap(tmp_path):
+    with Recorder(tmp_path / "a.tes", size_limit=ROOMY) as recorder:
+        recorder.put(numbered(0, source="metrics"))
+        recorder.put(msgspec.structs.replace(numbered(1, source="metrics"), seq=2**64))
+        eventually(lambda: recorder.lost == 1)
+        recorder.put(numbered(2, source="metrics"))
+    with SessionFile.open(tmp_path / "a.tes") as session:
+        (gap,) = session.gaps
+        assert (gap.gap.missing, gap.gap.lost_at_ns) == (1, numbered(1).t_wall_ns)
+        assert gap.gap.back_at_ns == numbered(2).t_wall_ns
+        assert "no session file can hold them: 1 messages could not be kept (metrics 1)" in gap.gap.cause
