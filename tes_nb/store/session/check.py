@@ -1,4 +1,8 @@
-"""Say what is wrong with a session file: the sentences of a damaged one, and a check from end to end."""
+"""Check a session file from end to end, and say what of it is damaged or missing.
+
+What is read here is what anybody reads: a check gives no other values than `SessionFile` does. It only looks at every
+page first, and holds what a file says twice against each other.
+"""
 
 from __future__ import annotations
 
