@@ -28,7 +28,8 @@ from typing import Any
 import psutil
 
 from tes_nb.errors import SessionError
-from tes_nb.store.session.reader import SessionFile, check
+from tes_nb.store.session.check import check
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import Fact, FileGap
 from tes_nb.wire.events import Gap, Mark, StateChange
 from tests.support.sessions import WALL, event, numbered, write_session
@@ -222,7 +223,7 @@ def other_value(value: object, dice: random.Random) -> object:
 
 def disks(one: Round) -> None:
     """Rows 28 and 29: a disk of random size fills up while recording, and gets room again."""
-    filler = one.dice.randrange(300_000, 800_000)
+    filler = one.dice.randrange(300_000, 700_000)
     namespace = "-m" if os.geteuid() == 0 else "-rm"
     mount = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
     before = ("unshare", namespace, "sh", "-c", mount, str(one.folder))

@@ -121,7 +121,7 @@ def _judge(path: Path, acknowledged: tuple[int, ...], result: dict[str, int], *,
 
 
 def disk_full(folder: Path, size: int = 500_000) -> dict[str, object]:
-    """Fill the disk while recording; make space; record on. `folder` is a disk of 1.2 MB, that much of it is taken."""
+    """Fill the disk while recording; make space; record on. `folder` is a disk of 1 MiB, that much of it is taken."""
     filler = folder / "filler"
     filler.write_bytes(bytes(size))
     path = folder / "full.tes"

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LITTLE = 2**20
 """Bytes: with less than this free, a failed write means a full disk."""
+_SMALL_LOG = 128 * 1024
+"""Bytes: what a log of this size takes is not worth the work on a small disk."""
 _READ_ONLY_ERRORS = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -248,11 +250,14 @@ class RecorderLoop:
         self._tell(self._on_commit, self.committed)
 
     def _is_at_limit(self) -> bool:
-        """Whether the file and its log are as large as they may be, also when the log is folded in."""
+        """Whether file and log are as large as they may be; before that, and on a small disk, the log is folded in."""
         with contextlib.suppress(OSError):
-            if self._writer.size_with_log >= self._size_limit:
+            size, log_size = self._writer.sizes
+            disk = os.statvfs(self._path.parent)
+            is_small = log_size > _SMALL_LOG and log_size > disk.f_bavail * disk.f_frsize
+            if is_small or size + log_size >= self._size_limit:
                 self._writer.make_room()
-                return self._writer.size_with_log >= self._size_limit
+                return sum(self._writer.sizes) >= self._size_limit
         return False
 
     def _tend(self) -> None:

@@ -139,9 +139,9 @@ class SessionWriter:
         return int(pages) * PAGE_SIZE
 
     @property
-    def size_with_log(self) -> int:
-        """Bytes that the session takes on the disk, its write-ahead log with it. Raises `OSError`."""
-        return self.path.stat().st_size + wal_path(self.path).stat().st_size
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of the file and of its write-ahead log as they are on the disk. Raises `OSError`."""
+        return self.path.stat().st_size, wal_path(self.path).stat().st_size
 
     @property
     def in_place(self) -> bool:

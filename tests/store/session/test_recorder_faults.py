@@ -133,7 +133,7 @@ def namespace() -> tuple[str, ...]:
 
 @pytest.mark.skipif(not can_mount(), reason="this system lets nobody mount a small disk")
 def test_fault_28_29_a_full_disk_pauses_the_recording_and_space_resumes_it(tmp_path):
-    result = on_small_disk("disk_full", tmp_path, "1200k")
+    result = on_small_disk("disk_full", tmp_path, "1m")
     assert result["states"] == ["DISK FULL", "RECORDING", "STOPPED"]
     assert "is full: what was recorded is safe. Free some space there" in result["text"]
     assert result["readable while full"]
