@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -45,8 +51,38 @@ def collectors() -> set[int]:
     found = set()
     for process in psutil.Process(os.getpid()).children(recursive=True):
         try:
-            if {"tes_nb.collector", "tes_nb.simulate"} & set(process.cmdline()):
+            if {"tes_nb.collector", "tes_nb.simulate", "tes_nb.collector.workers.cluster_process"} & set(
+                process.cmdline()
+            ):
                 found.add(process.pid)
         except psutil.Error:
             continue
     return found
+
+
+@pytest.mark.timeout(240)
+def test_the_workers_notebook_runs_on_a_scheduler_started_by_hand_with_one_line_changed(tmp_path: Path):
+    notebook = nbformat.read(ROOT / "notebooks" / "06_workers.ipynb", as_version=4)
+    (cell,) = [one for one in notebook.cells if one.source == "client = s.cluster(2)"]
+    with by_hand(tmp_path / "scheduler.json") as address:
+        cell.source = f'from distributed import Client; client = Client("{address}"); s.observe(client)'
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = nbformat.writes(notebook)
+    assert "a scheduler has no means to start or end workers" in shown
+    assert "restarted at tcp://127.0.0.1:" in shown
+
+
+@contextmanager
+def by_hand(file: Path) -> Iterator[str]:
+    """`dask scheduler` and `dask worker`, as one types them; the scheduler's address."""
+    command = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": file.parent}
+    local = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file)]
+    scheduler = subprocess.Popen([*command, "scheduler", "--port", "0", *local], **quiet)
+    workers = subprocess.Popen([*command, "worker", "--nworkers", "2", "--nthreads", "1", *local], **quiet)
+    try:
+        yield eventually(lambda: file.exists() and json.loads(file.read_text() or "{}").get("address"), 30)
+    finally:
+        for process in (workers, scheduler):
+            process.terminate()
+            process.wait(20)
