@@ -196,6 +196,7 @@ class ObserveScheduler(Operation[SeenScheduler], tag="observe_dask"):
     name: Annotated[
         Annotated[str, Meta(max_length=200)], Field("", "what to call it; its address when left out")
     ] = ""
+    tasks: Annotated[bool, Field("", "ask its workers every second which task each runs")] = False
     scales: Annotated[bool, Field("", "whether the one who asks will scale it, see `await_scale`")] = False
 
 

@@ -76,7 +76,9 @@ def is_dask(what: object) -> TypeGuard[Client | Cluster]:
     return distributed is not None and isinstance(what, distributed.Client | distributed.deploy.Cluster)
 
 
-def observe_scheduler(ask: Ask, what: str | Client | Cluster, name: str = "") -> ObservedScheduler:
+def observe_scheduler(
+    ask: Ask, what: str | Client | Cluster, name: str = "", *, tasks: bool = False
+) -> ObservedScheduler:
     """Let the collector list a scheduler; `what` is its address, a client of it, or its cluster object.
 
     Raises `ArgumentError` for what cannot be observed, `CollectorError` when the collector refuses.
@@ -88,7 +90,7 @@ def observe_scheduler(ask: Ask, what: str | Client | Cluster, name: str = "") ->
         cluster = None
     address = what if isinstance(what, str) else _address(what)
     scheduler_address(address)
-    operation = ObserveScheduler(address=address, name=name, scales=cluster is not None)
+    operation = ObserveScheduler(address=address, name=name, tasks=tasks, scales=cluster is not None)
     seen: SeenScheduler = background().run(ask(operation), timeout=10)
     if cluster is None:
         return ObservedScheduler(ask, seen, None)

@@ -46,7 +46,7 @@ class WorkerActions(ABC):
     def _raise_pending(self) -> None:
         """Raise what went wrong in the background, and where this is only a fork's copy."""
 
-    def observe(self, what: Any, *, name: str = "") -> Any:
+    def observe(self, what: Any, *, name: str = "", tasks: bool = False) -> Any:
         """Show a pool's jobs in `s.workers`, and return what to use in its place; or a Dask cluster's workers.
 
         what: a `ProcessPoolExecutor`, a `ThreadPoolExecutor`, loky's `get_reusable_executor()`: use the executor that
@@ -54,7 +54,8 @@ class WorkerActions(ABC):
         module `joblib`: returns a context, `with s.observe(joblib): Parallel(…)`. A Dask client, a cluster object, or
         an address: the dashboard's (`http://host:8787`) or the scheduler's own (`tcp://host:8786`): it is only read,
         and `stop()` of what is returned ends that; `s.scale(n)` calls the `scale` of a cluster object.
-        name: what it is called in the table; "" = its class or address.
+        name: what it is called in the table; "" = its class or address. tasks: of Dask, ask every worker once a second
+        which task it runs.
         Raises `ArgumentError` for anything else, `CollectorError` when the collector refuses.
         """
         self._check_local("observe()")
@@ -70,7 +71,7 @@ class WorkerActions(ABC):
         if is_joblib(what):
             return observe_joblib(what, self._register_pool, name)
         if isinstance(what, str) or is_dask(what):
-            observed = observe_scheduler(self._control.call, what, name)
+            observed = observe_scheduler(self._control.call, what, name, tasks=tasks)
             self._observed.append(observed)
             return observed
         raise ArgumentError(

@@ -195,7 +195,17 @@ TABLES = (
         plot=("cpu_percent", "rss_mb"),
         complete=True,
         first=(
-            *("name", "role", "status", "cpu_percent", "rss_mb", "executing", "queue_depth", "done", "failed"),
+            *(
+                "name",
+                "role",
+                "status",
+                "cpu_percent",
+                "rss_mb",
+                "executing",
+                "queue_depth",
+                "done",
+                "failed",
+            ),
             *("current_job_type", "last_error", "pid"),
         ),
         empty="no child processes",

@@ -29,6 +29,7 @@ EXAMPLES = {
         "address": "tcp://127.0.0.1:8786",
         "http": "http://127.0.0.1:8787",
         "name": "mine",
+        "tasks": True,
         "scales": True,
     },
     "unobserve_dask": {"id": "dask-scheduler-1"},

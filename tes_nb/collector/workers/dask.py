@@ -120,6 +120,14 @@ class DaskWorkers(WorkerSource):
         cluster = [] if own is None else [own[0].close()]
         await asyncio.gather(*cluster, *(one.close() for one in schedulers.values()))
 
+    async def stack(self, worker: WorkerFacts) -> str | None:
+        """Return what a worker's task does, if its scheduler is asked for tasks; else `None`: ask the system."""
+        for scheduler in self._schedulers.values():
+            job = scheduler.jobs.current().get(worker.address or "")
+            if job is not None and any(one.id == worker.id for one in scheduler.facts()):
+                return "\n".join([f"{job.function} ({job.key})", *(f"  {frame}" for frame in job.frames)])
+        return None
+
     # Schedulers
 
     async def observe(self, operation: ObserveScheduler) -> SeenScheduler:
@@ -127,7 +135,9 @@ class DaskWorkers(WorkerSource):
         address = scheduler_address(operation.address)
         if operation.http:
             address = SchedulerAddress(http=scheduler_address(operation.http).http, tcp=address.tcp)
-        scheduler = self._find(address) or await self._add(address, operation.name)
+        scheduler = self._find(address) or await self._add(
+            address, operation.name, with_tasks=operation.tasks
+        )
         if operation.scales and scheduler.scaler is None:
             kernel = self._kernels[scheduler.id] = KernelScaler()
             scheduler.scaler = kernel.scale
@@ -170,7 +180,7 @@ class DaskWorkers(WorkerSource):
 
         return next((one for one in self._schedulers.values() if is_same(one.address)), None)
 
-    async def _add(self, address: SchedulerAddress, name: str) -> DaskScheduler:
+    async def _add(self, address: SchedulerAddress, name: str, *, with_tasks: bool) -> DaskScheduler:
         if len(self._schedulers) >= MOST_SCHEDULERS:
             raise CollectorError(f"{MOST_SCHEDULERS} schedulers are observed already; stop observing one.")
         scheduler = DaskScheduler(
@@ -179,6 +189,7 @@ class DaskWorkers(WorkerSource):
             on_change=self._context.on_change,
             on_gap=self._context.on_gap,
             exit_code=self._exit_code,
+            with_tasks=with_tasks,
         )
         self._schedulers[scheduler.id] = scheduler
         await scheduler.start(FIRST_ANSWER_S)
@@ -209,7 +220,9 @@ class DaskWorkers(WorkerSource):
             )
             cluster = ClusterProcess(self._worker_exited)
             begun = await cluster.start(options)
-            scheduler = await self._add(SchedulerAddress(begun.http, begun.address), OWN_NAME)
+            scheduler = await self._add(
+                SchedulerAddress(begun.http, begun.address), OWN_NAME, with_tasks=True
+            )
             scheduler.scaler, scheduler.lives.exits_are_reported = self._scale_own, True
             self._own = cluster, scheduler
             return _seen(scheduler)

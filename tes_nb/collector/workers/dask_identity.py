@@ -31,6 +31,11 @@ class TaskCounts(msgspec.Struct):
     memory: int = 0
 
     @property
+    def running(self) -> int:
+        """Tasks that run now."""
+        return self.executing + self.long_running
+
+    @property
     def waiting_to_run(self) -> int:
         """Tasks that are on the worker and have not begun."""
         return self.ready + self.constrained + self.waiting

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from tes_nb.collector.samplers.worker_life import exit_sentence, safe_name
 from tes_nb.collector.workers.dask_identity import DaskWorker, Identity, Rates, shown_name
+from tes_nb.collector.workers.dask_jobs import DaskJob
 from tes_nb.model import WorkerFacts
 
 KEEP_ENDED_S = 60.0
@@ -90,8 +91,15 @@ class DaskLives:
             if life.pid == pid and life.gone_at is not None:
                 self._explain(life)
 
-    def take(self, identity: Identity, pids: Mapping[str, int | None]) -> bool:
+    def take(
+        self,
+        identity: Identity,
+        pids: Mapping[str, int | None],
+        jobs: Mapping[str, DaskJob] | None = None,
+    ) -> bool:
         """Take in an answer of the scheduler. pids: address → its process on this machine, `None` = it is elsewhere.
+
+        jobs: address → what runs there, where that is known.
 
         Returns whether who is listed or how one is has changed.
         """
@@ -100,7 +108,9 @@ class DaskLives:
         for address, worker in identity.workers.items():
             key = _key(worker, address)
             here.add(key)
+            job = (jobs or {}).get(address) if worker.metrics.task_counts.running else None
             self._take_one(key, address, worker, pids.get(address), now)
+            self._set_job(self._lives[key], job)
         for key, life in list(self._lives.items()):
             if key not in here and life.gone_at is None:
                 self._leave(life, now)
@@ -133,6 +143,15 @@ class DaskLives:
             life.last_seen, life.heard_at = worker.last_seen, now
         life.pid = pid
         life.facts = self._facts(life, worker, now)
+
+    def _set_job(self, life: _Life, job: DaskJob | None) -> None:
+        """Say what it runs; of one who has ended the last job stays."""
+        if life.facts.status in ("idle", "working") and (
+            job is not None or life.facts.current_job is not None
+        ):
+            current = None if job is None else job.facts()
+            seconds = None if job is None else max(0.0, (self._wall_ms() - job.started_ms) / 1000)
+            life.facts = replace(life.facts, current_job=current, job_s=seconds)
 
     def _restarted(self, life: _Life, address: str, pid: int | None, now: float) -> None:
         """It is back, or another process stands in its place."""
@@ -183,9 +202,11 @@ class DaskLives:
     def _cause(self, life: _Life) -> str:
         code = self._code(life)
         who = "its process" if life.pid is None else f"process {life.pid}"
-        return (
+        cause = (
             f"{who} left the scheduler, cause unknown" if code is None else f"{exit_sentence(code)} ({who})"
         )
+        job, seconds = life.facts.current_job, life.facts.job_s or 0.0
+        return cause if job is None else f"{cause} while running {job['type']} ({job['id']}), {seconds:.1f} s"
 
     def _first_facts(self, key: str, address: str, worker: DaskWorker) -> WorkerFacts:
         return WorkerFacts(
@@ -208,7 +229,7 @@ class DaskLives:
 
     def _facts(self, life: _Life, worker: DaskWorker, now: float) -> WorkerFacts:
         metrics, tasks = worker.metrics, worker.metrics.task_counts
-        executing = tasks.executing + tasks.long_running
+        executing = tasks.running
         trouble = self._trouble(life, worker, now)
         disk, net, spilled = (
             metrics.host_disk_io or _NO_RATES,

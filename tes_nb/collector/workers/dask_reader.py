@@ -49,6 +49,7 @@ class SchedulerReader:
         self._clock = clock
         self._http: HttpClient | None = None
         self._rpc: RpcConnection | None = None
+        self._stacks: RpcConnection | None = None
         self._base = address.http
         self._look_again_at = self._ask_again_at = self._tally_at = float("-inf")
         self._refusal = ""
@@ -62,8 +63,25 @@ class SchedulerReader:
         await self._count(identity)
         return identity
 
+    async def call_stacks(self) -> bytes | None:
+        """Return what the workers' tasks do now, as the scheduler packs it; `None` = it cannot be asked.
+
+        A worker that is held keeps its scheduler waiting: this has a connection of its own. Raises `ConnectionFailed`.
+        """
+        if self._rpc is None:
+            return None
+        if self._stacks is None or self._stacks.address != self._rpc.address:
+            await self._close_stacks()
+            self._stacks = self._connection(self._rpc.address)
+        try:
+            return await self._stacks.ask("call_stack")
+        except (OSError, ValueError) as error:
+            await self._close_stacks()
+            raise ConnectionFailed(f"its workers do not say what they run ({type(error).__name__})") from None
+
     async def close(self) -> None:
         """Close what is open. Idempotent."""
+        await self._close_stacks()
         await self._close_rpc()
         if self._http is not None:
             await self._http.close()
@@ -92,6 +110,11 @@ class SchedulerReader:
             return await self._over_tcp()
         except ConnectionFailed:
             return None
+
+    async def _close_stacks(self) -> None:
+        stacks, self._stacks = self._stacks, None
+        if stacks is not None:
+            await stacks.close()
 
     async def _close_rpc(self) -> None:
         rpc, self._rpc = self._rpc, None

@@ -23,6 +23,7 @@ class RpcConnection:
     """One connection to `tcp://host:port`. Raises OSError, TimeoutError included, for whatever goes wrong."""
 
     def __init__(self, address: str, *, deadline_s: float, max_bytes: int) -> None:
+        self.address = address
         parts = urlsplit(address)
         self._host, self._port = parts.hostname or "", parts.port or 0
         self._deadline_s = deadline_s

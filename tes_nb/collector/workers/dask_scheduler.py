@@ -8,15 +8,17 @@ from collections.abc import Callable
 
 from tes_nb.collector.logs import logger
 from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress
+from tes_nb.collector.workers.dask_jobs import DaskJobs
 from tes_nb.collector.workers.dask_life import DaskLives, checksum
 from tes_nb.collector.workers.dask_reader import SchedulerReader
 from tes_nb.collector.workers.listeners import ListeningProcesses
 from tes_nb.collector.workers.source import Scaler
-from tes_nb.errors import ConnectionFailed
+from tes_nb.errors import ConnectionFailed, DecodeError
 from tes_nb.model import WorkerFacts
 from tes_nb.wire.events import Gap, GapBook
 
 PERIOD_S = 0.5
+TASKS_PERIOD_S = 1.0
 SLOWEST_S = 5.0
 """One that does not answer is asked less and less often, down to this."""
 _WAITING = ("queued", "no-worker")
@@ -34,8 +36,9 @@ class DaskScheduler:
         on_change: Callable[[], None],
         on_gap: Callable[[Gap], None],
         exit_code: Callable[[int], int | None],
+        with_tasks: bool = False,
     ) -> None:
-        """name: what people call the cluster; "" = its address."""
+        """name: what people call the cluster; "" = its address. with_tasks: ask what runs on each worker, too."""
         self.address = address
         self.id = f"dask-scheduler-{checksum(str(address))}"
         self.name = name or str(address)
@@ -44,6 +47,9 @@ class DaskScheduler:
         """What is wrong, in a sentence's part; `None` = it answers."""
         self.lives = DaskLives(checksum(str(address)), self.name, exit_code=exit_code)
         self._reader = SchedulerReader(address)
+        self.jobs = DaskJobs()
+        self._with_tasks = with_tasks
+        self._asking: asyncio.Task[None] | None = None
         self._on_change, self._on_gap = on_change, on_gap
         self._listeners = ListeningProcesses()
         self._gaps = GapBook()
@@ -63,6 +69,8 @@ class DaskScheduler:
     async def start(self, patience_s: float) -> None:
         """Begin to ask, and wait for the first answer, at most so long."""
         self._task = asyncio.create_task(self._poll(), name=self.id)
+        if self._with_tasks:
+            self._asking = asyncio.create_task(self._ask_tasks(), name=f"tasks of {self.id}")
         try:
             async with asyncio.timeout(patience_s):
                 await self._asked.wait()
@@ -71,10 +79,11 @@ class DaskScheduler:
 
     async def close(self) -> None:
         """Ask no more. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
+        tasks = [task for task in (self._task, self._asking) if task is not None]
+        self._task = self._asking = None
+        for task in tasks:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._reader.close()
 
     async def _poll(self) -> None:
@@ -93,10 +102,21 @@ class DaskScheduler:
             self._asked.set()
             await asyncio.sleep(max(0.05, began + wait_s - loop.time()))
 
+    async def _ask_tasks(self) -> None:
+        """Ask every second what the workers run; one that is held may keep the answer away."""
+        while True:
+            try:
+                answer = await self._reader.call_stacks()
+                if answer is not None:
+                    self.jobs.take(answer)
+            except (ConnectionFailed, DecodeError):
+                self.jobs.clear()
+            await asyncio.sleep(TASKS_PERIOD_S)
+
     async def _ask(self) -> None:
         identity = await self._reader.read()
         pids = await self._listeners.pids([*identity.workers, identity.address])
-        changed = self.lives.take(identity, pids)
+        changed = self.lives.take(identity, pids, self.jobs.current())
         self._pid = pids.get(identity.address)
         self._unreadable = identity.unreadable
         came_back, self.trouble = self.trouble is not None, None

@@ -181,6 +181,29 @@ def gaps(collector):
     return [one for one in events if isinstance(one, Gap)]
 
 
+@run_async
+async def test_with_tasks_a_worker_says_what_it_runs_and_what_it_ran_when_it_was_killed(tmp_path):
+    with dask_user(tmp_path / "user.log", 1) as user:
+        async with collecting() as collector:
+            await observe(collector, user.address, tasks=True)
+            key = user.ask("futures.append(client.submit(time.sleep, 20)) or futures[-1].key")
+            worker = await eventually_async(
+                lambda: next((one for one in observed(collector).values() if one.current_job), None), 5
+            )
+            assert (worker.current_job["id"], worker.current_job["type"]) == (key, "sleep")
+            assert abs(worker.current_job["started_at"] / 1000 - time.time()) < 3
+            assert 0 <= worker.job_s < 3
+            stack = await collector.observer.workers.owner(worker.id).stack(worker)
+            assert stack.splitlines()[0] == f"sleep ({key})"
+            assert all(" in " in line and "\t" not in line for line in stack.splitlines()[1:])
+            os.kill(worker.pid, signal.SIGKILL)
+            gone = await eventually_async(
+                lambda: next((one for one in observed(collector).values() if one.last_error), None), 5
+            )
+            assert f"while running sleep ({key}), " in gone.last_error
+        assert "Traceback" not in (tmp_path / "user.log").read_text()
+
+
 # Bad addresses and bad peers ---------------------------------------------------------------------------------
 
 
@@ -249,7 +272,7 @@ async def test_what_answers_otherwise_is_said_and_asked_on(kind, scheme):
     port = server.sockets[0].getsockname()[1]
     reader = SchedulerReader(scheduler_address(f"{scheme}://127.0.0.1:{port}"))
     try:
-        for _ in range(2):
+        for _ in range(2 if answer else 1):
             with pytest.raises(ConnectionFailed, match=trouble if scheme == "http" else "."):
                 await reader.read()
         assert asked

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tes_nb.collector.samplers.worker_life import check_id
 from tes_nb.collector.workers.dask_identity import MOST_WORKERS, decode_identity
+from tes_nb.collector.workers.dask_jobs import DaskJobs, function_of
 from tes_nb.collector.workers.dask_life import KEEP_ENDED_S, SILENT_AFTER_S, DaskLives
 from tes_nb.errors import DecodeError
 
@@ -130,6 +131,53 @@ def test_names_that_look_alike_are_different_workers(lives):
         {},
     )
     assert len({facts.id for facts in lives.facts()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "function"),
+    [
+        ("load_chunk-f34bb2ff-ac87-4349-8e18-2856e05a8f76-1", "load_chunk"),
+        ("inc-0123456789abcdef0123456789abcdef", "inc"),
+        (("read-csv-0123456789abcdef0123456789abcdef", 7, 0), "read-csv"),
+        ("plain", "plain"),
+        ("-1", "-1"),
+        (b"bytes-1", "b'bytes-1'"),
+        ("", ""),
+    ],
+)
+def test_a_keys_function(key, function):
+    assert function_of(key) == function
+
+
+def test_tasks_that_run_keep_the_time_at_which_they_were_first_seen():
+    now = [1000]
+    jobs = DaskJobs(lambda: now[0])
+    frame = '  File "/lib/threadpoolexecutor.py", line 58, in _worker\n\ttask.run()\n'
+    own = '  File "<cell>", line 2, in load\n\tsecret = "abc"\n'
+    jobs.take(msgspec.msgpack.encode({FIRST: {"load-1": [frame, own], ("a-2", 1): ["nonsense"]}}))
+    now[0] = 2000
+    jobs.take(msgspec.msgpack.encode({FIRST: {"load-1": [frame, own], "new-1": []}, SECOND: {}}))
+    (job,) = jobs.current().values()
+    assert (job.key, job.function, job.started_ms) == ("load-1", "load", 1000)
+    assert job.frames == ("<cell>:2 in load",)  # no source, no values
+    for answer in (b"", b"\xc1", msgspec.msgpack.encode({"status": "uncaught-error"})):
+        with pytest.raises(DecodeError):
+            jobs.take(answer)
+
+
+def test_the_job_of_a_worker_shows_while_it_runs_and_in_its_end(lives):
+    jobs = DaskJobs(lambda: 1_767_225_597_000)
+    jobs.take(msgspec.msgpack.encode({FIRST: {"load-1": []}}))
+    lives.take(identity({FIRST: worker(executing=1)}), {FIRST: 11}, jobs.current())
+    assert only(lives).current_job == {"id": "load-1", "type": "load", "started_at": 1_767_225_597_000}
+    assert only(lives).job_s == 3.0
+    lives.take(identity({}), {}, {})
+    assert (
+        only(lives).last_error
+        == "process 11 left the scheduler, cause unknown while running load (load-1), 3.0 s"
+    )
+    lives.take(identity({SECOND: worker(seen=2.0)}), {SECOND: 12}, {})
+    assert (only(lives).current_job, only(lives).job_s) == (None, None)
 
 
 HOSTILE = ["../../etc", "\x00", "<script>", "a" * 10_000, "\u202egnp", "..", "", "/", "é" * 300]
