@@ -13,6 +13,7 @@ from tes_nb.model.control import (
     Cell,
     Cost,
     Gauge,
+    Gauges,
     GetCost,
     KernelActivity,
     KernelReport,
@@ -51,7 +52,7 @@ class KernelSource:
             return None
         return self._stamp(self._with_samples(report.row, report.between))
 
-    def _stamp(self, row: Gauge | Cell | KernelActivity | Held) -> RecordNumber:
+    def _stamp(self, row: Gauge | Gauges | Cell | KernelActivity | Held) -> RecordNumber:
         return RecordNumber(self._hub.add(KERNEL, msgspec.json.encode(row)).seq)
 
     def _note_heartbeat(self, beat_ns: int, starved_ns: int) -> None:
@@ -82,8 +83,8 @@ class KernelSource:
         self._guard.hosts.add(origin.partition("://")[2])
 
     def _with_samples(
-        self, row: Gauge | Cell | KernelActivity, between: tuple[int, int] | None
-    ) -> Gauge | Cell | KernelActivity:
+        self, row: Gauge | Gauges | Cell | KernelActivity, between: tuple[int, int] | None
+    ) -> Gauge | Gauges | Cell | KernelActivity:
         """Add to a cell what was sampled between two instants of the monotonic clock."""
         span = None if between is None else self._observer.span(*between)
         if span is None or not isinstance(row, Cell):

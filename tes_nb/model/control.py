@@ -35,6 +35,13 @@ class Gauge(msgspec.Struct, tag="gauge"):
     timestamp: Int | None = None
 
 
+class Gauges(msgspec.Struct, tag="gauges"):
+    """Numbers that were set together: one message, so that they share its time."""
+
+    gauges: list[Gauge]
+    timestamp: Int | None = None
+
+
 class Cell(msgspec.Struct, tag="cell"):
     """What one executed cell cost."""
 
@@ -110,7 +117,8 @@ class KernelReport(Operation[RecordNumber | None], tag="kernel"):
         Field("", "a page that shows the kernel's views; it may talk to the collector"),
     ] = None
     row: Annotated[
-        Gauge | Cell | KernelActivity | None, Field("", "a row of the stream [kernel](KERNEL-REPORTS.md)")
+        Gauge | Gauges | Cell | KernelActivity | None,
+        Field("", "a row of the stream [kernel](KERNEL-REPORTS.md), or some gauges"),
     ] = None
     between: Annotated[
         tuple[int, int] | None,

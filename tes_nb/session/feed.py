@@ -171,15 +171,17 @@ class Feed(FeedOutputs):
         table: str | None = None,
         last: Any = None,
         live: bool = False,
+        where: Mapping[str, Any] | None = None,
     ) -> go.Figure:
-        """Return a plotly figure: a panel per unit, counters as rates, gaps as gaps.
+        """Return a plotly figure: a panel per quantity and unit, counters as rates, gaps as gaps.
 
         columns: names to draw; `None` = every gauge and counter that has values. live=True gives a FigureWidget
-        that goes on by itself, twice a second at most; `plot()` costs the browser far less.
+        that goes on by itself, twice a second at most; `plot()` costs the browser far less. where: as in `plot`.
+        Times are in `tes.options.tz`, else in UTC; the axis says so.
         """
         from tes_nb.views.build import feed_figure  # noqa: PLC0415 - plotly only when somebody draws
 
-        return feed_figure(self, self._table_name(table), columns=columns, last=last, live=live)
+        return feed_figure(self, self._table_name(table), columns=columns, last=last, live=live, where=where)
 
     def plot(
         self,

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from tes_nb.model.control import Cell, Gauge, KernelActivity, KernelReport, NonFinite, ProcessExit
+from tes_nb.errors import ArgumentError
+from tes_nb.model.control import Cell, Gauge, Gauges, KernelActivity, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
+MAX_GAUGE_NAME = 200
+"""Characters of a gauge's name."""
 _INFINITIES: dict[float, NonFinite] = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -229,15 +232,36 @@ class Starvation:
 
 
 def gauge_report(name: str, value: float, unit: str) -> KernelReport:
-    """Return a gauge as it is reported, stamped with the time of the call."""
-    value = float(value)
-    row = Gauge(
-        name=str(name),
-        value=_INFINITIES.get(value, value),
-        unit=str(unit),
-        timestamp=time.time_ns() // 1_000_000,
-    )
+    """Return a gauge as it is reported, stamped with the time of the call. Raises `ArgumentError`, see `_gauge`."""
+    row = _gauge(name, value, unit)
+    row.timestamp = time.time_ns() // 1_000_000
     return KernelReport(row=row)
+
+
+def gauges_report(values: Mapping[str, Any]) -> KernelReport:
+    """Return several gauges as one report: {name: value or (value, unit)}. Raises `ArgumentError`, see `_gauge`."""
+    pairs = {
+        name: one if isinstance(one, tuple) and len(one) == 2 else (one, "") for name, one in values.items()
+    }
+    if not pairs:
+        raise ArgumentError("gauges() takes numbers by their names, as gauges(loss=0.3, lr=0.001).")
+    rows = [_gauge(name, value, unit) for name, (value, unit) in pairs.items()]
+    return KernelReport(row=Gauges(rows, time.time_ns() // 1_000_000))
+
+
+def _gauge(name: str, value: float, unit: str) -> Gauge:
+    """Raises `ArgumentError` for a name that is none, or endless, and for what is no number."""
+    title = str(name)
+    if not title.strip() or len(title) > MAX_GAUGE_NAME:
+        long = f"one of {len(title)} characters" if title.strip() else repr(title)
+        raise ArgumentError(f"A gauge needs a name of 1 to {MAX_GAUGE_NAME} characters, not {long}.")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"The gauge {title!r} needs a number, not {value!r}; float('nan') says that there is none."
+        ) from error
+    return Gauge(name=title, value=_INFINITIES.get(number, number), unit=str(unit)[:MAX_GAUGE_NAME])
 
 
 class KernelReporter:

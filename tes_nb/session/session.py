@@ -30,7 +30,7 @@ from tes_nb.net.relay_client import RelayReader
 from tes_nb.session.backend import Backend, Secret, uninterrupted
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
-from tes_nb.session.kernel import KernelReporter, gauge_report
+from tes_nb.session.kernel import KernelReporter, gauge_report, gauges_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.owner import ChildConnection, Owned, Owner
@@ -247,10 +247,21 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
     def gauge(self, name: str, value: float, unit: str = "") -> None:
         """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports.
 
-        In a forked child it is sent at once, over a connection of the child's own.
+        In a forked child it is sent at once, over a connection of the child's own. NaN breaks its line. Raises
+        `ArgumentError` for what is no number, and for a name that is empty or endless.
         """
         self._check_present("gauge()")
-        report = gauge_report(name, value, unit)
+        self._report(gauge_report(name, value, unit))
+
+    def gauges(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Put several numbers on the time line at one time: `s.gauges(loss=0.3, speed=(120, "rows/s"))`.
+
+        A number, or (number, unit), by its name; names that are no words come in a mapping. See `gauge`.
+        """
+        self._check_present("gauges()")
+        self._report(gauges_report({**(values or {}), **named}))
+
+    def _report(self, report: KernelReport) -> None:
         if self._owner.elsewhere:
             self._from_child(report)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,13 +47,18 @@ class TableView:
         return self._feed.frame(self.name, **options)
 
     def figure(
-        self, columns: Iterable[str] | None = None, *, last: Any = None, live: bool = False
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        last: Any = None,
+        live: bool = False,
+        where: Mapping[str, Any] | None = None,
     ) -> go.Figure:
-        """Return a plotly figure of the table; live=True gives one that goes on by itself."""
-        return self._feed.figure(columns, table=self.name, last=last, live=live)
+        """Return a plotly figure of the table; live=True gives one that goes on by itself. where: as in `plot`."""
+        return self._feed.figure(columns, table=self.name, last=last, live=live, where=where)
 
     def plot(self, columns: Sequence[str] | str | None = None, **options: Any) -> Chart:
-        """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert."""
+        """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert, where."""
         return self._feed.plot(columns, table=self.name, **options)
 
     def table(self) -> LiveTable:

@@ -2,6 +2,7 @@
 
     {"type": "gauge", "name": "loss", "value": 0.3, "unit": "", "timestamp": 1767225600000}
     {"type": "gauge", "name": "loss", "value": "Infinity", "unit": "", "timestamp": 1767225600500}
+    {"type": "gauges", "gauges": [{"type": "gauge", "name": "loss", "value": 0.3}, …], "timestamp": 1767225600500}
     {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
      "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
      "outcome": "ok", "first_line": null, "children_cpu_s": 0.0, "children_peak": 0, "total_peak": 123456789}
@@ -17,8 +18,8 @@ from typing import Annotated
 
 import msgspec
 
-from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Stream, Table
-from tes_nb.model.control import Cell, Gauge, KernelActivity
+from tes_nb.model import Decoded, Endpoint, Kind, Message, Opcode, Row, Stream, Table
+from tes_nb.model.control import Cell, Gauge, Gauges, KernelActivity
 from tes_nb.streams.describe import Field, Int, describe
 from tes_nb.streams.tes_protocol import is_own, ms_to_ns
 from tes_nb.wire.json_guard import decode_json
@@ -41,8 +42,8 @@ TABLES = (
     Table("held", "When the kernel was held.", _held_columns),
     Table("activity", "One row when a cell begins, and one when it ends.", _activity_columns),
 )
-_decoder: msgspec.json.Decoder[Gauge | Cell | Held | KernelActivity] = msgspec.json.Decoder(
-    Gauge | Cell | Held | KernelActivity
+_decoder: msgspec.json.Decoder[Gauge | Gauges | Cell | Held | KernelActivity] = msgspec.json.Decoder(
+    Gauge | Gauges | Cell | Held | KernelActivity
 )
 
 
@@ -51,9 +52,11 @@ def decode(message: Message) -> Decoded:
     report = decode_json(message.payload, _decoder, check=not is_own(message))
     match report:
         case Gauge():
-            if isinstance(report.value, str):
-                report.value = float(report.value)
-            return Decoded(Kind.DATA, {"gauges": (_gauge_row(report),)}, ms_to_ns(report.timestamp))
+            return Decoded(Kind.DATA, {"gauges": (_row_of(report),)}, ms_to_ns(report.timestamp))
+        case Gauges():
+            return Decoded(
+                Kind.DATA, {"gauges": tuple(map(_row_of, report.gauges))}, ms_to_ns(report.timestamp)
+            )
         case Cell():
             idle = _activity_row(KernelActivity(None, report.start + round(report.wall_s * 1e9)))
             return Decoded(Kind.DATA, {"cells": (_cell_row(report),), "activity": (idle,)})
@@ -61,6 +64,12 @@ def decode(message: Message) -> Decoded:
             return Decoded(Kind.DATA, {"activity": (_activity_row(report),)})
         case Held():
             return Decoded(Kind.DATA, {"held": (_held_row(report),)})
+
+
+def _row_of(gauge: Gauge) -> Row:
+    if isinstance(gauge.value, str):
+        gauge.value = float(gauge.value)
+    return _gauge_row(gauge)
 
 
 def classify(message: Message) -> Kind:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tes_nb.store.memory.tables import StreamStore
+    from tes_nb.views.zone import WallClock
     from tes_nb.wire.events import Gap, Mark
 
 MOST = 300
@@ -108,8 +109,17 @@ def plain(text: str) -> str:
     return escape(text, quote=False)
 
 
-def annotate(figure: go.Figure, beside: Beside, times: Iterable[pd.Timestamp]) -> None:
-    """Draw what lies in the range of `times` over all panels; what was drawn before gives way."""
+PANEL = "panel"
+"""The name of annotations that are titles of panels: they stay."""
+
+
+def annotate(
+    figure: go.Figure, beside: Beside, times: Iterable[pd.Timestamp], wall: WallClock | None = None
+) -> None:
+    """Draw what lies in the range of `times` (UTC) over all panels; what was drawn before gives way.
+
+    wall: how the figure shows times; `None` = in UTC.
+    """
     ends = list(times)
     pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     if ends:
@@ -122,8 +132,13 @@ def annotate(figure: go.Figure, beside: Beside, times: Iterable[pd.Timestamp]) -
                 if end >= low and start <= high:
                     shade = _cell_shade if name == "cells" else _held_shade
                     pairs.append(shade(max(start, low), min(end, high), str(span["label"] or "")))
+    for shape, text in pairs if wall is not None else ():
+        for at in ("x0", "x1"):
+            shape[at] = wall.moment(shape[at].value)
+        text["x"] = wall.moment(text["x"].value)
+    titles = [title for title in figure.layout.annotations if title.name == PANEL]
     figure.layout.shapes = [shape for shape, _ in pairs]
-    figure.layout.annotations = [text for _, text in pairs]
+    figure.layout.annotations = [*titles, *(text for _, text in pairs)]
 
 
 def _moment(ns: int) -> pd.Timestamp:

@@ -39,25 +39,34 @@ def upstream_of(feed: ViewSource) -> tuple[str, str]:
 
 
 def feed_figure(
-    feed: ViewSource, table: str, *, columns: Iterable[str] | None, last: Any, live: bool
+    feed: ViewSource,
+    table: str,
+    *,
+    columns: Iterable[str] | None,
+    last: Any,
+    live: bool,
+    where: Mapping[str, Any] | None = None,
 ) -> go.Figure:
     """Return the plotly figure; live=True gives a FigureWidget that goes on by itself. See `Feed.figure`."""
     described = feed.stream.table(table)
+    chosen_rows = chosen_by(described, where)
+    title = feed.name if chosen_rows is None else f"{feed.name} · {chosen_rows.text}"
 
     def rows() -> pd.DataFrame:
-        return feed.frame(table, last=last, gaps=True)
+        frame = feed.frame(table, last=last, gaps=True)
+        return frame if chosen_rows is None else chosen_rows.rows(frame)
 
     def beside() -> Beside:
         return Beside(feed.mark_list(), {} if feed.notes is None else feed.notes())
 
     if not live:
-        return table_figure(rows(), described, columns=columns, title=feed.name, beside=beside())
+        return table_figure(rows(), described, columns=columns, title=title, beside=beside())
 
     def version() -> int | None:
         return None if feed.closed else feed.store.version
 
     chosen = None if columns is None else list(columns)
-    return live_figure(FigureContent(rows, version, described, chosen, feed.name, beside))
+    return live_figure(FigureContent(rows, version, described, chosen, title, beside))
 
 
 def live_table(feed: ViewSource, table: str) -> LiveTable:

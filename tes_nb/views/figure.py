@@ -1,4 +1,4 @@
-"""Plotly figures of a table, as it is or going on by itself: a panel per unit, gaps left open; and a report of them."""
+"""Plotly figures of a table, as it is or going on by itself: a panel per quantity and unit, gaps left open; reports."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from tes_nb._version import __version__
 from tes_nb.errors import ExportError, SessionError
 from tes_nb.model import Stream, Table
 from tes_nb.store.paths import user_path
-from tes_nb.views.annotations import Beside, annotate, plain
+from tes_nb.views.annotations import PANEL, Beside, annotate, plain
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.lines import PlotLine, colour, lines, plotted_columns
+from tes_nb.views.lines import PlotLine, colour, dash, lines, plotted_columns
+from tes_nb.views.zone import WallClock
 
 LAST_ROWS = 8
 
@@ -105,7 +106,19 @@ def _section(feed: ReportedFeed) -> str:
 PANEL_HEIGHT = 190
 MARGIN_HEIGHT = 130
 NOTHING_BESIDE = Beside()
-UNIT_WORDS = {"": "count", "1/s": "per second"}
+UNIT_WORDS = {"1/s": "per second"}
+TITLE_NAMES = 3
+LOOK = {
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"color": "#7a7a7a"},
+    "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#1f2328"}},
+    "template": "none",
+    "autosize": True,
+    "uirevision": "tes_nb",
+}
+"""Read on light and dark ground alike: the page's own shines through. uirevision: a zoom outlives new data."""
+AXIS = {"gridcolor": "rgba(128,128,128,0.25)", "linecolor": "rgba(128,128,128,0.5)", "zeroline": False}
 
 
 def table_figure(
@@ -120,27 +133,43 @@ def table_figure(
     plotted = list(lines(frame, table, plotted_columns(frame, table, columns)))
     if not plotted:
         return _empty(title)
-    units = list(dict.fromkeys(line.unit for line in plotted))
-    figure = make_subplots(
-        rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.25 / (len(units) + 4)
-    )
-    for index, line in enumerate(plotted):
-        figure.add_trace(_trace(line, colour(index)), row=units.index(line.unit) + 1, col=1)
-    for row, unit in enumerate(units, start=1):
-        figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), rangemode="tozero", row=row, col=1)
+    wall = WallClock(range_of(plotted))
+    panels = list(dict.fromkeys((line.panel, line.unit) for line in plotted))
+    words = [
+        _panel_title(panel, [line for line in plotted if (line.panel, line.unit) == panel])
+        for panel in panels
+    ]
+    gap = {"shared_xaxes": True, "vertical_spacing": 0.3 / (len(panels) + 4)}
+    figure = make_subplots(rows=len(panels), cols=1, subplot_titles=words, **gap)
+    figure.update_annotations(name=PANEL, x=0, xanchor="left", font={"size": 13})
+    for line in plotted:
+        figure.add_trace(_trace(line, wall), row=panels.index((line.panel, line.unit)) + 1, col=1)
+    for row, (_, unit) in enumerate(panels, start=1):
+        free = {} if not unit else {"rangemode": "tozero"}
+        figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), **free, row=row, col=1)
         if unit == "bytes":
             figure.update_yaxes(tickformat=".3~s", ticksuffix="B", row=row, col=1)
     figure.update_layout(
         title=plain(title),
-        height=MARGIN_HEIGHT + PANEL_HEIGHT * len(units),
+        height=MARGIN_HEIGHT + PANEL_HEIGHT * len(panels),
         hovermode="x unified",
-        template="plotly_white",
-        margin={"l": 80, "r": 20, "t": 50, "b": 40},
+        margin={"l": 80, "r": 20, "t": 70, "b": 50},
         legend={"font": {"size": 11}},
+        **LOOK,
     )
-    figure.update_xaxes(title_text="time (UTC)", row=len(units), col=1)
-    annotate(figure, beside, range_of(plotted))
+    figure.update_xaxes(**AXIS)
+    figure.update_yaxes(**AXIS)
+    figure.update_xaxes(title_text=wall.axis, showticklabels=True, row=len(panels), col=1)
+    annotate(figure, beside, range_of(plotted), wall)
     return figure
+
+
+def _panel_title(panel: tuple[str, str], plotted: Sequence[PlotLine]) -> str:
+    """What is measured; where no column says that, what the lines are called."""
+    names = list(dict.fromkeys(line.title for line in plotted))
+    more = f", {len(names) - TITLE_NAMES} more" if len(names) > TITLE_NAMES else ""
+    measured = panel[0] if any(line.measured for line in plotted) else ""
+    return plain(measured or ", ".join(name[:40] for name in names[:TITLE_NAMES]) + more)
 
 
 def range_of(plotted: Iterable[PlotLine]) -> list[pd.Timestamp]:
@@ -148,21 +177,22 @@ def range_of(plotted: Iterable[PlotLine]) -> list[pd.Timestamp]:
     return [pd.Timestamp(line.time[at], tz="UTC") for line in plotted if len(line.time) for at in (0, -1)]
 
 
-def _trace(line: PlotLine, line_colour: str) -> go.Scatter:
+def _trace(line: PlotLine, wall: WallClock) -> go.Scatter:
     return go.Scatter(
-        x=line.time,
+        x=wall.of(line.time),
         y=line.values,
-        name=plain(line.name),
+        name=plain(line.title),
+        legendgroup=plain(line.panel),
         mode="lines" if len(line.values) > 1 else "markers",
-        line={"color": line_colour, "width": 1.5},
+        line={"color": colour(line.colour), "dash": dash(line), "width": 1.75},
         connectgaps=False,
-        hovertemplate="%{y:.6~g} " + line.unit,
+        hovertemplate=f"%{{y:.6~g}} {plain(line.unit)}<extra>{plain(f'{line.title} ({line.name})')}</extra>",
     )
 
 
 def _empty(title: str) -> go.Figure:
     figure = go.Figure()
-    figure.update_layout(title=plain(title), template="plotly_white", height=MARGIN_HEIGHT + PANEL_HEIGHT)
+    figure.update_layout(title=plain(title), height=MARGIN_HEIGHT + PANEL_HEIGHT, **LOOK)
     figure.add_annotation(text="No data to draw yet.", showarrow=False, font={"size": 16})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
@@ -215,6 +245,7 @@ class Updater:
         self._content = content
         self._updated_at = time.monotonic()
         self._version: int | None = None
+        self._names: list[str] | None = None
 
     def step(self) -> bool:
         """Draw what is new, if it is time to; False = nothing can change any more."""
@@ -233,17 +264,28 @@ class Updater:
         frame = content.frame()
         plotted = list(lines(frame, content.table, plotted_columns(frame, content.table, content.columns)))
         traces = self._figure.data
-        if [plain(line.name) for line in plotted] != [trace.name for trace in traces]:
+        names = [line.name for line in plotted]
+        if names != self._names:
             # other lines than before: a worker has come, or the first data
+            self._names = names
             new = content.live_figure()
+            _keep_zoom(self._figure, new)
             self._figure.data = ()
             self._figure.layout = new.layout
             self._figure.add_traces(list(new.data))
             return
+        wall = WallClock(range_of(plotted))
         with self._figure.batch_update():
             for trace, line in zip(traces, plotted, strict=True):
-                trace.update(x=as_text(line.time), y=line.values)
-            annotate(self._figure, content.beside(), range_of(plotted))
+                trace.update(x=as_text(wall.of(line.time)), y=line.values)
+            annotate(self._figure, content.beside(), range_of(plotted), wall)
+
+
+def _keep_zoom(old: go.Figure, new: go.Figure) -> None:
+    """Let the new figure show the stretch of time that somebody has chosen in the old one."""
+    for before, after in zip(old.select_xaxes(), new.select_xaxes(), strict=False):
+        if before.range is not None and before.autorange is not True:
+            after.range = before.range
 
 
 def live_figure(content: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:

@@ -164,7 +164,7 @@ def _panel(unit: str, plotted: Sequence[tuple[int, PlotLine]]) -> str:
     first, last, low, high = int(times.min()), int(times.max()), float(values.min()), float(values.max())
     across = _scale(first, last, LEFT, WIDTH - LEFT)
     up = _scale(low, high, PANEL - 16, 14)
-    paths = "".join(_path(line, colour(place), across, up) for place, line in plotted)
+    paths = "".join(_path(line, colour(line.colour), across, up) for _, line in plotted)
     start, end = (str(np.datetime64(at, "ns").astype("datetime64[s]"))[11:] for at in (first, last))
     words = (
         _word(LEFT, 11, f"{_number(high)} {unit}")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
+from tes_nb.views.subjects import LABEL_BETWEEN, Subjects, base_name, colour_places, line_title
 
 NUMERIC_KINDS = ("gauge", "counter")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
@@ -17,21 +18,40 @@ MAX_POINTS = 20_000
 """Points a line may have; longer ones are thinned out, each piece keeping its smallest and largest value."""
 
 
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
 @dataclass(frozen=True, slots=True)
 class PlotLine:
     """One line of a figure."""
 
     name: str
+    """Exact: whom it is about, and the column's name."""
     unit: str
     time: np.ndarray
     """datetime64[ns], UTC."""
     values: np.ndarray
     """float64; NaN breaks the line."""
+    title: str = ""
+    """What people call it."""
+    panel: str = ""
+    """What its panel is called; lines of one panel and unit share it. "" = the names of its lines."""
+    measured: bool = False
+    """Whether the column says what it measures, so that its panel has a name."""
+    colour: int = 0
+    """The number of its colour."""
+    dash: int = 0
+    """The number of its dash."""
 
 
 def colour(index: int) -> str:
-    """Return the colour of the n-th line; they repeat after eight."""
+    """Return the colour of that number; they repeat after eight."""
     return COLOURS[index % len(COLOURS)]
+
+
+def dash(line: PlotLine) -> str:
+    """Return how a line is dashed: the ninth colour is the first one, dashed, as in live charts."""
+    return DASHES[(line.dash + line.colour // len(COLOURS)) % len(DASHES)]
 
 
 def numeric_columns(table: Table, names: object, *, but: Sequence[str] = ()) -> list[Column]:
@@ -75,16 +95,49 @@ def names_of(chosen: object) -> list[str]:
 
 
 def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Iterator[PlotLine]:
-    """Yield a line per column, and per label where the table has a key. Counters become rates per second."""
-    parts = frame.groupby(list(table.key), observed=True, sort=True) if table.key else [((), frame)]
-    for label, part in parts:
+    """Yield a line per column, and per subject where the table has a key. Counters become rates per second.
+
+    Names, panels and colours are those of a live chart (docs/decisions/0028).
+    """
+    chosen, subjects = list(columns), Subjects(table)
+    by = [name for name in subjects.by if name in frame]
+    parts = list(frame.groupby(by, observed=True, sort=True) if by else [((), frame)])
+    firsts = [_first(part, subjects.names) for _, part in parts]
+    described = subjects.describe(firsts) if by else [{"label": "", "subject": "", "part": "", "unit": None}]
+    names = list(dict.fromkeys(one["subject"] for one in described))
+    places = colour_places(table)
+    for one, (_, part) in zip(described, parts, strict=True):
         time = part.index.to_numpy(dtype="datetime64[ns]")
-        for column in columns:
+        for column in chosen:
             values = part[column.name].to_numpy(dtype="float64", na_value=np.nan)
-            unit = column.unit
+            unit = column.unit if one["unit"] is None else one["unit"]
             if column.kind == "counter":
-                values, unit = rate(time, values), f"{column.unit or '1'}/s"
-            yield PlotLine(" ".join([*map(str, label), column.name]), unit, *thin(time, values))
+                values, unit = rate(time, values), f"{unit or '1'}/s"
+            alone = len({other.name for other in chosen if other.quantity == column.quantity}) == 1
+            part_of = one["part"] or (
+                base_name(one["subject"]) if one["unit"] is not None and not unit else ""
+            )
+            panel = ", ".join(filter(None, (column.quantity, part_of)))
+            look = (
+                (names.index(one["subject"]), chosen.index(column) if len(chosen) > 1 else 0)
+                if len(names) > 1
+                else (places.get(column.name, 0), 0)
+            )
+            yield PlotLine(
+                " ".join(filter(None, (one["label"].replace(LABEL_BETWEEN, " "), column.name))),
+                unit,
+                *thin(time, values),
+                line_title(one["subject"], column, alone=alone),
+                panel,
+                bool(column.quantity),
+                *look,
+            )
+
+
+def _first(part: pd.DataFrame, names: Sequence[str]) -> dict[str, object]:
+    """The first row of a part, as far as people know a subject by it."""
+    row = part.iloc[0] if len(part) else None
+    return {name: None if row is None or pd.isna(row[name]) else row[name] for name in names}
 
 
 def rate(time: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class Subjects:
         lookup: more columns by which people know a subject, `None` = the table's own are all.
         """
         self.table = table
-        own = (*table.key, *((table.unit_by,) if table.unit_by else ()))
+        own = dict.fromkeys((*table.key, *((table.unit_by,) if table.unit_by else ())))
         self.by = tuple(own if by is None else by)
         self.unit_by = table.unit_by
         self.panel_by = table.panel_by if table.panel_by in self.by else ""

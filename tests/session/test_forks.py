@@ -32,6 +32,7 @@ async def first(feed: tes.Feed) -> object:
 
 SESSION: dict[str, tuple[Any, ...]] = {
     "gauge": ("loss", 0.5),
+    "gauges": ({"speed": (3, "rows/s")},),
     "mark": ("from the child",),
     "scale": (1,),
     "observe": ("http://127.0.0.1:8787",),
@@ -76,7 +77,7 @@ INTERNAL = {
 }
 OPTIONS = ["url", "token", "ports", "taken_ports", "collector_pid", "measures_cells", "running"]
 WORKS = {
-    tes.Session: {"gauge", "mark", "stop", "repr", *OPTIONS},
+    tes.Session: {"gauge", "gauges", "mark", "stop", "repr", *OPTIONS},
     tes.Feed: {
         "state",
         "look",

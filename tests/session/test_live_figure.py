@@ -21,7 +21,8 @@ def test_it_goes_on_by_itself(session):
     assert isinstance(figure, go.FigureWidget)
     before = len(figure.data[0].x)
     eventually(lambda: len(figure.data[0].x) >= before + 2)
-    assert [trace.name for trace in figure.data] == ["memory_rss", "cpu_percent"]
+    assert [trace.name for trace in figure.data] == ["process", "process"]
+    assert [title.text for title in figure.layout.annotations] == ["Memory", "CPU of one core"]
     assert not isinstance(session.metrics.figure(live=False), go.FigureWidget)
 
 
@@ -31,7 +32,7 @@ def test_lines_that_come_later_are_drawn(session):
     session.gauge("loss", 0.5)
     session.gauge("accuracy", 0.9)
     eventually(lambda: len(figure.data) == 2)
-    assert {trace.name for trace in figure.data} == {"loss value", "accuracy value"}
+    assert {trace.name for trace in figure.data} == {"loss", "accuracy"}
 
 
 def test_it_ends_with_its_widget(session):
