@@ -132,10 +132,10 @@ def annotate(
                 if end >= low and start <= high:
                     shade = _cell_shade if name == "cells" else _held_shade
                     pairs.append(shade(max(start, low), min(end, high), str(span["label"] or "")))
-    for shape, text in pairs if wall is not None else ():
-        for at in ("x0", "x1"):
-            shape[at] = wall.moment(shape[at].value)
-        text["x"] = wall.moment(text["x"].value)
+    if wall is not None:
+        for shape, text in pairs:
+            shape |= {at: wall.moment(shape[at].value) for at in ("x0", "x1")}
+            text["x"] = wall.moment(text["x"].value)
     titles = [title for title in figure.layout.annotations if title.name == PANEL]
     figure.layout.shapes = [shape for shape, _ in pairs]
     figure.layout.annotations = [*titles, *(text for _, text in pairs)]
