@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tes_nb.errors import (
+        ArgumentError,
         AuthenticationError,
         BackgroundError,
         CollectorError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "NOWGOAL": "tes_nb.session.nowgoal.feed",
     "SIMULATED": "tes_nb.session.nowgoal.feed",
+    "ArgumentError": "tes_nb.errors",
     "AuthenticationError": "tes_nb.errors",
     "BackgroundError": "tes_nb.errors",
     "CollectorError": "tes_nb.errors",
@@ -73,6 +75,7 @@ _HOMES = {
 __all__ = [
     "NOWGOAL",
     "SIMULATED",
+    "ArgumentError",
     "AuthenticationError",
     "BackgroundError",
     "CollectorError",

@@ -18,6 +18,7 @@ from tes_nb.store.paths import user_path
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
+    from tes_nb.session.feed import Feed
     from tes_nb.session.session import Session
 
 INTERRUPTED = 130
@@ -148,7 +149,7 @@ def watch(
     workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0 = until Ctrl-C.")] = 0.0,
 ) -> None:
-    """Print states and rates of a running TES, a line per stream and second. Exit with 1 where nothing answers."""
+    """Print states and values of a running TES, a line per stream and second. Exit with 1 where nothing answers."""
     from tes_nb.session.start import attach  # noqa: PLC0415
 
     began = time.monotonic()
@@ -162,8 +163,25 @@ def watch(
                 before[feed.name] = feed.messages
                 if feed.name != "kernel":
                     print(
-                        f"{time.strftime('%H:%M:%S')}  {feed.name:10} {rate:4}/s  {feed.rows:7} rows  {feed.state}"
+                        f"{time.strftime('%H:%M:%S')}  {feed.name:10} {rate:4}/s  {feed.state}  {_newest(feed)}"
                     )
+
+
+def _newest(feed: Feed) -> str:
+    """What the newest row of a feed's main table says, its best columns first."""
+    from tes_nb.views.html import amount  # noqa: PLC0415
+
+    table = feed.stream.table(feed.stream.main)
+    frame = feed.frame(last="10s")
+    if frame.empty:
+        return "no rows in 10 s"
+    row = frame.iloc[-1].dropna()
+    columns = {column.name: column for column in table.columns}
+    names = [name for name in (*table.label, *(table.first or table.plot)) if name in row and name in columns]
+    return ", ".join(
+        f"{columns[name].caption} {amount(row[name], columns[name].unit)}"
+        for name in list(dict.fromkeys(names))[:6]
+    )
 
 
 @app.command()

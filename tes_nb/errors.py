@@ -16,9 +16,68 @@ Each carries one sentence: what happened, why, and what to do.
 
 from __future__ import annotations
 
+import difflib
+import sys
+from collections.abc import Iterable
+from itertools import dropwhile
+from pathlib import Path
+from types import TracebackType
+
+PACKAGE = str(Path(__file__).parent)
+LIBRARY = str(Path(difflib.__file__).parent)
+
 
 class TesError(Exception):
     """The root: catch this to catch everything of ours."""
+
+    _is_rendered = False
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the user's own lines and the sentence. Asked once more, by `%tb`, it shows everything."""
+        shell = sys.modules["IPython"].get_ipython()
+        short, self._is_rendered = not self._is_rendered, True
+        cause, context = self.__cause__, self.__context__
+        if short:
+            self.__cause__ = self.__context__ = None
+        try:
+            where = users_part(self.__traceback__) if short else self.__traceback__
+            lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), self, where, tb_offset=1)
+        finally:
+            self.__cause__, self.__context__ = cause, context
+        return lines
+
+
+def users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback down to the user's line that called us; `None` where none is theirs."""
+    steps = []
+    while traceback is not None:
+        steps.append(traceback)
+        traceback = traceback.tb_next
+    result = None
+    for step in dropwhile(_is_not_theirs, reversed(steps)):
+        result = TracebackType(result, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return result
+
+
+def _is_not_theirs(step: TracebackType) -> bool:
+    """Whether a frame is of this package, of an installed one, or of Python's own."""
+    file = step.tb_frame.f_code.co_filename
+    return file.startswith((PACKAGE, LIBRARY, "<frozen")) or "site-packages" in file
+
+
+def meant(name: object, names: Iterable[str]) -> str:
+    """Return what follows a sentence about a name that is none; "" where no name is near.
+
+    >>> meant("metrcs", ["metrics", "status"])
+    " Did you mean 'metrics'?"
+    """
+    near = difflib.get_close_matches(str(name), list(names), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def counted(count: int, word: str) -> str:
+    """Return how many: "1 message", "2,451 messages"."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 class DecodeError(TesError):

@@ -74,7 +74,7 @@ def test_serve_answers_and_ctrl_c_ends_it_with_130():
         assert b"connected" in urllib.request.urlopen(f"http://127.0.0.1:{workers}/workers/status").read()
         watched = run("watch", f"localhost:{status}", "--workers", f"localhost:{workers}", "--seconds", "4")
         assert watched.returncode == 0, watched.stderr
-        assert re.search(r"metrics +\d+/s +\d+ rows +OPEN", watched.stdout), watched.stdout
+        assert re.search(r"metrics +\d+/s +OPEN +.*[\d.]+ [kMG]?B", watched.stdout), watched.stdout
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
     finally:

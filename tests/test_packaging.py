@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PUBLIC = [
     "NOWGOAL",
     "SIMULATED",
+    "ArgumentError",
     "AuthenticationError",
     "BackgroundError",
     "CollectorError",

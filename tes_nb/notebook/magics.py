@@ -192,7 +192,7 @@ def _as_sentence() -> Iterator[None]:
         yield
     except TesError as error:
         lines = [f"{type(error).__name__}: {error}"]
-        error._render_traceback_ = lambda: lines  # type: ignore[attr-defined] # what IPython asks for
+        vars(error)["_render_traceback_"] = lambda: lines  # what IPython asks for
         raise
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, counted
 from tes_nb.model import Message, Stream
 from tes_nb.session.feed_outputs import FeedOutputs
 from tes_nb.session.frames import gaps_frame, marks_frame, undecoded_frame
@@ -321,11 +321,11 @@ class Feed(FeedOutputs):
             state = self.state
             if self.origin.elsewhere:
                 return f"<{self.source}: {state}>"
-            return f"<{self.source}: {state} · {self.rows} rows · {self.messages} messages>"
-        gaps = f", {summary.gaps} gaps" if summary.gaps else ""
-        return (
-            f"<{self.source}: RECORDED · {summary.messages:,} messages in {summary.duration_s:,.1f} s{gaps}>"
-        )
+            amounts = f"{counted(self.rows, 'row')} · {counted(self.messages, 'message')}"
+            return f"<{self.source}: {state} · {amounts}>"
+        gaps = f", {counted(summary.gaps, 'gap')}" if summary.gaps else ""
+        amounts = f"{counted(summary.messages, 'message')} in {summary.duration_s:,.1f} s"
+        return f"<{self.source}: RECORDED · {amounts}{gaps}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude

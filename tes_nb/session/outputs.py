@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, meant
 from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.frames import align
@@ -181,5 +181,7 @@ class SessionOutputs(ABC):
 
     def _feed(self, name: str) -> Feed:
         if name not in self.feeds:
-            raise SessionError(f"There is no feed '{name}'; there are {', '.join(self.feeds)}.")
+            raise SessionError(
+                f"There is no feed '{name}'; there are {', '.join(self.feeds)}.{meant(name, self.feeds)}"
+            )
         return self.feeds[name]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tes_nb.errors import counted, meant
 from tes_nb.model import Stream
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.extras import extras_of
@@ -70,7 +71,7 @@ class RecordedSession(SessionOutputs):
         if name in feeds:
             return feeds[name]
         there = ", ".join(feeds) or "no feeds"
-        raise AttributeError(f"This recording has no feed '{name}'; it has {there}.")
+        raise AttributeError(f"This recording has no feed '{name}'; it has {there}.{meant(name, feeds)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.feeds]
@@ -152,11 +153,12 @@ class RecordedSession(SessionOutputs):
 
     def __repr__(self) -> str:
         info = self.info()
-        lines = [
-            f"<recording {self.path.name}: {info.messages:,} messages, {info.duration_s:,.1f} s, {info.gaps} gaps>"
-        ]
+        amounts = (
+            f"{counted(info.messages, 'message')}, {info.duration_s:,.1f} s, {counted(info.gaps, 'gap')}"
+        )
+        lines = [f"<recording {self.path.name}: {amounts}>"]
         for name, each in info.sources.items():
-            lines.append(f"  {name}: {each.messages:,} messages, {each.per_second:.1f}/s")
+            lines.append(f"  {name}: {counted(each.messages, 'message')}, {each.per_second:.1f}/s")
         return "\n".join([*lines, *(f"  damaged: {sentence}" for sentence in self.damage)])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.collector.discovery import RunningCollector, running
 from tes_nb.collector.lifetime import is_same_process
-from tes_nb.errors import CollectorError, SessionError, TesError
+from tes_nb.errors import CollectorError, SessionError, TesError, counted
 from tes_nb.model.control import (
     ListRecordings,
     RecordingFigures,
@@ -203,7 +203,7 @@ class Recording(Owned):
             return f"<recording {self.path.name}: {error}>"
         state = "STOPPED" if self._ended is not None else figures.state
         lost = f", {figures.lost:,} lost" if figures.lost else ""
-        size = f"{figures.messages:,} messages, {figures.bytes / 1e6:,.1f} MB"
+        size = f"{counted(figures.messages, 'message')}, {figures.bytes / 1e6:,.1f} MB"
         kept = ", kept" if self.kept and self._ended is None else ""
         return f"<recording {self.path.name}: {state}, {size}{lost}{kept}>"
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tes_nb.errors import counted
 from tes_nb.model.stream import STALE_PERIODS
 from tes_nb.wire.events import Gap, StateChange
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tes_nb.wire.lifecycle import ReaderState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FeedState:
     """The state's word and what a user should know beside it."""
 
@@ -37,14 +38,16 @@ class FeedState:
         if self.note:
             parts.append(self.note)
         if self.reconnects and "reconnect" not in self.text:
-            parts.append(_counted(self.reconnects, "reconnect"))
+            parts.append(counted(self.reconnects, "reconnect"))
         if self.gaps:
-            parts.append(_counted(self.gaps, "gap"))
+            parts.append(counted(self.gaps, "gap"))
         if self.token_s is not None:
             parts.append(f"token {self.token_s:.0f} s")
         if self.undecoded or self.token_s is not None:
             parts.append(f"{self.undecoded} undecoded")
         return " · ".join(parts)
+
+    __repr__ = __str__
 
     def __eq__(self, other: object) -> bool:
         """A state equals its word, so that `feed.state == "OPEN"` reads well."""
@@ -84,10 +87,6 @@ def _token_left(upstream: StateChange | None) -> float | None:
     if upstream is None or upstream.token_until_ns is None or upstream.state != "OPEN":
         return None
     return max(0.0, (upstream.token_until_ns - time.time_ns()) / 1e9)
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _judge(

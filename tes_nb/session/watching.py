@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.errors import ArgumentError, SessionError, meant
 from tes_nb.model import Stream
 from tes_nb.model.control import SubscribeSource, UnwatchSource, WatchSource
 from tes_nb.model.operation import Call
@@ -129,7 +129,9 @@ def _check_options(options: Mapping[str, Any], names: Sequence[str]) -> None:
     """Raise `ArgumentError` for an option that is none of these."""
     unknown = [name for name in options if name not in names]
     if unknown:
-        raise ArgumentError(f"watch() does not know {', '.join(unknown)}; here it takes {', '.join(names)}.")
+        raise ArgumentError(
+            f"watch() does not know {', '.join(unknown)}; here it takes {', '.join(names)}.{meant(unknown[0], names)}"
+        )
 
 
 def _source(what: str | Source[Any] | None) -> Source[Any]:

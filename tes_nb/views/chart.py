@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, meant
 from tes_nb.model import Table
 from tes_nb.model.stream import STALE_PERIODS
 from tes_nb.store.memory.frames import frame
@@ -216,10 +216,12 @@ def _check(table: Table, by: Sequence[str], limits: Sequence[AlertLimit]) -> Non
         if name not in table.names:
             raise SessionError(
                 f"There is no column '{name}' to split by; there are {', '.join(table.names)}."
+                f"{meant(name, table.names)}"
             )
     numeric = [column.name for column in numeric_columns(table, None)]
     for limit in limits:
         if limit.column not in numeric:
             raise SessionError(
                 f"'{limit.column}' has no numbers to alert on; columns with numbers are {', '.join(numeric)}."
+                f"{meant(limit.column, numeric)}"
             )

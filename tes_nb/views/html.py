@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from tes_nb.errors import counted
 from tes_nb.model import Column, Table
 from tes_nb.views.lines import PlotLine, colour, lines
 
@@ -57,7 +58,8 @@ class SessionLike(Protocol):
 
 def feed_html(feed: FeedLike) -> str:
     """Return a feed's state and its last values."""
-    caption = f"{escape(feed.name)}: {escape(str(feed.state))} · {feed.rows} rows · {feed.messages} messages"
+    amounts = f"{counted(feed.rows, 'row')} · {counted(feed.messages, 'message')}"
+    caption = f"{escape(feed.name)}: {escape(str(feed.state))} · {amounts}"
     values = list(islice(_flatten(feed.latest), MAX_VALUES))
     if not values:
         return f"<p>{caption}<br>No data yet.</p>"
@@ -146,6 +148,20 @@ def _text(cell: object) -> str:
     if cell is None:
         return ""
     return _number(cell) if isinstance(cell, float) else str(cell)[:200]
+
+
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def amount(value: object, unit: str) -> str:
+    """Return a cell for people, as the live views write it: "312 MB", "12.5 %", "Rovers". Sizes are of 1000."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)[:MAX_TEXT]
+    number = float(value)
+    if not unit.startswith("bytes"):
+        return f"{number:,.4g} {'%' if unit == 'percent' else unit}".rstrip()
+    size, prefix = next((pair for pair in PREFIXES if abs(number) >= pair[0]), (1.0, ""))
+    return f"{number / size:.3g} {prefix}{unit.replace('bytes', 'B')}"
 
 
 def _number(value: float) -> str:

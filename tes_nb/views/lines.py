@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, meant
 from tes_nb.model import Column, Table
 from tes_nb.views.subjects import LABEL_BETWEEN, Subjects, base_name, colour_places, line_title
 
@@ -69,7 +69,9 @@ def numeric_columns(table: Table, names: object, *, but: Sequence[str] = ()) -> 
     chosen = names_of(names)
     for name in chosen:
         if name not in numeric:
-            raise SessionError(f"'{name}' cannot be drawn; columns with numbers are {', '.join(numeric)}.")
+            raise SessionError(
+                f"'{name}' cannot be drawn; columns with numbers are {', '.join(numeric)}.{meant(name, numeric)}"
+            )
     return [numeric[name] for name in chosen]
 
 

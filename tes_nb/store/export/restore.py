@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import ArgumentError
+from tes_nb.errors import ArgumentError, counted
 from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.export import csv_text, datapackage
 from tes_nb.store.memory.cells import Cells
@@ -53,7 +53,19 @@ def _options(dtypes: dict[str, Dtype]) -> dict[str, Any]:
     return {"dtype": read_as, "keep_default_na": False, "na_values": [""], **_EXACT}
 
 
-def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
+class Frames(dict[str, "pd.DataFrame"]):
+    """The tables of an export, a frame each. Shows what there is, not the rows."""
+
+    def __repr__(self) -> str:
+        width = max(map(len, self), default=0)
+        rows = [
+            f"  {name:{width}}  {counted(len(frame), 'row')}, {counted(frame.shape[1], 'column')}"
+            for name, frame in self.items()
+        ]
+        return "\n".join([f"<{counted(len(self), 'table')}, a frame each>", *rows])
+
+
+def read_folder(folder: str | os.PathLike[str]) -> Frames:
     """Return a frame for each table that `write_folder` wrote into `folder`, by file name without ".csv".
 
     The frames equal those that `frame` gave, `.attrs` included, whatever `formulas=` they were written with. Raises
@@ -63,10 +75,12 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     folder = user_path(folder, ArgumentError)
     description = datapackage.load(folder)
     neutralised = description.formulas == "neutralise"
-    return {
-        Path(entry.path).stem: _read(folder / entry.path, entry, neutralised=neutralised)
-        for entry in description.resources
-    }
+    return Frames(
+        {
+            Path(entry.path).stem: _read(folder / entry.path, entry, neutralised=neutralised)
+            for entry in description.resources
+        }
+    )
 
 
 def _read(path: Path, entry: Resource, *, neutralised: bool) -> pd.DataFrame:

@@ -24,7 +24,7 @@ import ijson  # type: ignore[import-untyped] # it has no stubs
 import msgspec
 from msgspec.structs import replace
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, counted
 from tes_nb.model import Direction, Opcode
 from tes_nb.store.har.har_message import BREAKS, CONTROL, HarMessages
 from tes_nb.store.redact import redact_url
@@ -110,8 +110,10 @@ class HarReport:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a user reads."""
-        lines = [f"{self.messages:,} messages of {self.connections:,} connections."]
-        lines += [f"{count:,} messages left out: {reason}." for reason, count in sorted(self.bad.items())]
+        lines = [f"{counted(self.messages, 'message')} of {counted(self.connections, 'connection')}."]
+        lines += [
+            f"{counted(count, 'message')} left out: {reason}." for reason, count in sorted(self.bad.items())
+        ]
         lines += [
             f"{count:,} messages of {url} belong to no known stream."
             for url, count in self.unrecognised.items()

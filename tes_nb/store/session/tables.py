@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from tes_nb.errors import counted
 from tes_nb.store.session.rows import HIGHEST, Want
 from tes_nb.store.session.schema import SESSION_SOURCE
 from tes_nb.store.session.small_tables import TableSum, read_rows, snapshot, stored_sums
@@ -107,14 +108,14 @@ class SessionInfo:
 
     def __str__(self) -> str:
         size = f"{self.file_bytes / 1e6:,.1f} MB"
-        head = f"{self.path.name}: {self.messages:,} messages in {self.duration_s:,.1f} s, {size}"
+        head = f"{self.path.name}: {counted(self.messages, 'message')} in {self.duration_s:,.1f} s, {size}"
         undecoded = "undecoded not counted" if self.undecoded is None else f"{self.undecoded} undecoded"
-        lines = [f"{head}, {self.gaps} gaps, {self.marks} marks, {undecoded}"]
+        lines = [f"{head}, {counted(self.gaps, 'gap')}, {counted(self.marks, 'mark')}, {undecoded}"]
         if self.peaks:
             lines.append(f"  at most: {', '.join(map(_peak, self.peaks.items()))}")
         for name, each in self.sources.items():
             rate = f"{each.per_second:,.1f}/s, {each.bytes / 1e6:,.1f} MB"
-            lines.append(f"  {name}: {each.messages:,} messages, {rate}")
+            lines.append(f"  {name}: {counted(each.messages, 'message')}, {rate}")
         lines += [f"  {sentence}" for sentence in (self.ending, *self.damage)]
         return "\n".join(lines)
 

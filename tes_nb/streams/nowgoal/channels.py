@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from tes_nb.errors import meant
 from tes_nb.streams.nowgoal.tables import COMPANIES
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
         if not (isinstance(name, str) and _NAME.fullmatch(name) and name.endswith("_xml")):
             raise ValueError(
                 f"{name!r} is no channel of NowGoal: use {', '.join(ALIASES)}, or a name of the wire that "
-                f"ends in _xml, such as {FOOTBALL_ODDS}."
+                f"ends in _xml, such as {FOOTBALL_ODDS}.{meant(name, ALIASES)}"
             )
     return tuple(dict.fromkeys(wire_names))
 
