@@ -96,10 +96,17 @@ def peek(payload: bytes, count: int = 16) -> bytes:
     form = form_of(head)
     if form is None and head.isascii() and _is_text(head):
         return head
+    text, rest = b"", payload if form != "gzip" else payload[: 64 * count]
     try:
-        return zlib.decompressobj(_WBITS[form or "raw"]).decompress(payload, count)
+        while rest and len(text) < count:
+            inflater = zlib.decompressobj(_WBITS[form or "raw"])
+            text += inflater.decompress(rest, count - len(text))
+            rest = (
+                inflater.unused_data if form == "gzip" else b""
+            )  # which may have a byte or two in each member
     except zlib.error:
-        return b""
+        pass
+    return text
 
 
 def _inflates_raw(payload: bytes, limits: InflateLimits) -> bool:

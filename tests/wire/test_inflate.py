@@ -265,6 +265,15 @@ def test_peek_sees_the_first_bytes(form):
     assert peek(FORMS[form](TEXT)) == TEXT[:16]
 
 
+@pytest.mark.parametrize("size", [1, 5, 16, 17])
+def test_peek_goes_on_to_the_next_member(size):
+    members = b"".join(gzip.compress(TEXT[at : at + size]) for at in range(0, len(TEXT), size))
+    assert peek(members) == TEXT[:16]
+    assert peek(members, 40) == TEXT[:40]
+    assert peek(gzip.compress(b"") * 50_000 + members) == b"", "no search through a megabyte"
+    assert peek(gzip.compress(TEXT[:3]) + b"no member") == TEXT[:3]
+
+
 @given(st.binary(max_size=100))
 def test_peek_never_raises(payload):
     assert len(peek(payload)) <= 16
