@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, meant
 from tes_nb.model import Stream
 from tes_nb.session.asof import moment_ns, newest_before, newest_rows
 from tes_nb.session.origin import Origin
@@ -107,6 +107,7 @@ class FeedOutputs(Owned):
         if name not in names:
             raise SessionError(
                 f"The feed '{self.origin.source}' has no table '{name}'; it has {', '.join(names)}."
+                f"{meant(name, names)}"
             )
         return name
 
