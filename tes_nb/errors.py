@@ -27,6 +27,14 @@ PACKAGE = str(Path(__file__).parent)
 LIBRARY = str(Path(difflib.__file__).parent)
 
 
+def no_posix(what: str) -> str:
+    """Return the sentence about what this system cannot do."""
+    return (
+        f"{what} needs Linux or macOS (on Windows: WSL), which this system is not. tes.open(), frames, exports, HAR "
+        "files and analysis work here, too."
+    )
+
+
 class TesError(Exception):
     """The root: catch this to catch everything of ours."""
 
@@ -103,11 +111,13 @@ class AuthenticationError(ConnectionFailed):
     """The peer refused our token, or a token source gave something that is no token.
 
     `reason` is one of a few fixed words (`tes_nb.wire.jwt.REASONS`, or "refused"), for states and counting.
+    `retry_after_s` is how long it asks to be left alone; `None` = it does not say.
     """
 
-    def __init__(self, sentence: str, *, reason: str = "refused") -> None:
+    def __init__(self, sentence: str, *, reason: str = "refused", retry_after_s: float | None = None) -> None:
         super().__init__(sentence)
         self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 class CollectorError(TesError):

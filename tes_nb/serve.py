@@ -13,7 +13,13 @@ from tes_nb.collector.child import serve_until, start_collector
 from tes_nb.collector.http.pages import allowed_hosts, page_url, public_origins
 from tes_nb.collector.lifetime import watch_signals
 from tes_nb.collector.logs import log_to_stderr
-from tes_nb.collector.options import CollectorOptions, ReplayOptions, default_auth, default_token
+from tes_nb.collector.options import (
+    CollectorOptions,
+    ReplayOptions,
+    check_platform,
+    default_auth,
+    default_token,
+)
 from tes_nb.net.endpoints import default_ports
 
 
@@ -35,6 +41,7 @@ class ServeRequest:
 
 async def serve_forever(request: ServeRequest) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises `CollectorError` when a port that was asked for is taken."""
+    check_platform()
     log_to_stderr()
     logging.getLogger().setLevel(logging.WARNING)
     collector = await start_collector(_options(request))

@@ -8,6 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,7 @@ from tes_nb.collector.http.guard import Access, Guard
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.http.server import Port, bind_free
 from tes_nb.collector.http.sockets import Sockets
+from tes_nb.collector.hub import Hub
 from tes_nb.collector.lifetime import first_of, watch_parent, watch_signals, watch_stdin
 from tes_nb.collector.logs import log_to_stderr, logger
 from tes_nb.collector.options import CollectorOptions
@@ -115,6 +118,7 @@ async def _run(options: CollectorOptions) -> int:
     except TesError as error:
         give_answer(Started(error=str(error)))
         return 1
+    asyncio.get_running_loop().set_exception_handler(partial(_uncaught, collector.hub))
     ended = watch_signals(signal.SIGTERM)
     watches: list[Awaitable[str]] = [watch_stdin()]
     if options.parent_pid is not None:
@@ -123,6 +127,13 @@ async def _run(options: CollectorOptions) -> int:
     reason = await serve_until(collector, lambda: give_answer(started), ended, *watches)
     logger.info("The collector ends: %s.", reason)
     return 0
+
+
+def _uncaught(hub: Hub, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Make room where a connection met the end of the memory, so that the next one does not; log it in any case."""
+    if isinstance(context.get("exception"), MemoryError):
+        hub.shrink()
+    loop.default_exception_handler(context)
 
 
 async def start_collector(options: CollectorOptions) -> Collector:

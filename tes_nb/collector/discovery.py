@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tes_nb.collector.lifetime import create_time, is_same_process
+from tes_nb.errors import CollectorError
 from tes_nb.jobs.slots import FOLDER
 
 _LOG = re.compile(r"collector-(\d+)-\d+\.log")
@@ -38,21 +39,29 @@ class RunningCollector(msgspec.Struct, frozen=True):
 def runtime_dir() -> Path:
     """Return the folder of the discovery files and logs (mode 0700), made if it is missing.
 
-    It lies in XDG_RUNTIME_DIR, or in the folder for temporary files where that cannot be used. Raises OSError.
+    It lies in XDG_RUNTIME_DIR, or in the folder for temporary files where that cannot be used. Raises
+    `CollectorError` where both cannot.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base:
         with contextlib.suppress(OSError):
             return _private(Path(base) / "tes_nb")
-    return _private(Path(tempfile.gettempdir()) / f"tes_nb-{os.getuid()}")
+    folder = Path(tempfile.gettempdir()) / f"tes_nb-{os.getuid()}"
+    try:
+        return _private(folder)
+    except OSError as error:
+        raise CollectorError(
+            f"{folder}, where collectors say that they run, cannot be used ({error.strerror or error}): "
+            "set XDG_RUNTIME_DIR or TMPDIR to a folder of your own."
+        ) from error
 
 
 def _private(folder: Path) -> Path:
-    """Return the folder, open to this user alone. Raises PermissionError when it is somebody else's."""
+    """Return the folder, open to this user alone. Raises OSError, also when it is somebody else's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise PermissionError(f"{folder} is no folder of this user; set XDG_RUNTIME_DIR to one of your own.")
+        raise PermissionError("it is no folder of this user")
     if stat.S_IMODE(status.st_mode) != 0o700:
         folder.chmod(0o700)
     return folder
@@ -70,7 +79,9 @@ def publish(collector: RunningCollector) -> Path:
 
 
 def running() -> Iterator[RunningCollector]:
-    """Yield the collectors that still run; files of dead ones are removed."""
+    """Yield the collectors that still run; files of dead ones are removed. Where none can run, none does."""
+    if not hasattr(os, "getuid"):
+        return
     for path in sorted(runtime_dir().glob("collector-*.json")):
         try:
             collector = msgspec.json.decode(path.read_bytes(), type=RunningCollector)

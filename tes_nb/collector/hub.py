@@ -7,17 +7,39 @@ place in the log is the message's number, but for replays, whose messages keep t
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from tes_nb.collector.logs import logger
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import ClockJump, Event, Gap, StateChange, decode_event, encode_event
 from tes_nb.wire.record import pack, seq_of, unpack
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 CLOCK_JUMP_NS = 1_000_000_000
+LEAST_BYTES = 256 * 1024
+"""A log that had to shrink keeps so much."""
+PROBE_BYTES = 2**20
+"""After so much in a log it is looked whether memory is short, where the process has a limit."""
+HEADROOM_BYTES = 4 * 2**20
+"""So much must be left: a library that meets the end of the memory itself gives its connection up."""
+
+
+def memory_is_short() -> bool:
+    """Whether this process is about to meet its own limit (`RLIMIT_AS`); False where it has none."""
+    if resource is None or resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return False
+    try:
+        bytearray(HEADROOM_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 class LogReader(Protocol):
@@ -37,48 +59,81 @@ class LogReader(Protocol):
 Listener = Callable[[Message], None]
 
 
-@dataclass(slots=True)
 class Log:
-    """The newest records of one source, bounded by bytes."""
+    """The newest records of one source, bounded by bytes. Wherever in it one reads, a record costs the same."""
 
-    max_bytes: int
-    records: deque[bytes] = field(default_factory=deque)
-    first: int = 1
-    """The place of `records[0]`; places are counted from 1."""
-    size: int = 0
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.first = 1
+        """The place of the oldest record; places are counted from 1."""
+        self.size = 0
+        self._records: list[bytes] = []
+        self._gone = 0
+        """So many at the front of the list are dropped already; they go when they are half of it."""
+
+    def __len__(self) -> int:
+        return len(self._records) - self._gone
 
     @property
     def last(self) -> int:
         """The newest record's place; 0 = none yet."""
-        return self.first + len(self.records) - 1
+        return self.first + len(self) - 1
+
+    @property
+    def oldest(self) -> bytes:
+        """The oldest record; there must be one."""
+        return self._records[self._gone]
 
     def append(self, record: bytes) -> None:
         """Add the next record; drop the oldest ones beyond the bound."""
-        self.records.append(record)
+        self._records.append(record)
         self.size += len(record)
-        while self.size > self.max_bytes and len(self.records) > 1:
-            self.size -= len(self.records.popleft())
+        if self.size > self.max_bytes:
+            self._drop()
+
+    def _drop(self) -> None:
+        while self.size > self.max_bytes and len(self) > 1:
+            self.size -= len(self.oldest)
+            self._records[self._gone] = b""
+            self._gone += 1
             self.first += 1
+        if self._gone * 2 > len(self._records):
+            del self._records[: self._gone]
+            self._gone = 0
+
+    def shrink(self) -> None:
+        """Let go of the older half, for good: there is not as much memory as was thought."""
+        self.max_bytes = max(self.size // 2, LEAST_BYTES)
+        self._drop()
 
     def clear(self) -> None:
         """Let go of all records; places go on."""
         self.first = self.last + 1
-        self.records.clear()
-        self.size = 0
+        self._records.clear()
+        self._gone = self.size = 0
 
     def after(self, place: int, most: int = 256) -> list[bytes]:
         """Return up to `most` records that follow that place."""
-        start = max(place + 1 - self.first, 0)
-        stop = min(start + most, len(self.records))
-        return [self.records[index] for index in range(start, stop)]
+        start = max(place + 1 - self.first, 0) + self._gone
+        return self._records[start : start + most]
+
+    def newest_first(self) -> Iterator[bytes]:
+        """Yield all records, the newest first."""
+        return itertools.islice(reversed(self._records), len(self))
 
 
 class Topic:
     """One source: its log, and who reads it."""
 
-    def __init__(self, source: str, max_bytes: int, listeners: list[Listener]) -> None:
-        """listeners: called with every message, whoever's topic it is in; the hub's own list."""
+    def __init__(
+        self, source: str, max_bytes: int, listeners: list[Listener], shrink: Callable[[], None]
+    ) -> None:
+        """listeners: called with every message, whoever's topic it is in; the hub's own list.
+
+        shrink: makes room where memory is short.
+        """
         self.source = source
+        self._shrink = shrink
         self._listeners = listeners
         self.log = Log(max_bytes)
         self.readers: set[LogReader] = set()
@@ -92,11 +147,22 @@ class Topic:
         """How often everything was taken back (`rewind`)."""
         self._began = 0
         self._placed = True
+        self._unprobed = 0
 
     def append(self, message: Message) -> None:
         """Keep the message, and hand it to the readers and the listeners."""
-        record = pack(message)
-        self.log.append(record)
+        try:
+            record = pack(message)
+            self.log.append(record)
+        except MemoryError:
+            self._shrink()
+            record = pack(message)
+            self.log.append(record)
+        self._unprobed += len(record)
+        if self._unprobed > PROBE_BYTES:
+            self._unprobed = 0
+            if memory_is_short():
+                self._shrink()
         self._placed = self._placed and message.seq == self.log.last
         for reader in self.readers:
             reader.appended()
@@ -115,7 +181,7 @@ class Topic:
         return self._last_up_to(seq)
 
     def _last_up_to(self, seq: int) -> int:
-        for back, record in enumerate(reversed(self.log.records)):
+        for back, record in enumerate(self.log.newest_first()):
             if 0 < seq_of(record) <= seq:
                 return self.log.last - back
         return self._began
@@ -155,8 +221,18 @@ class Hub:
     def topic(self, source: str) -> Topic:
         """Return the source's topic, made on first use."""
         if source not in self.topics:
-            self.topics[source] = Topic(source, self._relay_bytes, self.listeners)
+            self.topics[source] = Topic(source, self._relay_bytes, self.listeners, self.shrink)
         return self.topics[source]
+
+    def shrink(self) -> None:
+        """Let go of half of what is kept for readers that come back: better than a connection that ends."""
+        for topic in self.topics.values():
+            topic.log.shrink()
+        self._relay_bytes = min(
+            self._relay_bytes,
+            max((topic.log.max_bytes for topic in self.topics.values()), default=LEAST_BYTES),
+        )
+        logger.warning("There is no memory left: what is kept for readers that come back was cut to a half.")
 
     def stamp(self, message: Message) -> Message:
         """Give a message its time and number, keep it, and hand it on. The only place where this is done."""

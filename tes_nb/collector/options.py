@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-from tes_nb.errors import ArgumentError
+from tes_nb.errors import ArgumentError, CollectorError, no_posix
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -104,16 +105,31 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
         return f"CollectorOptions(observed_pid={self.observed_pid}, ports={self.status_port}/{self.workers_port})"
 
 
+def check_platform() -> None:
+    """Raise `CollectorError` where no collector can run."""
+    if not (hasattr(os, "getuid") and hasattr(os, "waitid")):
+        raise CollectorError(no_posix("A collector"))
+
+
+SHORTEST_TOKEN = 16
+
+
 def default_token(environ: Mapping[str, str] = os.environ) -> str:
     """Return `TES_DEV_TOKEN` if it is set, else a new random one (192 bits).
 
-    Raises `ArgumentError` for a token that could not travel in a header.
+    Raises `ArgumentError` for a token that could not travel in a header; warns of one that can be guessed.
     """
     token = environ.get("TES_DEV_TOKEN", "").strip()
     if not all("!" <= character <= "~" for character in token):
         raise ArgumentError(
             "TES_DEV_TOKEN has characters that cannot travel in a header: use letters, digits and punctuation "
             "of ASCII, or unset it."
+        )
+    if 0 < len(token) < SHORTEST_TOKEN:
+        warnings.warn(
+            f"TES_DEV_TOKEN has {len(token)} characters, and can be guessed by other programs of this machine: "
+            f"give it at least {SHORTEST_TOKEN} random ones, or unset it.",
+            stacklevel=2,
         )
     return token or secrets.token_urlsafe(24)
 

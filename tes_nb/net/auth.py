@@ -12,16 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from tes_nb.errors import AuthenticationError
 from tes_nb.model import TokenSource
+from tes_nb.net.failures import retry_after_s
 from tes_nb.net.http import HttpClient
 from tes_nb.net.loop import now
-from tes_nb.wire.jwt import MAX_BODY, Token, read_token
+from tes_nb.wire.jwt import MAX_BODY, Token, read_token, without_secrets
 from tes_nb.wire.lifecycle import Failure
-
-_SHORTEST_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,20 @@ class Credentials:
         query = "&".join(filter(None, (parts.query, urlencode(self.query, safe=","), self.raw_query)))
         return url if query == parts.query else urlunsplit(parts._replace(query=query))
 
-    def redact(self, text: str) -> str:
-        """Return `text` without our secrets: a peer may quote them back at us."""
-        for value in (*self.headers.values(), *self.query.values()):
-            for word in value.split():
-                if len(word) >= _SHORTEST_SECRET:
-                    text = text.replace(word, "…")
-        return text
+    def redact(self, text: str, *queries: str) -> str:
+        """Return `text` without our secrets: a peer may quote them back at us, whole or in pieces.
+
+        queries: those of the addresses that these credentials are used for.
+        """
+        values = [*self.headers.values(), *self.query.values()]
+        for query in (self.raw_query, *queries):
+            for parameter in query.split("&"):
+                value = parameter.partition("=")[2]
+                values += (value, unquote(value))
+        public = {",".join(self.channels or ()), *(self.channels or ())}
+        return without_secrets(
+            text, [word for value in values for word in value.split() if word not in public]
+        )
 
 
 AuthorizeHook = Callable[[], Awaitable[Credentials]]
@@ -126,7 +132,8 @@ class TokenAuthorizer:
             raise _unreachable(reply)
         if reply.status != HTTPStatus.OK:
             phrase = f"http {reply.status}"
-            raise _no_token(phrase, f"the token source answers {phrase} instead of one")
+            wait = retry_after_s(reply.headers)
+            raise _no_token(phrase, f"the token source answers {phrase} instead of one", wait)
         try:
             date = _date(reply.headers.get("Date", ""))
             return read_token(reply.body, fetched_at_s=self._clock(), server_date_s=date)
@@ -162,5 +169,5 @@ def _unreachable(failure: Failure) -> AuthenticationError:
     return _no_token(reason, f"the token source: {failure.sentence}")
 
 
-def _no_token(reason: str, why: str) -> AuthenticationError:
-    return AuthenticationError(f"no token ({reason}): {why}.", reason=reason)
+def _no_token(reason: str, why: str, wait_s: float | None = None) -> AuthenticationError:
+    return AuthenticationError(f"no token ({reason}): {why}.", reason=reason, retry_after_s=wait_s)

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, ConnectionFailed
 from tes_nb.model import Opcode
 from tes_nb.model.control import KernelReport
-from tes_nb.model.operation import POLICY_VIOLATION, Greeting, Operation, Reply
+from tes_nb.model.operation import POLICY_VIOLATION, TOKEN_HEADER, Greeting, Operation, Reply
 from tes_nb.net.collector_connection import LOCAL, LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
@@ -46,7 +46,9 @@ class ControlClient:
         profile: Profile = LOCAL,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into the first message, never into a URL.
+        """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into header and first message, never into a URL.
+
+        By the header the collector has a place for its owner, whoever else knocks.
 
         start_id: that of the collector which may have it; "" = whichever answers.
         """
@@ -67,6 +69,7 @@ class ControlClient:
             "control",
             lambda: url,
             self._serve,
+            headers={TOKEN_HEADER: token},
             start_id=start_id,
             on_state=self._note_state,
             profile=profile,
@@ -81,6 +84,11 @@ class ControlClient:
     def connected(self) -> bool:
         """Whether requests can be sent at once."""
         return self._link is not None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another collector answers where ours did; a call says so."""
+        return self._connection.is_replaced
 
     @property
     def state(self) -> ReaderState:
@@ -163,8 +171,10 @@ class ControlClient:
     # The connection ---------------------------------------------------------------------------------------
 
     def _note_state(self, state: ReaderState) -> None:
-        if self._connection.is_replaced:
-            self._ready.set()  # whoever waits for a connection learns that there will be none
+        if state.word == "FAILED":
+            self._ready.set()  # whoever waits for a connection learns that there is none for him
+        elif state.word == "CONNECTING":
+            self._ready.clear()
         if self._on_state is not None:
             self._on_state(state)
 

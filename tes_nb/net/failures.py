@@ -115,9 +115,15 @@ async def follow(
 def redirect(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | Failure:
     """Return where to go on and with which headers: ours reach no other origin, and TLS is never left."""
     old = urlsplit(url)
-    new = urlsplit(urljoin(url.replace("ws", "http", 1) if old.scheme.startswith("ws") else url, location))
-    secure = {"http": False, "https": True, "ws": False, "wss": True}.get(new.scheme)
-    if secure is None or not new.hostname or "@" in new.netloc:
+    try:
+        new = urlsplit(
+            urljoin(url.replace("ws", "http", 1) if old.scheme.startswith("ws") else url, location)
+        )
+        is_address = bool(new.hostname) and "@" not in new.netloc and new.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        is_address = False
+    secure = {"http": False, "https": True, "ws": False, "wss": True}.get(new.scheme) if is_address else None
+    if secure is None:
         return Failure("redirect", "the peer redirects to something that is no address")
     if old.scheme in ("wss", "https") and not secure:
         return Failure("redirect", "the peer redirects from TLS to a plain connection, which is refused")

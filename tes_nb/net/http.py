@@ -103,6 +103,8 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(limit=1, ssl=self._tls),
             )
+            # aiohttp asks twice where a connection is reset; how often is asked is for the backoff to say
+            self._session._retry_connection = False  # noqa: SLF001 - it has no other switch
         async with self._session.get(url, headers=headers, proxy=proxy, allow_redirects=False) as response:
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Redirect(response.headers["Location"])

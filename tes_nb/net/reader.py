@@ -16,10 +16,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from tes_nb.errors import ConnectionFailed, SessionError, TesError
+from tes_nb.errors import AuthenticationError, ConnectionFailed, SessionError, TesError
 from tes_nb.model import Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_POLLED
 from tes_nb.net import transport
@@ -90,6 +91,8 @@ class Reader:
         self._channels_version = 0
         self._sent_version = -1  # of the channels, on the present connection
         self._credentials = NO_CREDENTIALS
+        self._queries = tuple(urlsplit(url).query for url in (*target.ws, target.poll or ""))
+        """Of the addresses: a user's own token may be in one."""
         self._link: Link | None = None
         self._attempt_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -234,7 +237,8 @@ class Reader:
             async with asyncio.timeout(self._profile.authorize_timeout_s):
                 self._credentials = await self._authorize_hook()
         except TesError as error:
-            self._feed(life.NotAuthorized(attempt, str(error).rstrip(".")))
+            wait = error.retry_after_s if isinstance(error, AuthenticationError) else None
+            self._feed(life.NotAuthorized(attempt, str(error).rstrip("."), wait))
         except TimeoutError:
             self._feed(life.NotAuthorized(attempt, "the authorization took too long"))
         except Exception as error:
@@ -255,8 +259,7 @@ class Reader:
             )
         finally:
             if isinstance(opened, Failure):
-                sentence = self._credentials.redact(opened.sentence)
-                self._feed(life.NotOpened(attempt, msgspec.structs.replace(opened, sentence=sentence)))
+                self._feed(life.NotOpened(attempt, self._without_secrets(opened)))
         if isinstance(opened, Link):
             await self._hold(attempt, opened)
 
@@ -271,7 +274,13 @@ class Reader:
         finally:
             self._link = None
             link.abort()
-            self._feed(life.Lost(attempt, closed.code, self._credentials.redact(closed.sentence)))
+            self._feed(
+                life.Lost(attempt, closed.code, self._credentials.redact(closed.sentence, *self._queries))
+            )
+
+    def _without_secrets(self, failure: Failure) -> Failure:
+        sentence = self._credentials.redact(failure.sentence, *self._queries)
+        return msgspec.structs.replace(failure, sentence=sentence)
 
     def _receive(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
         """Make the message, say once what kind it is, and hand it on; a gap that it ends comes first."""
@@ -315,7 +324,7 @@ class Reader:
             body = await self._poller.fetch(self._credentials.headers)
         finally:
             if isinstance(body, Failure):
-                self._feed(life.Polled(body))
+                self._feed(life.Polled(self._without_secrets(body)))
         if isinstance(body, bytes):
             number = self._outlet.number(conn)
             message = Message(self.source, Direction.IN, Opcode.TEXT, body, 0, 0, number, 0, FLAG_POLLED)

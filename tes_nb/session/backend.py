@@ -12,6 +12,8 @@ from typing import Literal, Protocol, TypeVar
 from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.process import start_process
 from tes_nb.errors import SessionError
+from tes_nb.model.operation import Operation, R
+from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 
 T = TypeVar("T")
@@ -145,6 +147,32 @@ def start_backend(
         meanwhile()
         return ThreadBackend(options)
     raise SessionError(f"isolation must be 'process' or 'thread', not {isolation!r}.")
+
+
+CHILD_CALL_S = 0.95
+"""Whoever calls from a child has an answer, or an error, within a second."""
+
+
+class ChildConnection:
+    """How a forked child reaches the collector of its parent: over a control connection that it opens when it must."""
+
+    def __init__(self, url: str, token: str, start_id: str) -> None:
+        def new_client() -> ControlClient:
+            return ControlClient(url, token, start_id=start_id)
+
+        self._new_client = new_client  # keeps the token out of this object's own fields
+        self._client: tuple[int, ControlClient] | None = None
+        """The process that opened it, and the connection: a child's own child needs another."""
+
+    def call(self, operation: Operation[R]) -> R:
+        """Let the collector carry out an operation. Raises `CollectorError` when it did not within a second."""
+        return background().run(self._call(operation))
+
+    async def _call(self, operation: Operation[R]) -> R:
+        if self._client is None or self._client[0] != os.getpid():
+            self._client = (os.getpid(), self._new_client())
+            await self._client[1].start()
+        return await self._client[1].call(operation, timeout_s=CHILD_CALL_S)
 
 
 class Secret(str):

@@ -10,9 +10,9 @@ import pandas as pd
 
 from tes_nb.errors import SessionError, meant
 from tes_nb.model import Stream
+from tes_nb.model.owner import Owned
 from tes_nb.session.asof import moment_ns, newest_before, newest_rows
 from tes_nb.session.origin import Origin
-from tes_nb.session.owner import Owned
 from tes_nb.store.memory.frames import frame as frame_of
 from tes_nb.store.paths import user_path
 

@@ -18,6 +18,7 @@ from tes_nb.model.control import Cell, Gauge, Gauges, KernelActivity, KernelRepo
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
+from tes_nb.store.redact import redact_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ _INFINITIES: dict[float, NonFinite] = {math.inf: "Infinity", -math.inf: "-Infini
 
 CellDetail = Literal["number", "first_line"]
 FIRST_LINE_CHARACTERS = 200
+LONGEST_LINE = 20 * FIRST_LINE_CHARACTERS
+"""So much of it is looked at for credentials before it is cut."""
 
 
 class CellWatch:
@@ -112,7 +115,8 @@ class CellWatch:
         code = getattr(getattr(result, "info", None), "raw_cell", None)
         if self._detail != "first_line" or not isinstance(code, str):
             return None
-        return code.strip().split("\n", 1)[0][:FIRST_LINE_CHARACTERS]
+        line = code.strip().split("\n", 1)[0][:LONGEST_LINE]
+        return redact_code(line)[:FIRST_LINE_CHARACTERS]
 
 
 def _number(shell: Any, result: Any) -> int:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Kind, Message, Opcode, Stream
+from tes_nb.model.owner import Owner
 from tes_nb.session.listeners import Listeners
-from tes_nb.session.owner import Owner
 from tes_nb.session.state import FeedState, RelayGap
 from tes_nb.store.memory.columns import DEFAULT_CAP
 from tes_nb.store.memory.recent import RecentMessages

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,12 +23,12 @@ from tes_nb.model.control import (
     StopRecording,
 )
 from tes_nb.model.operation import Call, Operation, R
+from tes_nb.model.owner import Owned, Owner
 from tes_nb.net.control_client import ControlClient
-from tes_nb.net.logs import note
 from tes_nb.net.loop import background
 from tes_nb.session.backend import Backend, uninterrupted
-from tes_nb.session.owner import Owned, Owner
 from tes_nb.session.waiting import wait_blocking
+from tes_nb.store.session.files import remove as remove_session
 from tes_nb.store.session.schema import session_path
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Recording(Owned):
         """End it. remove: with its file, which holds nothing that anybody waits for."""
         self.stop()
         if remove:
-            self.path.unlink(missing_ok=True)
+            remove_session(self.path)
 
     def open(self) -> RecordedSession:
         """Open what has been recorded so far."""
@@ -254,18 +254,24 @@ ANSWER_S = 3.0
 def recordings() -> list[Recording]:
     """Return every recording of this user that runs now, also those that outlived their kernel (`keep=True`).
 
-    Each can be looked at, opened and stopped like the one that `s.record()` gave. A collector that does not answer
-    within 3 s is left out, with a line in the log.
+    Each can be looked at, opened and stopped like the one that `s.record()` gave. Where a collector does not answer
+    within 3 s, its recordings are missing and a warning says so; raises `CollectorError` when there are no others.
     """
     recordings = []
+    silent: list[str] = []
     for collector in running():
         call = partial(_call_alone, collector)
         try:
-            running_now = call(ListRecordings())
-        except TesError as error:
-            note(logging.WARNING, f"recordings: collector {collector.pid} does not answer: {error}")
+            recordings += [Recording(call, status) for status in call(ListRecordings())]
+        except CollectorEnded:
             continue
-        recordings += [Recording(call, status) for status in running_now]
+        except TesError as error:
+            silent.append(f"that of process {collector.pid} ({error})")
+    if silent:
+        text = f"Collectors that could not be asked for their recordings: {', '.join(silent)}. Try again."
+        if not recordings:
+            raise CollectorError(text)
+        warnings.warn(text, stacklevel=2)
     return recordings
 
 

@@ -24,16 +24,16 @@ from tes_nb.model.control import (
     operations,
 )
 from tes_nb.model.operation import Operation, R, Request, decode_operation
+from tes_nb.model.owner import Owned, Owner
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
-from tes_nb.session.backend import Backend, Secret, uninterrupted
+from tes_nb.session.backend import Backend, ChildConnection, Secret, uninterrupted
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter, gauge_report, gauges_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
-from tes_nb.session.owner import ChildConnection, Owned, Owner
 from tes_nb.session.recordings import CollectorEnded, Recordable
 from tes_nb.session.state import relay_trouble
 from tes_nb.session.waiting import wait_for_states
@@ -326,7 +326,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         self._owner.check()
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
-        if not self._backend.alive:
+        if not (self._backend.alive or self._control.is_replaced):
             raise CollectorEnded
         return background().run(self._control.call(operation), timeout=10)
 

@@ -21,6 +21,7 @@ from tes_nb.collector.options import (
     CollectorOptions,
     ReplayOptions,
     Upstream,
+    check_platform,
     default_auth,
     default_token,
 )
@@ -257,6 +258,7 @@ def _shell() -> Any:
 
 
 def _options(**chosen: Any) -> CollectorOptions:
+    check_platform()
     pid, created = own_identity()
     origins = (*chosen.pop("origins", ()), *public_origins(), *jupyter_origins())
     return CollectorOptions(

@@ -11,14 +11,22 @@ _AUTH = r"(?:[\w-]{0,32}[_-])?auth(?:orization|entication)?(?:[_-][\w-]{0,32})?"
 _WORDS = r"token|passw|secret|cookie|credential|api[_-]?key|jwt|signature|session[_-]?id"
 _NAME = rf"(?:[\w-]{{0,32}}?(?:{_WORDS})[\w-]{{0,32}}|{_AUTH})"
 _JWT = r"eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]*+(?:\.[\w-]*+)?"
+_CUT_JWT = r"eyJ(?<![\w-]eyJ)[\w-]{8,}+(?:\.[\w-]*+){0,2}"
+"""Also where only its beginning is quoted; in payloads, which are data, a JWT is one with a dot."""
 _SCHEME = r"B(?:earer|asic)[ ]{1,4}(?=[\w+/=.~-]{6})"
 _VALUE = r"[\w+/=.~-]*+"
 # All repetitions are possessive or bounded: hostile text must cost linear time.
 
 _PARAMETER = re.compile(rf"{_NAME}|sid|sig|key|pass|pwd", re.IGNORECASE | re.ASCII)
 _IN_TEXT = re.compile(
-    rf"(?P<jwt>{_JWT})|(?P<scheme>{_SCHEME}){_VALUE}"
+    rf"(?P<jwt>{_CUT_JWT})|(?P<scheme>{_SCHEME}){_VALUE}"
     rf"|(?P<pair>(?<![\w-])(?=[\w-]{{2,64}}+=){_NAME}=)[^\s&;,\"'\\]++|(?P<user>://)[^/\s@:]{{0,128}}+(?::[^/\s@]{{0,128}}+)?@",
+    re.IGNORECASE | re.ASCII,
+)
+_ASSIGNED = r"""(?:["']\]?\s{0,8}+[=:,]|\s{0,8}+=)\s{0,8}+"""
+_IN_CODE = re.compile(
+    rf"""(?P<name>(?<![\w-])(?=[\w-]{{2,64}}+{_ASSIGNED}){_NAME}{_ASSIGNED}[rbuf]{{0,2}})"""
+    r"""(?:(?P<quote>"{3}|'{3}|["'])(?:(?!(?P=quote))(?:\\.|[^\\]))*+(?:(?P=quote))?|\([^)]*+\)?)""",
     re.IGNORECASE | re.ASCII,
 )
 _COLON = r"\s{0,8}+:\s{0,8}+"
@@ -48,6 +56,16 @@ def redact_url(url: str) -> str:
 def redact_text(text: str) -> str:
     """Return a sentence without tokens, `Authorization` values, and credentials in addresses."""
     return _IN_TEXT.sub(_replace_in_text, text)
+
+
+def redact_code(line: str) -> str:
+    """Return a line of code without tokens, and without the texts that are given to names of credentials."""
+
+    def replaced(match: re.Match[str]) -> str:
+        quote = match["quote"] or ""
+        return f"{match['name']}{quote}{REDACTED}{quote}"
+
+    return redact_text(_IN_CODE.sub(replaced, line))
 
 
 class PayloadRedactor:

@@ -16,6 +16,7 @@ import anywidget
 import traitlets
 
 from tes_nb.errors import SessionError
+from tes_nb.model.owner import Owned, Owner
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import static_view
 from tes_nb.views.push import Content, Listening, Presence, Push, Sent
@@ -64,8 +65,11 @@ export default widget;
 logger = logging.getLogger("tes_nb.views")
 
 
-class LiveView(anywidget.AnyWidget):
-    """A widget that moves by itself, also while a cell runs. Display it; `close()` ends it."""
+class LiveView(Owned, anywidget.AnyWidget):
+    """A widget that moves by itself, also while a cell runs. Display it; `close()` ends it.
+
+    In a forked child nothing moves it: it says so, and ends and sends nothing.
+    """
 
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
@@ -91,6 +95,7 @@ class LiveView(anywidget.AnyWidget):
         with the notebook, so nothing secret may be in them. on_origin: called with `location.origin`.
         Raises `SessionError` when the front end was not bundled.
         """
+        self._owner = Owner()
         super().__init__(
             _esm=front_end_module(f"{module}.js"),
             _css=front_end(f"{module}.css"),
@@ -108,11 +113,15 @@ class LiveView(anywidget.AnyWidget):
     def close(self) -> None:
         """End the view; what is on the screen goes with it."""
         if self._push is not None:
+            if self._owner.elsewhere:  # a child's exit, or its garbage collector
+                return
             self._push.ended = True
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The live view, and for everybody who cannot run it a static one."""
+        if self._owner.elsewhere:
+            return {"text/plain": f"<{self.kind}: {self._owner.sentence}>"}, {}
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None or self._push is None:
             return bundle
@@ -140,7 +149,9 @@ class LiveView(anywidget.AnyWidget):
         self._repaint.wake()
 
     def send_message(self, message: Sent) -> None:
-        """Send one message to the browsers."""
+        """Send one message to the browsers; none from a forked child, whose socket is its parent's."""
+        if self._owner.elsewhere:
+            return
         self.send(message.content, list(message.buffers))
 
     def on_request(self, content: Mapping[str, Any]) -> None:

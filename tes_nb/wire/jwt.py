@@ -11,6 +11,7 @@ import base64
 import binascii
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from tes_nb.errors import AuthenticationError, DecodeError
@@ -24,6 +25,9 @@ VISIBLE: Final = 8
 
 REASONS: Final = ("too large", "empty", "dashes", "html", "not a JWT", "expired")
 """What an answer is that is no token: the `reason` of the error."""
+
+LONGEST_LIFE_S: Final = 10 * 366 * 86_400.0
+"""A token that says that it lives longer is taken to live so long: times stay numbers that can be told."""
 
 _JWT: Final = re.compile(rb"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 
@@ -102,7 +106,7 @@ def read_token(body: bytes, *, fetched_at_s: float, server_date_s: float | None 
         raise _no_token("expired")
     issued = _seconds(claims, "iat")
     begin = issued if issued is not None and issued < expires else server_date_s
-    lifetime = None if begin is None else expires - begin
+    lifetime = None if begin is None else min(expires - begin, LONGEST_LIFE_S)
     return Token(text.decode("ascii"), fetched_at_s=fetched_at_s, lifetime_s=lifetime)
 
 
@@ -139,3 +143,36 @@ def _seconds(claims: dict[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
+
+
+SHORTEST_SECRET: Final = 6
+PIECE: Final = 8
+"""So many characters of a secret give it away; as many of a token may be seen."""
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` with "…" in place of each secret of 6 characters and more, and of each piece of one from 8 on.
+
+    Takes time in proportion to the text and the secrets; capitals and small letters are the same.
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = _without_pieces(text, secret, min(PIECE, len(secret)))
+    return text
+
+
+def _without_pieces(text: str, secret: str, size: int) -> str:
+    low = secret.casefold()
+    pieces = {low[start : start + size] for start in range(len(low) - size + 1)}
+    shown: list[str] = []
+    done = at = 0
+    while at <= len(text) - size:
+        if text[at : at + size].casefold() not in pieces:
+            at += 1
+            continue
+        end = at + size
+        while end < len(text) and text[end - size + 1 : end + 1].casefold() in pieces:
+            end += 1
+        shown += (text[done:at], "…")
+        done = at = end
+    return "".join((*shown, text[done:]))

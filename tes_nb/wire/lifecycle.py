@@ -104,6 +104,8 @@ class NotAuthorized(msgspec.Struct, frozen=True):
 
     attempt: int
     sentence: str
+    retry_after_s: float | None = None
+    """How long whoever gives it asks to be left alone; `None` = it does not say."""
 
 
 class Opened(msgspec.Struct, frozen=True):

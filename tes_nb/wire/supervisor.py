@@ -213,7 +213,7 @@ class Supervisor:
         self._out.append(Connect(self._attempt, self._path))
 
     def _not_authorized(self, event: NotAuthorized, now: float) -> None:
-        self._wait(event.sentence, retry.NOT_ALLOWED, now)
+        self._wait(event.sentence, retry.NOT_ALLOWED, now, event.retry_after_s)
 
     def _not_opened(self, event: NotOpened, now: float) -> None:
         failure = event.failure

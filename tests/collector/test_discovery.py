@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import tes_nb as tes
 from tes_nb.collector.discovery import RunningCollector, publish, remove_stale, running, runtime_dir
 from tes_nb.collector.lifetime import create_time, own_identity
 from tes_nb.collector.options import default_token
+from tes_nb.errors import CollectorError
 from tests.support.aio import run_async
 from tests.support.collectors import TOKEN, collecting
 
@@ -128,7 +130,7 @@ def test_a_link_in_place_of_the_folder_is_not_followed(monkeypatch, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / f"tes_nb-{os.getuid()}").symlink_to(elsewhere)
-    with pytest.raises(PermissionError, match="set XDG_RUNTIME_DIR"):
+    with pytest.raises(CollectorError, match="set XDG_RUNTIME_DIR"):
         runtime_dir()
 
 
@@ -139,8 +141,18 @@ def test_a_folder_of_somebody_else_is_refused(monkeypatch, tmp_path):
     folder = tmp_path / f"tes_nb-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 12345, 12345)
-    with pytest.raises(PermissionError, match="no folder of this user"):
+    with pytest.raises(CollectorError, match="no folder of this user"):
         runtime_dir()
+    for act in (tes.recordings, tes.start):
+        with pytest.raises(CollectorError, match=r"no folder of this user.*set XDG_RUNTIME_DIR or TMPDIR"):
+            act()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "tes_nb", "recordings"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "no folder of this user" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_create_time_tells_processes_apart():

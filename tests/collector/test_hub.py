@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.collector.hub import Hub, Log
+from tes_nb.collector import hub as hub_module
+from tes_nb.collector.hub import LEAST_BYTES, PROBE_BYTES, Hub, Log
 from tes_nb.model import Direction, Opcode
 from tes_nb.wire.events import ClockJump, Mark, StateChange, decode_event
 from tes_nb.wire.record import unpack
@@ -35,7 +38,7 @@ def hub(clocks):
 
 
 def messages(hub, source):
-    return [unpack(source, record) for record in hub.topics[source].log.records]
+    return [unpack(source, record) for record in hub.topics[source].log.after(0, 10**9)]
 
 
 def test_each_message_is_stamped_once_and_numbered_without_holes(hub, clocks):
@@ -119,8 +122,67 @@ def test_the_log_keeps_the_newest_within_its_bound(sizes, bound, ask):
     for number, size in enumerate(sizes, 1):
         log.append(b"%03d" % number + b"x" * size)
     assert log.last == len(sizes)
-    assert log.size == sum(map(len, log.records))
-    assert log.size <= bound or len(log.records) == 1  # one record is always there, however large
-    kept = [int(record[:3]) for record in log.records]
+    assert log.size == sum(map(len, log.after(0, 10**9)))
+    assert log.size <= bound or len(log) == 1  # one record is always there, however large
+    kept = [int(record[:3]) for record in log.after(0, 10**9)]
+    assert [int(record[:3]) for record in log.newest_first()] == kept[::-1]
     assert kept == list(range(log.first, len(sizes) + 1))
     assert [int(record[:3]) for record in log.after(ask, most=10)] == [n for n in kept if n > ask][:10]
+
+
+def test_a_reader_in_the_middle_of_a_long_log_pays_no_more_than_one_at_its_end():
+    log = Log(300_000 * 100)
+    for _ in range(450_000):  # a third has been dropped
+        log.append(bytes(100))
+    assert len(log) == 300_000
+
+    def cost(place: int) -> float:
+        best = []
+        for _ in range(7):
+            began = time.perf_counter()
+            for turn in range(40):
+                assert len(log.after(place + turn * 256)) == 256
+            best.append(time.perf_counter() - began)
+        return min(best)
+
+    middle, end = cost(log.first + 150_000), cost(log.last - 41 * 256)
+    assert middle < 10 * end  # sixty times as much where each record was walked to
+
+
+def test_a_log_that_shrinks_keeps_the_newest_and_stays_small():
+    log = Log(10 * LEAST_BYTES)
+    for _ in range(30):
+        log.append(bytes(LEAST_BYTES // 2))
+    log.shrink()
+    assert log.size <= log.max_bytes == 5 * LEAST_BYTES
+    assert (log.first, log.last) == (21, 30)
+    for _ in range(9):
+        log.shrink()
+    assert log.max_bytes == LEAST_BYTES
+    assert log.last == 30
+
+
+def test_fault_72_where_memory_is_short_the_logs_shrink_and_no_message_is_lost(monkeypatch):
+    hub = Hub(64 * PROBE_BYTES)
+    heard = []
+    hub.listeners.append(lambda message: heard.append(message.seq))
+    for _ in range(20):
+        hub.add("big", bytes(PROBE_BYTES))
+    short = [True, False]
+    monkeypatch.setattr(hub_module, "memory_is_short", lambda: short.pop(0))
+    hub.add("big", bytes(PROBE_BYTES))
+    assert hub.topics["big"].log.size <= 11 * PROBE_BYTES
+    errors = [MemoryError, MemoryError]
+
+    def failing(message):
+        if errors:
+            raise errors.pop()
+        return b"x" * 40
+
+    monkeypatch.setattr(hub_module, "memory_is_short", lambda: False)
+    monkeypatch.setattr(hub_module, "pack", failing)
+    with pytest.raises(MemoryError):
+        hub.add("big", b"twice is too often")
+    errors[:] = [MemoryError]
+    hub.add("big", b"once is not")
+    assert heard[-1] == hub.topics["big"].log.last == 22

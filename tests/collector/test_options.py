@@ -10,7 +10,7 @@ from tes_nb.errors import TesError
 
 
 def test_the_token_of_the_environment_or_a_new_one():
-    assert default_token({"TES_DEV_TOKEN": " mine "}) == "mine"
+    assert default_token({"TES_DEV_TOKEN": " mine-mine-mine-mine "}) == "mine-mine-mine-mine"
     first, second = default_token({}), default_token({"TES_DEV_TOKEN": "  "})
     assert first != second
     assert min(len(first), len(second)) >= 32
@@ -33,3 +33,14 @@ def test_options_travel_and_show_no_token():
     assert msgspec.json.decode(msgspec.json.encode(options), type=CollectorOptions) == options
     assert "secret-1234" not in repr(options)
     assert "secret-1234" not in f"{options}"
+
+
+@pytest.mark.parametrize("token", ["x", "123456789012345"])
+def test_a_token_that_can_be_guessed_is_used_with_a_warning(token):
+    with pytest.warns(UserWarning, match=f"has {len(token)} characters, and can be guessed"):
+        assert default_token({"TES_DEV_TOKEN": token}) == token
+
+
+def test_a_token_of_sixteen_characters_is_long_enough(recwarn):
+    assert default_token({"TES_DEV_TOKEN": "1234567890123456"}) == "1234567890123456"
+    assert not recwarn.list

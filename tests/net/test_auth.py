@@ -364,3 +364,30 @@ async def test_fault_19_a_token_is_never_old_at_a_handshake_and_never_in_a_log()
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
+
+
+@run_async
+async def test_a_token_source_that_asks_to_be_left_alone_is():
+    asked = []
+
+    async def busy(_request):
+        asked.append(time.monotonic())
+        return web.Response(status=503, headers={"Retry-After": "1"})
+
+    async with endpoint(busy) as url:
+        refused = await refusal(url)
+        assert refused.retry_after_s == 1
+        asked.clear()
+        sink = Sink()
+        reader = Reader(
+            STREAM,
+            Target(("ws://127.0.0.1:9/",)),
+            source="nowgoal",
+            outlet=sink.outlet(),
+            authorize=TokenAuthorizer(source(url)),
+            profile=FAST,
+        )
+        reader.start()
+        await eventually_async(lambda: len(asked) == 3, 10)
+        await reader.stop()
+        assert min(b - a for a, b in itertools.pairwise(asked)) >= 0.99

@@ -33,6 +33,11 @@ def test_fault_25_a_redirect_keeps_our_headers_only_at_the_same_origin(url, loca
         ("ws://a/x", "javascript:alert(1)"),
         ("ws://a/x", "file:///etc/passwd"),
         ("ws://a/x", "http://user:pw@a/x"),
+        ("ws://a/x", "ws://[::1/"),
+        ("ws://a/x", "//[::1"),
+        ("ws://a/x", "http://[x]/"),
+        ("ws://a/x", "http://a:99999/x"),
+        ("ws://a/x", "http://a:port/x"),
     ],
 )
 def test_fault_25_tls_is_never_left_and_only_addresses_are_followed(url, location):

@@ -4,7 +4,7 @@ import pytest
 
 from tes_nb.net.http import Poller
 from tests.support.aio import run_async
-from tests.support.peers import RawPeer, answer
+from tests.support.peers import RawPeer, answer, reset
 
 
 async def fetch(peer, headers=None, **options):
@@ -94,3 +94,20 @@ async def test_fault_25_a_circle_of_redirects_ends_after_five():
         failure = await fetch(peer)
         assert failure.kind == "redirect"
         assert len(peer.requests) == 6
+
+
+@run_async
+async def test_a_peer_that_resets_is_asked_once_for_each_try():
+    """aiohttp asks a second time by itself; with five tries of ours it made ten requests."""
+
+    async def reset_it(_peer, _reader, writer):
+        reset(writer)
+
+    async with RawPeer(reset_it) as peer:
+        for _ in range(5):
+            assert (await fetch(peer)).kind in ("poll", "network")
+        assert len(peer.requests) == 5
+        async with Poller(f"http://127.0.0.1:{peer.port}/x", deadline_s=5.0) as poller:
+            for _ in range(5):
+                assert (await poller.fetch()).kind in ("poll", "network")
+        assert len(peer.requests) == 10

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -849,3 +850,25 @@ async def test_directions_and_flags_are_what_they_say():
         await reader.send("hello")
         await sink.count(3)
         assert {direction for direction, *_ in sink.messages} == {Direction.IN, Direction.OUT}
+
+
+@run_async
+async def test_fault_38_no_piece_of_a_token_in_the_query_is_shown_whoever_put_it_there():
+    """A user's own token in the address, and one that was had; quoted whole, cut, and as it travels."""
+    own, had = "own-secret-of-the-user", "eyJhbGciOi.eyJleHAiOjF9+/.c2lnbmF0dXJl"
+    query = f"channels=a,b&&token={quote(had, safe='')}"
+
+    async def authorize():
+        return Credentials(raw_query=query, channels=("a", "b"))
+
+    quoted = f"no {had[3:20]} {quote(had, safe='')[10:40]} {own[4:]}".encode()
+    async with RawPeer(accept_then_close(4401, quoted)) as peer:
+        target = Target((f"{peer.url}?key={own}",))
+        async with Running(target, authorize=authorize) as (reader, sink):
+            await sink.until(lambda _sink: len(peer.accepted) == 3)
+            assert any("closed 4401 no … … …" in state.text for state in sink.states)
+            assert quote(had, safe="").encode() in peer.requests[0]
+            lines = " ".join(line.text for line in RECENT.lines())
+            shown = repr((sink.states, sink.gaps, reader.state, lines))
+    for secret in (own, had, quote(had, safe="")):
+        assert not [secret[at : at + 8] for at in range(len(secret) - 7) if secret[at : at + 8] in shown]

@@ -175,6 +175,31 @@ def test_fault_87_each_call_in_a_forked_child_works_or_raises_and_the_parent_goe
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fault_87_a_view_in_a_forked_child_says_where_it_moves_and_ends_nothing(session):
+    views = {
+        "chart": session.metrics.plot(),
+        "table": session.workers.table(),
+        "inspector": session.inspector(),
+        "dashboard": session.dashboard(),
+    }
+    outcomes = in_a_fork({name: lambda view=view: view._repr_mimebundle_() for name, view in views.items()})
+    for name, (error, shown, seconds) in outcomes.items():
+        assert error == "", name
+        assert HERE in shown
+        assert "text/html" not in shown
+        assert seconds < LIMIT_S
+    ends = in_a_fork(
+        {name: lambda view=view: (view.close(), view.comm is None) for name, view in views.items()}
+    )
+    assert {shown for _, shown, _ in ends.values()} == {"(None, False)"}
+    for view in views.values():
+        assert "text/html" in view._repr_mimebundle_()[0]
+        with pytest.raises(SessionError, match="belongs to the process that made it"):
+            multiprocessing.get_context("spawn").Process(target=print, args=(view,)).start()
+        view.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_the_state_in_a_forked_child_says_which_process_is_meant(session):
     state = in_a_fork({"state": lambda: session.metrics.state})["state"][1]
     assert state.startswith(f"CLOSED: {HERE} (pid ")

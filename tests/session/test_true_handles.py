@@ -152,3 +152,24 @@ def test_three_hundred_sessions_one_after_the_other_take_no_memory_with_them():
     grown, objects = (int(word) for word in done.stdout.split())
     assert objects < 100
     assert grown < 300 * 0.02e6, f"{grown / 300:,.0f} bytes a cycle"
+
+
+def test_what_could_not_be_asked_is_never_none(monkeypatch, tmp_path):
+    """A collector that hangs, and one that answers: the second one's recordings come, with a warning."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert tes.recordings() == []
+    hanging, answering = (tes.attach("localhost:1", streams=["metrics"]) for _ in range(2))
+    try:
+        hanging.record(tmp_path / "hanging.tes")
+        os.kill(hanging.collector_pid, signal.SIGSTOP)
+        with pytest.raises(CollectorError, match=f"could not be asked.* process {hanging.collector_pid} "):
+            tes.recordings()
+        answering.record(tmp_path / "answering.tes")
+        with pytest.warns(UserWarning, match=f"could not be asked.* process {hanging.collector_pid} "):
+            (one,) = tes.recordings()
+        assert one.path.name == "answering.tes"
+    finally:
+        os.kill(hanging.collector_pid, signal.SIGCONT)
+        hanging.stop()
+        answering.stop()
+    assert tes.recordings() == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.store.redact import PayloadRedactor, redact_text, redact_url
+from tes_nb.store.redact import PayloadRedactor, redact_code, redact_text, redact_url
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2lnbmF0dXJl"
 
@@ -40,6 +40,8 @@ def test_addresses(url, shown):
     [
         ("connection refused", "connection refused"),
         (f"refused: {JWT}", "refused: REDACTED"),
+        (f"refused: {JWT[:17]} (cut)", "refused: REDACTED (cut)"),
+        (f"refused: {JWT[:25]}", "refused: REDACTED"),
         ("Authorization: Bearer abcdef123", "Authorization: Bearer REDACTED"),
         ("GET wss://u:p@h/x?token=abc&a=1 failed", "GET wss://h/x?token=REDACTED&a=1 failed"),
         ("https://u@h and https://h/a@b", "https://h and https://h/a@b"),
@@ -130,3 +132,36 @@ def test_hostile_text_takes_linear_time(hostile):
     redact_text(hostile)
     redact_url(hostile)
     assert time.monotonic() - began < 5, "a tenth of a second on a quiet machine; quadratic would be minutes"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            's.watch(tes.NOWGOAL.with_endpoint(token="hunter2"))',
+            's.watch(tes.NOWGOAL.with_endpoint(token="REDACTED"))',
+        ),
+        ("os.environ['TES_DEV_TOKEN'] = 'abc'", "os.environ['TES_DEV_TOKEN'] = 'REDACTED'"),
+        ('password = f"x{y}"', 'password = f"REDACTED"'),
+        ('{"token": "a\\"b", "n": 1}', '{"token": "REDACTED", "n": 1}'),
+        ("api_key='never ends", "api_key='REDACTED'"),
+        ('headers={"Authorization": "Bearer abcdefghij"}', 'headers={"Authorization": "REDACTED"}'),
+        ('get(url, auth=("me", "pw"))', "get(url, auth=REDACTED"),
+        ('os.environ.setdefault("MY_TOKEN", "abc")', 'os.environ.setdefault("MY_TOKEN", "REDACTED")'),
+        ("%env TES_TOKEN=abc", "%env TES_TOKEN=REDACTED"),
+        (f"x = '{JWT[:20]}", "x = 'REDACTED"),
+        ("curl -H 'Authorization: Bearer abcdef123'", "curl -H 'Authorization: Bearer REDACTED'"),
+        ('author, keyboard = "me", 1', 'author, keyboard = "me", 1'),
+        ('df["price"].plot(title="a")', 'df["price"].plot(title="a")'),
+        ("print('token:', left)", "print('token:', left)"),
+    ],
+)
+def test_lines_of_code(line, shown):
+    assert redact_code(line) == shown
+
+
+def test_hostile_code_costs_no_time():
+    began = time.monotonic()
+    for line in ('"token' * 700, 'token = "' + "\\" * 4000, "a_" * 2000, "token=" * 700, "auth=(" * 700):
+        redact_code(line)
+    assert time.monotonic() - began < 0.5

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tes_nb.errors import AuthenticationError
 from tes_nb.wire import jwt as wire_jwt
-from tes_nb.wire.jwt import MAX_BODY, REASONS, VISIBLE, Token, read_token
+from tes_nb.wire.jwt import LONGEST_LIFE_S, MAX_BODY, REASONS, VISIBLE, Token, read_token, without_secrets
 
 
 def part(value):
@@ -226,3 +226,39 @@ def test_the_limit_of_a_body_is_exact():
 def test_nothing_in_the_module_reads_a_clock():
     assert not hasattr(wire_jwt, "time")
     assert not hasattr(wire_jwt, "datetime")
+
+
+@pytest.mark.parametrize("expiry", [1e300, 1e18, 10**18])
+def test_a_token_that_lives_for_ever_lives_as_long_as_can_be_told(expiry):
+    token = read_token(jwt(iat=NOW, exp=expiry), fetched_at_s=5.0)
+    assert token.lifetime_s == LONGEST_LIFE_S
+    assert int((time.time() + token.lifetime_s) * 1e9) < 2**63
+
+
+SECRET = GOOD.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"no: {SECRET}", "no: …"),
+        (f"no: {SECRET[:8]} and {SECRET[10:18]}", "no: … and …"),
+        (f"no: {SECRET[40:90]}, sorry", "no: …, sorry"),
+        (f"no: {SECRET.upper()}", "no: …"),
+        (f"x{SECRET}x{SECRET[5:40]}", "x…x…"),
+        (f"seven: {SECRET[:7]}", f"seven: {SECRET[:7]}"),
+        ("hush! hushes", "hush! hushes"),
+        ("pass: secret, ", "pass: …, "),
+        ("", ""),
+        ("İ" * 50, "İ" * 50),
+    ],
+)
+def test_secrets_go_whole_and_in_pieces(text, shown):
+    assert without_secrets(text, [SECRET, "secret", "hush", ""]) == shown
+
+
+@given(st.text(), st.text(min_size=8), st.data())
+def test_no_piece_of_eight_characters_is_left(text, secret, data):
+    start = data.draw(st.integers(0, len(secret) - 8))
+    shown = without_secrets(f"{text}{secret[start:]}{text}", [secret])
+    assert not any(secret[at : at + 8] in shown for at in range(len(secret) - 7))

@@ -101,7 +101,7 @@ class RelayConnection:
 
     async def _send_overflow(self, missing: int) -> None:
         """The log has dropped records that this reader never got: say so, never be silent."""
-        first = unpack(self._topic.source, self._topic.log.records[0])
+        first = unpack(self._topic.source, self._topic.log.oldest)
         gap = Gap(
             conn=first.conn,
             last_seen_ns=None,

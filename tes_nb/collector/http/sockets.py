@@ -14,7 +14,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from tes_nb.collector.http.guard import Guard, Handler, sentence
 from tes_nb.collector.options import Limits
 from tes_nb.collector.produced import Channel, Client
-from tes_nb.model.operation import POLICY_VIOLATION, START_HEADER, Greeting
+from tes_nb.model.operation import POLICY_VIOLATION, START_HEADER, TOKEN_HEADER, Greeting
 from tes_nb.streams.tes_protocol import answer_by_type
 
 MESSAGES_PER_S = 200
@@ -127,8 +127,13 @@ class Sockets:
     ) -> web.WebSocketResponse | web.Response:
         """Open the WebSocket, or answer 503 when all places are taken. The owner has places of its own.
 
-        pending: without the token in a header, the connection waits for it in a place apart.
+        pending: without the token in a header, the connection waits for it in a place apart. A wrong one in the
+        header is a guess: by the place that it gets one could tell how good it was.
         """
+        if TOKEN_HEADER in request.headers and not self._guard.has_token(request):
+            wrong = self._guard.failed()
+            wrong.force_close()
+            return wrong
         pending = pending or self._guard.must_show(request)
         place = Place.OWNER if self._guard.has_token(request) else Place.PENDING if pending else Place.FOREIGN
         socket = web.WebSocketResponse(
@@ -177,7 +182,7 @@ class Sockets:
         return True
 
     def promote(self, socket: web.WebSocketResponse) -> None:
-        """Give a pending connection, which has shown the token, one of the owner's places."""
+        """Give a connection that has shown the token one of the owner's places, if it has none yet."""
         self._open[Place.PENDING].discard(socket)
         self._open[Place.OWNER].add(socket)
 

@@ -49,16 +49,24 @@ def address_ahead(file: BinaryIO) -> str | None:
     Only a key can be spelled `"request"` with bare quotes: inside a string they would be escaped. Does not move
     the file's position.
     """
-    position = file.tell()
-    while block := os.pread(file.fileno(), _BLOCK, position):
-        place = block.find(_REQUEST)
-        while place >= 0:
-            match = _REQUEST_URL.match(os.pread(file.fileno(), _LONGEST, position + place))
-            if match:
-                return str(msgspec.json.decode(match[1], type=str))
-            place = block.find(_REQUEST, place + 1)
-        position += max(1, len(block) - len(_REQUEST) + 1)
-    return None
+    began = position = file.tell()
+    try:
+        while block := _read_at(file, position, _BLOCK):
+            place = block.find(_REQUEST)
+            while place >= 0:
+                match = _REQUEST_URL.match(_read_at(file, position + place, _LONGEST))
+                if match:
+                    return str(msgspec.json.decode(match[1], type=str))
+                place = block.find(_REQUEST, place + 1)
+            position += max(1, len(block) - len(_REQUEST) + 1)
+        return None
+    finally:
+        file.seek(began)
+
+
+def _read_at(file: BinaryIO, position: int, size: int) -> bytes:
+    file.seek(position)
+    return file.read(size)
 
 
 Recognise: TypeAlias = Callable[[str], str | None]

@@ -224,7 +224,7 @@ def _frames_read(session: Path) -> int | None:
     The index is read where SQLite has it open: closing a handle of our own would drop SQLite's locks on it.
     """
     index = os.path.realpath(session) + "-shm"
-    with contextlib.suppress(OSError, ValueError, struct.error):
+    with contextlib.suppress(OSError, ValueError, struct.error, AttributeError):
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/self/fd/{name}") == index:  # noqa: PTH115

@@ -36,7 +36,7 @@ def make_private(path: Path) -> None:
 
     Raises `OSError`, also where there is a file.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def remove(session: Path) -> None:

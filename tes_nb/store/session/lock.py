@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import threading
 import time
 from pathlib import Path
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import SessionError, no_posix
 from tes_nb.store.session.files import is_full
+
+try:
+    import fcntl
+except ImportError:  # Windows: recordings are read there, and written elsewhere
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 _held: dict[tuple[int, Path], int] = {}
 """This process's pid and a session it writes → the lock's descriptor. POSIX locks do not exclude their own process;
@@ -31,6 +37,8 @@ class WriterLock:
     """Held from construction to `release`. Raises `SessionError`, naming the owner, when another holds it."""
 
     def __init__(self, session: Path) -> None:
+        if not HAS_LOCKS:
+            raise SessionError(no_posix("Recording"))
         self.session = _real(session)
         self._key = os.getpid(), self.session
         with _guard:
@@ -88,8 +96,10 @@ class WriterLock:
 def owner_of(session: Path) -> int | None:
     """Return the pid of the process that writes this session, or `None` when nobody does.
 
-    0 = somebody does, but does not say who.
+    0 = somebody does, but does not say who. Where nothing can be locked, nobody writes.
     """
+    if not HAS_LOCKS:
+        return None
     real = _real(session)
     with _guard:
         if (os.getpid(), real) in _held:

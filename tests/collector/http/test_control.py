@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -11,12 +12,12 @@ from typing import Annotated
 import msgspec
 import pytest
 from msgspec import Meta
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tes_nb.collector.http import sockets
 from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
-from tes_nb.model.control import operations
+from tes_nb.model.control import GetCost, operations
 from tes_nb.model.operation import Operation
 from tes_nb.model.table import Field
 from tes_nb.net.control_client import ControlClient
@@ -385,3 +386,56 @@ async def test_an_owner_may_say_a_lot():
         answers = [await receive(client) for _ in range(3000)]
         assert all(answer["ok"] for answer in answers)
         assert time.monotonic() - began < 10
+
+
+async def flood(collector, until):
+    """Keep every place of those who have yet to show the token taken, as four threads without one can."""
+
+    async def one():
+        while not until.is_set():
+            with contextlib.suppress(Exception):
+                async with control(collector, open_timeout=2) as client:
+                    await client.wait_closed()
+
+    await asyncio.gather(*(one() for _ in range(collector.options.limits.clients + 16)))
+
+
+@run_async
+async def test_whoever_has_no_token_cannot_shut_the_owner_out():
+    async with collecting(limits={"clients": 8}) as collector:
+        until = asyncio.Event()
+        flooding = asyncio.create_task(flood(collector, until))
+        refused = 0
+        while not refused:
+            try:
+                async with control(collector, open_timeout=2):
+                    await asyncio.sleep(0.05)
+            except InvalidStatus as error:
+                refused = error.response.status_code
+        assert refused == 503
+        for _ in range(5):
+            owner = ControlClient(f"ws://127.0.0.1:{collector.ports[0]}{CONTROL}", TOKEN)
+            await owner.start()
+            assert (await owner.call(GetCost(), timeout_s=2)).cpu_s >= 0
+            await owner.stop()
+        until.set()
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+
+
+@run_async
+async def test_a_wrong_token_in_the_handshake_is_a_guess():
+    """Else the place that a connection gets would tell whether it was right, as often as one likes to try."""
+    async with collecting() as collector:
+        for path in (CONTROL, METRICS):
+            with pytest.raises(InvalidStatus) as refused:
+                async with socket(collector.ports[0], path, token="wrong"):
+                    pass
+            assert refused.value.response.status_code == 401
+        for _ in range(10):
+            with pytest.raises(InvalidStatus) as refused:
+                async with control(collector, token="wrong"):
+                    pass
+        assert refused.value.response.status_code == 429
+        async with control(collector, token=TOKEN) as client:
+            assert (await (await owner_of(client)).ask("cost"))["ok"]
