@@ -45,7 +45,11 @@ class Owner:
 
 
 class Owned:
-    """What cannot be sent to another process: `spawn` and `forkserver` pickle what a child gets."""
+    """What cannot be sent to another process.
+
+    `spawn` and `forkserver` pickle what a child gets, and `copy` takes the same way. A copy would have locks,
+    connections and threads of its own that nobody starts.
+    """
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         """Say why, and what to do."""

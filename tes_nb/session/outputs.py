@@ -147,9 +147,9 @@ class SessionOutputs(ABC):
 
     def dashboard(self) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""
+        self._raise_pending()
         from tes_nb.views.build import dashboard  # noqa: PLC0415
 
-        self._raise_pending()
         title, url = self._title_and_page()
         return dashboard(
             list(self.feeds.values()),
@@ -173,9 +173,9 @@ class SessionOutputs(ABC):
 
     def inspector(self, sources: Sequence[str] | None = None) -> Inspector:
         """Return a live list of messages and connections of these sources (`None` = all); display it."""
+        self._raise_pending()
         from tes_nb.views.build import live_inspector  # noqa: PLC0415
 
-        self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)
         return live_inspector([self._feed(name) for name in names], "messages")
 

@@ -21,9 +21,9 @@ class Shell:
 
 def first_line(code: str) -> str | None:
     cells: list[Any] = []
-    watch = CellWatch(Shell(), lambda cell, *_: cells.append(cell), "first_line")
+    watch = CellWatch(Shell(), lambda report, *_: cells.append(report.row), "first_line")
     watch._end(SimpleNamespace(info=SimpleNamespace(raw_cell=code)), 1)
-    line: str | None = cells[0].first_line
+    line: str | None = cells[-1].first_line
     return line
 
 

@@ -40,6 +40,7 @@ SESSION: dict[str, tuple[Any, ...]] = {
     "record": ("never",),
     "watch": ("nowgoal",),
     "unwatch": (None,),
+    "as_of": ("2026-01-01",),
     "to_csv": ("never",),
     "export": ("never",),
     "to_parquet": ("never",),
