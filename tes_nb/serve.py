@@ -80,6 +80,10 @@ def _announce(collector: Collector) -> None:
     page = page_url(status)
     if "/proxy/" in page:
         print(f"From outside, through the hub: {page}")  # noqa: T201
+    for worker in collector.observer.workers.facts():
+        if worker.role == "dask scheduler":
+            trouble = f" {worker.last_error}" if worker.last_error else ""
+            print(f"Dask, {worker.name}: {worker.address}{trouble}")  # noqa: T201
     print(f'In a notebook: tes.attach("localhost:{status}", workers="localhost:{workers}")')  # noqa: T201
     where = (
         "from TES_DEV_TOKEN"

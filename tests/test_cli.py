@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,13 @@ def serve(*words: str) -> tuple[subprocess.Popen[str], int, int]:
     ports = re.findall(r"http://127\.0\.0\.1:(\d+)/", said)
     assert len(ports) == 2, said + (child.stderr.read() if child.stderr else "")
     return child, int(ports[0]), int(ports[1])
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def close(child: subprocess.Popen[str]) -> None:
@@ -79,6 +87,24 @@ def test_serve_answers_and_ctrl_c_ends_it_with_130():
         assert child.wait(10) == 130
     finally:
         close(child)
+
+
+@pytest.mark.timeout(90)
+def test_serve_runs_a_cluster_and_observes_a_scheduler(unused_tcp_port: int):
+    elsewhere = f"http://127.0.0.1:{unused_tcp_port}/status"
+    child, _, workers = serve("--port", "0", "--workers-port", "0", "--cluster", "1", "--observe", elsewhere)
+    try:
+        assert child.stdout is not None
+        said = [child.stdout.readline(), child.stdout.readline()]
+        assert re.fullmatch(r"Dask, scheduler of own cluster: tcp://127\.0\.0\.1:\d+\n", said[0])
+        assert re.fullmatch(r"Dask, (http://\S+): \1 does not answer: .*refused\n", said[1])
+        assert b"connected" in urllib.request.urlopen(f"http://127.0.0.1:{workers}/workers/status").read()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+    finally:
+        close(child)
+    done = run("serve", "--port", "0", "--observe", "tls://host:8786")
+    assert (done.returncode, done.stderr[:24]) == (1, "tes-nb: A tls:// schedul")
 
 
 def test_a_taken_port_is_one_sentence():

@@ -96,6 +96,8 @@ def child(*, module: str | None = None, **changes):
     with pytest.MonkeyPatch.context() as patch:
         if module is not None:
             patch.setattr(process_module, "MODULE", module)
+        if "cluster" in changes:
+            patch.setattr(process_module, "START_TIMEOUT_S", 60.0)  # it starts before the collector answers
         process = process_module.start_process(
             options(**{"parent_pid": pid, "parent_created": created, **changes})
         )

@@ -51,11 +51,11 @@ def test_up_and_down_by_the_wire_and_gone_with_the_collector():
             assert {one["kind"] for one in first.values()} == {"dask"}
             told = (await scale(port, 3)).json()
             assert told == {"created": 1, "terminated": 0}
-            grown = await eventually_async(lambda: of_size(port, 3), 15)
+            grown = await eventually_async(lambda: of_size(port, 3), 30)
             assert set(first) < set(grown)  # ids stay
             assert (await scale(port, 17)).status == 422
             assert (await scale(port, 1)).json() == {"created": 0, "terminated": 2}
-            await eventually_async(lambda: of_size(port, 1), 10)
+            await eventually_async(lambda: of_size(port, 1), 30)
             ended = [one for one in (await registry(port)).values() if one["status"] == "terminated"]
             assert [one.get("last_error") for one in ended] == [None, None]  # they were told to
 
@@ -69,7 +69,7 @@ def test_up_and_down_by_the_wire_and_gone_with_the_collector():
         assert listens_outside(everybody) == []
         assert len(everybody) >= 2
         os.kill(process.pid, signal.SIGKILL)
-        eventually(lambda: not alive(everybody), 3, lambda: alive(everybody))
+        eventually(lambda: not alive(everybody), 6, lambda: alive(everybody))
 
 
 KERNEL = """
@@ -78,6 +78,7 @@ sys.path.insert(0, {root!r})
 from tests.support.collectors import options
 from tes_nb.collector import process
 from tes_nb.collector.lifetime import own_identity
+process.START_TIMEOUT_S = 60.0
 pid, created = own_identity()
 running = process.start_process(options(cluster=1, parent_pid=pid, parent_created=created))
 print(running.pid, flush=True)
@@ -102,7 +103,7 @@ def test_a_kernel_that_is_killed_leaves_no_worker(tmp_path):
         kernel.kill()
         kernel.wait()
         kernel.stdout.close()
-    eventually(lambda: not alive(everybody), 3.5, lambda: alive(everybody))
+    eventually(lambda: not alive(everybody), 6, lambda: alive(everybody))
 
 
 @run_async
