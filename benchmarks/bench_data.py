@@ -1,4 +1,4 @@
-"""D1: a recording as data. Walks over recorded odds and ticks, against reading and decoding the same.
+"""D1, D2, E4, E7: rows as data. Walks, Arrow tables, Parquet, and a grid of many subjects.
 
 Times are CPU times of this process, as in `bench_nowgoal`.
 """
@@ -12,12 +12,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pandas as pd
+from pyarrow import parquet
 
 import tes_nb as tes
 from benchmarks.bench_nowgoal import compare, odds, some_ticks
 from benchmarks.harness import Result, figure
+from benchmarks.rows import TWELVE, pour, some_rows
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.session.recorded import RecordedSession
+from tes_nb.store.export.parquet import write_parquet_file
+from tes_nb.store.memory.arrow import arrow_table
+from tes_nb.store.memory.columns import Columns
+from tes_nb.store.memory.grid import align
 from tes_nb.store.session.schema import SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 from tes_nb.streams.nowgoal.stream import decode
@@ -30,6 +38,58 @@ def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
     with tempfile.TemporaryDirectory() as folder:
         yield from walks(Path(folder), 200 if quick else 4_000)
+        yield from tables(Path(folder), 50_000 if quick else 1_000_000)
+    yield grid(100 if quick else 1_200, 12_000)
+
+
+def tables(folder: Path, rows: int) -> Iterator[Result]:
+    """To Arrow against a copy of the memory; to Parquet against pyarrow's writer."""
+    columns = Columns(TWELVE, cap=rows)
+    pour(columns, some_rows(), 0, rows)
+    snapshot = columns.snapshot()
+    numbers = [snapshot.time, *(one.numpy() for one in snapshot.cells.values() if one.words is None)]
+    yield compare(
+        "D2",
+        f"{rows:,} rows x 12 columns to Arrow",
+        lambda: arrow_table(snapshot),
+        lambda: [one.copy() for one in numbers],
+        against="a copy of the memory of the numbers",
+        at_most=1.5,
+        rounds=7,
+    )
+    ready = arrow_table(snapshot)
+    yield compare(
+        "E4",
+        f"Parquet of {rows:,} rows x 12 columns",
+        lambda: write_parquet_file(folder / "ours.parquet", TWELVE, [snapshot]),
+        lambda: parquet.write_table(
+            ready, folder / "theirs.parquet", compression="zstd", row_group_size=65_536
+        ),
+        against="pyarrow's writer of the same table in memory",
+        at_most=1.5,
+        rounds=5,
+    )
+
+
+def grid(subjects: int, length_s: int) -> Result:
+    """A grid of seconds against pandas' own, with values for a seventh of its cells."""
+    chance = np.random.default_rng(1)
+    rows = subjects * length_s // 7
+    index = pd.to_datetime(np.sort(chance.integers(0, length_s * 10**9, rows)), utc=True).rename("time")
+    names = pd.array([f"s{number}" for number in range(subjects)], dtype="str")
+    frame = pd.DataFrame(
+        {"id": names.take(chance.integers(0, subjects, rows)), "load": chance.random(rows)}, index=index
+    )
+    frame.attrs["key"] = ["id"]
+    return compare(
+        "E7",
+        f"{subjects:,} subjects and {length_s:,} s on one grid",
+        lambda: align({"workers": frame}, every="1s"),
+        lambda: frame["load"].groupby([frame["id"], index.asi8 // 10**9]).last().unstack(0),  # noqa: PD010 - its speed is the point
+        against="groupby, last, unstack",
+        at_most=2,
+        rounds=5,
+    )
 
 
 def walks(folder: Path, count: int) -> Iterator[Result]:

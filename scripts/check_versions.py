@@ -25,10 +25,12 @@ HOME = ROOT / ".versions"
 TESTS = ("tests/net", "tests/session/test_session.py", "tests/store", "tests/wire", "tests/test_packaging.py")
 KERNEL_TESTS = ("tests/session/test_in_kernel.py",)
 TEST_TOOLS = (
+    "duckdb",
     "editables",
     "hatchling",
     "hypothesis",
     "jupyter-client",
+    "polars",
     "pyarrow",
     "pytest",
     "pytest-timeout",

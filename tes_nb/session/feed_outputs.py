@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import SessionError, meant
+from tes_nb.errors import ExportError, SessionError, meant
 from tes_nb.model import Stream
 from tes_nb.model.owner import Owned
 from tes_nb.session.asof import moment_ns, newest_before, newest_rows
 from tes_nb.session.origin import Origin
 from tes_nb.store.memory.frames import frame as frame_of
+from tes_nb.store.memory.frames import selected
 from tes_nb.store.paths import user_path
 
 if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa  # type: ignore[import-untyped] # it has no stubs
+
     from tes_nb.session.events import WalkEvent
     from tes_nb.session.walk import RowFilter
     from tes_nb.store.export.csv_text import Formulas
@@ -110,6 +114,40 @@ class FeedOutputs(Owned):
                 f"{meant(name, names)}"
             )
         return name
+
+    def to_arrow(
+        self, table: str | None = None, *, start: Any = None, end: Any = None, last: Any = None
+    ) -> pa.Table:
+        """Return a table (`None` = the main one) as an Arrow table: `time` is its first column, absent is null.
+
+        start, end, last: as in `frame()`. Numbers and times are the feed's own memory, categories are dictionaries,
+        fields have `unit` and `doc` in their metadata. Raises `ExportError` without pyarrow
+        (`pip install "tes-nb[parquet]"`).
+        """
+        from tes_nb.store.memory.arrow import arrow_table, need_pyarrow  # noqa: PLC0415 - an extra
+
+        need_pyarrow()
+        self.origin.check()
+        rows = self.origin.rows(self._table_name(table), start=start, end=end, last=last, tz=None)
+        chosen, _ = selected(rows, start, end, last=last, now_ns=self.origin.now_ns())
+        return arrow_table(chosen)
+
+    def to_polars(
+        self, table: str | None = None, *, start: Any = None, end: Any = None, last: Any = None
+    ) -> pl.DataFrame:
+        """Return the same as a polars DataFrame. Raises `ExportError` where polars is not installed."""
+        try:
+            import polars as pl  # noqa: PLC0415 - not ours to require
+        except ImportError as error:
+            raise ExportError("polars is not installed: run 'pip install polars'.") from error
+        frame: pl.DataFrame = pl.from_arrow(self.to_arrow(table, start=start, end=end, last=last))  # type: ignore[assignment]
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Let polars, DuckDB and others read the main table; see `to_arrow`."""
+        from tes_nb.store.memory.arrow import stream_capsule  # noqa: PLC0415 - an extra
+
+        return stream_capsule(self.to_arrow(), requested_schema)
 
     def to_csv(
         self, path: str | Path, *, table: str | None = None, formulas: Formulas = "neutralise"

@@ -215,9 +215,7 @@ class LiveOrigin:
 
     def pieces(self, table: str) -> Iterator[Snapshot]:
         """Yield what memory holds of a table now."""
-        from tes_nb.store.export.export import CHUNK_ROWS  # noqa: PLC0415 - only when somebody exports
-
-        return iter(self.store.tables[table].snapshot().chunks(CHUNK_ROWS))
+        return iter([self.store.tables[table].snapshot()])
 
     def exports(self) -> Iterator[TableExport]:
         """Yield what memory holds of all tables."""

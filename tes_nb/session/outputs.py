@@ -12,7 +12,7 @@ import pandas as pd
 from tes_nb.errors import SessionError, meant
 from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
-from tes_nb.store.memory.frames import align
+from tes_nb.store.memory.grid import Fill, How, align
 from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
@@ -39,15 +39,43 @@ class SessionOutputs(ABC):
         """Wait until what was reported just now has come back."""
 
     def frame(
-        self, sources: Sequence[str] | None = None, *, every: str = "1s", last: Any = None
+        self,
+        sources: Sequence[str] | None = None,
+        *,
+        every: str = "1s",
+        last: Any = None,
+        fill: Fill | None = None,
+        how: Mapping[str, How] | None = None,
     ) -> pd.DataFrame:
         """Return several sources on one grid of `every`, columns `source_column`; silent intervals stay NA.
 
-        sources: names of `s.feeds`; `None` = all.
+        sources: names of `s.feeds`, or of tables ("odds", "simulated.odds" where several feeds have one); `None` = the
+        main tables of all feeds. fill="latest" carries values on, but across no gap. how: name of a source → "ohlc",
+        "mean", "min", "max", "sum" or "first" of the numbers of an interval; the last value where none is named.
         """
         self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)
-        return align({name: self._feed(name).frame(last=last) for name in names}, every=every)
+        tables = {name: self._feed_and_table(name) for name in names}
+        return align(
+            {name: feed.frame(table, last=last) for name, (feed, table) in tables.items()},
+            every=every,
+            fill=fill,
+            how=how,
+            gaps={name: feed.origin.gaps() for name, (feed, _) in tables.items()},
+        )
+
+    def _feed_and_table(self, name: str) -> tuple[Feed, str | None]:
+        """Return what a name of a feed, of a table, or of both ("feed.table") means. Raises `SessionError`."""
+        if name in self.feeds:
+            return self.feeds[name], None
+        source, _, table = name.rpartition(".")
+        feeds = (
+            [self._feed(source)] if source else [one for one in self.feeds.values() if table in one.tables]
+        )
+        if len(feeds) > 1:
+            both = ", ".join(f"'{one.name}.{table}'" for one in feeds)
+            raise SessionError(f"Several feeds have a table '{table}': say which, {both}.")
+        return (feeds[0], table) if feeds else (self._feed(name), None)
 
     def as_of(self, t: Any, *, across_gaps: bool = False) -> dict[str, pd.DataFrame]:
         """Return how the main table of each feed stood at a moment: feed name → the newest row of each key by then.

@@ -137,6 +137,16 @@ class RecordedSession(SessionOutputs):
         """
         return self._file.save_as(session_path(path))
 
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Let polars, DuckDB and others read the messages as they came, in flat memory; feeds give tables.
+
+        Columns: time, source, seq, conn, direction (in, out), opcode (event, text, binary), size, payload.
+        """
+        from tes_nb.store.memory.arrow import message_batches, need_pyarrow, stream_capsule  # noqa: PLC0415 - an extra
+
+        need_pyarrow()
+        return stream_capsule(message_batches(self._file.messages()), requested_schema)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -33,6 +33,9 @@ class TableOwner(TableSource, Protocol):
     def cards(self, *args: Any, **options: Any) -> LiveCards: ...
     def to_csv(self, *args: Any, **options: Any) -> Path: ...
     def to_parquet(self, *args: Any, **options: Any) -> Path: ...
+    def to_arrow(self, *args: Any, **options: Any) -> Any: ...
+    def to_polars(self, *args: Any, **options: Any) -> Any: ...
+    def as_of(self, *args: Any, **options: Any) -> pd.DataFrame: ...
 
 
 class TableView:
@@ -78,6 +81,24 @@ class TableView:
     def to_parquet(self, path: str | Path) -> Path:
         """Write the same to one Parquet file (needs pyarrow: `pip install "tes-nb[parquet]"`); return its path."""
         return self._feed.to_parquet(path, table=self.name)
+
+    def to_arrow(self, **options: Any) -> Any:
+        """Return the table as an Arrow table; `options` are those of `Feed.to_arrow`: start, end, last."""
+        return self._feed.to_arrow(self.name, **options)
+
+    def to_polars(self, **options: Any) -> Any:
+        """Return the table as a polars DataFrame; `options` are those of `Feed.to_polars`: start, end, last."""
+        return self._feed.to_polars(self.name, **options)
+
+    def as_of(self, t: Any, **options: Any) -> pd.DataFrame:
+        """Return how the table stood at a moment; `options` are those of `Feed.as_of`: across_gaps, tz."""
+        return self._feed.as_of(t, self.name, **options)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Let polars, DuckDB and others read the table."""
+        from tes_nb.store.memory.arrow import stream_capsule  # noqa: PLC0415 - an extra
+
+        return stream_capsule(self.to_arrow(), requested_schema)
 
     @property
     def columns(self) -> pd.DataFrame:

@@ -11,11 +11,10 @@ and by the stream and the table in its footer, and gives way to the next export 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ import numpy as np
 from tes_nb.errors import ExportError
 from tes_nb.store.export.export import ExportResult, TableExport, grouped, reporting, total_rows
 from tes_nb.store.export.staging import staged, staged_folders
+from tes_nb.store.memory.arrow import arrow_arrays, need_pyarrow
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame
 from tes_nb.store.paths import explained, user_path
@@ -33,7 +33,6 @@ from tes_nb.store.paths import explained, user_path
 if TYPE_CHECKING:
     import os
 
-    import pandas as pd
     import pyarrow as pa  # type: ignore[import-untyped] # it has no stubs
     from pyarrow import parquet
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 _ROWS = 65_536
 """Rows of a row group, and the most that wait in memory."""
+COMPRESSION = "zstd"
 _DAY_NS = 86_400 * 10**9
 _DATASETS = "stream=*/table=*"
 
@@ -56,7 +56,7 @@ def write_parquet(
     appear together at the end; until then, and when the export fails or is interrupted, the folder is as it was.
     Raises `ExportError`, also when pyarrow is not installed.
     """
-    _need_pyarrow()
+    need_pyarrow("Parquet")
     folder = user_path(folder)
     try:
         str(folder).encode()
@@ -104,23 +104,53 @@ def write_parquet_file(
 
     The file appears under its name when it is complete. Raises `ExportError`, also when pyarrow is not installed.
     """
-    _need_pyarrow()
+    need_pyarrow("Parquet")
     from pyarrow import parquet  # noqa: PLC0415 - an extra
 
     path, rows = user_path(path), 0
     with staged(path.parent) as staging:
         file = staging.open(path.name)
-        with explained(path), parquet.ParquetWriter(file.binary, _schema(table, stream)) as writer:
-            for chunk in chunks:
-                writer.write_table(_as_arrow(frame(chunk, copy=False), writer.schema))
-                rows += len(chunk)
+        with (
+            explained(path),
+            parquet.ParquetWriter(file.binary, _schema(table, stream), compression=COMPRESSION) as writer,
+        ):
+            for group in _groups(chunks, writer.schema):
+                writer.write_table(group)
+                rows += group.num_rows
     return rows
 
 
-def _as_arrow(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+def _groups(chunks: Iterable[Snapshot], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows in groups of `_ROWS`, but for the last one."""
+    waiting: list[pa.Table] = []
+    for chunk in chunks:
+        for piece in chunk.chunks(_ROWS):
+            waiting.append(_as_arrow(piece, schema))
+            if sum(each.num_rows for each in waiting) >= _ROWS:
+                yield _together(waiting)
+                waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    return pa.Table.from_pandas(rows, schema=schema)
+    return pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else tables[0]
+
+
+def _as_arrow(rows: Snapshot, schema: pa.Schema) -> pa.Table:
+    """Return rows as pandas would store them, from the memory of their columns."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    columns = arrow_arrays(rows)
+    arrays = [
+        columns[field.name]
+        if columns[field.name].type == field.type
+        else columns[field.name].cast(field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 @dataclass(slots=True)
@@ -140,26 +170,28 @@ class _Dataset:
         cuts = np.flatnonzero(np.diff(days)) + 1
         for low, high in zip([0, *cuts.tolist()], [*cuts.tolist(), len(chunk)], strict=True):
             if high > low:
-                self._add_day(_day(int(days[low])), frame(chunk.slice(low, high), copy=False))
+                self._add_day(_day(int(days[low])), chunk.slice(low, high))
         self.rows += len(chunk)
 
-    def _add_day(self, day: str, rows: pd.DataFrame) -> None:
-        waiting = self._waiting.setdefault(day, [])
-        waiting.append(_as_arrow(rows, self.schema))
-        if sum(each.num_rows for each in waiting) >= _ROWS:
-            self._flush(day)
+    def _add_day(self, day: str, rows: Snapshot) -> None:
+        for piece in rows.chunks(_ROWS):
+            waiting = self._waiting.setdefault(day, [])
+            waiting.append(_as_arrow(piece, self.schema))
+            if sum(each.num_rows for each in waiting) >= _ROWS:
+                self._flush(day)
         for other in [other for other in self._waiting if other != day]:
             self._flush(other)
 
     def _flush(self, day: str) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
         from pyarrow import parquet  # noqa: PLC0415 - an extra
 
-        rows = pa.concat_tables(self._waiting.pop(day))
+        rows = _together(self._waiting.pop(day))
         if day not in self._writers:
             place = self.folder / f"date={day}"
             place.mkdir(parents=True, exist_ok=True)
-            self._writers[day] = parquet.ParquetWriter(place / f"part-{self.part}.parquet", self.schema)
+            self._writers[day] = parquet.ParquetWriter(
+                place / f"part-{self.part}.parquet", self.schema, compression=COMPRESSION
+            )
         self._writers[day].write_table(rows)
 
     def close(self) -> None:
@@ -213,10 +245,3 @@ def _schema(table: Table, stream: str) -> pa.Schema:
         kind = pa.dictionary(pa.int32(), pa.string()) if pa.types.is_dictionary(each.type) else each.type
         fields.append(pa.field(each.name, kind, metadata=about.get(each.name)))
     return pa.schema(fields, metadata=plain.metadata)
-
-
-def _need_pyarrow() -> None:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ExportError(
-            "Parquet needs pyarrow, which is not installed: run 'pip install \"tes-nb[parquet]\"', or export to CSV."
-        )

@@ -74,6 +74,18 @@ def test_two_sources_of_one_stream_are_both_there(tmp_path):
     pd.testing.assert_index_equal(back.index, both.index)
 
 
+def test_groups_are_large_and_compressed_however_small_the_pieces(tmp_path):
+    rows = filled(NUMBERS, number_rows(70_000), step=1).snapshot()
+    write_parquet(tmp_path / "folder", [TableExport("n", "s", NUMBERS, rows.chunks(500), len(rows))])
+    write_parquet_file(tmp_path / "one.parquet", NUMBERS, rows.chunks(500), stream="s")
+    for file in (*(tmp_path / "folder").rglob("*.parquet"), tmp_path / "one.parquet"):
+        about = parquet.ParquetFile(file).metadata
+        groups = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
+        assert sum(groups) == 70_000
+        assert groups[0] >= 65_536
+        assert about.row_group(0).column(0).compression == "ZSTD"
+
+
 def test_units_and_docs_travel_with_the_columns(tmp_path):
     write_parquet(tmp_path, [export(every(3))])
     (file,) = tmp_path.rglob("*.parquet")
