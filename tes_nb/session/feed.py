@@ -192,13 +192,15 @@ class Feed(FeedOutputs):
         by: Sequence[str] | str | None = None,
         alert: Bounds | None = None,
         where: Mapping[str, Any] | None = None,
+        notes: Notes | None = None,
     ) -> Chart:
         """Return a live chart that keeps moving while a cell computes; display it.
 
         columns: names to draw; `None` = the usual ones. window: time shown at first, `None` = all, "usual" = five
         minutes, and all of a recording. by: columns that split lines, or one; `None` = the table's key. alert:
         {column: above} or {column: (below, above)}, drawn as lines; `chart.alerts` lists what passed them.
-        where: {column: value or list of values} of the rows to draw, `None` = all.
+        where: {column: value or list of values} of the rows to draw, `None` = all. notes: what is marked beside the
+        lines, `None` = what the session notes.
         """
         from tes_nb.views.build import live_chart  # noqa: PLC0415 - widgets only when somebody draws
 
@@ -211,7 +213,12 @@ class Feed(FeedOutputs):
             by=by,
             alert=alert,
             where=where,
+            notes=notes,
         )
+
+    def subject_notes(self) -> Notes | None:
+        """What charts note beside the lines of each subject, such as goals of a match; `None` = nothing."""
+        return self.notes
 
     def view(self) -> Chart | LiveCards | LiveTable:
         """Return the usual view of the feed: a chart, cards or a table of its main table; display it."""

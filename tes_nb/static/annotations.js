@@ -19,11 +19,22 @@ export class Annotations {
     this.cells = [];
     this.held = [];
     this.gaps = [];
+    this.allMarks = [];
+    this.subject = null;
+  }
+
+  /** Show the marks of one subject, and those of none; null = all. */
+  setSubject(subject) {
+    this.subject = subject;
+    this.marks = this.allMarks.filter((mark) => subject === null || (mark.subject ?? subject) === subject);
   }
 
   /** Replace the parts that are given: marks {t, label}, else spans {start, end, label} (end null = still going on). */
   set(state) {
     for (const name of ["marks", "cells", "held", "gaps"]) if (Array.isArray(state[name])) this[name] = state[name];
+    if (!Array.isArray(state.marks)) return;
+    this.allMarks = state.marks;
+    this.setSubject(this.subject);
   }
 
   /** Return [annotation, sentence] of everything. */

@@ -51,6 +51,8 @@ class Chart {
     this.pausedAt = null;
     this.heldSince = null;
     this.hidden = new Set();
+    /** The key of the subject that is drawn alone; null = all are. */
+    this.only = null;
     this.presetKeys = new Set();
     this.panels = [];
     this.structure = "";
@@ -290,9 +292,18 @@ class Chart {
     return this.chosenSeries().slice(0, MAX_SERIES);
   }
 
+  /** Draw the lines of one subject alone, by a word of its key, with its own marks; null = of all. */
+  setOnly(key) {
+    this.only = key;
+    this.data.annotations.setSubject(key);
+    this.structure = -1;
+    this.requestDraw();
+  }
+
   chosenSeries() {
     const { series } = this.data.store;
-    return this.columns.size ? series.filter(({ column }) => this.columns.has(column)) : series;
+    const drawn = this.columns.size ? series.filter(({ column }) => this.columns.has(column)) : series;
+    return this.only === null ? drawn : drawn.filter(({ label }) => label.split(" · ").includes(this.only));
   }
 
   emptySentence() {
@@ -317,7 +328,7 @@ class Chart {
     const folds = !this.showsZeros && zeros.length < groups.size ? zeros : [];
     for (const [group] of folds) groups.delete(group);
     this.paintFold(zeros.length < groups.size + folds.length ? zeros.flatMap(([, members]) => members) : []);
-    const subjects = Array.from(new Set(this.data.store.series.map(({ subject }) => subject)));
+    const subjects = Array.from(new Set(this.seriesToDraw().map(({ subject }) => subject)));
     /** Whom the whole chart is about; "" = several, or nobody. */
     this.subject = subjects.length === 1 ? subjects[0] : "";
     this.toolbar.say([this.subject, this.filter]);

@@ -65,14 +65,28 @@ class Part {
   }
 }
 
-/** A chart that is only seen when there is something to draw stays hidden until then. */
+/** A chart that is only seen when there is something to draw, or when a subject is chosen, stays hidden until then. */
 function showChart(el, spec, data) {
-  const container = make("div", { class: "tes-view", hidden: spec.if_any });
+  const container = make("div", { class: "tes-view" });
   el.append(container);
-  const reveal = () => (container.hidden = Boolean(spec.if_any) && !data.store.series.length);
+  const chart = createChart(container, spec, { data, clock });
+  const reveal = () => (container.hidden = spec.follows ? chart.only === null : Boolean(spec.if_any) && !data.store.series.length);
   data.listeners.add(reveal);
   reveal();
-  return createChart(container, spec, { data, clock });
+  return chart;
+}
+
+/** A row was chosen: the parts that follow show its subject alone, and all again without one. */
+function follow(views, key) {
+  for (const [{ spec, chart }, view] of views) {
+    if (!spec.follows) continue;
+    if (chart) {
+      view.setOnly(key);
+      chart.notify();
+    } else {
+      view.search(key ?? "");
+    }
+  }
 }
 
 /** What came for the whole widget, since before its first view was there. */
@@ -140,8 +154,11 @@ function render({ model, el }) {
   }
   const open = [];
   const openTab = (tab) => {
+    const here = [];
+    const askHere = (message) => (message.type === "select" ? follow(here, message.key) : ask(message));
     for (const part of tab.parts.splice(0)) {
-      const view = part.show(tab.panel, ask);
+      const view = part.show(tab.panel, askHere);
+      here.push([part, view]);
       open.push([part, view]);
       tab.views.push(view);
     }

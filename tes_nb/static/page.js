@@ -71,11 +71,22 @@ class Page {
     for (const { kind, source, table, columns, spec } of parts) {
       const key = JSON.stringify([kind, source, table, columns]);
       const tables = this.views.find(({ stream }) => stream.name === source)?.tables;
-      if (shown.has(key) || (kind !== "streams" && !tables)) continue;
+      // the page knows too few lines of all subjects to draw each alone: that is for the notebook
+      if (shown.has(key) || (kind !== "streams" && !tables) || (kind === "chart" && spec.follows)) continue;
       shown.add(key);
       if (kind === "streams") this.showStreams(tab, spec);
-      else tab.views.push(tables.get(table).show(tab.panel, tables.get(table).kindOf(kind, spec), columns.length ? columns : tables.get(table).table.plot, spec));
+      else {
+        const one = tables.get(table);
+        const view = one.show(tab.panel, one.kindOf(kind, spec), columns.length ? columns : one.table.plot, spec);
+        if (spec.chooses) view.ask = (message) => this.follow(tab, message.key);
+        tab.views.push(view);
+      }
     }
+  }
+
+  /** A row was chosen: the tables that follow show what has its key, and all again without one. */
+  follow(tab, key) {
+    for (const view of tab.views) if (view.follows) view.search(key ?? "");
   }
 
   /** The list of streams: how each is doing, and how much comes. */

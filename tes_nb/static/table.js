@@ -41,6 +41,10 @@ class Table {
     this.id = `tes-table-${++tables}`;
     this.selected = null;
     this.ifAny = Boolean(spec.if_any);
+    /** Whether a click says which row others are to show alone; a second one takes it back. */
+    this.chooses = Boolean(spec.chooses);
+    this.ask = options.ask;
+    this.follows = Boolean(spec.follows);
     this.flashes = spec.flash !== false;
     const bars = new Set(spec.bars ?? []);
     this.bars = new Set(this.places.filter((place) => bars.has(this.columns[place].name)));
@@ -51,10 +55,7 @@ class Table {
 
   build(rows) {
     this.filter = make("input", { type: "search", placeholder: "Filter", "aria-label": `Filter ${this.shell.title}` });
-    this.filter.addEventListener("input", () => {
-      this.rows.setFilter(this.filter.value);
-      this.shell.requestPaint();
-    });
+    this.filter.addEventListener("input", () => this.search(this.filter.value));
     this.count = make("span", { class: "tes-detail", role: "status" });
     const all = `All ${this.columns.length} columns`;
     this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(!this.showsAll));
@@ -103,6 +104,13 @@ class Table {
     });
     const style = ["tes-cell", this.rows.kinds[place].isNumber && "tes-number", this.bars.has(place) && "tes-barred"].filter(Boolean).join(" ");
     return make("div", { class: style, role: "columnheader", "aria-sort": "none" }, [sort]);
+  }
+
+  /** Show the rows in which the text occurs. */
+  search(text) {
+    this.filter.value = text;
+    this.rows.setFilter(text);
+    this.shell.requestPaint();
   }
 
   apply(change) {
@@ -205,7 +213,8 @@ class Table {
   // What the reader does --------------------------------------------------------------------------------------------
 
   select(key) {
-    this.selected = key;
+    this.selected = this.chooses && this.selected === key ? null : key;
+    if (this.chooses) this.ask?.({ type: "select", key: this.selected });
     this.shell.requestPaint();
   }
 

@@ -40,6 +40,10 @@ class ViewPart:
     bars: tuple[str, ...] = ()
     """Columns whose cells are bars, as long as their share of the largest value shown."""
     newest_first: bool = False
+    chooses: bool = False
+    """Whether a click on a row lets the parts that follow show its subject alone."""
+    follows: str = ""
+    """The column in which a chosen subject's key is looked for; "" = none. A chart shows nothing before a choice."""
     if_any: bool = False
     """Whether it is only seen when there are rows."""
 
@@ -50,6 +54,8 @@ class ViewPart:
             spec["title"] = self.title
         if self.columns and self.kind == "table":
             spec["first"] = self.columns
+        if self.chooses or self.follows:
+            spec |= {"chooses": self.chooses, "follows": self.follows}
         if self.meters:
             spec["meters"] = [{"title": one.title, "column": one.column, "of": one.of} for one in self.meters]
         if self.kind == "streams":
@@ -152,10 +158,11 @@ MATCH_DAY = FirstView(
     "My match day",
     "What is the score, which prices move, and how old are they?",
     (
-        ViewPart("table", "nowgoal", "scores", title="Matches"),
+        ViewPart("table", "nowgoal", "scores", title="Matches: click one to see it alone", chooses=True),
+        ViewPart("chart", "nowgoal", "odds", title="Prices of the match", follows="match_id", if_any=True),
+        ViewPart("table", "nowgoal", "odds", title="Prices", follows="match_id"),
+        ViewPart("table", "nowgoal", "ticks", title="Ticks", follows="game_id", if_any=True),
         ViewPart("table", "nowgoal", "games", title="Basketball", if_any=True),
-        ViewPart("table", "nowgoal", "odds", title="Prices"),
-        ViewPart("table", "nowgoal", "ticks", title="Ticks", if_any=True),
     ),
 )
 

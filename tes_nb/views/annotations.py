@@ -24,7 +24,9 @@ MOST = 300
 MAX_TEXT = 300
 
 Notes = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
-"""→ {"cells": [{start, end, label}], "held": […]}, Unix seconds, `end` None while it lasts."""
+"""→ {"cells": [{start, end, label}], "held": […], "marks": [{t, label, subject}]}.
+
+Unix seconds; `end` is None while it lasts."""
 Upstream = Callable[[], tuple[str, str] | None]
 """→ (word, text) of a feed's state."""
 
@@ -40,10 +42,14 @@ class Annotations:
     def state(self) -> dict[str, Any]:
         """Return the newest of each sort."""
         marks = self._store.marks[-MOST:]
-        spans = {} if self._notes is None else self._notes()
+        spans = dict({} if self._notes is None else self._notes())
+        more = spans.pop("marks", ())[-MOST:]
         return {
             "gaps": [_gap(gap) for gap in self._store.gaps[-MOST:]],
-            "marks": [{"t": mark.at_ns / 1e9, "label": mark.label[:MAX_TEXT]} for mark in marks],
+            "marks": [
+                *({"t": mark.at_ns / 1e9, "label": mark.label[:MAX_TEXT]} for mark in marks),
+                *({**mark, "label": str(mark["label"])[:MAX_TEXT]} for mark in more),
+            ],
             **{name: [_span(span) for span in some[-MOST:]] for name, some in spans.items()},
         }
 

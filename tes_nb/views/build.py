@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tes_nb.model import Message
+    from tes_nb.views.annotations import Notes
     from tes_nb.views.inspector import Save
     from tes_nb.views.source import ViewSource
 
@@ -145,10 +146,11 @@ def live_chart(
     by: Sequence[str] | str | None,
     alert: Bounds | None,
     where: Mapping[str, Any] | None = None,
+    notes: Notes | None = None,
 ) -> Chart:
     """Return the widget. Raises `SessionError` for columns without numbers or a front end that was not built."""
     options = chart_options(feed, table, columns=columns, window=window, by=by, alert=alert, where=where)
-    return Chart(feed, table, options)
+    return Chart(feed, table, options if notes is None else replace(options, notes=notes))
 
 
 def chart_options(
@@ -219,7 +221,9 @@ def _first_parts(feeds: Sequence[ViewSource], parts: Sequence[tuple[str, ViewPar
 def _part(feed: ViewSource, part: ViewPart) -> Part:
     """Return a first view's part of a feed."""
     if part.kind == "chart":
-        return chart_part(feed, part.table, part.columns or None)
+        options = chart_options(feed, part.table, columns=part.columns or None)
+        notes = feed.subject_notes() if part.follows else feed.notes
+        return Part("chart", *chart_parts(feed, part.table, replace(options, notes=notes)))
     return cards_part(feed, part.table) if part.kind == "cards" else table_part(feed, part.table)
 
 
@@ -241,9 +245,9 @@ def _inspector(feeds: Sequence[ViewSource], url: str) -> Tab:
     return Tab("Inspector", "", [Part("inspector", spec, requests.content, requests.on_request)])
 
 
-def chart_part(feed: ViewSource, table: str, columns: Sequence[str] | None = None) -> Part:
-    """Return a live chart. columns: `None` = the table's usual ones."""
-    spec, content = chart_parts(feed, table, chart_options(feed, table, columns=columns))
+def chart_part(feed: ViewSource, table: str) -> Part:
+    """Return a live chart."""
+    spec, content = chart_parts(feed, table, chart_options(feed, table))
     return Part("chart", spec, content)
 
 

@@ -158,6 +158,9 @@ class ViewSource(TableSource, Protocol):
     def lookup(self, table: str) -> Lookup | None:
         """Columns that a live table shows beside its own, such as names; `None` = there are none."""
 
+    def subject_notes(self) -> Notes | None:
+        """What charts note beside the lines of each subject, such as goals of a match; `None` = nothing."""
+
     def mark_list(self) -> list[Mark]:
         """What was marked."""
 

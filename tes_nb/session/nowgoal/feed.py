@@ -22,6 +22,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.closing import opening_rows, rows_at_kick_off
 from tes_nb.session.nowgoal.kick_off import MatchFilter
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
+from tes_nb.session.nowgoal.match import Match, MatchMarks, chosen_match
 from tes_nb.session.nowgoal.names import NAMES, MatchNames, PriceTimes
 from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
 from tes_nb.session.nowgoal.steam import SteamWatch
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tes_nb.session.origin import Origin
     from tes_nb.session.state import FeedState
     from tes_nb.session.table_view import TableView
+    from tes_nb.views.annotations import Notes
+    from tes_nb.views.chart import Chart
 
 VERDICT_S = 3.0
 """A watch waits so long to learn whether the connection comes about."""
@@ -146,8 +149,53 @@ class NowGoalFeed(Feed):
             result.insert(at + offset, name, names[name].astype("str"))
         return result
 
-    def steam(self, settings: SteamSettings = DEFAULTS, *, last: Any = None) -> pd.DataFrame:
-        """Return all ticks, received and derived from odds, with velocity, steam_index, rule and steam.
+    def match(self, words: str) -> Match:
+        """Return one match by its id or a part of its teams' names: `ng.match("Rovers").plot(market="1x2")`.
+
+        Raises `ArgumentError` where none fits, or several, with those that there are.
+        """
+        match_ids = list(dict.fromkeys(self.frame("scores")["match_id"].dropna().astype("str")))
+        self._find_names(set(match_ids))
+        match_id = chosen_match(self._names, words, match_ids)
+        return Match(self, match_id, self._names.title(match_id) or match_id)
+
+    def plot(
+        self,
+        columns: Sequence[str] | str | None = None,
+        *,
+        match: str | None = None,
+        market: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Chart:
+        """Return a live chart: as `Feed.plot`, or the prices of one match with its goals and steam marked.
+
+        match: its id, or a part of its teams' names; `None` = a table as it is. market: as in `Match.plot`.
+        """
+        if match is None:
+            if market is not None:
+                options = {"table": "odds", **options}
+                options["where"] = {**(options.get("where") or {}), "market": market}
+            return super().plot(columns, **options)
+        one = self.match(match)
+        where = {"match_id": one.id, **({} if market is None else {"market": market})}
+        options = {"table": "odds", **options}
+        options["where"] = {**(options.get("where") or {}), **where}
+        return super().plot(columns, notes=MatchMarks(self).notes(one.id), **options)
+
+    def subject_notes(self) -> Notes | None:
+        """Goals and steam of each match, beside what else a chart notes."""
+        return MatchMarks(self).notes()
+
+    def steam(
+        self,
+        settings: SteamSettings = DEFAULTS,
+        *,
+        last: Any = None,
+        all: bool = False,  # noqa: A002 - the word of the field
+    ) -> pd.DataFrame:
+        """Return the steam: ticks, received and derived from odds, that are rapid moves, with velocity and rule.
+
+        all: every tick, with `steam` saying which are.
 
         No tick is derived across a change of the line, a gap or a refresh. settings: see
         `tes_nb.analysis.steam.DEFAULTS.table()`. last: "10min", seconds; `None` = all that is held.
@@ -155,7 +203,8 @@ class NowGoalFeed(Feed):
         odds = self._with_names(self.frame("odds", last=last))
         scores = self.frame("scores", last=last)
         ticks = self.frame("ticks", last=last)
-        return detect_all(ticks, odds, gaps=self.gaps, scores=scores, settings=settings)
+        judged = detect_all(ticks, odds, gaps=self.gaps, scores=scores, settings=settings)
+        return judged if all else judged[judged["steam"]]
 
     def opened(self, watch: Watch) -> None:
         """Take what the collector answered to a watch; called by the session."""

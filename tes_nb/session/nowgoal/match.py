@@ -1,0 +1,138 @@
+"""One match of a feed: its score, its prices with goals and steam on their time line, its ticks."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tes_nb.errors import ArgumentError, TesError
+
+if TYPE_CHECKING:
+    from tes_nb.session.nowgoal.feed import NowGoalFeed
+    from tes_nb.session.nowgoal.names import MatchNames
+    from tes_nb.views.annotations import Notes
+    from tes_nb.views.chart import Chart
+
+LOOK_EVERY_S = 3.0
+"""Goals and steam are looked for again so often, at most, while a chart of matches is drawn."""
+RUN = pd.Timedelta("30s")
+"""Steam of one price that goes on within so long is one run, and has one mark: where it began."""
+MOST_NAMED = 8
+GOALS = ["home_goals", "away_goals"]
+
+
+def chosen_match(names: MatchNames, words: str, match_ids: Sequence[str]) -> str:
+    """Return the one match that is meant by an id or a part of its teams' names. Raises `ArgumentError` else."""
+    found = names.search(str(words), match_ids)
+    if len(found) == 1:
+        return found[0]
+    listed = (
+        ", ".join(f"{names.title(one)} ({one})" for one in (found or match_ids)[:MOST_NAMED]) or "none yet"
+    )
+    if found:
+        raise ArgumentError(f"{len(found)} matches fit {words!r}: {listed}. Say more of the name, or the id.")
+    raise ArgumentError(f"No match fits {words!r}. There are {listed}; ng.matches() lists all.")
+
+
+class Match:
+    """One match: `ng.match("Rovers")`. Its frames are those of the feed, with its rows alone."""
+
+    def __init__(self, feed: NowGoalFeed, match_id: str, title: str) -> None:
+        self._feed = feed
+        self.id = match_id
+        self.title = title
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every row of the match's score, state and minute."""
+        return self._rows("scores", "match_id")
+
+    @property
+    def prices(self) -> pd.DataFrame:
+        """Every row of its prices: market, company, line, prices."""
+        return self._rows("odds", "match_id")
+
+    @property
+    def ticks(self) -> pd.DataFrame:
+        """Its ticks as received."""
+        return self._rows("ticks", "game_id")
+
+    @property
+    def goals(self) -> pd.DataFrame:
+        """The rows in which the score changed."""
+        scores = self.scores.dropna(subset=GOALS)
+        changed = scores[GOALS].ne(scores[GOALS].shift()).any(axis=1)
+        return scores[changed].iloc[1:]
+
+    def steam(self, **options: Any) -> pd.DataFrame:
+        """Return its steam; options: those of `ng.steam()`."""
+        steam = self._feed.steam(**options)
+        return steam[steam["game_id"].astype("str") == self.id]
+
+    def plot(self, market: str | Sequence[str] | None = None, **options: Any) -> Chart:
+        """Return a live chart of its prices, a panel each market; goals and steam are marked. Display it.
+
+        market: "1x2", "asian_handicap", "over_under", or several; `None` = all. options: those of `Feed.plot`.
+        """
+        return self._feed.plot(match=self.id, market=market, **options)
+
+    def _rows(self, table: str, column: str) -> pd.DataFrame:
+        rows = self._feed.frame(table)
+        return rows[rows[column].astype("str") == self.id]
+
+    def __repr__(self) -> str:
+        scores = self.scores
+        if not len(scores):
+            return f"<{self.title}: no score yet>"
+        now = scores.iloc[-1]
+        score = f"{now['home_goals']}:{now['away_goals']}, {now['state_word']}"
+        minute = "" if pd.isna(now["minute"]) else f", minute {now['minute']}"
+        return f"<{self.title}: {score}{minute}; {len(self.prices)} prices, {len(self.goals)} goals seen>"
+
+
+class MatchMarks:
+    """Goals and steam of each match as marks of charts, looked for anew every few seconds."""
+
+    def __init__(self, feed: NowGoalFeed) -> None:
+        self._feed = feed
+        self._looked_at = float("-inf")
+        self._marks: list[dict[str, Any]] = []
+
+    def notes(self, match_id: str | None = None) -> Notes:
+        """Return what a chart notes: the marks, of one match or (`None`) each with its match, and held times."""
+
+        def notes() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+            others = {} if self._feed.notes is None else self._feed.notes()
+            marks = [mark for mark in self.marks() if match_id in (None, mark["subject"])]
+            return {"held": others.get("held", ()), "marks": marks}
+
+        return notes
+
+    def marks(self) -> list[dict[str, Any]]:
+        """Return {"t": Unix seconds, "label", "subject": match id}, the oldest first."""
+        if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+            with contextlib.suppress(TesError):  # what the user's own functions raised comes in the next call
+                self._marks = sorted([*self._goals(), *self._steam()], key=lambda mark: float(mark["t"]))
+            self._looked_at = time.monotonic()
+        return self._marks
+
+    def _goals(self) -> Iterator[dict[str, Any]]:
+        scores = self._feed.frame("scores").dropna(subset=["match_id", *GOALS])
+        before = scores.groupby("match_id", observed=True)[GOALS].shift()
+        goals = scores[before.notna().all(axis=1) & scores[GOALS].ne(before).any(axis=1)]
+        for at, match_id, home, away in goals[["match_id", *GOALS]].itertuples():
+            yield {"t": at.value / 1e9, "label": f"goal {home}:{away}", "subject": str(match_id)}
+
+    def _steam(self) -> Iterator[dict[str, Any]]:
+        columns = ["game_id", "market", "side", "old_value", "new_value"]
+        steam = self._feed.steam().reindex(columns=columns)
+        ran = steam.index.to_series().groupby([steam[name].fillna("") for name in columns[:3]]).diff()
+        steam = steam[~(ran < RUN).to_numpy()]
+        for at, match_id, market, side, old, new in steam.itertuples():
+            what = " ".join(str(word) for word in (market, side) if not pd.isna(word))
+            label = f"steam {what} {old:g} → {new:g}"
+            yield {"t": at.value / 1e9, "label": label, "subject": str(match_id)}
