@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from tes_nb.errors import ArgumentError, TesError
 
 if TYPE_CHECKING:
-    from tes_nb.session.nowgoal.feed import NowGoalFeed
     from tes_nb.session.nowgoal.names import MatchNames
     from tes_nb.views.annotations import Notes
     from tes_nb.views.chart import Chart
@@ -38,10 +37,31 @@ def chosen_match(names: MatchNames, words: str, match_ids: Sequence[str]) -> str
     raise ArgumentError(f"No match fits {words!r}. There are {listed}; ng.matches() lists all.")
 
 
+def goal_rows(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in which a match's score is another than in its row before."""
+    whole = scores.dropna(subset=["match_id", *GOALS])
+    before = whole.groupby("match_id", observed=True)[GOALS].shift()
+    changed = whole[GOALS].ne(before).fillna(value=False).any(axis=1)
+    return whole[before.notna().all(axis=1) & changed]
+
+
+class MatchSource(Protocol):
+    """What a match takes of its feed."""
+
+    notes: Notes | None
+
+    def frame(self, table: str) -> pd.DataFrame: ...
+
+    @property
+    def steam(self) -> Callable[..., pd.DataFrame]: ...
+    @property
+    def plot(self) -> Callable[..., Chart]: ...
+
+
 class Match:
     """One match: `ng.match("Rovers")`. Its frames are those of the feed, with its rows alone."""
 
-    def __init__(self, feed: NowGoalFeed, match_id: str, title: str) -> None:
+    def __init__(self, feed: MatchSource, match_id: str, title: str) -> None:
         self._feed = feed
         self.id = match_id
         self.title = title
@@ -64,9 +84,7 @@ class Match:
     @property
     def goals(self) -> pd.DataFrame:
         """The rows in which the score changed."""
-        scores = self.scores.dropna(subset=GOALS)
-        changed = scores[GOALS].ne(scores[GOALS].shift()).any(axis=1)
-        return scores[changed].iloc[1:]
+        return goal_rows(self.scores)
 
     def steam(self, **options: Any) -> pd.DataFrame:
         """Return its steam; options: those of `ng.steam()`."""
@@ -97,7 +115,7 @@ class Match:
 class MatchMarks:
     """Goals and steam of each match as marks of charts, looked for anew every few seconds."""
 
-    def __init__(self, feed: NowGoalFeed) -> None:
+    def __init__(self, feed: MatchSource) -> None:
         self._feed = feed
         self._looked_at = float("-inf")
         self._marks: list[dict[str, Any]] = []
@@ -121,9 +139,7 @@ class MatchMarks:
         return self._marks
 
     def _goals(self) -> Iterator[dict[str, Any]]:
-        scores = self._feed.frame("scores").dropna(subset=["match_id", *GOALS])
-        before = scores.groupby("match_id", observed=True)[GOALS].shift()
-        goals = scores[before.notna().all(axis=1) & scores[GOALS].ne(before).any(axis=1)]
+        goals = goal_rows(self._feed.frame("scores"))
         for at, match_id, home, away in goals[["match_id", *GOALS]].itertuples():
             yield {"t": at.value / 1e9, "label": f"goal {home}:{away}", "subject": str(match_id)}
 

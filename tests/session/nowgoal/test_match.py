@@ -61,7 +61,7 @@ def test_steam_gives_the_moves_alone_and_a_chart_marks_those_of_its_match(ng):
     chart = ng.plot(match=match_id, market="1x2")
     try:
         assert chart.spec["filter"] == f"match_id = {match_id} · market = 1x2"
-        marks = chart._push.content.state()["marks"]
+        marks = chart._push.content._annotations.state()["marks"]
         assert {mark["subject"] for mark in marks} == {match_id}
         assert any(mark["label"].startswith("steam ") for mark in marks)
     finally:
