@@ -7,7 +7,7 @@ import { ChartData } from "./chart_data.js";
 import { download, keepKeys, make, setText } from "./dom.js";
 import { toCanvas, toCsv } from "./exporting.js";
 import { count, fileName, formatDates, shorten } from "./format.js";
-import { Panel } from "./panel.js";
+import { membersOf, Panel } from "./panel.js";
 import { FRESHNESS_MS } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
 import { setUsualZone, watchZone, zoneWords } from "./zone.js";
@@ -408,16 +408,4 @@ class Chart {
     for (const panel of this.panels) panel.destroy();
     this.root.remove();
   }
-}
-
-/**
- * Return how each series of a panel is drawn: where all are about one subject, its column has the colour, the same in
- * every view; else the subject has it, in every panel, and columns differ by dashes.
- */
-function membersOf(panel, subjects) {
-  const columns = Array.from(new Set(panel.filter(({ extent }) => extent).map(({ column }) => column)));
-  return panel.map((series, place) => {
-    if (subjects.length < 2) return { series, colour: series.colour < 0 ? place : series.colour, dash: 0 };
-    return { series, colour: subjects.indexOf(series.subject), dash: Math.max(0, columns.indexOf(series.column)) };
-  });
 }

@@ -316,3 +316,15 @@ function widest(u, words) {
   u.ctx.restore();
   return Math.ceil(most) + 18;
 }
+
+/**
+ * Return how each series of a panel is drawn: where all are about one subject, its column has the colour, the same in
+ * every view; else the subject has it, in every panel, and columns differ by dashes.
+ */
+export function membersOf(panel, subjects) {
+  const columns = Array.from(new Set(panel.filter(({ extent }) => extent).map(({ column }) => column)));
+  return panel.map((series, place) => {
+    if (subjects.length < 2) return { series, colour: series.colour < 0 ? place : series.colour, dash: 0 };
+    return { series, colour: subjects.indexOf(series.subject), dash: Math.max(0, columns.indexOf(series.column)) };
+  });
+}
