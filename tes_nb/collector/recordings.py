@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import itertools
+import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tes_nb.collector.hub import Hub
+from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
 from tes_nb.errors import SessionError
 from tes_nb.model import Message
 from tes_nb.model.control import (
+    DISK_S,
     ListRecordings,
     PathText,
     RecordingEnd,
@@ -59,6 +63,7 @@ class Peaks:
 LOOK_S = 0.5
 NOTE_EVERY = 10
 """Peaks that rose are written down after so many looks."""
+Result = TypeVar("Result")
 About = Callable[[str], tuple[str, str | None]]
 """Source → (its stream's name, the URL it is read from or `None`)."""
 
@@ -81,6 +86,34 @@ class _Running:
         """Write down how high things were so far: a killed collector leaves that, too."""
         if self.peaks.highest:
             self.recorder.set_fact("peaks", self.peaks.highest)
+
+
+class _Opening:
+    """A recorder that is being made on a thread of its own, since the disk may hang."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settled = False
+
+    def settle(self) -> bool:
+        """Whether whoever calls is the first: the thread, that the file is there, or the loop, that it was too late."""
+        with self._lock:
+            first, self._settled = not self._settled, True
+        return first
+
+
+def _on_disk(call: Callable[[], Result], name: str) -> asyncio.Future[Result]:
+    """Carry out what touches a user's disk on a thread that nobody waits for when the process ends."""
+    future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=f"tes_nb {name}", daemon=True).start()
+    return asyncio.wrap_future(future)
 
 
 class Recordings:
@@ -110,8 +143,7 @@ class Recordings:
         topics = self._hub.topics
         if sources is not None and not (sources and sources <= topics.keys()):
             raise ValueError(f"'sources' must name some of: {', '.join(sorted(topics))}.")
-        # refuses a file that is there, unless it may be replaced, and one that is being written in any case
-        recorder = Recorder(path, size_limit=operation.size_limit, overwrite=operation.overwrite)
+        recorder = await self._open(path, operation)
         self._ends.pop(str(path), None)
         self._running[str(path)] = _Running(recorder, sources, operation.keep, self._new_peaks())
         if self._watch is None:
@@ -122,7 +154,31 @@ class Recordings:
         for source in [source for source in topics if sources is None or source in sources]:
             self._hub.repeat_request(source)
             self._hub.repeat_gap(source)
-        return self._status(str(path))
+        return _status(str(path), self._running[str(path)])
+
+    async def _open(self, path: Path, operation: StartRecording) -> Recorder:
+        """Make the file, and wait for the disk as long as it may take; after that nothing is left of it.
+
+        Refuses a file that is there, unless it may be replaced, and one that is being written in any case.
+        """
+        opening = _Opening()
+        limit, overwrite = operation.size_limit, operation.overwrite
+        made = _on_disk(
+            lambda: Recorder(path, size_limit=limit, overwrite=overwrite, wanted=opening.settle),
+            f"opens {path.name}",
+        )
+        try:
+            await asyncio.wait({made}, timeout=DISK_S)
+        except asyncio.CancelledError:
+            opening.settle()
+            raise
+        if not made.done() and opening.settle():
+            made.add_done_callback(lambda late: late.cancelled() or late.exception())  # it was said already
+            raise SessionError(
+                f"The disk of {path.parent} has not answered within {DISK_S:g} s: nothing is recorded, and what "
+                "comes of it is removed when it answers. Record to another disk, or try again."
+            )
+        return await made
 
     def _append(self, message: Message) -> None:
         for path, one in self._running.items():
@@ -139,7 +195,12 @@ class Recordings:
     async def recordings(self, operation: ListRecordings) -> list[RecordingStatus]:
         """Return every recording that runs."""
         del operation
-        return [self._status(path) for path in self._running]
+        ending = {
+            path: one
+            for path, (one, _) in self._ends.items()
+            if one.recorder.state is not RecorderState.STOPPED
+        }
+        return [_status(path, one) for path, one in {**ending, **self._running}.items()]
 
     async def stop(self, operation: StopRecording) -> RecordingEnd:
         """End the recording of `path`, or the only one there is; what waits is written first.
@@ -163,7 +224,7 @@ class Recordings:
         recorder = running.recorder
         running.peaks.look()
         running.note_peaks()
-        await asyncio.to_thread(recorder.stop)
+        await _on_disk(recorder.stop, f"ends {Path(path).name}")
         return RecordingEnd(**_figures(path, recorder), ended=recorder.text)
 
     async def _watch_peaks(self) -> None:
@@ -190,16 +251,20 @@ class Recordings:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None  # what is kept has nobody to look at any more
-        for path in [path for path in self._running if path not in but]:
-            await self.stop(StopRecording(path=path))
+        ends = [self.stop(StopRecording(path=path)) for path in self._running if path not in but]
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(error, SessionError):
+                logger.warning("%s", error)
+            elif isinstance(error, BaseException):
+                raise error
 
     def outliving(self) -> list[str]:
         """The paths of the recordings that outlive the parent."""
         return [path for path, one in self._running.items() if one.keep]
 
-    def _status(self, path: str) -> RecordingStatus:
-        running = self._running[path]
-        return RecordingStatus(**_figures(path, running.recorder), keep=running.keep)
+
+def _status(path: str, running: _Running) -> RecordingStatus:
+    return RecordingStatus(**_figures(path, running.recorder), keep=running.keep)
 
 
 def _absolute(text: str) -> Path:

@@ -6,7 +6,7 @@ Kernel, collector, replay and page speak this. One operation more is one struct 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -335,9 +335,14 @@ class RecordingEnd(RecordingFigures, frozen=True, kw_only=True):
     ended: Annotated[str, Field("", "the sentence that says how")]
 
 
+DISK_S = 8.0
+"""So long a disk has to answer. Whoever waits for whoever waits for the disk waits longer (decisions/0021)."""
+
+
 class StartRecording(Operation[RecordingStatus], tag="record"):
     """Record every message, raw."""
 
+    patience_s: ClassVar[float] = DISK_S + 4.0
     path: Annotated[PathText | None, Field("", "a new file; one in the session folder when left out")] = None
     sources: Annotated[list[Name] | None, Field("", "which sources; all, also later ones, when left out")] = (
         None
@@ -357,6 +362,7 @@ class ListRecordings(Operation[list[RecordingStatus]], tag="recordings"):
 class StopRecording(Operation[RecordingEnd], tag="stop"):
     """End a recording; what waits is written first."""
 
+    patience_s: ClassVar[float] = DISK_S + 4.0
     path: Annotated[PathText | None, Field("", "which; the only one that runs when left out")] = None
 
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
@@ -63,6 +63,9 @@ class Operation(
     tag_field="op",
 ):
     """What the owner asks a collector to do; `R` is what the collector answers."""
+
+    patience_s: ClassVar[float] = 5.0
+    """How long whoever asks waits for the answer, in seconds."""
 
     @classmethod
     def op(cls) -> str:

@@ -108,13 +108,15 @@ class ControlClient:
         self._fail_all("the session stopped")
         self._ready.set()  # whoever still waits for a connection learns that there will be none
 
-    async def call(self, operation: Operation[R], *, timeout_s: float = 5.0) -> R:
+    async def call(self, operation: Operation[R], *, timeout_s: float | None = None) -> R:
         """Let the collector carry out an operation and return its result.
 
         Waits for the connection if there is none. Raises `CollectorError` with the collector's sentence when it
-        refuses, and when no answer came within `timeout_s`; `AuthenticationError` for a wrong token.
+        refuses, and when no answer came within `timeout_s` (`None` = the operation's own patience);
+        `AuthenticationError` for a wrong token.
         """
         op = operation.op()
+        timeout_s = operation.patience_s if timeout_s is None else timeout_s
         number = next(self._ids)
         request = _encode(number, operation)
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()

@@ -285,13 +285,13 @@ def _call_alone(collector: RunningCollector, operation: Operation[R]) -> R:
         client = ControlClient(url, collector.token, start_id=collector.start_id)
         await client.start()
         try:
-            # ending a recording waits for the disk
-            patience = ANSWER_S * (4 if isinstance(operation, StopRecording) else 1)
-            return await client.call(operation, timeout_s=patience)
+            return await client.call(operation, timeout_s=patience_s)
         finally:
             await client.stop()
 
-    return background().run(call(), timeout=ANSWER_S * 5)
+    # ending a recording waits for the disk
+    patience_s = operation.patience_s if isinstance(operation, StopRecording) else ANSWER_S
+    return background().run(call(), timeout=patience_s + ANSWER_S)
 
 
 class Recordable(ABC):

@@ -328,7 +328,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
             raise SessionError("The session is stopped; start another with tes.start().")
         if not (self._backend.alive or self._control.is_replaced):
             raise CollectorEnded
-        return background().run(self._control.call(operation), timeout=10)
+        return background().run(self._control.call(operation), timeout=operation.patience_s + 5)
 
     def _check_present(self, what: str) -> None:
         """Raise `SessionError` where the session shows what was, and not what is."""

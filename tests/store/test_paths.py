@@ -101,6 +101,11 @@ def test_a_name_is_needed(tmp_path, monkeypatch):
             session_path(path)
         with pytest.raises(ExportError, match="it is a folder"):
             write_report(path, [], title="x")
+    for path in (".", "..", "a/..", "~", "a/"):
+        with pytest.raises(SessionError, match="names no file"):
+            session_path(path)
+    with pytest.raises(SessionError, match="begins with a home folder that does not exist"):
+        session_path("~nosuchuser/x")
 
 
 def test_a_tilde_is_a_home_everywhere(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from tes_nb.errors import SessionError, no_posix
 from tes_nb.store.session.files import is_full
@@ -27,10 +28,27 @@ else:
 _held: dict[tuple[int, Path], int] = {}
 """This process's pid and a session it writes → the lock's descriptor. POSIX locks do not exclude their own process;
 the pid tells a forked child that they are not its own."""
-_guard = threading.Lock()
+_guards: WeakValueDictionary[Path, _Guard] = WeakValueDictionary()
+"""One for each session that somebody looks at now: a disk that hangs holds up nobody who records elsewhere."""
+_guarding = threading.Lock()
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 _RESERVE = 128 * 1024
 """Bytes that the lock's file takes: room that is given back where a recording ends on a full disk (decision 0020)."""
+
+
+class _Guard:
+    """Lets one thread at a time open and close the lock of a session."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def _guard(session: Path) -> _Guard:
+    with _guarding:
+        guard = _guards.get(session)
+        if guard is None:
+            guard = _guards[session] = _Guard()
+        return guard
 
 
 class WriterLock:
@@ -41,7 +59,8 @@ class WriterLock:
             raise SessionError(no_posix("Recording"))
         self.session = _real(session)
         self._key = os.getpid(), self.session
-        with _guard:
+        guard = _guard(self.session)
+        with guard.lock:
             if self._key in _held:
                 raise _refused(session, os.getpid())
             _held[self._key] = self._acquire(session)
@@ -75,7 +94,8 @@ class WriterLock:
 
     def renew(self) -> None:
         """Lock again where the lock's own file was removed with its folder. Raises `SessionError` as at first."""
-        with _guard:
+        guard = _guard(self.session)
+        with guard.lock:
             descriptor = _held[self._key]
             if not _same_file(descriptor, lock_path(self.session)):
                 _held[self._key] = self._acquire(self.session)
@@ -85,7 +105,8 @@ class WriterLock:
         """Give the file free. Does nothing the second time, and nothing in a forked child."""
         if os.getpid() != self._key[0]:
             return
-        with _guard:
+        guard = _guard(self.session)
+        with guard.lock:
             descriptor = _held.pop(self._key, None)
             if descriptor is not None:
                 if _same_file(descriptor, lock_path(self.session)):
@@ -101,7 +122,8 @@ def owner_of(session: Path) -> int | None:
     if not HAS_LOCKS:
         return None
     real = _real(session)
-    with _guard:
+    guard = _guard(real)
+    with guard.lock:
         if (os.getpid(), real) in _held:
             return os.getpid()
         try:

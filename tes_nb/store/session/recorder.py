@@ -9,12 +9,14 @@ import platform
 import shutil
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
 from tes_nb._version import __version__
 from tes_nb.errors import SessionError
+from tes_nb.model.control import DISK_S
+from tes_nb.store.session.files import remove
 from tes_nb.store.session.lock import WriterLock
 from tes_nb.store.session.queue import MessageQueue
 from tes_nb.store.session.recorder_loop import OnCommit, OnState, RecorderLoop
@@ -22,7 +24,7 @@ from tes_nb.store.session.schema import APPLICATION_ID, Fact, SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -41,6 +43,7 @@ class Recorder:
     cannot be made. Both callbacks run on the writer's thread: hand over and return. `overwrite` replaces a session
     file of that name, once the new one is there.
 
+    `wanted` is asked once, when the file is there: False = whoever began it has given up, and nothing is left of it.
     `size_limit` is in bytes; `None` = four fifths of what is free on the disk now. `facts` are noted in the file.
     """
 
@@ -55,11 +58,12 @@ class Recorder:
         on_commit: OnCommit | None = None,
         queue_messages: int = 200_000,
         queue_bytes: int = 64 * 2**20,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.path = path
         self._pid = os.getpid()
         self._queue = MessageQueue(messages=queue_messages, size=queue_bytes)
-        lock, writer = _open(_real(path), overwrite=overwrite)
+        lock, writer = _open(_real(path), overwrite=overwrite, wanted=wanted)
         if size_limit is None:
             size_limit = int(shutil.disk_usage(writer.path.parent).free * SHARE_OF_FREE)
         self.size_limit = size_limit
@@ -86,7 +90,7 @@ class Recorder:
         """Note something JSON can say about the recording; a later value of the same name replaces it."""
         self._queue.put_other(Fact(name, msgspec.Raw(msgspec.json.encode(value))))
 
-    def stop(self, timeout: float = 10.0) -> str:
+    def stop(self, timeout: float = DISK_S) -> str:
         """Write what waits, close the file, and return the sentence that says how it ended.
 
         Does nothing in a forked child. Raises `SessionError` when the disk does not answer within `timeout`
@@ -160,7 +164,7 @@ def _real(path: Path) -> Path:
         raise SessionError(f"{path} leads nowhere ({error}): choose another name.") from error
 
 
-def _open(path: Path, *, overwrite: bool) -> tuple[WriterLock, SessionWriter]:
+def _open(path: Path, *, overwrite: bool, wanted: Callable[[], bool]) -> tuple[WriterLock, SessionWriter]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -170,10 +174,19 @@ def _open(path: Path, *, overwrite: bool) -> tuple[WriterLock, SessionWriter]:
     lock = WriterLock(path)
     try:
         with _replacing(path) if overwrite else contextlib.nullcontext():
-            return lock, SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
+            writer = SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
+            if not wanted():
+                _withdraw(writer)
+            return lock, writer
     except BaseException:
         lock.release()
         raise
+
+
+def _withdraw(writer: SessionWriter) -> NoReturn:
+    writer.close()
+    remove(writer.path)
+    raise SessionError(f"{writer.path} was made too late, and is removed: nobody waits for it any more.")
 
 
 @contextlib.contextmanager

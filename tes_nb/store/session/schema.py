@@ -123,7 +123,7 @@ def session_path(path: str | Path | None) -> Path:
     if path is None:
         path = f"{now:%Y-%m-%d_%H%M%S}_{time.monotonic_ns() % 1000:03d}"
     given = Path(path)
-    if not given.name:
+    if given.name in ("", "..", "~") or str(path).endswith(os.sep):
         raise SessionError(f"'{path}' names no file: give a name or a path.")
     if "{" in given.name:
         name = given.name.replace("{date}", f"{now:%Y-%m-%d}").replace("{time}", f"{now:%H%M%S}")
