@@ -31,6 +31,7 @@ def mounting(folder: Path) -> list[str]:
     return ["unshare", "-m", "sh", "-c", 'mount -o loop "$0"/image "$0"/disk && exec "$@"', str(folder)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_fault_35_a_disk_that_hangs_holds_up_nothing_but_its_recording(tmp_path):
     if not can_freeze(tmp_path):
