@@ -18,7 +18,7 @@ from msgspec import Meta
 from tes_nb.store.session.schema import MAX_SOURCES, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _Source = Annotated[int, Meta(ge=1, le=MAX_SOURCES)]
 _AnySource = Annotated[int, Meta(ge=0, le=MAX_SOURCES)]
@@ -140,10 +140,17 @@ class TableSum(NamedTuple):
     rows: int = 0
     crc: int = 0
 
-    def plus(self, rows: Iterable[tuple[Any, ...]], sign: int = 1) -> TableSum:
-        """Return the sum with these rows more, or less. Their order does not matter."""
-        sums = [crc32(msgspec.json.encode(row)) for row in rows]
-        return TableSum(self.rows + sign * len(sums), (self.crc + sign * sum(sums)) & 0xFFFFFFFF)
+    @classmethod
+    def of(cls, rows: list[tuple[Any, ...]]) -> TableSum:
+        """Return the sum of these rows. Their order does not matter."""
+        return cls(len(rows), sum(map(_row_crc, rows)) & 0xFFFFFFFF)
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _row_crc(row: tuple[Any, ...]) -> int:
+    return crc32(_encode(row))
 
 
 def stored_sums(connection: sqlite3.Connection) -> dict[str, TableSum] | None:
@@ -166,7 +173,7 @@ def read_rows(
     Raises `sqlite3.DatabaseError` for values that no session writes, and where they do not fit the sum in `stored`.
     """
     rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - ours
-    if stored is not None and stored.get(table) != TableSum().plus(rows):
+    if stored is not None and stored.get(table) != TableSum.of(rows):
         raise sqlite3.DatabaseError(f"its table of {table} does not fit the checksum")
     kind, width = _KINDS[table]
     try:
@@ -224,8 +231,13 @@ class RowWriter:
     ) -> None:
         """Insert a row in the place of another, which the caller knows; `None` = there is none."""
         connection.execute(_insert(table, len(row)), row)
-        total = self.sums[table].plus([row])
-        self.sums[table] = total if before is None else total.plus([before], -1)
+        count, crc = self.sums[table]
+        crc += _row_crc(row)
+        if before is None:
+            count += 1
+        else:
+            crc -= _row_crc(before)
+        self.sums[table] = TableSum(count, crc & 0xFFFFFFFF)
         self._changed.add(table)
 
     def finish(self, connection: sqlite3.Connection) -> None:
