@@ -12,20 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tes_nb.analysis.companies import best, clv, lead_lag
+from tes_nb.analysis.markets import KEY, MARKET_SIDES, SIDES, Method, fair_sides, inverse_sides
 from tes_nb.errors import TesError
 from tes_nb.wire.events import Gap
 
 Gaps: TypeAlias = Iterable[Gap] | pd.DataFrame | None
 """Gap records, or a frame of them with `lost_at` (times) or `lost_at_ns`; `None` = there are none."""
 
-SIDES = ("home", "draw", "away", "over", "under")
-MARKET_SIDES = {
-    "asian_handicap": ("home", "away"),
-    "1x2": ("home", "draw", "away"),
-    "over_under": ("over", "under"),
-    "asian_handicap_half": ("home", "away"),
-    "over_under_half": ("over", "under"),
-}
 ODDS_TYPES = {
     "asian_handicap": "spread",
     "1x2": "moneyline",
@@ -34,7 +28,6 @@ ODDS_TYPES = {
     "over_under_half": "total",
 }
 """Market → what TES calls it, which knows no halves."""
-KEY = ("match_id", "company_id", "market")
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -176,12 +169,16 @@ def _frame(
 
 
 __all__ = [
+    "KEY",
     "MARKET_SIDES",
     "SIDES",
     "Gaps",
     "around",
+    "best",
+    "clv",
     "goals",
     "implied",
+    "lead_lag",
     "movement",
     "overround",
     "ticks_from_odds",
@@ -209,17 +206,19 @@ def wide(odds: pd.DataFrame, match_id: str, market: str, company_id: str | None 
     return rows[[*MARKET_SIDES[market], "line"]]
 
 
-def implied(odds: pd.DataFrame, *, fair: bool = True) -> pd.DataFrame:
+def implied(odds: pd.DataFrame, *, fair: bool = True, method: Method = "multiplicative") -> pd.DataFrame:
     """Return the probabilities in the prices: a row per row of odds, a column per side, 0 to 1.
 
-    With `fair` the bookmaker's margin is taken out in proportion, so that the sides of a market sum to 1; a
-    row that lacks a side is NaN then. Without, it is 1 / price.
+    With `fair` the bookmaker's margin is taken out, so that the sides of a market sum to 1: by `method`
+    "multiplicative" (in proportion), "additive", "power" or "shin", see `tes_nb.analysis.markets`. A row that
+    lacks a side, or for which the method has no answer, is NaN then. Without `fair`, it is 1 / price.
 
     >>> implied(example()).loc[:, ["home", "draw", "away"]].dropna().round(3).to_numpy().tolist()
     [[0.473, 0.278, 0.249], [0.584, 0.246, 0.17]]
+    >>> implied(example(), method="shin").loc[:, ["home", "draw", "away"]].dropna().round(3).to_numpy().tolist()
+    [[0.479, 0.276, 0.245], [0.597, 0.241, 0.162]]
     """
-    inverse = 1 / odds.reindex(columns=list(SIDES)).astype("float64")
-    return inverse.div(1 + overround(odds), axis=0) if fair else inverse
+    return fair_sides(odds, method) if fair else inverse_sides(odds)
 
 
 def overround(odds: pd.DataFrame) -> pd.Series:
@@ -228,7 +227,7 @@ def overround(odds: pd.DataFrame) -> pd.Series:
     >>> overround(example()).round(3).tolist()
     [0.057, 0.07, 0.071]
     """
-    inverse = 1 / odds.reindex(columns=list(SIDES)).astype("float64")
+    inverse = inverse_sides(odds)
     margin = pd.Series(float("nan"), index=odds.index, name="overround")
     for market, sides in MARKET_SIDES.items():
         of_market = odds["market"].eq(market).fillna(value=False).to_numpy(dtype=bool)
