@@ -24,6 +24,7 @@ from tes_nb.model.control import (
     StartCluster,
     UnobserveScheduler,
 )
+from tes_nb.model.owner import Owned, Owner
 from tes_nb.net.loop import background
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ START_S = 25.0
 AGAIN_S = 1.0
 
 
-class ObservedScheduler:
+class ObservedScheduler(Owned):
     """A Dask scheduler that the session lists among its workers. `stop()` ends that, and nothing else."""
 
     def __init__(self, ask: Ask, seen: SeenScheduler, agent: Future[None] | None) -> None:
+        self._owner = Owner()
         self._ask = ask
         self._agent = agent
         self._stopped = False
@@ -54,6 +56,7 @@ class ObservedScheduler:
 
     def stop(self) -> None:
         """Observe it no longer. May be called twice."""
+        self._owner.check()
         if not self._stopped:
             self.release()
             background().run(self._ask(UnobserveScheduler(id=self.id)), timeout=10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +39,7 @@ class KernelScaler:
 
     def __init__(self) -> None:
         self._wanted: asyncio.Queue[int] = asyncio.Queue()
+        self._waiting: asyncio.Future[int] | None = None
         self._answer: asyncio.Future[ScaleResult] | None = None
         self._turn = asyncio.Lock()
 
@@ -59,10 +59,15 @@ class KernelScaler:
                 ) from None
 
     async def next(self) -> int | None:
-        """Return the next count that is wanted; `None` = none is for now."""
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self._wanted.get(), AWAIT_S)
-        return None
+        """Return the next count that is wanted; `None` = none is for now. Whoever waited before, waits no longer."""
+        if self._waiting is not None:
+            self._waiting.cancel()  # a connection that was lost would take the count, and nobody would scale
+        waiting = self._waiting = asyncio.ensure_future(self._wanted.get())
+        try:
+            await asyncio.wait({waiting}, timeout=AWAIT_S)
+            return waiting.result() if waiting.done() and not waiting.cancelled() else None
+        finally:
+            waiting.cancel()
 
     def answer(self, said: AnswerScale) -> None:
         """Take in what became of it."""

@@ -10,6 +10,10 @@ import psutil
 import pytest
 
 from tes_nb.collector.http import scaling
+from tes_nb.collector.workers.dask import KernelScaler
+from tes_nb.collector.workers.source import ScaleRefused
+from tes_nb.errors import CollectorError
+from tes_nb.model.control import AnswerScale, ScaleResult, StartCluster
 from tests.support.aio import run_async
 from tests.support.collectors import TOKEN, ask, child, collecting
 from tests.support.waiting import eventually, eventually_async
@@ -121,15 +125,38 @@ async def test_a_cluster_process_that_dies_is_said_and_another_can_be_started():
         answer = await scale(collector.ports[1], 1)
         assert answer.status == 503
         assert "has ended" in answer.json()["error"]
-        await collector.observer.workers.operations()[scaling_start()](scaling_start()(count=1))
+        await collector.observer.workers.operations()[StartCluster](StartCluster(count=1))
         assert (await scale(collector.ports[1], 1)).json() == {"created": 0, "terminated": 0}
         assert dask._own[0].pid != first
 
 
-def scaling_start():
-    from tes_nb.model.control import StartCluster
+@run_async
+async def test_a_kernel_scales_by_the_newest_of_its_connections():
+    kernel = KernelScaler()
+    lost = asyncio.ensure_future(kernel.next())
+    await asyncio.sleep(0)
+    newest = asyncio.ensure_future(kernel.next())
+    await asyncio.sleep(0)
+    scaling_up = asyncio.ensure_future(kernel.scale(3))
+    assert await asyncio.wait_for(newest, 2) == 3
+    assert await asyncio.wait_for(lost, 2) is None
+    kernel.answer(AnswerScale(id="x", created=1))
+    assert await scaling_up == ScaleResult(1, 0)
+    refused = asyncio.ensure_future(kernel.scale(4))
+    assert await kernel.next() == 4
+    kernel.answer(AnswerScale(id="x", refusal="It adapts."))
+    with pytest.raises(ScaleRefused, match="It adapts"):
+        await refused
 
-    return StartCluster
+
+@run_async
+async def test_a_kernel_that_is_held_is_said_and_scales_nothing_later(monkeypatch):
+    monkeypatch.setattr("tes_nb.collector.workers.dask.ANSWER_S", 0.1)
+    monkeypatch.setattr("tes_nb.collector.workers.dask.AWAIT_S", 0.1)
+    kernel = KernelScaler()
+    with pytest.raises(CollectorError, match="has not answered"):
+        await kernel.scale(3)
+    assert await kernel.next() is None
 
 
 @run_async
@@ -143,7 +170,7 @@ async def test_without_the_extra_it_says_how_to_install_it(monkeypatch, tmp_path
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with collecting() as collector:
         with pytest.raises(Exception, match=r"pip install 'tes-nb\[cluster\]'"):
-            await collector.observer.workers.operations()[scaling_start()](scaling_start()(count=1))
+            await collector.observer.workers.operations()[StartCluster](StartCluster(count=1))
 
 
 @run_async
