@@ -76,8 +76,11 @@ class Recording(Owned):
                 return self._figures
             if status is not None:
                 self._figures = status
-            else:
-                self._end()
+            if status is None or status.state == "STOPPED":  # ended elsewhere, or by itself at its size limit
+                try:
+                    self._end()
+                except CollectorError as error:  # it is not in the list: that it has ended is certain
+                    self._ended = self._ended or f"{self.path.name} has ended. {error}"
         return self._figures
 
     def _end(self) -> None:

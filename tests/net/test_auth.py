@@ -367,7 +367,7 @@ async def test_fault_19_a_token_is_never_old_at_a_handshake_and_never_in_a_log()
 
 
 @run_async
-async def test_a_token_source_that_asks_to_be_left_alone_is():
+async def test_fault_15_a_token_source_that_asks_to_be_left_alone_is():
     asked = []
 
     async def busy(_request):

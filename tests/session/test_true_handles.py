@@ -53,6 +53,15 @@ def test_a_block_whose_recording_was_ended_from_the_page_ends_quietly(session, t
         assert opened.info().messages == recording.messages > 0
 
 
+def test_a_recording_that_met_its_size_limit_is_stopped_in_every_way(session, tmp_path):
+    recording = session.record(tmp_path / "small.tes", size_limit=100_000)
+    eventually(lambda: recording.state == "STOPPED", 30)
+    assert not recording.running
+    assert recording.stop() == recording.text
+    assert "limit" in recording.text
+    assert session.recordings() == []
+
+
 def test_two_handles_of_one_recording_agree(session, tmp_path):
     one = session.record(tmp_path / "two.tes")
     other = next(each for each in session.recordings() if each.path == one.path)
