@@ -459,7 +459,7 @@ async def test_fault_24_every_close_code_leads_to_another_try(code):
     first = frame(1, b'{"n": 1}')
     behave = accept_then_close(code, b"why", first=first)
     async with RawPeer(behave) as peer:
-        quick = PROFILE.scaled(0.01)
+        quick = dataclasses.replace(PROFILE.scaled(0.01), open_timeout_s=5.0)
         async with Running(only(peer.url), profile=quick) as (_reader, sink):
             await sink.until(lambda _sink: len(peer.accepted) >= 3)
             assert any(f"closed {code} why" in state.text for state in sink.states)

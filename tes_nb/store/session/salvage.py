@@ -269,9 +269,7 @@ def _fill_small_tables(
     contiguous = f"SELECT count(*) = max(seq) FROM {_LOG}"  # noqa: S608 - ours
     ended = copy.execute("SELECT 1 FROM facts WHERE name = 'ended'").fetchone()
     whole = copy.execute(contiguous).fetchone() == (1,) and ended is not None
-    for view, table in itertools.product(
-        views, ("sources", "facts") if whole else ("sources", "facts", "gaps")
-    ):
+    for view, table in itertools.product(views, () if whole else ("sources", "facts", "gaps")):
         with contextlib.suppress(*DAMAGE):
             for row in read_rows(view, table, None) if table not in intact else ():
                 _add(copy, rows, table, msgspec.structs.astuple(row))
