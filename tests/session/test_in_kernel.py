@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support.kernels import Kernel, kernel
-from tests.support.waiting import eventually
+from tests.support.waiting import busy, eventually
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -145,7 +145,7 @@ def test_fault_78_a_restart_frees_ports_and_leaves_no_orphan(killed):
             one.run(START)
             pid, status, workers = collector_of(one)
             one.restart(now=killed)
-            eventually(lambda pid=pid: not psutil.pid_exists(pid), 2.5, lambda: "an orphan was left")
+            eventually(lambda pid=pid: not psutil.pid_exists(pid), busy(2.5), lambda: "an orphan was left")
             assert free(status)
             assert free(workers)
 
@@ -155,6 +155,6 @@ def test_fault_79_a_killed_kernel_takes_its_collector_along():
         one.run(START)
         pid, status, workers = collector_of(one)
         os.kill(one.manager.provisioner.pid, signal.SIGKILL)
-        eventually(lambda: not psutil.pid_exists(pid), 2.5)
+        eventually(lambda: not psutil.pid_exists(pid), busy(2.5))
         assert free(status)
         assert free(workers)

@@ -16,7 +16,7 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError, TesError
-from tests.support.waiting import eventually
+from tests.support.waiting import busy, eventually
 
 
 def free(port: int) -> bool:
@@ -137,7 +137,9 @@ def test_fault_79_collector_ends_with_a_killed_kernel_whose_pool_lives_on():
     kernel.wait()
     kernel.stdout.close()
     try:
-        eventually(lambda: not psutil.pid_exists(collector), 3, lambda: "the collector outlived its kernel")
+        eventually(
+            lambda: not psutil.pid_exists(collector), busy(3), lambda: "the collector outlived its kernel"
+        )
         assert free(status)
         assert free(workers)
         assert psutil.pid_exists(child)  # it really held the pipe open
@@ -176,7 +178,7 @@ def test_fault_84_the_end_of_the_interpreter_ends_the_collector():
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
     assert "Warning" not in done.stderr
-    eventually(lambda: not psutil.pid_exists(int(done.stdout)), 2)
+    eventually(lambda: not psutil.pid_exists(int(done.stdout)), busy(2))
 
 
 @pytest.mark.parametrize("where", ["no loop", "running loop"])

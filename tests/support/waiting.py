@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sized
 from typing import Any
 
 STEP_S = 0.01
+PROBE_S = 0.1
+"""Enough to wait for one's turn several times where there are turns."""
 
 
 def eventually(
@@ -40,6 +42,14 @@ async def eventually_async(
             return value
         assert time.monotonic() < end, _failure(value, timeout, describe)
         await asyncio.sleep(STEP_S)
+
+
+def busy(seconds: float) -> float:
+    """So many seconds of an idle machine, on this one as it is now: as much longer as a bit of work takes here."""
+    wall, own = time.perf_counter(), time.thread_time()
+    while time.thread_time() - own < PROBE_S:
+        sum(range(1000))
+    return seconds * max(1.0, (time.perf_counter() - wall) / PROBE_S)
 
 
 def _is_something(value: Any) -> bool:
