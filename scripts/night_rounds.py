@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import traceback
 from collections import Counter
@@ -68,13 +69,14 @@ def recorders(one: Round) -> None:
 
 
 VICTIM = """
-    import json, sys
+    import json, sys, time
     import tes_nb as tes
     session = tes.start(ports=(0, 0), period="50ms")
     recording = session.record(sys.argv[1])
     print(session.collector_pid, flush=True)
-    while True:
+    while recording.running:
         print(json.dumps(recording.committed), flush=True)
+        time.sleep(0.005)  # or a pipe that nobody reads yet is full
 """
 
 
@@ -89,9 +91,11 @@ def processes(one: Round) -> None:
     first = kernel.stdout.readline()
     time.sleep(after)
     os.kill(collector if victim == "collector" else kernel.pid, signal.SIGKILL)
+    guard = threading.Timer(3 * GRACE_S, kernel.kill)
+    guard.start()
     lines = [first, *kernel.stdout.read().splitlines(keepends=True)]
-    kernel.wait(GRACE_S)
-    kernel.stdout.close()
+    guard.cancel()
+    kernel.communicate()
     gone = within(GRACE_S, lambda: not psutil.pid_exists(collector))
     one.require(gone, f"the collector outlived its {victim}, killed after {after:.3f} s")
     acknowledged = json.loads([line for line in lines if line.endswith("}\n")][-1])

@@ -20,6 +20,8 @@ from tes_nb.streams import NAMES, get
 from tests.support.processes import IDLE, python
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(180)  # the first of them waits for a session with rows in every table
+
 CHANNELS = ["scores", "odds", "basketball_scores", "basketball_odds", "tes_ticks_xml"]
 SOURCES = ("status", "workers", "metrics", "kernel", "simulated")
 TABLES = [
