@@ -332,7 +332,7 @@ class SourceTable {
 
   /** Whom a row is about, in which part of the chart, and the unit of its own (views/subjects.py says the same). */
   subject(row) {
-    const { label = [], panel_by: panel, unit_by: own } = this.table;
+    const { label = this.table.key ?? [], panel_by: panel, unit_by: own } = this.table;
     const names = label.filter((name) => name !== panel && name !== own);
     const subject = names.map((name) => this.cell(row, name)).filter(Boolean).join(" · ");
     return {

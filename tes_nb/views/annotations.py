@@ -155,7 +155,7 @@ def _mark_line(mark: Mark) -> tuple[dict[str, Any], dict[str, Any]]:
     at = _moment(mark.at_ns)
     line = {"color": MARK_COLOUR, "width": 1, "dash": "dash"}
     shape = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper", "line": line}
-    return shape, _text(at, 1.0, mark.label, mark.label, MARK_COLOUR)
+    return shape, _text(at, 1.0, mark.label, mark.label, MARK_COLOUR) | {"yanchor": "top"}
 
 
 def _cell_shade(start: pd.Timestamp, end: pd.Timestamp, label: str) -> tuple[dict[str, Any], dict[str, Any]]:

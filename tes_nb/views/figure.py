@@ -143,10 +143,11 @@ def table_figure(
     figure = make_subplots(rows=len(panels), cols=1, subplot_titles=words, **gap)
     figure.update_annotations(name=PANEL, x=0, xanchor="left", font={"size": 13})
     for line in plotted:
-        figure.add_trace(_trace(line, wall), row=panels.index((line.panel, line.unit)) + 1, col=1)
+        place = panels.index((line.panel, line.unit))
+        figure.add_trace(_trace(line, wall, words[place]), row=place + 1, col=1)
     for row, (_, unit) in enumerate(panels, start=1):
-        free = {} if not unit else {"rangemode": "tozero"}
-        figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), **free, row=row, col=1)
+        mode = "tozero" if unit else "nonnegative" if _least(plotted, panels[row - 1]) >= 0 else "normal"
+        figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), rangemode=mode, row=row, col=1)
         if unit == "bytes":
             figure.update_yaxes(tickformat=".3~s", ticksuffix="B", row=row, col=1)
     figure.update_layout(
@@ -164,6 +165,13 @@ def table_figure(
     return figure
 
 
+def _least(plotted: Iterable[PlotLine], panel: tuple[str, str]) -> float:
+    """The least value of a panel, 0 where there is none."""
+    values = np.concatenate([line.values for line in plotted if (line.panel, line.unit) == panel])  # noqa: PD011
+    finite = values[np.isfinite(values)]
+    return float(finite.min()) if len(finite) else 0.0
+
+
 def _panel_title(panel: tuple[str, str], plotted: Sequence[PlotLine]) -> str:
     """What is measured; where no column says that, what the lines are called."""
     names = list(dict.fromkeys(line.title for line in plotted))
@@ -177,12 +185,14 @@ def range_of(plotted: Iterable[PlotLine]) -> list[pd.Timestamp]:
     return [pd.Timestamp(line.time[at], tz="UTC") for line in plotted if len(line.time) for at in (0, -1)]
 
 
-def _trace(line: PlotLine, wall: WallClock) -> go.Scatter:
+def _trace(line: PlotLine, wall: WallClock, title: str) -> go.Scatter:
     return go.Scatter(
         x=wall.of(line.time),
         y=line.values,
         name=plain(line.title),
-        legendgroup=plain(line.panel),
+        meta=line.name,
+        legendgroup=title,
+        legendgrouptitle={"text": title},
         mode="lines" if len(line.values) > 1 else "markers",
         line={"color": colour(line.colour), "dash": dash(line), "width": 1.75},
         connectgaps=False,
@@ -245,7 +255,6 @@ class Updater:
         self._content = content
         self._updated_at = time.monotonic()
         self._version: int | None = None
-        self._names: list[str] | None = None
 
     def step(self) -> bool:
         """Draw what is new, if it is time to; False = nothing can change any more."""
@@ -264,14 +273,13 @@ class Updater:
         frame = content.frame()
         plotted = list(lines(frame, content.table, plotted_columns(frame, content.table, content.columns)))
         traces = self._figure.data
-        names = [line.name for line in plotted]
-        if names != self._names:
+        if [line.name for line in plotted] != [trace.meta for trace in traces]:
             # other lines than before: a worker has come, or the first data
-            self._names = names
             new = content.live_figure()
             _keep_zoom(self._figure, new)
             self._figure.data = ()
-            self._figure.layout = new.layout
+            # to replace the layout would send a width of null, which plotly takes for 700 pixels, for good
+            self._figure.update_layout(new.layout.to_plotly_json())
             self._figure.add_traces(list(new.data))
             return
         wall = WallClock(range_of(plotted))
@@ -296,6 +304,7 @@ def live_figure(content: FigureContent, *, repaint: RepaintClock = clock) -> go.
         raise SessionError(
             f"A live figure needs plotly's widget, which cannot be loaded ({error}): pip install anywidget."
         ) from error
+    figure._config = {**figure._config, "responsive": True}  # noqa: SLF001 - plotly's widget has no other way
     updater = Updater(figure, content)
     figure._tes_updater = updater  # noqa: SLF001 - the clock holds no views; this one lives with its figure
     repaint.add(updater)

@@ -80,7 +80,8 @@ def plotted_columns(frame: pd.DataFrame, table: Table, names: Iterable[str] | No
     columns = numeric_columns(table, names)
     if names is not None:
         return columns
-    usual = [column for column in columns if not table.plot or column.name in table.plot]
+    by_name = {column.name: column for column in columns}
+    usual = [by_name[name] for name in table.plot if name in by_name] if table.plot else columns
     return [column for column in usual if column.name in frame and frame[column.name].notna().any()]
 
 

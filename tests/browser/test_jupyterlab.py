@@ -200,6 +200,13 @@ def test_a_live_figure_has_a_clock_on_its_time_axis_and_units_on_the_others(open
         assert any(today in tick for tick in ticks), ticks
         assert texts(".xtitle, .x2title") == ["time (UTC)"]
         assert texts(".ytitle, .y2title") == ["percent", "bytes"]
+        assert texts(".annotation-text")[:2] == ["CPU of one core", "Memory"]
+        notebook.page.set_viewport_size({"width": 800, "height": 1200})
+        widths = "(() => { const plot = document.querySelector('.js-plotly-plot');"
+        widths += (
+            " return plot.clientWidth - plot.querySelector('.main-svg').getBoundingClientRect().width; })()"
+        )
+        notebook.eventually(lambda: notebook.page.evaluate(widths) == 0)
         assert all(text.endswith("B") for text in texts(".y2tick text")), "bytes in words"
         notebook.page.screenshot(path=PICTURES / "jupyterlab-figure.png")
 
