@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SessionError,
         TesError,
     )
+    from tes_nb.session.compare import compare
     from tes_nb.session.feed import Feed
     from tes_nb.session.nowgoal.feed import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
@@ -56,6 +57,7 @@ _HOMES = {
     "Recording": "tes_nb.session.recordings",
     "Session": "tes_nb.session.session",
     "attach": "tes_nb.session.start",
+    "compare": "tes_nb.session.compare",
     "copy": "tes_nb.session.recordings:copy_session",
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.settings",
@@ -90,6 +92,7 @@ __all__ = [
     "TesError",
     "__version__",
     "attach",
+    "compare",
     "copy",
     "nest",
     "open",

@@ -270,6 +270,35 @@ def check(path: Annotated[Path, typer.Argument(help="A session file.")]) -> None
     raise typer.Exit(report.exit_code)
 
 
+OVER_THE_LIMIT = 4
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A session file.")],
+    b: Annotated[Path, typer.Argument(help="Another one, compared with it.")],
+    fail_over: Annotated[
+        list[str] | None,
+        typer.Option(help='Exit with 4 where B is above A, as "memory_rss peak 10%"; may be repeated.'),
+    ] = None,
+    on: Annotated[str, typer.Option(help='Compare from this mark on, or this cell ("cell 12").')] = "",
+    report: Annotated[Path | None, typer.Option(help="Write what differs as one HTML file.")] = None,
+) -> None:
+    """Say what differs between two recordings; exit with 4 where a limit is exceeded."""
+    from tes_nb.session.compare import compare as compare_sessions  # noqa: PLC0415
+
+    found = compare_sessions(a, b, on=on or None)
+    print(repr(found)[1:-1])
+    for sentence in found.unmatched:
+        print(f"  {sentence}")
+    if report is not None:
+        print(f"Wrote {found.report(report)}.")
+    over = [why for rule in fail_over or () if (why := found.exceeds(rule)) is not None]
+    for why in over:
+        print(why)
+    raise typer.Exit(OVER_THE_LIMIT if over else 0)
+
+
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="A session file.")],

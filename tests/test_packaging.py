@@ -33,6 +33,7 @@ PUBLIC = [
     "TesError",
     "__version__",
     "attach",
+    "compare",
     "copy",
     "nest",
     "open",

@@ -64,17 +64,22 @@ class ReportedFeed(Protocol):
 
 def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str) -> Path:
     """Write the report and return its path. Raises `ExportError` with what to do when it cannot be written."""
+    sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
+    return write_page(path, title, sections or "<p>No data had come when this was written.</p>")
+
+
+def write_page(path: str | Path, title: str, sections: str) -> Path:
+    """Write one self-contained page of these sections (HTML); return its path. Raises `ExportError`."""
     target = user_path(path)
     if not target.name:
         raise ExportError(f"The report '{path}' could not be written: it is a folder. Choose another path.")
-    sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
     page = _PAGE.format(
         title=escape(title),
         subtitle=escape(
             f"Written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by tes_nb {__version__}. Times are UTC."
         ),
         plotly=get_plotlyjs(),
-        sections=sections or "<p>No data had come when this was written.</p>",
+        sections=sections,
     )
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -90,10 +95,16 @@ def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str)
     return target
 
 
-def _section(feed: ReportedFeed) -> str:
-    figure = plotly.io.to_html(
-        feed.figure(), include_plotlyjs=False, full_html=False, config={"displaylogo": False}
+def figure_html(figure: Any) -> str:
+    """Return a figure as a part of a page."""
+    html: str = plotly.io.to_html(
+        figure, include_plotlyjs=False, full_html=False, config={"displaylogo": False}
     )
+    return html
+
+
+def _section(feed: ReportedFeed) -> str:
+    figure = figure_html(feed.figure())
     counts = ", ".join(f"{name}: {len(feed.frame(name))} rows" for name in feed.tables)
     newest = feed.frame().tail(LAST_ROWS)
     return (

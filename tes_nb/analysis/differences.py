@@ -1,0 +1,95 @@
+"""Whether two series of numbers differ, and by how much: intervals by block bootstrap, made for all questions together.
+
+Neighbours in time are alike, so that whole blocks are drawn and not single values. Many columns are looked at together,
+so that each interval is as much wider as keeps the chance that any one of them is wrong at 5 %. Two runs of the same
+work are never quite alike, so that a difference counts only beyond a margin.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Places: TypeAlias = npt.NDArray[np.int64]
+
+STATISTICS = ("median", "p95", "peak", "area")
+DRAWS = 300
+ERROR = 0.05
+FEWEST = 20
+"""Values of a series below which nothing is said of it."""
+MORE, LESS, NONE, TOO_LITTLE = "more", "less", "no difference seen", "too little to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one statistic of `b` differs from that of `a`."""
+
+    statistic: str
+    a: float
+    b: float
+    low: float
+    """The interval of b - a; NaN = there is too little to tell."""
+    high: float
+    word: str
+
+    @property
+    def change(self) -> float:
+        """The difference b - a."""
+        return self.b - self.a
+
+    @property
+    def percent(self) -> float:
+        """The same of a; NaN where a is 0."""
+        return 100 * self.change / abs(self.a) if self.a else math.nan
+
+
+def differences(
+    a: Floats, b: Floats, *, questions: int, least: float, seconds: float, seed: int = 0
+) -> list[Difference]:
+    """Return how median, 95th percentile, peak and area of `b` differ from those of `a`.
+
+    a, b: values at even distances, without NaN; they need not be of one length. questions: how many intervals are made
+    in all. least: the share of a's value that a difference must exceed. seconds: how long both last, for the area.
+    """
+    here, there = _measures(a[None, :], seconds)[:, 0], _measures(b[None, :], seconds)[:, 0]
+    if min(len(a), len(b)) < FEWEST:
+        return [
+            Difference(name, float(x), float(y), math.nan, math.nan, TOO_LITTLE)
+            for name, x, y in zip(STATISTICS, here, there, strict=True)
+        ]
+    rng = np.random.default_rng(seed)
+    drawn = [_measures(one[_blocks(len(one), rng)], seconds) for one in (a, b)]
+    spread = drawn[1] - drawn[0]
+    width = NormalDist().inv_cdf(1 - ERROR / (2 * max(questions, 1))) * spread.std(axis=1, ddof=1)
+    found = []
+    for place, name in enumerate(STATISTICS):
+        x, y = float(here[place]), float(there[place])
+        change, half = y - x, float(width[place])
+        if name == "peak":  # what blocks leave out of a peak is on one side, and no spread tells it
+            half = max(half, float(np.abs(spread[place] - np.median(spread[place])).max()))
+        margin = least * abs(x)
+        word = MORE if change - half > margin else LESS if change + half < -margin else NONE
+        found.append(Difference(name, x, y, change - half, change + half, word))
+    return found
+
+
+def _measures(values: Floats, seconds: float) -> Floats:
+    """Return median, 95th percentile, peak and area of each row: an array of four rows."""
+    count = values.shape[1]
+    middle, high = (count - 1) // 2, math.ceil(0.95 * (count - 1))
+    ordered = np.partition(values, sorted({middle, high}), axis=1)
+    return np.stack([ordered[:, middle], ordered[:, high], values.max(axis=1), values.mean(axis=1) * seconds])
+
+
+def _blocks(count: int, rng: np.random.Generator) -> Places:
+    """Return the places of `DRAWS` series put together from blocks."""
+    length = max(min(round(2 * math.sqrt(count)), count // 4), 1)
+    starts = rng.integers(0, count - length + 1, (DRAWS, -(-count // length)))
+    places: Places = (starts[:, :, None] + np.arange(length)).reshape(DRAWS, -1)[:, :count]
+    return places

@@ -1,0 +1,197 @@
+"""`tes.compare`: the same work shows no difference, a real one is found, and what cannot be compared is said."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tes_nb as tes
+from tes_nb.analysis.differences import NONE, TOO_LITTLE, differences
+from tes_nb.cli import app
+from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.model import Direction, Message, Opcode
+from tes_nb.store.session.schema import SourceInfo
+from tes_nb.streams.kernel import KERNEL
+from tes_nb.wire.events import Gap, Mark, encode_event
+from tests.support.messages import WALL
+from tests.support.sessions import write_session
+
+SECOND = 10**9
+BASE = {"memory": 1000.0, "queue": 50.0, "latency": 20.0}
+
+
+def runs(seed, count=300, *, grow=None):
+    """Three gauges of a piece of work: noise that remembers, a saw, and bursts; `grow` name → factor at the end."""
+    chance = np.random.default_rng(seed)
+    noise = np.zeros(count)
+    for place in range(1, count):
+        noise[place] = 0.8 * noise[place - 1] + chance.normal(0, 0.6)
+    ((np.arange(count) + chance.integers(20)) % 20) / 20
+    values = {
+        "memory": BASE["memory"] * (1 + 0.01 * noise),
+        "queue": BASE["queue"] * (1 + 0.1 * ((np.arange(count) + chance.integers(20)) % 20) / 20)
+        + chance.normal(0, 1, count),
+        "latency": BASE["latency"] + chance.gamma(2.0, 2.0, count),
+    }
+    for name, factor in (grow or {}).items():
+        values[name] = values[name] * factor
+    return values
+
+
+def session(path, values, *, began=WALL, events=(), step=SECOND):
+    """A session file with these gauges, one message a step; events: (place, event)."""
+    messages = [SourceInfo(KERNEL, KERNEL)]
+    seq = 0
+
+    def put(payload, opcode, at):
+        nonlocal seq
+        seq += 1
+        messages.append(Message(KERNEL, Direction.IN, opcode, payload, began + at, at, 0, seq))
+
+    for place in range(max(map(len, values.values()))):
+        for at, event in events:
+            if at == place:
+                put(encode_event(event), Opcode.EVENT, place * step)
+        for name, cells in values.items():
+            if place < len(cells):
+                report = {"type": "gauge", "name": name, "value": float(cells[place]), "unit": "MiB"}
+                put(
+                    msgspec.json.encode({**report, "timestamp": (began + place * step) // 10**6}),
+                    Opcode.TEXT,
+                    place * step,
+                )
+    return write_session(path, messages)
+
+
+def words(found):
+    return {(row.subject, row.statistic): row.word for row in found.frame.itertuples()}
+
+
+def test_the_same_work_shows_no_difference_and_a_fifth_more_is_found():
+    calm = found = 0
+    for seed in range(100):
+        a, b, leak = runs(2 * seed), runs(2 * seed + 1), runs(2 * seed + 1, grow={"memory": 1.2})
+        judged = [
+            {
+                (name, one.statistic): one.word
+                for name in BASE
+                for one in differences(a[name], other[name], questions=12, least=0.05, seconds=300)
+            }
+            for other in (b, leak)
+        ]
+        calm += set(judged[0].values()) == {NONE}
+        found += all(
+            judged[1]["memory", statistic] == "more" for statistic in ("median", "p95", "peak", "area")
+        )
+        assert {name for (name, _), word in judged[1].items() if word == "more"} <= {"memory"} | {
+            name for (name, _), word in judged[0].items() if word != NONE
+        }
+    assert calm >= 95
+    assert found >= 95
+
+
+def test_less_is_found_as_more_is():
+    a, b = runs(1)["memory"], runs(2)["memory"]
+    assert {one.word for one in differences(1.2 * a, b, questions=4, least=0.05, seconds=1)} == {"less"}
+    (median, *_) = differences(a, 1.2 * a, questions=4, least=0.05, seconds=300)
+    assert median.percent == pytest.approx(20)
+    assert median.low < median.change < median.high
+    area = differences(a, a, questions=1, least=0.05, seconds=300)[3]
+    assert area.a == pytest.approx(a.mean() * 300)
+
+
+def test_a_planted_leak_is_found_and_nothing_else(tmp_path):
+    before = session(tmp_path / "before.tes", runs(1))
+    after = session(tmp_path / "after.tes", runs(2, grow={"memory": 1.2}), began=WALL + 10**15)
+    found = tes.compare(before, after)
+    assert {subject for (subject, _), word in words(found).items() if word != NONE} == {"memory"}
+    row = found.frame.set_index(["subject", "statistic"]).loc[("memory", "median")]
+    assert row["percent"] == pytest.approx(20, abs=2)
+    assert (row["unit"], row["feed"], row["table"], row["column"]) == ("", "kernel", "gauges", "value")
+    assert found.unmatched == []
+    assert found.seconds == pytest.approx(299, abs=1)
+    assert "4 of 12 differ: value median +" in repr(found)
+    figure = found.plot()
+    assert len(figure.data) == 2
+    sides = {figure.layout[axis].side for axis in ("xaxis", "xaxis2")}
+    assert sides == {"bottom", "top"}
+    assert figure.data[1].x[0] == np.datetime64(WALL + 10**15, "ns")
+    page = found.report(tmp_path / "found.html").read_text()
+    assert "All that was compared" in page
+    assert "memory" in page
+    assert "https://cdn" not in page.split("<body>")[1]
+
+
+def test_the_command_line_fails_the_build(tmp_path):
+    files = [session(tmp_path / "a.tes", runs(1)), session(tmp_path / "b.tes", runs(2, grow={"memory": 1.2}))]
+    run = lambda *more: CliRunner().invoke(app, ["compare", *map(str, files), *more])  # noqa: E731
+    over = run("--fail-over", "value peak 10%", "--report", str(tmp_path / "c.html"))
+    assert over.exit_code == 4
+    assert "value peak of memory is" in over.output
+    assert "the limit is 10 %" in over.output
+    assert (tmp_path / "c.html").exists()
+    assert run("--fail-over", "value peak 40%").exit_code == 0
+    assert run().exit_code == 0
+    wrong = run("--fail-over", "memry peak 10%")
+    assert isinstance(wrong.exception, ArgumentError)
+    assert "No column 'memry' was compared" in str(wrong.exception)
+    assert "is no rule" in str(run("--fail-over", "too much").exception)
+
+
+def test_what_both_share_is_compared_and_the_rest_is_said(tmp_path):
+    one = session(tmp_path / "one.tes", {**runs(1), "mine": runs(1)["queue"]})
+    short = session(tmp_path / "short.tes", {name: cells[:5] for name, cells in runs(2).items()})
+    found = tes.compare(one, short)
+    assert set(words(found).values()) == {TOO_LITTLE}
+    assert found.unmatched == [
+        "'mine' of kernel.gauges is there 1 times in the one and 0 times in the other."
+    ]
+    empty = write_session(tmp_path / "empty.tes", [SourceInfo(KERNEL, KERNEL)])
+    with pytest.raises(SessionError, match=r"empty\.tes is empty"):
+        tes.compare(one, empty)
+    other = write_session(
+        tmp_path / "other.tes",
+        [
+            SourceInfo("metrics", "metrics"),
+            Message("metrics", Direction.IN, Opcode.TEXT, b"{}", WALL, 0, 0, 1),
+        ],
+    )
+    with pytest.raises(
+        SessionError, match=r"no feed to compare: one\.tes has kernel, and other\.tes has metrics"
+    ):
+        tes.compare(one, other)
+
+
+def test_gaps_are_left_out_of_both_and_counted(tmp_path):
+    values = runs(1)
+    broken = {name: cells.copy() for name, cells in values.items()}
+    broken["memory"][100:150] *= 3  # what came while the other had a gap must not count
+    lost = WALL + 100 * SECOND
+    gap = Gap(0, last_seen_ns=lost, lost_at_ns=lost, back_at_ns=lost + 49 * SECOND, cause="x")
+    found = tes.compare(
+        session(tmp_path / "a.tes", values, events=[(150, gap)]), session(tmp_path / "b.tes", broken)
+    )
+    assert set(words(found).values()) == {NONE}
+    assert found.left_out_s == pytest.approx(50, abs=1)
+
+
+def test_runs_are_aligned_on_a_mark(tmp_path):
+    slow = np.r_[np.full(250, 10.0), runs(1)["memory"]]
+    files = [
+        session(tmp_path / "a.tes", {"memory": runs(2)["memory"]}, events=[(0, Mark("go", WALL))]),
+        session(tmp_path / "b.tes", {"memory": slow}, events=[(250, Mark("go", WALL + 250 * SECOND))]),
+    ]
+    assert set(words(tes.compare(*files, on="go")).values()) == {NONE}
+    assert "less" in set(words(tes.compare(*files)).values())
+    with pytest.raises(ArgumentError, match="no time that can be used"):
+        tes.compare(*files, on="start")
+
+
+def test_live_sessions_are_compared():
+    with tes.start(ports=(0, 0)) as live:
+        live.metrics.wait(rows=3, timeout=20)
+        found = tes.compare(live, live, feeds=["metrics"])
+    assert set(found.frame["word"]) == {TOO_LITTLE}
+    assert set(found.frame["feed"]) == {"metrics"}
