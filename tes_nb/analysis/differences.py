@@ -27,7 +27,7 @@ MORE, LESS, NONE, TOO_LITTLE = "more", "less", "no difference seen", "too little
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Finding:
     """How one statistic of `b` differs from that of `a`."""
 
     statistic: str
@@ -51,7 +51,7 @@ class Difference:
 
 def differences(
     a: Floats, b: Floats, *, questions: int, least: float, seconds: float, seed: int = 0
-) -> list[Difference]:
+) -> list[Finding]:
     """Return how median, 95th percentile, peak and area of `b` differ from those of `a`.
 
     a, b: values at even distances, without NaN; they need not be of one length. questions: how many intervals are made
@@ -60,7 +60,7 @@ def differences(
     here, there = _measures(a[None, :], seconds)[:, 0], _measures(b[None, :], seconds)[:, 0]
     if min(len(a), len(b)) < FEWEST:
         return [
-            Difference(name, float(x), float(y), math.nan, math.nan, TOO_LITTLE)
+            Finding(name, float(x), float(y), math.nan, math.nan, TOO_LITTLE)
             for name, x, y in zip(STATISTICS, here, there, strict=True)
         ]
     rng = np.random.default_rng(seed)
@@ -75,7 +75,7 @@ def differences(
             half = max(half, float(np.abs(spread[place] - np.median(spread[place])).max()))
         margin = least * abs(x)
         word = MORE if change - half > margin else LESS if change + half < -margin else NONE
-        found.append(Difference(name, x, y, change - half, change + half, word))
+        found.append(Finding(name, x, y, change - half, change + half, word))
     return found
 
 

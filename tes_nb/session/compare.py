@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import MORE, NONE, STATISTICS, Difference, Floats, differences
+from tes_nb.analysis.differences import MORE, NONE, STATISTICS, Finding, Floats, differences
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Column, Table
 from tes_nb.session.asof import began_ns, moment_ns
@@ -38,6 +38,7 @@ SHORTEST_STEP_S = 0.1
 IDENTITY = ("role", "kind", "name")
 """What tells processes apart over two runs; their ids and numbers do not."""
 FIGURES = 6
+NAMED = 5
 _RULE = re.compile(r"\s*(\w+)\s+(median|p95|peak|area)\s+(\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -97,9 +98,10 @@ class Comparison:
         return pd.DataFrame(rows, columns=[*names, "word", "unit"])
 
     @staticmethod
-    def _row(series: Pair, found: Difference) -> tuple[Any, ...]:
-        unit = f"{series.column.unit} / s".strip() if series.column.kind == "counter" else series.column.unit
-        unit = f"{unit} * s".strip() if found.statistic == "area" else unit
+    def _row(series: Pair, found: Finding) -> tuple[Any, ...]:
+        unit = f"{series.column.unit or 1}/s" if series.column.kind == "counter" else series.column.unit
+        if found.statistic == "area":
+            unit = f"{unit} * s" if unit else "s"
         where = series.feed, series.table, series.column.name, series.subject
         numbers = found.a, found.b, found.change, found.percent, found.low, found.high
         return (*where, found.statistic, *numbers, found.word, unit)
@@ -176,9 +178,9 @@ class Comparison:
 
     def _head(self) -> str:
         surely = self.different
-        words = ", ".join(
-            f"{row.column} {row.statistic} {row.percent:+.1f} %" for row in surely.head(5).itertuples()
-        )
+        names = surely["subject"].where(surely["subject"] != "", surely["column"])
+        each = zip(names.head(NAMED), surely["statistic"], surely["percent"], strict=False)
+        words = ", ".join(f"{name} {statistic} {percent:+.1f} %" for name, statistic, percent in each)
         what = f"{len(surely)} of {len(self.frame)} differ: {words}" if len(surely) else "no difference seen"
         gaps = f", {self.left_out_s:,.1f} s in gaps left out" if self.left_out_s else ""
         return f"{self._names[1]} against {self._names[0]}, {self.seconds:,.1f} s{gaps}: {what}"

@@ -112,7 +112,7 @@ def test_a_planted_leak_is_found_and_nothing_else(tmp_path):
     assert (row["unit"], row["feed"], row["table"], row["column"]) == ("", "kernel", "gauges", "value")
     assert found.unmatched == []
     assert found.seconds == pytest.approx(299, abs=1)
-    assert "4 of 12 differ: value median +" in repr(found)
+    assert "4 of 12 differ: memory median +" in repr(found)
     figure = found.plot()
     assert len(figure.data) == 2
     sides = {figure.layout[axis].side for axis in ("xaxis", "xaxis2")}
