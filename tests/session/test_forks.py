@@ -48,6 +48,7 @@ SESSION: dict[str, tuple[Any, ...]] = {
     "report": ("never.html",),
 }
 FEED: dict[str, tuple[Any, ...]] = {
+    "as_of": ("2026-01-01",),
     "to_csv": ("never.csv",),
     "export": ("never.csv",),
     "to_parquet": ("never.parquet",),
@@ -63,6 +64,7 @@ RECORDING: dict[str, tuple[Any, ...]] = {
     "export": ("recorded",),
     "to_parquet": ("recorded",),
     "to_har": ("recorded.har",),
+    "save_as": ("saved.tes",),
 }
 INTERNAL = {
     "at_exit",
@@ -75,6 +77,10 @@ INTERNAL = {
     "store",
     "recent",
     "close",
+    "cell_costs",
+    "subject_notes",
+    "walk_filter",
+    "walk_filters",
 }
 OPTIONS = ["url", "token", "ports", "taken_ports", "collector_pid", "measures_cells", "running"]
 WORKS = {
@@ -91,7 +97,7 @@ WORKS = {
         "lookup",
         "dropped_messages",
     },
-    tes.Recording: {"kept", "running", "repr", "open", "to_csv", "export", "to_parquet", "to_har"},
+    tes.Recording: {"kept", "running", "repr", "open", "save_as", "to_csv", "export", "to_parquet", "to_har"},
 }
 """What is known without the session's own process, what is said to it over a connection of the child's own, and what
 lies in a file."""
