@@ -40,7 +40,7 @@ def endpoint(server, **more):
 
 
 def records(collector, source="nowgoal"):
-    return len(collector.hub.topic(source).log.records)
+    return len(collector.hub.topic(source).log.after(0, 10**6))
 
 
 async def connections(server):
@@ -157,9 +157,9 @@ async def test_fault_19_a_token_is_in_no_record_and_no_repr():
         secret = "secret-1f2e3d.abc.def"
         await client.call(endpoint(server, token=secret))  # the stand-in refuses it
         await eventually_async(
-            lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.records)
+            lambda: any(b"401" in record for record in collector.hub.topic("nowgoal").log.after(0, 10**6))
         )
-        kept = b"".join(collector.hub.topic("nowgoal").log.records)
+        kept = b"".join(collector.hub.topic("nowgoal").log.after(0, 10**6))
         assert secret.encode() not in kept
         upstream = collector.watches._endpoints["nowgoal"]
         assert secret not in repr((upstream, upstream.upstream, collector.watches, collector.options))

@@ -188,7 +188,7 @@ async def test_a_scheduler_that_goes_and_comes_back_is_a_gap(tmp_path):
 
 
 def gaps(collector):
-    messages = [unpack("workers", one) for one in collector.hub.topics["workers"].log.records]
+    messages = [unpack("workers", one) for one in collector.hub.topics["workers"].log.after(0, 10**6)]
     events = [decode_event(one.payload) for one in messages if one.opcode == Opcode.EVENT]
     return [one for one in events if isinstance(one, Gap)]
 
@@ -247,18 +247,21 @@ def test_what_is_no_address_is_a_sentence(text):
 HTML = b"<html><h1>It works!</h1></html>"
 PEERS = {
     "HTML": (
-        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(HTML) + HTML,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(HTML) + HTML,
         "not that of a Dask scheduler",
     ),
     "10 MB": (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"[" * 10_000_000,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10000000\r\n\r\n" + b"[" * 10_000_000,
         "longer than 8 MiB",
     ),
     "nothing": (b"", "no answer within 2 s"),
-    "500": (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", r"tasks run \(HTTP 500"),
-    "404": (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "HTTP 404"),
+    "500": (b"HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", r"tasks run \(HTTP 500"),
+    "404": (b"HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "HTTP 404"),
     "garbage": (b"\x00\xff" * 500 + b"\r\n\r\n", "."),
-    "deep": (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000, "not that of a Dask"),
+    "deep": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000,
+        "not that of a Dask",
+    ),
 }
 
 
