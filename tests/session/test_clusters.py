@@ -190,7 +190,10 @@ def test_an_attached_session_scales_its_peer_and_starts_nothing_here(monkeypatch
 
 @pytest.mark.parametrize(
     ("token", "sentence"),
-    [("", r"set TES_DEV_TOKEN.*Nothing is started here"), ("some-token", "The peer does not scale")],
+    [
+        ("", r"set TES_DEV_TOKEN.*Nothing is started here"),
+        ("some-token-of-32-characters-3f9a1b", "The peer does not scale"),
+    ],
 )
 def test_an_attached_session_says_why_it_cannot_scale(monkeypatch, original, token, sentence):
     monkeypatch.setenv("TES_DEV_TOKEN", token)
