@@ -14,11 +14,13 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.int64]
 
 STATISTICS = ("median", "p95", "peak", "area")
+CELL_COLUMNS = ("wall_s", "cpu_s", "rss_peak", "rss_mean", "children_cpu_s", "children_peak", "total_peak")
 DRAWS = 300
 ERROR = 0.05
 FEWEST = 20
@@ -77,6 +79,20 @@ def differences(
         word = MORE if change - half > margin else LESS if change + half < -margin else NONE
         found.append(Finding(name, x, y, change - half, change + half, word))
     return found
+
+
+def cells_beside(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Return what each cell that ran once in both has cost, a row per cell and column: a, b, difference, percent, unit.
+
+    a, b: as `s.cells()` gives them. One run of a cell is one value, so that there is no interval.
+    """
+    once = [cells[~cells["number"].duplicated(keep=False)].set_index("number") for cells in (a, b)]
+    names = [name for name in CELL_COLUMNS if name in a and name in b]
+    long = [cells[names].astype("float64").rename_axis("column", axis=1).stack() for cells in once]  # noqa: PD013
+    both = pd.concat(long, axis=1, keys=["a", "b"], join="inner").reset_index()
+    both["difference"] = both["b"] - both["a"]
+    both["percent"] = (100 * both["difference"] / both["a"].abs()).where(both["a"] != 0)
+    return both.assign(unit=both["column"].map(a.attrs.get("units", {})))
 
 
 def _measures(values: Floats, seconds: float) -> Floats:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import MORE, NONE, STATISTICS, Finding, Floats, differences
+from tes_nb.analysis.differences import NONE, STATISTICS, Finding, Floats, cells_beside, differences
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Column, Table
 from tes_nb.session.asof import began_ns, moment_ns
@@ -68,6 +68,8 @@ class Comparison:
         """How much of that lies in a gap of either, and was left out of both."""
         self.unmatched: list[str] = about["unmatched"]
         """What has no counterpart, or several, a sentence each."""
+        self.cells: pd.DataFrame = about["cells"]
+        """What cells that ran once in both have cost; one run is one value, without an interval."""
         self._began: tuple[int, int] = about["began"]
         self.frame = self._compared(about["least"])
         """A row per feed, table, column, subject and statistic: a, b, difference, percent, low, high, word, unit."""
@@ -278,6 +280,9 @@ def _compare(
         seconds=count * step_ns / 1e9,
         left_out_s=float(np.count_nonzero(lost)) * step_ns / 1e9,
         unmatched=unmatched,
+        cells=cells_beside(*(session.feeds[KERNEL].frame("cells") for session in (a, b)))
+        if KERNEL in common
+        else pd.DataFrame(),
         began=(spans[0][0], spans[1][0]),
         least=least,
     )
@@ -401,6 +406,3 @@ def _matched(  # noqa: PLR0917 - what is matched, and where the rest is said
                 np.where(lost, np.nan, here[0](column)),
                 np.where(lost, np.nan, there[0](column)),
             )
-
-
-__all__ = ["MORE", "Comparison", "compare"]

@@ -189,6 +189,72 @@ def test_runs_are_aligned_on_a_mark(tmp_path):
         tes.compare(*files, on="start")
 
 
+def workers_session(path, pids, *, began=WALL):
+    """A session file of workers that are called as `pids` says: name → the pids it has, one after the other."""
+    messages = [SourceInfo("workers", "workers")]
+    for place in range(60):
+        listed = {}
+        for name, numbers in pids.items():
+            pid = numbers[place * len(numbers) // 60]
+            listed[str(pid)] = {
+                "id": str(pid),
+                "status": "working",
+                "resource_usage": {"rss_mb": 100.0 + (place * 7 + len(name)) % 5},
+                "pid": pid,
+                "name": name,
+                "kind": "process",
+            }
+        at = place * SECOND
+        text = {"timestamp": (began + at) // 10**6, "workers": listed, "summary": {"total": len(listed)}}
+        payload = msgspec.json.encode(text)
+        messages.append(Message("workers", Direction.IN, Opcode.TEXT, payload, began + at, at, 0, place + 1))
+    return write_session(path, messages)
+
+
+def test_workers_are_matched_by_what_they_are_and_not_by_their_pids(tmp_path):
+    one = workers_session(tmp_path / "a.tes", {"loader": [11], "trainer": [12], "twice": [13, 14]})
+    other = workers_session(tmp_path / "b.tes", {"loader": [77], "trainer": [11], "twice": [78]})
+    found = tes.compare(one, other)
+    rows = found.frame[(found.frame["column"] == "rss_mb") & (found.frame["table"] == "workers")]
+    assert set(rows["subject"]) == {"process loader", "process trainer"}
+    assert set(rows["word"]) == {NONE}
+    assert (
+        "'process twice' of workers.workers is there 2 times in the one and 1 times in the other."
+        in found.unmatched
+    )
+
+
+def test_cells_that_ran_once_in_both_stand_beside_each_other(tmp_path):
+    def cells(path, walls):
+        messages = [SourceInfo(KERNEL, KERNEL)]
+        for seq, (number, wall) in enumerate(walls, 1):
+            at = seq * 10 * SECOND
+            cell = {
+                "type": "cell",
+                "number": number,
+                "start": WALL + at,
+                "wall_s": wall,
+                "cpu_s": 1.0,
+                "rss_peak": 10**8,
+            }
+            payload = msgspec.json.encode(cell)
+            messages.append(Message(KERNEL, Direction.IN, Opcode.TEXT, payload, WALL + at, at, 0, seq))
+        return write_session(path, messages)
+
+    one = cells(tmp_path / "a.tes", [(1, 2.0), (2, 4.0), (3, 1.0), (3, 1.0)])
+    other = cells(tmp_path / "b.tes", [(1, 3.0), (2, 4.0), (3, 1.0), (4, 1.0)])
+    found = tes.compare(one, other).cells.set_index(["number", "column"])
+    assert set(found.index.get_level_values("number")) == {1, 2}
+    assert found.loc[(1, "wall_s"), ["a", "b", "difference", "percent", "unit"]].tolist() == [
+        2.0,
+        3.0,
+        1.0,
+        50.0,
+        "s",
+    ]
+    assert found.loc[(2, "wall_s"), "difference"] == 0
+
+
 def test_live_sessions_are_compared():
     with tes.start(ports=(0, 0)) as live:
         live.metrics.wait(rows=3, timeout=20)
