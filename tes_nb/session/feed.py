@@ -226,14 +226,15 @@ class Feed(FeedOutputs):
             return self.cards()
         return self.table() if self.stream.view == "table" else self.plot()
 
-    def table(self, name: str | None = None) -> LiveTable:
+    def table(self, name: str | None = None, *, where: Mapping[str, Any] | None = None) -> LiveTable:
         """Return a live table of the newest row of each key, such as each worker; display it.
 
         name: a table with a key, `None` = the main one. Rows change in place; sort, filter and scroll stay.
+        where: {column: value or list of values} of the rows to show, `None` = all.
         """
         from tes_nb.views.build import live_table  # noqa: PLC0415
 
-        return live_table(self, self._table_name(name))
+        return live_table(self, self._table_name(name), where)
 
     def lookup(self, table: str) -> Lookup | None:
         """Columns that a live table shows beside its own, such as names; `None` = there are none."""

@@ -64,9 +64,9 @@ class TableView:
         """Return a live chart of the table; `options` are those of `Feed.plot`: window, by, alert, where."""
         return self._feed.plot(columns, table=self.name, **options)
 
-    def table(self) -> LiveTable:
-        """Return a live table of the newest row of each key."""
-        return self._feed.table(self.name)
+    def table(self, *, where: Mapping[str, Any] | None = None) -> LiveTable:
+        """Return a live table of the newest row of each key. where: as in `Feed.table`."""
+        return self._feed.table(self.name, where=where)
 
     def cards(self) -> LiveCards:
         """Return live cards of the newest values."""

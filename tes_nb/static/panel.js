@@ -141,7 +141,7 @@ export class Panel {
     return {
       width: this.width(),
       height: HEIGHT,
-      padding: [10, 16, 0, 0],
+      padding: [10, 28, 0, 0],
       series: [{}, ...lines],
       scales: {
         x: { time: true, range: () => this.chart.range() },

@@ -70,7 +70,7 @@ def feed_figure(
     return live_figure(FigureContent(rows, version, described, chosen, title, beside))
 
 
-def live_table(feed: ViewSource, table: str) -> LiveTable:
+def live_table(feed: ViewSource, table: str, where: Mapping[str, Any] | None = None) -> LiveTable:
     """Return the widget. Raises `SessionError` for a table without a key or a front end that was not built."""
     return LiveTable(
         feed,
@@ -78,6 +78,7 @@ def live_table(feed: ViewSource, table: str) -> LiveTable:
         url=feed.url,
         upstream=lambda: upstream_of(feed),
         lookup=feed.lookup(table),
+        where=chosen_by(feed.stream.table(table), where),
         on_origin=feed.on_origin,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.annotations import Upstream
     from tes_nb.views.source import TableSource
+    from tes_nb.views.where import Where
 
 
 READ_ROWS = 200_000
@@ -60,9 +61,11 @@ class TableContent(RowsContent):
         *,
         upstream: Upstream | None = None,
         lookup: Lookup | None = None,
+        where: Where | None = None,
     ) -> None:
-        """lookup: more columns, `None` = the table's own are all."""
+        """lookup: more columns, `None` = the table's own are all. where: the rows to show, `None` = all."""
         super().__init__(store, table, upstream)
+        self._where = where
         self._lookup = lookup
         self._version = 0
         self._newest: dict[str, list[Any]] = {}
@@ -91,7 +94,7 @@ class TableContent(RowsContent):
     def fallback(self) -> str:
         """Return the first rows."""
         # of its own: this one's place in the rows is the browser's
-        content = TableContent(self._store, self._table, lookup=self._lookup)
+        content = TableContent(self._store, self._table, lookup=self._lookup, where=self._where)
         content.everything()
         columns = all_columns(self._table, self._lookup)
         names = [column.name for column in columns]
@@ -126,6 +129,9 @@ class TableContent(RowsContent):
         if self._table.complete and len(fresh):
             last = columns["seq"] == columns["seq"][-1]
             columns = {name: cells[last] for name, cells in columns.items()}
+        if self._where is not None:
+            chosen = self._where.mask(columns)
+            columns = {name: cells[chosen] for name, cells in columns.items()}
         rows = plain_rows(columns, self._table.names)
         places = [self._table.names.index(name) for name in self._table.key]
         keys = [" · ".join(str(row[place]) for place in places) for row in rows]
@@ -193,14 +199,16 @@ class LiveTable(LiveView):
         url: str = "",
         upstream: Upstream | None = None,
         lookup: Lookup | None = None,
+        where: Where | None = None,
         on_origin: Callable[[str], None] | None = None,
         repaint: RepaintClock = clock,
     ) -> None:
         """Show `table` of the source; `None` = its main one. Raises `SessionError` for one without a key.
 
-        lookup: columns beside the table's own; `None` = there are none. url, upstream, on_origin: as in `ChartOptions`.
+        lookup: columns beside the table's own; `None` = there are none. where: the rows to show, `None` = all. url,
+        upstream, on_origin: as in `ChartOptions`.
         """
-        spec, content = table_parts(source, table, url=url, upstream=upstream, lookup=lookup)
+        spec, content = table_parts(source, table, url=url, upstream=upstream, lookup=lookup, where=where)
         super().__init__("views", "table", spec, content, on_origin=on_origin, repaint=repaint)
 
 
@@ -223,7 +231,13 @@ class LiveCards(LiveView):
 
 
 def table_parts(
-    source: TableSource, table: str | None, *, url: str, upstream: Upstream | None, lookup: Lookup | None
+    source: TableSource,
+    table: str | None,
+    *,
+    url: str,
+    upstream: Upstream | None,
+    lookup: Lookup | None,
+    where: Where | None = None,
 ) -> tuple[dict[str, Any], TableContent]:
     """Return what the browser must know of a table, and what it is sent. Raises `SessionError`, see `LiveTable`."""
     described = source.stream.table(table or source.stream.main)
@@ -233,10 +247,12 @@ def table_parts(
             f"'{described.name}' has one subject and no rows to update; tables with a key are {able}. "
             "Show it with cards() or plot()."
         )
-    content = TableContent(source.store, described, upstream=upstream, lookup=lookup)
+    content = TableContent(source.store, described, upstream=upstream, lookup=lookup, where=where)
     columns = json_columns(all_columns(described, lookup))
+    usual = usual_spec(source, described, url)
     spec = {
-        **usual_spec(source, described, url),
+        **usual,
+        "title": usual["title"] if where is None else f"{usual['title']} · {where.text}",
         "columns": columns,
         "first": described.first,
         "key": described.key,
