@@ -31,6 +31,7 @@ from tes_nb.collector.observer import Observer, run_grid
 from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.produced import Channel
 from tes_nb.collector.recordings import Peaks, Recordings
+from tes_nb.collector.stacks import StackReader, StackRoutes
 from tes_nb.collector.upstreams import Watches
 from tes_nb.errors import CollectorError
 from tes_nb.model import SocketFacts, Stream
@@ -48,6 +49,7 @@ from tes_nb.model.control import (
     UnwatchSource,
     WatchSource,
 )
+from tes_nb.model.work_control import GetStack
 from tes_nb.net.endpoints import resolve
 from tes_nb.streams import all_streams, get
 from tes_nb.streams.kernel import KERNEL
@@ -189,6 +191,7 @@ class Collector:
             )
             for name, channel in self.channels.items()
         ]
+        self._tasks.append(asyncio.create_task(self.kernel.follow(), name="held kernel"))
         for upstream in self.upstreams.values():
             await upstream.start()
         await self._begin_clusters()
@@ -296,7 +299,9 @@ class Collector:
         workers.get("/api/workers/snapshot/{id}", worker_routes.snapshot, Access.TOKEN)
         workers.get("/workers/status", worker_routes.status, Access.OPEN)
         status.get("/api/dev/tmux/status", self._tmux_status, Access.OPEN)
-        kernel = KernelSource(self.hub, self.observer, self.guard)
+        stacks = StackReader(self.observer.observed_pid, self.options.stack_folder)
+        kernel = self.kernel = KernelSource(self.hub, self.observer, self.guard, stacks)
+        self.control.register(GetStack, StackRoutes(self.observer, stacks).stack)
         self.hub.topic(KERNEL)
         for name in self.channels:
             self.hub.topic(name)

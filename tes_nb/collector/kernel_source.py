@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
 
 from tes_nb.collector.http.guard import Guard
 from tes_nb.collector.hub import Hub
+from tes_nb.collector.logs import logger
 from tes_nb.collector.observer import Observer
+from tes_nb.collector.stacks import StackReader, innermost
+from tes_nb.errors import CollectorError
 from tes_nb.model.control import (
     Cell,
     Cost,
@@ -21,24 +25,52 @@ from tes_nb.model.control import (
     PutMark,
     RecordNumber,
 )
+from tes_nb.model.work_control import ProcessStack
 from tes_nb.streams.kernel import KERNEL, Held
 from tes_nb.wire.events import Mark
 
 MAX_SILENCE_S = 1.0
 """Heartbeats come every 250 ms; a longer silence than this is a time in which the kernel was held."""
+LOOKS_AFTER_S = (MAX_SILENCE_S, 10.0)
+"""After so long a silence it is looked where the kernel is."""
+LOOK_PERIOD_S = 0.1
 MAX_ORIGINS = 20
 
 
 class KernelSource:
     """Turns reports into messages of the kernel's own source."""
 
-    def __init__(self, hub: Hub, observer: Observer, guard: Guard) -> None:
+    def __init__(self, hub: Hub, observer: Observer, guard: Guard, stacks: StackReader | None = None) -> None:
+        """stacks: asks a held kernel where it is; `None` = nobody does."""
         self._hub = hub
         self._observer = observer
         self._guard = guard
         self._last_beat_ns: int | None = None
         self._starved_ns = 0
         self._page_origins: set[str] = set()
+        self._stacks = stacks
+        self._held_stack: ProcessStack | None = None
+        """What the kernel did when it was looked, while it is held."""
+
+    async def follow(self) -> None:
+        """Look where the kernel is whenever it is held, until cancelled."""
+        looks = 0
+        while self._stacks is not None:
+            await asyncio.sleep(LOOK_PERIOD_S)
+            if self._last_beat_ns is None:
+                continue
+            silent_s = (time.monotonic_ns() - self._last_beat_ns) / 1e9
+            if silent_s < MAX_SILENCE_S:
+                looks = 0
+            elif looks < len(LOOKS_AFTER_S) and silent_s >= LOOKS_AFTER_S[looks]:
+                looks += 1
+                since = self._last_beat_ns
+                try:
+                    stack = await self._stacks.read(self._observer.observed_pid)
+                    if self._last_beat_ns == since:  # else it is held no longer
+                        self._held_stack = stack
+                except CollectorError as error:
+                    logger.warning("Nobody knows where the kernel is held: %s", error)
 
     async def report(self, report: KernelReport) -> RecordNumber | None:
         """Take in one report."""
@@ -67,7 +99,15 @@ class KernelSource:
         starved, self._starved_ns = max(starved_ns - self._starved_ns, 0), starved_ns
         if before is not None and beat_ns - before - starved >= MAX_SILENCE_S * 1e9:
             start = time.time_ns() - (time.monotonic_ns() - before)
-            self._stamp(Held(start=start, seconds=(beat_ns - before) / 1e9))
+            self._stamp(self._held(start, (beat_ns - before) / 1e9))
+        self._held_stack = None
+
+    def _held(self, start: int, seconds: float) -> Held:
+        stack = self._held_stack
+        held = Held(start=start, seconds=seconds)
+        if stack is not None and (frame := innermost(stack.threads)) is not None:
+            held.place, held.file, held.line = stack.place, frame.file, frame.line
+        return held
 
     def allow_origin(self, origin: str) -> None:
         """Let a widget's page talk to us directly: the kernel vouches for it."""

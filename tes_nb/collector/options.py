@@ -82,6 +82,8 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
     period_s: float = 0.5
     """The metrics stream's period."""
     worker_pids: tuple[int, ...] = ()
+    stack_folder: str = ""
+    """Where the observed process writes its stack when it is asked; "" = it does not."""
     observe: tuple[str, ...] = ()
     """Addresses of Dask schedulers to list from the start."""
     cluster: int | None = None

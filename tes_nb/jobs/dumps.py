@@ -15,6 +15,8 @@ import threading
 
 FILE = "stack-"
 """A process's file in the folder, with its pid behind. The first line: signal number, the main thread's identity."""
+CELLS = "cells"
+"""Beside it, in a notebook: number and file name of each cell."""
 _TAKEN = ("SigBlk:", "SigIgn:", "SigCgt:")
 
 _prepared: tuple[int, int, object] | None = None

@@ -51,6 +51,8 @@ class Feed(FeedOutputs):
         """The page that shows the same while the kernel is held; "" = there is none."""
         self.notes: Notes | None = None
         """Executed cells and held times, for charts; `None` = nobody reports them."""
+        self.ask: Callable[[Any], Any] | None = None
+        """Lets the collector carry out an operation; `None` = there is none."""
         self.on_origin: Callable[[str], None] | None = None
         """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
 

@@ -18,6 +18,7 @@ from tes_nb.model.control import Cell, Gauge, Gauges, KernelActivity, KernelRepo
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
+from tes_nb.session.stacks import note_cell
 from tes_nb.store.redact import redact_code
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class CellWatch:
         shell.events.register("pre_run_cell", self._before)
         shell.events.register("post_run_cell", self._after)
         self._begin()  # the cell that called start() is measured from here on
+        note_cell(shell)
 
     def remove(self) -> None:
         """Stop measuring."""
@@ -74,6 +76,7 @@ class CellWatch:
         return number
 
     def _before(self, info: Any) -> None:
+        note_cell(self._shell, getattr(info, "raw_cell", None))
         if self._began is None:
             self._begin()
         else:

@@ -16,6 +16,8 @@ from tes_nb.store.memory.grid import Fill, How, align
 from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from tes_nb.session.events import WalkEvent
     from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult, TableExport
@@ -190,6 +192,23 @@ class SessionOutputs(ABC):
     def _is_notebook(self) -> bool:
         """Whether the feeds show a notebook's own process; else they are a TES's."""
         return "kernel" in self.feeds
+
+    def timeline(self, *, last: Any = None) -> go.Figure:
+        """Return lanes of what happened, as it is now: cells, workers, jobs and feeds, marks and held times across.
+
+        last: only the newest, for example "5min"; `None` = all that memory, or the recording, holds.
+        """
+        from tes_nb.session.lanes import lanes  # noqa: PLC0415 - plotly takes its time
+        from tes_nb.views.annotations import Beside  # noqa: PLC0415
+        from tes_nb.views.source import KernelNotes  # noqa: PLC0415
+        from tes_nb.views.timeline import timeline_figure  # noqa: PLC0415
+
+        self._raise_pending()
+        self._settle()
+        kernel = self.feeds.get(KERNEL)
+        spans = {} if kernel is None else KernelNotes(lambda: kernel.store)()
+        beside = Beside(in_time(self._all_marks()), {"held": spans.get("held", ())})
+        return timeline_figure(lanes(self.feeds, last), beside=beside, title=self._title_and_page()[0])
 
     @abstractmethod
     def _title_and_page(self) -> tuple[str, str]:

@@ -29,6 +29,7 @@ from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend, uninterrupted
 from tes_nb.session.kernel import jupyter_origins
+from tes_nb.session.stacks import prepared_folder
 from tes_nb.streams import all_streams, get
 
 if TYPE_CHECKING:
@@ -269,6 +270,7 @@ def _options(**chosen: Any) -> CollectorOptions:
         hosts=allowed_hosts(),
         auth=default_auth(),
         origins=origins,
+        stack_folder=prepared_folder(),
         **chosen,
     )
 

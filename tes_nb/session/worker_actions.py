@@ -12,13 +12,14 @@ import msgspec
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model.control import ScaleWorkers
 from tes_nb.model.operation import Operation, R
-from tes_nb.model.work_control import ObservePool
+from tes_nb.model.work_control import GetStack, ObservePool
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from tes_nb.net.control_client import ControlClient
     from tes_nb.session.clusters import ObservedScheduler
+    from tes_nb.session.stacks import Stack
 
 CLOSE_S = 1.0
 """A client of a cluster that ends has so long to say goodbye."""
@@ -45,6 +46,18 @@ class WorkerActions(ABC):
     @abstractmethod
     def _raise_pending(self) -> None:
         """Raise what went wrong in the background, and where this is only a fork's copy."""
+
+    def stack(self, worker: str | None = None) -> Stack:
+        """Return what this kernel does now, or a worker: functions, files and lines of each thread, no values.
+
+        worker: an id of `s.workers.frame()`; `None` = the kernel. It is asked by the collector, so that another
+        program with the token can ask for the kernel's while a cell holds it; `s.kernel.frame("held")` says where it
+        was held. Raises `CollectorError` where a process cannot be seen, with the cause and what to do.
+        """
+        from tes_nb.session.stacks import Stack  # noqa: PLC0415 - only when somebody asks
+
+        self._check_present("stack()")
+        return Stack(self._call(GetStack(worker=worker)))
 
     def observe(self, what: Any, *, name: str = "", tasks: bool = False) -> Any:
         """Show a pool's jobs in `s.workers`, and return what to use in its place; or a Dask cluster's workers.

@@ -63,7 +63,8 @@ function duration({ start, end }, now) {
 }
 
 function heldWords(band, now) {
-  return `kernel held ${duration(band, now)}`;
+  const place = band.place ? ` in ${shorten(String(band.place), 200)}` : "";
+  return `kernel held ${duration(band, now)}${place}`;
 }
 
 function gapWords(gap, now) {

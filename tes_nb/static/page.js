@@ -190,7 +190,7 @@ class PageAnnotations {
       end: cell.start + cell.wall_s,
       label: cell.first_line === null ? `[${cell.number}]` : `[${cell.number}] ${cell.first_line}`,
     }));
-    this.listen(view, "held", ({ start, seconds }) => ({ start, end: start + seconds, label: "" }));
+    this.listen(view, "held", ({ start, seconds, place }) => ({ start, end: start + seconds, label: "", place }));
   }
 
   listen(view, name, annotationOf) {

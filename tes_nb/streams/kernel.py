@@ -30,6 +30,12 @@ class Held(msgspec.Struct, tag="held"):
 
     start: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]")]
     seconds: Annotated[float, Field("s", "for how long")]
+    place: Annotated[
+        str | None,
+        Field("", "where in the user's code, such as re.match, cell 7 line 3; NA = unknown", "text"),
+    ] = None
+    file: Annotated[str | None, Field("", "the innermost file of the user's, or cell", "label")] = None
+    line: Annotated[Int | None, Field("", "the line there that ran", "label")] = None
 
 
 _gauge_columns, _gauge_row = describe(Gauge)

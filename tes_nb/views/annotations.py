@@ -92,6 +92,7 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
         "start": span["start"],
         "end": span.get("end"),
         "label": None if label is None else str(label)[:MAX_TEXT],
+        **({"place": str(span["place"])[:MAX_TEXT]} if "place" in span else {}),
     }
 
 

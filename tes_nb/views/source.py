@@ -201,7 +201,9 @@ def _held(kernel: StreamStore) -> list[dict[str, Any]]:
     held = frame_of(kernel.tables["held"])
     return [
         _span(start, seconds, f"kernel held {seconds:.1f} s")
-        for start, seconds in zip(held["start"], held["seconds"], strict=True)
+        if pd.isna(place)
+        else {**_span(start, seconds, f"kernel held {seconds:.1f} s in {place}"), "place": place}
+        for start, seconds, place in zip(held["start"], held["seconds"], held["place"], strict=True)
     ]
 
 

@@ -37,6 +37,7 @@ from tes_nb.model.control import (
 )
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.model.operation import Operation
+from tes_nb.model.work_control import GetStack, ObservePool
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, all_streams, get
 from tes_nb.streams.kernel import KERNEL
@@ -110,6 +111,8 @@ REFUSED: tuple[type[Operation[Any]], ...] = (
     GetCost,
     PutMark,
     ScaleWorkers,
+    GetStack,
+    ObservePool,
     WatchSource,
     UnwatchSource,
     SubscribeSource,

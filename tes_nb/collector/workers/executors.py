@@ -92,6 +92,10 @@ class ExecutorWorkers(WorkerSource):
             self._task = asyncio.create_task(self._follow(), name="pools")
         return SeenPool(pool.id)
 
+    def stack_folders(self) -> list[str]:
+        """Return the pools' folders: each worker prepares itself in that of the first pool it works for."""
+        return [str(pool.folder) for pool in self._pools.values()]
+
     async def close(self) -> None:
         """End reading, and remove the folders."""
         if self._task is not None:

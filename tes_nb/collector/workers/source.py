@@ -6,7 +6,7 @@ do, it overrides: scale, stacks, snapshots, operations of the control socket. Al
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tes_nb.errors import CollectorError
 from tes_nb.model import HostFacts, WorkerFacts
 from tes_nb.model.control import ScaleResult
 from tes_nb.model.operation import Operation
+from tes_nb.model.work_control import ProcessStack
 from tes_nb.wire.events import Gap
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -108,10 +109,14 @@ class WorkerSource:
         """Return what starts and ends its workers; `None` = it cannot."""
         return None
 
-    async def stack(self, worker: WorkerFacts) -> str | None:
-        """Return what one of its workers does; `None` = ask the system. Raises `CollectorError` with why not."""
+    async def stack(self, worker: WorkerFacts) -> ProcessStack | None:
+        """Return what one of its workers does; `None` = ask the process. Raises `CollectorError` with why not."""
         del worker
         return None
+
+    def stack_folders(self) -> Sequence[str]:
+        """Return where its workers have prepared themselves to be asked for their stacks."""
+        return ()
 
     async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
         """Return what it can say of one of its workers beside its facts, for the worker's snapshot."""

@@ -1,0 +1,239 @@
+"""Stacks of real kernels and workers, asked from outside while they are stuck: the function and the line are right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tes_nb as tes
+from tes_nb.errors import CollectorError, SessionError
+from tes_nb.model.work_control import GetStack
+from tes_nb.net.control_client import ControlClient
+from tests.support.kernels import Kernel, kernel
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's signals"),
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    ),  # of jupyter_client, here
+]
+
+START = "import tes_nb as tes; s = tes.start(ports=(0, 0)); s.metrics.wait(rows=1, timeout=20)\n"
+REGEX = """import re, time
+
+def scan(n):
+    return re.match(r'(a+)+$', 'a' * n + 'b')
+
+took, n = 0, 20
+while took < 3:  # one call that never lets go of the interpreter
+    n, since = n + 1, time.thread_time()
+    scan(n)
+    took = time.thread_time() - since
+"""
+SLEEP = """import time
+
+def outer():
+    middle()
+
+def middle():
+    inner()
+
+def inner():
+    secret = "hunter2"
+    time.sleep(4)
+
+outer()
+"""
+
+
+class Place(NamedTuple):
+    """Where the notebook's collector is."""
+
+    status: int
+    workers: int
+    token: str
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[Kernel]:
+    with kernel() as one:
+        assert "Error" not in one.run(START)
+        yield one
+
+
+@pytest.fixture(scope="module")
+def place(notebook) -> Place:
+    status, workers, token = notebook.run("print(*s.ports, s.token)").split()[-3:]
+    return Place(int(status), int(workers), token)
+
+
+def asked(place: Place, worker: str | None = None):
+    """What the collector answers to a stranger with the token, who asks nothing of the kernel."""
+
+    async def ask():
+        client = ControlClient(f"ws://127.0.0.1:{place.status}/ws/control", place.token)
+        await client.start()
+        try:
+            return await client.call(GetStack(worker=worker))
+        finally:
+            await client.stop()
+
+    return asyncio.run(ask())
+
+
+def test_a_regular_expression_that_holds_the_interpreter_is_named(notebook):
+    held = "held = s.kernel.frame('held'); print(len(held), held['place'].iloc[-1], held['line'].iloc[-1], sep='|')"
+    before = notebook.run("print(len(s.kernel.frame('held')))")
+    notebook.run(REGEX)
+    number = int(notebook.run("print(len(In) - 2)").split()[-1])
+    said = eventually(
+        lambda: (
+            (text := notebook.run(held)).split("|")[0] > before.split()[-1] and text.strip().splitlines()[-1]
+        ),
+        10,
+    )
+    assert said.split("|")[1:] == [f"re.match in scan, cell {number} line 4", "4"]
+
+
+def test_a_sleep_in_three_functions_is_named_while_the_cell_runs(notebook, place):
+    message = notebook.client.execute(SLEEP)
+    stack = eventually(lambda: (one := asked(place)).place is not None and "inner" in one.place and one)
+    assert stack.door == "faulthandler"
+    assert stack.took_ms < 50
+    names = [(frame.function, frame.line) for frame in stack.threads[0].frames if frame.mine]
+    assert names == [("inner", 11), ("middle", 7), ("outer", 4), ("<module>", 13)]
+    files = {frame.file for frame in stack.threads[0].frames if frame.mine}
+    assert len(files) == 1
+    cell = files.pop()
+    assert stack.place == f"inner, {cell} line 11"
+    assert "hunter2" not in repr(stack)
+    notebook.output(message)
+    assert int(notebook.run("print(len(In) - 2)").split()[-1]) == int(cell.removeprefix("cell "))
+
+
+def test_a_kernel_asks_for_its_own(notebook):
+    said = notebook.run("print(s.stack())")
+    assert "faulthandler" in said
+    assert "> <module>, cell " in said, "the cell that asks"
+    assert "(faulthandler, " in said
+
+
+LOADING = """
+import time
+from concurrent.futures import ProcessPoolExecutor
+def load_chunk(seconds):
+    time.sleep(seconds)
+pool = s.observe(ProcessPoolExecutor(2), name="loading")
+job = pool.submit(load_chunk, 60)
+while not job.running() or s.workers.frame(last="5s")["current_job_id"].isna().all(): time.sleep(0.05)
+"""
+
+
+def test_a_worker_that_is_killed_while_the_kernel_is_held_says_its_job(notebook, place):
+    assert "Error" not in notebook.run(LOADING)
+    rows = "w = s.workers.frame(last='3s'); w = w[w['pool'].notna() & w['current_job_id'].notna()].iloc[-1]\n"
+    worker, pid = notebook.run(rows + "print(w['id'], w['pid'])").split()[-2:]
+    stack = asked(place, worker)
+    assert stack.place.startswith("load_chunk, cell ")
+    message = notebook.client.execute(REGEX)
+    time.sleep(0.5)
+    os.kill(int(pid), signal.SIGKILL)
+    since = time.monotonic()
+    found = eventually(lambda: (one := registry(place).get(worker, {})).get("status") == "error" and one, 5)
+    assert time.monotonic() - since < 1.0
+    assert found["last_error"].startswith("killed by SIGKILL while running load_chunk (job 1), ")
+    notebook.output(message)
+    notebook.run("pool.shutdown()")
+
+
+def registry(place) -> dict[str, dict[str, object]]:
+    """What a foreign client reads that knows WIRE.md alone."""
+    import urllib.request
+
+    address = f"http://127.0.0.1:{place.workers}/api/workers/registry"
+    request = urllib.request.Request(address, headers={"X-TES-Dev-Token": place.token})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+SLEEPER = "import time\ndef nap():\n    time.sleep(60)\nprint('ready', flush=True)\nnap()\n"
+
+
+def test_a_process_that_is_not_prepared_is_seen_by_py_spy(session, tmp_path):
+    (tmp_path / "nap.py").write_text(SLEEPER)
+    with subprocess.Popen([sys.executable, str(tmp_path / "nap.py")], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout.readline() == b"ready\n"
+            worker = eventually(lambda: id_of(session, child.pid))
+            try:
+                stack = session.workers.stack(worker)
+            except CollectorError as error:  # where the system forbids it
+                assert "look" in str(error)
+            else:
+                assert (stack.door, stack.place) == ("py-spy", "nap, nap.py line 3")
+        finally:
+            child.kill()
+    eventually(lambda: session.workers.frame(last="3s").set_index("id")["status"].get(worker) is not None)
+    with pytest.raises(CollectorError, match="ended"):
+        eventually(lambda: session.workers.stack(worker) and None, 5)
+
+
+def id_of(session, pid):
+    rows = session.workers.frame(last="5s")
+    rows = rows[rows["pid"] == pid]
+    return None if rows.empty else rows["id"].iloc[-1]
+
+
+def test_a_stopped_process_is_a_sentence_and_no_hang(session, tmp_path):
+    with session.observe(ProcessPoolExecutor(1)) as pool:
+        pid = pool.submit(os.getpid).result()
+        worker = eventually(lambda: id_of(session, pid))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(CollectorError, match="did not answer"):
+                session.workers.stack(worker)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert session.workers.stack(worker).pid == pid
+
+
+def test_what_is_no_worker_is_a_sentence(session):
+    with pytest.raises(CollectorError, match="no worker of that id"):
+        session.workers.stack("../..")
+
+
+def test_a_handler_of_the_users_stays(tmp_path):
+    code = (
+        "import signal, sys\n"
+        "called = []\n"
+        "taken = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)\n"
+        "for number in taken: signal.signal(number, lambda *_: called.append(1))\n"
+        "from tes_nb.jobs.dumps import prepare\n"
+        "assert not prepare(sys.argv[1])\n"
+        "for number in taken: signal.raise_signal(number)\n"
+        "assert len(called) == len(taken)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=20).returncode == 0
+
+
+def test_a_recording_cannot_be_asked(session, tmp_path):
+    with session.record(tmp_path / "one.tes"):
+        session.workers.wait(
+            rows=session.workers.rows + 1, timeout=10
+        ) if session.workers.rows else time.sleep(1.2)
+    with tes.open(tmp_path / "one.tes") as recorded, pytest.raises(SessionError, match="recording"):
+        recorded.workers.stack("1-1")
+    assert Path(tmp_path / "one.tes").exists()
