@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from tes_nb.jobs.dumps import prepare
 from tes_nb.jobs.slots import own_slot
 
 TYPE_CHECKING = False
@@ -28,7 +27,6 @@ def run_job(  # noqa: PLR0917 - a shorter pickle than by name
     slot = own_slot(folder)
     if slot is None:
         return function(*args, **kwargs)
-    prepare(folder)
     slot.begin(job, name)
     failed = True
     try:

@@ -14,6 +14,8 @@ import struct
 import threading
 import time
 
+from tes_nb.jobs.dumps import prepare
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,7 @@ SLOTS = 64
 NAME_BYTES = 200
 _SIZE = 256
 _NUMBER = struct.Struct("<Q")
+pack_number = _NUMBER.pack_into
 _SLOT = struct.Struct(f"<QQqQQH{NAME_BYTES}s")
 _COUNTS = struct.Struct(f"<QQQQBH{NAME_BYTES}s")
 _PATIENCE = 20
@@ -78,18 +81,17 @@ class SharedCell:
     def __init__(self, memory: mmap.mmap, offset: int, layout: struct.Struct) -> None:
         self._memory = memory
         self._offset = offset
-        self._layout = layout
+        self._pack = layout.pack_into
         self._number = 0
 
-    def write(self, *values: object) -> None:
-        """Write all of it; the last value is text."""
-        *numbers, text = values
-        content = str(text).encode("utf-8", "replace")[:NAME_BYTES]
+    def write(self, text: str, *numbers: int) -> None:
+        """Write all of it; called for each job, twice."""
+        content = text.encode("utf-8", "replace")[:NAME_BYTES]
         memory, offset = self._memory, self._offset
-        self._number += 2
-        _NUMBER.pack_into(memory, offset, self._number - 1)
-        self._layout.pack_into(memory, offset + 8, *numbers, len(content), content)
-        _NUMBER.pack_into(memory, offset, self._number)
+        number = self._number = self._number + 2
+        pack_number(memory, offset, number - 1)
+        self._pack(memory, offset + 8, *numbers, len(content), content)
+        pack_number(memory, offset, number)
 
 
 def _read(memory: mmap.mmap | bytes, offset: int, layout: struct.Struct) -> tuple[int | str, ...] | None:
@@ -150,9 +152,23 @@ class PoolCounts:
             now.last_error = last_error or now.last_error
             self._write()
 
+    def submitted(self) -> None:
+        """Count a job that is about to be submitted."""
+        if os.getpid() == self._pid:
+            with self._lock:
+                self.now.submitted += 1
+                self._write()
+
+    def done(self) -> None:
+        """Count a job that gave a result."""
+        if os.getpid() == self._pid:
+            with self._lock:
+                self.now.done += 1
+                self._write()
+
     def _write(self) -> None:
         now = self.now
-        self._cell.write(now.submitted, now.done, now.failed, now.cancelled, now.state, now.last_error)
+        self._cell.write(now.last_error, now.submitted, now.done, now.failed, now.cancelled, now.state)
 
 
 class OwnSlot:
@@ -165,13 +181,13 @@ class OwnSlot:
 
     def begin(self, job: int, name: str) -> None:
         """Say that a job begins."""
-        self._cell.write(self._thread, job, time.time_ns(), self._done, self._failed, name)
+        self._cell.write(name, self._thread, job, time.time_ns(), self._done, self._failed)
 
     def end(self, *, failed: bool) -> None:
         """Say that it has ended."""
         self._done += not failed
         self._failed += failed
-        self._cell.write(self._thread, 0, time.time_ns(), self._done, self._failed, "")
+        self._cell.write("", self._thread, 0, time.time_ns(), self._done, self._failed)
 
 
 class _Here(threading.local):
@@ -208,6 +224,7 @@ def _new_slot(folder: str) -> OwnSlot | None:
             _files[folder] = memory, taken + 1
     except (OSError, ValueError):  # the session has ended, or there is no space left: jobs run on
         return None
+    prepare(folder)
     return OwnSlot(SharedCell(memory, taken * _SIZE, _SLOT))
 
 

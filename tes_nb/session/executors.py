@@ -8,7 +8,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -38,12 +38,13 @@ class PoolRecord:
 
     def finished(self, job: int, name: str, future: Future[Any]) -> None:
         """Count what became of a job."""
-        if future.cancelled():
+        try:
+            error = future.exception()
+        except CancelledError:
             self.counts.add(cancelled=1)
             return
-        error = future.exception()
         if error is None:
-            self.counts.add(done=1)
+            self.counts.done()
             return
         state = slots.BROKEN if isinstance(error, BrokenExecutor) else slots.RUNNING
         self.counts.add(failed=1, state=state, last_error=f"{type(error).__name__} in {name} (job {job})")
@@ -68,7 +69,7 @@ class ObservedExecutor(Executor):
         """Submit a job, as the executor behind it does, and raise what that raises."""
         record = self._record
         job, name = next(record.jobs), name_of(fn)
-        record.counts.add(submitted=1)
+        record.counts.submitted()
         try:
             future: Future[T] = self.executor.submit(run_job, self._folder, job, name, fn, args, kwargs)
         except BaseException as error:
