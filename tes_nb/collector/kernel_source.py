@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import msgspec
@@ -31,8 +32,10 @@ from tes_nb.wire.events import Mark
 
 MAX_SILENCE_S = 1.0
 """Heartbeats come every 250 ms; a longer silence than this is a time in which the kernel was held."""
-LOOKS_AFTER_S = (MAX_SILENCE_S, 10.0)
+FIRST_LOOK_S, SECOND_LOOK_S = MAX_SILENCE_S, 10.0
 """After so long a silence it is looked where the kernel is."""
+LOOK_AGAIN_S = 0.5
+"""A look that failed is repeated: a machine with too much to do may not let the kernel answer."""
 LOOK_PERIOD_S = 0.1
 MAX_ORIGINS = 20
 
@@ -54,23 +57,23 @@ class KernelSource:
 
     async def follow(self) -> None:
         """Look where the kernel is whenever it is held, until cancelled."""
-        looks = 0
+        due_s = FIRST_LOOK_S
         while self._stacks is not None:
             await asyncio.sleep(LOOK_PERIOD_S)
-            if self._last_beat_ns is None:
-                continue
-            silent_s = (time.monotonic_ns() - self._last_beat_ns) / 1e9
-            if silent_s < MAX_SILENCE_S:
-                looks = 0
-            elif looks < len(LOOKS_AFTER_S) and silent_s >= LOOKS_AFTER_S[looks]:
-                looks += 1
-                since = self._last_beat_ns
+            since = self._last_beat_ns
+            silent_s = 0.0 if since is None else (time.monotonic_ns() - since) / 1e9
+            if silent_s < FIRST_LOOK_S:
+                due_s = FIRST_LOOK_S
+            elif silent_s >= due_s:
                 try:
                     stack = await self._stacks.read(self._observer.observed_pid)
+                except CollectorError as error:
+                    due_s = silent_s + LOOK_AGAIN_S
+                    logger.info("Nobody knows where the kernel is held: %s", error)
+                else:
+                    due_s = SECOND_LOOK_S if due_s < SECOND_LOOK_S else math.inf
                     if self._last_beat_ns == since:  # else it is held no longer
                         self._held_stack = stack
-                except CollectorError as error:
-                    logger.warning("Nobody knows where the kernel is held: %s", error)
 
     async def report(self, report: KernelReport) -> RecordNumber | None:
         """Take in one report."""

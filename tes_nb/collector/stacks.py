@@ -240,8 +240,9 @@ def _refusal(pid: int, said: str) -> str:
         return (
             f"This user may not look into the process {pid}: it is another user's, or SYS_PTRACE is missing."
         )
-    last = next((line for line in reversed(said.splitlines()) if line.strip()), "it did not say why")
-    return f"py-spy could not read the process {pid}: {safe_name(last.strip())}."
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
+    cause = next((line for line in lines if line.startswith("Reason:")), lines[0])
+    return f"py-spy could not read the process {pid}: {safe_name(cause.partition(': ')[2] or cause)}."
 
 
 def _frame(function: str, file: str, line: int) -> StackFrame:
