@@ -49,7 +49,7 @@ from tes_nb.model.control import (
     UnwatchSource,
     WatchSource,
 )
-from tes_nb.model.work_control import GetStack
+from tes_nb.model.work_control import GetStack, TakeSnapshot
 from tes_nb.net.endpoints import resolve
 from tes_nb.streams import all_streams, get
 from tes_nb.streams.kernel import KERNEL
@@ -293,15 +293,17 @@ class Collector:
     def _fill_tables(self) -> None:
         self._stream_routes()
         status, workers = self.tables["status"], self.tables["workers"]
-        worker_routes = WorkerRoutes(self.observer, self.sockets)
+        stacks = StackReader(self.observer.observed_pid, self.options.stack_folder)
+        stack_routes = StackRoutes(self.observer, stacks)
+        worker_routes = WorkerRoutes(self.observer, self.sockets, stack_routes)
         scaling = ScaleRoutes(self.observer.workers, self._peer_scaler())
         workers.post("/api/workers/scale", scaling.scale, Access.TOKEN)
         workers.get("/api/workers/snapshot/{id}", worker_routes.snapshot, Access.TOKEN)
         workers.get("/workers/status", worker_routes.status, Access.OPEN)
         status.get("/api/dev/tmux/status", self._tmux_status, Access.OPEN)
-        stacks = StackReader(self.observer.observed_pid, self.options.stack_folder)
         kernel = self.kernel = KernelSource(self.hub, self.observer, self.guard, stacks)
-        self.control.register(GetStack, StackRoutes(self.observer, stacks).stack)
+        self.control.register(GetStack, stack_routes.stack)
+        self.control.register(TakeSnapshot, worker_routes.take)
         self.hub.topic(KERNEL)
         for name in self.channels:
             self.hub.topic(name)

@@ -24,6 +24,7 @@ from tes_nb.collector.observer import Observer
 from tes_nb.collector.samplers.worker_life import safe_name
 from tes_nb.errors import CollectorError
 from tes_nb.jobs.dumps import CELLS, FILE, caught_signals
+from tes_nb.model import WorkerFacts
 from tes_nb.model.work_control import GetStack, ProcessStack, StackFrame, ThreadStack
 
 WAIT_S = 2.0
@@ -36,6 +37,7 @@ PY_SPY_S = 5.0
 MOST_FRAMES = 200
 _THREAD = re.compile(r"(Current thread|Thread) 0x([0-9a-f]+)(?: \[(.*)\])? \(most recent call first\):")
 _FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)')
+_CALL = re.compile(r"\s*(.*):(\d+) in (.*)")
 _INPUT = re.compile(r"<ipython-input-(\d+)-")
 _KERNEL_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]")
 _OWN = str(Path(__file__).resolve().parents[1])
@@ -114,13 +116,21 @@ class StackRoutes:
             raise CollectorError("That worker has ended; its last job stands in its row.")
         said = await owner.stack(worker)
         if said is not None:
-            return said
+            return _of_text(worker, said)
         if worker.role == "pool thread":
             return await self._stacks.read(pid)
         if worker.pid is None:
             raise CollectorError(f"{worker.name} is no process of this machine that could be asked.")
         folders = [folder for source in registry.sources for folder in source.stack_folders()]
         return await self._stacks.read(worker.pid, folders)
+
+
+def _of_text(worker: WorkerFacts, text: str) -> ProcessStack:
+    heading, *lines = text.splitlines()
+    calls = [match for line in reversed(lines) if (match := _CALL.fullmatch(line))]
+    frames = [_frame(match[3], match[1], int(match[2])) for match in calls]
+    thread = ThreadStack(safe_name(heading), frames)
+    return ProcessStack(worker.pid or 0, worker.kind, 0.0, [thread], place_of([thread]))
 
 
 def _preparation(path: Path) -> tuple[int, int]:

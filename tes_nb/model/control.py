@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from tes_nb.model.operation import Operation
 from tes_nb.model.table import Field, Int
-from tes_nb.model.work_control import GetStack, ObservePool  # noqa: F401 - `operations` lists them
+from tes_nb.model.work_control import GetStack, ObservePool, TakeSnapshot  # noqa: F401 - `operations` lists them
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Address = Annotated[str, Meta(max_length=4096)]

@@ -175,6 +175,8 @@ def _in_words(kind: inspect.Type) -> str:
 
 def _scalar_in_words(kind: inspect.Type) -> str:
     match kind:
+        case inspect.AnyType():
+            return "anything"
         case inspect.BoolType():
             return "true or false"
         case inspect.StrType(min_length=None, max_length=None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -54,6 +54,28 @@ class ProcessStack(msgspec.Struct, frozen=True):
     took_ms: Annotated[float, Field("ms", "how long that took")]
     threads: Annotated[list[ThreadStack], Field("", "its threads, the main one first")]
     place: Annotated[str | None, Field("", "where the main thread is, in words")] = None
+
+
+class WorkerSnapshot(msgspec.Struct, frozen=True):
+    """What can be known of a worker from outside."""
+
+    version: Annotated[int, Field("", "of this form")]
+    taken_at: Annotated[str, Field("", "when, in UTC")]
+    units: Annotated[dict[str, str], Field("", "of memory and of times")]
+    worker: Annotated[dict[str, Any], Field("", "its row, memory in bytes")]
+    process: Annotated[
+        dict[str, Any] | None, Field("", "the system's figures; null = no process of this machine")
+    ]
+    stack: Annotated[ProcessStack | None, Field("", "what it does; null = it could not be read")] = None
+    unread: Annotated[dict[str, str] | None, Field("", "what could not be read, and why; null = nothing")] = (
+        None
+    )
+
+
+class TakeSnapshot(Operation[WorkerSnapshot], tag="snapshot"):
+    """Return what can be known of one worker: its row, the system's figures, its stack. Once in 10 s a worker."""
+
+    worker: Annotated[Words, Field("", "a worker's id")]
 
 
 class GetStack(Operation[ProcessStack], tag="stack"):

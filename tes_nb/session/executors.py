@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from tes_nb.collector.discovery import runtime_dir
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.jobs import slots
 from tes_nb.jobs.run import name_of, run_chunk, run_job
 from tes_nb.jobs.slots import PoolCounts
+from tes_nb.session.stacks import new_folder, no_place
 
 T = TypeVar("T")
 
@@ -32,7 +30,7 @@ class PoolRecord:
         try:
             self.counts = PoolCounts(self.folder)
         except OSError as error:
-            raise _no_place(error) from error
+            raise no_place(error) from error
         self.jobs = itertools.count(1)
         self.since = time.time()
 
@@ -125,22 +123,6 @@ class ObservedExecutor(Executor):
             f"<observed {type(self.executor).__name__}, {word}: {open_jobs} waiting or running, {now.done} done, "
             f"{now.failed} failed, since {since}; what is submitted past this wrapper, or was before, is not counted>"
         )
-
-
-def new_folder() -> Path:
-    """Make a folder that a collector of this user reads. Raises `SessionError`."""
-    try:
-        folder = runtime_dir() / f"{slots.FOLDER}{os.getpid()}-{time.monotonic_ns()}"
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise _no_place(error) from error
-    return folder
-
-
-def _no_place(error: OSError) -> SessionError:
-    return SessionError(
-        f"There is no place to write what the pool does ({error}); free some space, then try again."
-    )
 
 
 def observe_executor(

@@ -1,4 +1,4 @@
-"""Stacks as a user sees them, and what makes a kernel answer when it is asked for one."""
+"""What makes a kernel answer when somebody asks where it is, also while a cell holds it."""
 
 from __future__ import annotations
 
@@ -6,49 +6,34 @@ import atexit
 import contextlib
 import os
 import shutil
-from html import escape
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tes_nb.collector.discovery import runtime_dir
 from tes_nb.errors import SessionError
+from tes_nb.jobs import slots
 from tes_nb.jobs.dumps import CELLS, prepare
-from tes_nb.session.executors import new_folder
-
-if TYPE_CHECKING:
-    from tes_nb.model.work_control import ProcessStack, StackFrame, ThreadStack
 
 _folder: tuple[int, str] | None = None
 """(pid, folder) of this process; "" = there is no place for one."""
 
 
-class Stack:
-    """What a process did at one instant: `print(stack)` shows it like a traceback, innermost call last."""
-
-    def __init__(self, said: ProcessStack) -> None:
-        self.pid = said.pid
-        self.place = said.place
-        """Where the main thread was in the user's own code, in words; `None` = nowhere there."""
-        self.door = said.door
-        """How it was looked at: faulthandler, or py-spy."""
-        self.took_ms = said.took_ms
-        """How long that took, in milliseconds."""
-        self.threads: list[ThreadStack] = said.threads
-        """Each with a name and frames, innermost first: function, file, line, and whether it is the user's."""
-
-    def __str__(self) -> str:
-        parts = [f"process {self.pid}, {self.place or 'not in your code'} ({self.door}, {self.took_ms:g} ms)"]
-        for thread in self.threads:
-            parts += [f"{thread.name}:", *(_line(frame) for frame in reversed(thread.frames))]
-        return "\n".join(parts)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+def new_folder() -> Path:
+    """Make a folder that a collector of this user reads. Raises `SessionError`."""
+    try:
+        folder = runtime_dir() / f"{slots.FOLDER}{os.getpid()}-{time.monotonic_ns()}"
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise no_place(error) from error
+    return folder
 
 
-def _line(frame: StackFrame) -> str:
-    return f"{'>' if frame.mine else ' '} {frame.function}, {frame.file} line {frame.line}"
+def no_place(error: OSError) -> SessionError:
+    """Return the error of whoever needs such a folder and has none."""
+    return SessionError(
+        f"There is no place to write what the pool does ({error}); free some space, then try again."
+    )
 
 
 def prepared_folder() -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tes_nb.net.control_client import ControlClient
     from tes_nb.session.clusters import ObservedScheduler
-    from tes_nb.session.stacks import Stack
+    from tes_nb.session.worker_feed import Stack
 
 CLOSE_S = 1.0
 """A client of a cluster that ends has so long to say goodbye."""
@@ -54,7 +54,7 @@ class WorkerActions(ABC):
         program with the token can ask for the kernel's while a cell holds it; `s.kernel.frame("held")` says where it
         was held. Raises `CollectorError` where a process cannot be seen, with the cause and what to do.
         """
-        from tes_nb.session.stacks import Stack  # noqa: PLC0415 - only when somebody asks
+        from tes_nb.session.worker_feed import Stack  # noqa: PLC0415 - only when somebody asks
 
         self._check_present("stack()")
         return Stack(self._call(GetStack(worker=worker)))

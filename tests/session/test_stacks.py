@@ -218,6 +218,21 @@ def test_a_stopped_process_is_a_sentence_and_no_hang(session, tmp_path):
         assert session.workers.stack(worker).pid == pid
 
 
+def test_a_snapshot_is_the_row_the_system_and_the_stack(session):
+    with session.observe(ProcessPoolExecutor(1)) as pool:
+        pid = pool.submit(os.getpid).result()
+        worker = eventually(lambda: id_of(session, pid))
+        seen = session.workers.snapshot(worker)
+        assert seen["worker"]["pid"] == pid
+        assert seen["process"]["memory"]["rss"] > 1_000_000
+        assert seen["stack"]["threads"][0]["frames"]
+        assert seen["unread"] is None
+        with pytest.raises(CollectorError, match="a moment ago"):
+            session.workers.snapshot(worker)
+    with pytest.raises(CollectorError, match="no live worker"):
+        session.workers.snapshot("4711-0")
+
+
 def test_what_is_no_worker_is_a_sentence(session):
     with pytest.raises(CollectorError, match="no worker of that id"):
         session.workers.stack("../..")

@@ -20,13 +20,18 @@ from tes_nb.collector.http.sockets import Sockets
 from tes_nb.collector.observer import Observer
 from tes_nb.collector.samplers.process_reader import default_reader
 from tes_nb.collector.samplers.worker_life import check_id, worker_id
+from tes_nb.collector.stacks import StackRoutes
+from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
+from tes_nb.model.work_control import GetStack, TakeSnapshot, WorkerSnapshot
 
 __all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "read_snapshot"]
 
 PERIOD_S = 10.0
 """One snapshot a worker in this time."""
 _THREADS_MOST = 1000
+SNAPSHOT_S = 5.0
+"""What is not known by then is left out, and said."""
 _VERSION = 1
 
 
@@ -99,19 +104,24 @@ async def read_snapshot(worker: WorkerFacts) -> bytes | None:
 
 def build_snapshot(worker: WorkerFacts, wall_ms: int) -> bytes | None:
     """Do the work of `read_snapshot`."""
+    content = snapshot_of(worker, wall_ms)
+    return None if content is None else gzip.compress(msgspec.json.encode(content), mtime=0)
+
+
+def snapshot_of(worker: WorkerFacts, wall_ms: int) -> dict[str, Any] | None:
+    """Return what the worker's row and the system say; `None` = its process is gone."""
     process: dict[str, Any] | None = None
-    if worker.kind == "process":  # a reported worker's pid may belong to another machine
+    if worker.pid is not None and worker.id.startswith(f"{worker.pid}-"):  # else it may be another machine's
         process = _process_state(worker)
         if process is None:
             return None
-    content = {
+    return {
         "version": _VERSION,
         "taken_at": datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds"),
         "units": {"memory": "bytes", "times": "s"},
         "worker": asdict(worker),
         "process": process,
     }
-    return gzip.compress(msgspec.json.encode(content), mtime=0)
 
 
 def _process_state(worker: WorkerFacts) -> dict[str, Any] | None:
@@ -154,8 +164,9 @@ _READINGS: dict[str, Callable[[psutil.Process], Any]] = {
 class WorkerRoutes:
     """Answers about workers."""
 
-    def __init__(self, observer: Observer, sockets: Sockets) -> None:
+    def __init__(self, observer: Observer, sockets: Sockets, stacks: StackRoutes) -> None:
         self._observer = observer
+        self._stacks = stacks
         self._sockets = sockets
         self._limiter = SnapshotLimiter()
 
@@ -170,13 +181,8 @@ class WorkerRoutes:
             worker_id = check_id(request.match_info["id"])
         except ValueError as error:
             return sentence(400, str(error))
-        live = {
-            worker.id
-            for worker in self._observer.workers.facts()
-            if worker.exit_code is None and worker.status != "terminated"
-        }
         try:
-            allowance = self._limiter.ask(worker_id, live)
+            allowance = self._limiter.ask(worker_id, self._live())
         except KeyError:
             return sentence(404, "There is no live worker of that id.")
         if not allowance.allowed:
@@ -184,11 +190,49 @@ class WorkerRoutes:
             return sentence(429, text, allowance.headers)
         return await self._snapshot_response(worker_id, allowance.headers)
 
-    async def _snapshot_response(self, worker_id: str, headers: dict[str, str]) -> web.Response:
+    def _live(self) -> set[str]:
+        return {
+            worker.id
+            for worker in self._observer.workers.facts()
+            if worker.exit_code is None and worker.status != "terminated"
+        }
+
+    async def take(self, operation: TakeSnapshot) -> WorkerSnapshot:
+        """The same over the control socket. Raises `CollectorError` where there is no such worker, or too soon."""
+        try:
+            allowance = self._limiter.ask(check_id(operation.worker), self._live())
+        except KeyError:
+            raise CollectorError("There is no live worker of that id.") from None
+        if not allowance.allowed:
+            raise CollectorError(
+                f"A snapshot of this worker was taken a moment ago; the next may be in {allowance.wait_s:.0f} s."
+            )
+        content = await self._content(operation.worker)
+        if content is None:
+            raise CollectorError("That worker has ended.")
+        return content
+
+    async def _content(self, worker_id: str) -> WorkerSnapshot | None:
+        """What can be known within the time; what could not be read is named, with the reason."""
         worker = self._observer.workers.find(worker_id)
-        body = None if worker is None else await read_snapshot(worker)
-        if body is None:
+        if worker is None:
+            return None
+        content = await asyncio.to_thread(snapshot_of, worker, time.time_ns() // 1_000_000)
+        if content is None:
+            return None
+        try:
+            async with asyncio.timeout(SNAPSHOT_S):
+                stack = await self._stacks.stack(GetStack(worker=worker_id))
+        except (CollectorError, TimeoutError) as error:
+            unread = {"stack": str(error) or f"It took longer than {SNAPSHOT_S:.0f} s."}
+            return WorkerSnapshot(**content, unread=unread)
+        return WorkerSnapshot(**content, stack=stack)
+
+    async def _snapshot_response(self, worker_id: str, headers: dict[str, str]) -> web.Response:
+        content = await self._content(worker_id)
+        if content is None:
             return sentence(404, "That worker has ended.")
+        body = gzip.compress(msgspec.json.encode(content), mtime=0)
         name = file_name(worker_id, time.time_ns() // 1_000_000)
         return web.Response(
             body=body,

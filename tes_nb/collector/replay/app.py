@@ -37,7 +37,7 @@ from tes_nb.model.control import (
 )
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.model.operation import Operation
-from tes_nb.model.work_control import GetStack, ObservePool
+from tes_nb.model.work_control import GetStack, ObservePool, TakeSnapshot
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, all_streams, get
 from tes_nb.streams.kernel import KERNEL
@@ -113,6 +113,7 @@ REFUSED: tuple[type[Operation[Any]], ...] = (
     ScaleWorkers,
     GetStack,
     ObservePool,
+    TakeSnapshot,
     WatchSource,
     UnwatchSource,
     SubscribeSource,

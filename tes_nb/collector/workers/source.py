@@ -16,7 +16,6 @@ from tes_nb.errors import CollectorError
 from tes_nb.model import HostFacts, WorkerFacts
 from tes_nb.model.control import ScaleResult
 from tes_nb.model.operation import Operation
-from tes_nb.model.work_control import ProcessStack
 from tes_nb.wire.events import Gap
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -109,8 +108,11 @@ class WorkerSource:
         """Return what starts and ends its workers; `None` = it cannot."""
         return None
 
-    async def stack(self, worker: WorkerFacts) -> ProcessStack | None:
-        """Return what one of its workers does; `None` = ask the process. Raises `CollectorError` with why not."""
+    async def stack(self, worker: WorkerFacts) -> str | None:
+        """Return what one of its workers does: a heading, and a line `file.py:12 in function` a call, outermost first.
+
+        `None` = ask the process itself. Raises `CollectorError` with why not.
+        """
         del worker
         return None
 
