@@ -72,10 +72,19 @@ def _jobs(rows: pd.DataFrame) -> Iterator[LaneSpan]:
         function, start = seen["current_job_type"].iloc[-1], seen["current_job_started_at"].iloc[-1]
         begin = seen.index.min() if pd.isna(start) else start
         failed = seen["status"].iloc[-1] == "error"
-        text = str(seen["last_error"].iloc[-1]) if failed else f"job {job} on {worker}"
+        text = str(seen["last_error"].iloc[-1]) if failed else f"job {job}"
         yield LaneSpan(
-            f"job {function}", begin, max(seen.index.max(), begin), "error" if failed else "working", text
+            f"job {function} on {_short(str(worker), seen)}",
+            begin,
+            max(seen.index.max(), begin),
+            "error" if failed else "working",
+            text,
         )
+
+
+def _short(worker: str, seen: pd.DataFrame) -> str:
+    pid = seen["pid"].iloc[-1]
+    return worker if pd.isna(pid) else str(pid)
 
 
 def _feed(feed: Feed, last: Any) -> Iterator[LaneSpan]:

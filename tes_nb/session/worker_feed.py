@@ -61,7 +61,8 @@ class WorkersFeed(Feed):
         worker: an id of `s.workers.frame()`. The result has "worker" (its row, memory in bytes), "process" (the
         system's figures: memory, CPU times, threads, descriptors, I/O; `None` = it is no process of this machine),
         "stack" (as `stack()` has it; `None` = it could not be read) and "unread" (what could not be read, and
-        why; `None` = nothing). No arguments, environment, names of open files or contents of memory. Raises as `stack` does.
+        why; `None` = nothing). No arguments, environment, names of open files or contents of memory. Raises as `stack`
+        does.
         """
         seen: dict[str, Any] = msgspec.to_builtins(self._ask("snapshot()", TakeSnapshot(worker=worker)))
         return seen

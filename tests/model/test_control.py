@@ -37,6 +37,8 @@ EXAMPLES = {
     "await_scale": {"id": "dask-scheduler-1"},
     "answer_scale": {"id": "dask-scheduler-1", "created": 1, "terminated": 2, "refusal": "It adapts."},
     "pool": {"folder": "/tmp/pool-1", "name": "load", "kind": "thread"},
+    "stack": {"worker": "4711-1"},
+    "snapshot": {"worker": "4711-1"},
     "watch": {
         "stream": "nowgoal",
         "source": "ng",
