@@ -93,23 +93,16 @@ def file_name(worker: str, wall_ms: int) -> str:
     return f"worker-{check_id(worker)}-{wall_ms}.json.gz"
 
 
-async def read_snapshot(worker: WorkerFacts) -> bytes | None:
-    """Return the worker's snapshot as gzip-compressed JSON; `None` = its process is gone.
+async def read_snapshot(worker: WorkerFacts) -> dict[str, Any] | None:
+    """Return what the worker's row and the system say; `None` = its process is gone.
 
     Reading a big process takes time, so a thread does it. The snapshot never holds arguments, environment,
     names of open files or contents of memory.
     """
-    return await asyncio.to_thread(build_snapshot, worker, time.time_ns() // 1_000_000)
+    return await asyncio.to_thread(_snapshot_of, worker, time.time_ns() // 1_000_000)
 
 
-def build_snapshot(worker: WorkerFacts, wall_ms: int) -> bytes | None:
-    """Do the work of `read_snapshot`."""
-    content = snapshot_of(worker, wall_ms)
-    return None if content is None else gzip.compress(msgspec.json.encode(content), mtime=0)
-
-
-def snapshot_of(worker: WorkerFacts, wall_ms: int) -> dict[str, Any] | None:
-    """Return what the worker's row and the system say; `None` = its process is gone."""
+def _snapshot_of(worker: WorkerFacts, wall_ms: int) -> dict[str, Any] | None:
     process: dict[str, Any] | None = None
     if worker.pid is not None and worker.id.startswith(f"{worker.pid}-"):  # else it may be another machine's
         process = _process_state(worker)
@@ -217,7 +210,7 @@ class WorkerRoutes:
         worker = self._observer.workers.find(worker_id)
         if worker is None:
             return None
-        content = await asyncio.to_thread(snapshot_of, worker, time.time_ns() // 1_000_000)
+        content = await read_snapshot(worker)
         if content is None:
             return None
         try:

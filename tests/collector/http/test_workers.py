@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import os
 import threading
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tes_nb.collector.http import workers
 from tes_nb.collector.http.workers import PERIOD_S, SnapshotLimiter, check_id, file_name, read_snapshot
 from tes_nb.collector.workers.processes import ProcessWorkers
 from tests.support.observations import WORKER
@@ -132,13 +132,12 @@ def test_a_snapshot_of_a_real_worker_without_arguments_and_environment(
         registry = ProcessWorkers()
         worker = registry.find(registry.add(child.pid))
         assert worker is not None
-        body = asyncio.run(read_snapshot(worker))
-        assert body is not None
-    text = gzip.decompress(body).decode()
+        content = asyncio.run(read_snapshot(worker))
+        assert content is not None
+    text = json.dumps(content)
     assert "correct-horse-battery" not in text
     assert "planted_argument" not in text
     assert str(Path.cwd()) not in text
-    content = json.loads(text)
     assert content["worker"]["id"] == worker.id
     assert content["process"]["memory"]["rss"] > 1_000_000
     assert content["process"]["memory"]["uss"] > 0
@@ -167,19 +166,15 @@ def test_another_process_with_that_pid_is_not_shown() -> None:
 
 
 def test_a_reported_worker_shows_its_report_and_no_local_process() -> None:
-    body = asyncio.run(read_snapshot(replace(WORKER, kind="dask", pid=os.getpid())))
-    assert body is not None
-    content = json.loads(gzip.decompress(body))
+    content = asyncio.run(read_snapshot(replace(WORKER, kind="dask", pid=os.getpid())))
+    assert content is not None
     assert content["process"] is None
     assert content["worker"]["queue_depth"] == WORKER.queue_depth
 
 
 def test_the_reading_happens_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    real = gzip.compress
-    monkeypatch.setattr(
-        gzip, "compress", lambda *a, **k: threads.append(threading.get_ident()) or real(*a, **k)
-    )
-    asyncio.run(read_snapshot(replace(WORKER, kind="dask")))
+    monkeypatch.setattr(workers, "_process_state", lambda _: threads.append(threading.get_ident()) or {})
+    asyncio.run(read_snapshot(replace(WORKER, id=f"{WORKER.pid}-1")))
     assert threads
     assert threads[0] != threading.get_ident()
