@@ -112,7 +112,7 @@ class StackRoutes:
         if operation.worker is None:
             return await self._stacks.read(pid)
         owner, worker = registry.owner(operation.worker), registry.find(operation.worker)
-        if worker is None or (worker.status in ("terminated", "error") and worker.exit_code is not None):
+        if worker is None or worker.status == "terminated" or worker.ended_at_ms is not None:
             raise CollectorError("That worker has ended; its last job stands in its row.")
         said = await owner.stack(worker)
         if said is not None:
