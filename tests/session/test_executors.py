@@ -12,10 +12,13 @@ import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import forkserver, resource_tracker
 
 import joblib
 import pytest
+from joblib.externals.loky.backend import resource_tracker as joblib_tracker
 from loky import get_reusable_executor
+from loky.backend import resource_tracker as loky_tracker
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, SessionError
@@ -44,6 +47,15 @@ def fail(error):
 
 class Quit(BaseException):
     """No Exception."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_helpers_stay():
+    """Trackers and servers that pools have started are children of this process; no later test is to find them."""
+    yield
+    forkserver._forkserver._stop()
+    for module in (resource_tracker, loky_tracker, joblib_tracker):
+        module._resource_tracker._stop()
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,13 @@ class Place(NamedTuple):
     status: int
     workers: int
     token: str
+    pid: int
+    """The collector's."""
+
+
+def delay_s(pid: int) -> float:
+    """How long the process, and this one, were ready to run so far, and had no processor."""
+    return sum(int(Path(f"/proc/{one}/schedstat").read_text().split()[1]) for one in (pid, "self")) / 1e9
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +83,8 @@ def notebook() -> Iterator[Kernel]:
 
 @pytest.fixture(scope="module")
 def place(notebook) -> Place:
-    status, workers, token = notebook.run("print(*s.ports, s.token)").split()[-3:]
-    return Place(int(status), int(workers), token)
+    status, workers, pid, token = notebook.run("print(*s.ports, s.collector_pid, s.token)").split()[-4:]
+    return Place(int(status), int(workers), token, int(pid))
 
 
 def asked(place: Place, worker: str | None = None):
@@ -154,9 +161,10 @@ def test_a_worker_that_is_killed_while_the_kernel_is_held_says_its_job(notebook,
     message = notebook.client.execute(REGEX)
     time.sleep(0.5)
     os.kill(int(pid), signal.SIGKILL)
-    since = time.monotonic()
+    since, waited = time.monotonic(), delay_s(place.pid)
     found = eventually(lambda: (one := registry(place).get(worker, {})).get("status") == "error" and one, 5)
-    assert time.monotonic() - since < 1.0
+    # on a machine with too much to do the collector stands in the system's queue; that time is nobody's here
+    assert time.monotonic() - since - (delay_s(place.pid) - waited) < 1.0
     assert found["last_error"].startswith("killed by SIGKILL while running load_chunk (job 1), ")
     notebook.output(message)
     notebook.run("pool.shutdown()")
@@ -189,7 +197,7 @@ def test_a_process_that_is_not_prepared_is_seen_by_py_spy(session, tmp_path):
                 assert (stack.door, stack.place) == ("py-spy", "nap, nap.py line 3")
         finally:
             child.kill()
-    eventually(lambda: status_of(session, worker) == "error")
+    eventually(lambda: status_of(session, worker) in ("error", "terminated"))
     with pytest.raises(CollectorError, match="ended"):
         session.workers.stack(worker)
 
@@ -254,9 +262,8 @@ def test_a_handler_of_the_users_stays(tmp_path):
 
 def test_a_recording_cannot_be_asked(session, tmp_path):
     with session.record(tmp_path / "one.tes"):
-        session.workers.wait(
-            rows=session.workers.rows + 1, timeout=10
-        ) if session.workers.rows else time.sleep(1.2)
+        before = session.workers.rows
+        eventually(lambda: session.workers.rows > before)
     with tes.open(tmp_path / "one.tes") as recorded, pytest.raises(SessionError, match="recording"):
         recorded.workers.stack("1-1")
     assert Path(tmp_path / "one.tes").exists()
