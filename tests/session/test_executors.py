@@ -53,9 +53,15 @@ class Quit(BaseException):
 def no_helpers_stay():
     """Trackers and servers that pools have started are children of this process; no later test is to find them."""
     yield
+    joblib.externals.loky.get_reusable_executor().shutdown(kill_workers=True)
     forkserver._forkserver._stop()
     for module in (resource_tracker, loky_tracker, joblib_tracker):
-        module._resource_tracker._stop()
+        tracker = module._resource_tracker
+        if tracker._pid is not None:  # its own `_stop` waits for whoever else has its pipe
+            os.kill(tracker._pid, signal.SIGKILL)
+            os.waitpid(tracker._pid, 0)
+            os.close(tracker._fd)
+            tracker._pid = tracker._fd = None
 
 
 @pytest.fixture(scope="module")
