@@ -21,6 +21,7 @@ from tes_nb.errors import CollectorError, SessionError
 from tes_nb.model.work_control import GetStack
 from tes_nb.net.control_client import ControlClient
 from tests.support.kernels import Kernel, kernel
+from tests.support.processes import delay_s
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -67,11 +68,6 @@ class Place(NamedTuple):
     token: str
     pid: int
     """The collector's."""
-
-
-def delay_s(pid: int) -> float:
-    """How long the process, and this one, were ready to run so far, and had no processor."""
-    return sum(int(Path(f"/proc/{one}/schedstat").read_text().split()[1]) for one in (pid, "self")) / 1e9
 
 
 @pytest.fixture(scope="module")

@@ -52,3 +52,11 @@ def burn(seconds: float) -> None:
     end = time.process_time() + seconds
     while time.process_time() < end:
         sum(range(1000))
+
+
+def delay_s(pid: int) -> float:
+    """How long a process, and this one, were ready to run so far, and had no processor (Linux).
+
+    On a machine with too much to do that is no time in which they were slow.
+    """
+    return sum(int(Path(f"/proc/{one}/schedstat").read_text().split()[1]) for one in (pid, "self")) / 1e9
