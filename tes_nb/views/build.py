@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.store.memory.timespec import span_ns
@@ -20,6 +20,7 @@ from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.lists import StreamsContent, event_parts
+from tes_nb.views.live import LiveView
 from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
 from tes_nb.views.where import chosen_by
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from tes_nb.views.annotations import Notes
     from tes_nb.views.inspector import Save
     from tes_nb.views.source import ViewSource
+
+
+ViewT = TypeVar("ViewT", bound=LiveView)
 
 
 def upstream_of(feed: ViewSource) -> tuple[str, str]:
@@ -72,7 +76,7 @@ def feed_figure(
 
 def live_table(feed: ViewSource, table: str, where: Mapping[str, Any] | None = None) -> LiveTable:
     """Return the widget. Raises `SessionError` for a table without a key or a front end that was not built."""
-    return LiveTable(
+    view = LiveTable(
         feed,
         table,
         url=feed.url,
@@ -81,11 +85,19 @@ def live_table(feed: ViewSource, table: str, where: Mapping[str, Any] | None = N
         where=chosen_by(feed.stream.table(table), where),
         on_origin=feed.on_origin,
     )
+    return _ending(view, [feed])
 
 
 def live_cards(feed: ViewSource, table: str) -> LiveCards:
     """Return the widget. Raises `SessionError` for a table with a key or a front end that was not built."""
-    return LiveCards(feed, table, url=feed.url, upstream=lambda: upstream_of(feed), on_origin=feed.on_origin)
+    view = LiveCards(feed, table, url=feed.url, upstream=lambda: upstream_of(feed), on_origin=feed.on_origin)
+    return _ending(view, [feed])
+
+
+def _ending(view: ViewT, feeds: Sequence[ViewSource]) -> ViewT:
+    """Let a view know when all of its feeds have ended."""
+    view.ended = lambda: bool(feeds) and all(feed.closed for feed in feeds)
+    return view
 
 
 def live_inspector(feeds: Sequence[ViewSource], title: str) -> Inspector:
@@ -151,7 +163,8 @@ def live_chart(
 ) -> Chart:
     """Return the widget. Raises `SessionError` for columns without numbers or a front end that was not built."""
     options = chart_options(feed, table, columns=columns, window=window, by=by, alert=alert, where=where)
-    return Chart(feed, table, options if notes is None else replace(options, notes=notes))
+    chart = Chart(feed, table, options if notes is None else replace(options, notes=notes))
+    return _ending(chart, [feed])
 
 
 def chart_options(
@@ -205,7 +218,7 @@ def dashboard(
     ]
     tabs = [*first, *map(_tab, feeds), _inspector(feeds, url)]
     on_origin: Callable[[str], None] | None = feeds[0].on_origin if feeds else None
-    return Dashboard(title, tabs, url=url, steering=steering, on_origin=on_origin)
+    return _ending(Dashboard(title, tabs, url=url, steering=steering, on_origin=on_origin), feeds)
 
 
 def _first_parts(feeds: Sequence[ViewSource], parts: Sequence[tuple[str, ViewPart]]) -> list[Part]:

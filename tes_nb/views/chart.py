@@ -19,7 +19,7 @@ from tes_nb.views.alerts import AlertLimit, Alerts
 from tes_nb.views.annotations import Annotations, Notes, Upstream, upstream_info
 from tes_nb.views.chart_codec import ChartSeries, pack
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.html import chart
+from tes_nb.views.html import chart, state_html
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.live import LiveView, json_period, usual_spec
 from tes_nb.views.push import Sent, SentState
@@ -117,7 +117,10 @@ class ChartContent:
         """Return a picture of the newest rows and their last values."""
         table = replace(self._rows.table, key=self._series.by)
         rows = frame(self._rows, copy=False)
-        return chart(rows if self._where is None else self._where.rows(rows), table, self._series.columns)
+        state = state_html(upstream_info(self._store, self._upstream))
+        return state + chart(
+            rows if self._where is None else self._where.rows(rows), table, self._series.columns
+        )
 
     def state(self) -> dict[str, Any]:
         """Return what changed of upstream, gaps, marks, cells, held times, alerts and the sentence."""

@@ -6,8 +6,10 @@ taken out. All text is untrusted and stays text.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -107,14 +109,23 @@ WIDTH, PANEL, LEFT = 640, 110, 8
 DIGITS = 6
 
 
-def static_view(kind: str, title: str, inside: str) -> str:
-    """Return the HTML of a view that no longer moves, and says so."""
-    caption = (
-        f"{escape(title)} ({escape(kind)}), as it was when it was displayed. Run its cell to see it live."
-    )
+def static_view(kind: str, title: str, inside: str, *, over: bool = False) -> str:
+    """Return the HTML of a view that does not move, and says so. over: nothing new can come."""
+    when = f"as it was at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    more = "Its session has ended." if over else "Run its cell to see it live."
+    caption = f"{escape(title)} ({escape(kind)}), {when}. {more}"
     return (
         f'<figure style="margin:0"><figcaption style="font-size:12px">{caption}</figcaption>{inside}</figure>'
     )
+
+
+def state_html(state: Mapping[str, Any] | None) -> str:
+    """Return how a view's feed was doing, as a line; state: {word, text}, `None` = nobody knows."""
+    if state is None:
+        return ""
+    text = str(state["text"])
+    words = text if text.startswith(str(state["word"])) else f"{state['word']}: {text}"
+    return f'<div style="font-size:12px">{escape(words)}</div>'
 
 
 def chart(frame: pd.DataFrame, table: Table, columns: Sequence[Column]) -> str:
@@ -188,8 +199,11 @@ def _panel(unit: str, plotted: Sequence[tuple[int, PlotLine]]) -> str:
         + _word(LEFT, PANEL - 3, f"{start} UTC")
         + _word(WIDTH - LEFT, PANEL - 3, end, "end")
     )
-    style = 'style="max-width:100%;display:block" xmlns="http://www.w3.org/2000/svg"'
-    return f'<svg role="img" viewBox="0 0 {WIDTH} {PANEL}" width="{WIDTH}" {style}>{paths}{words}</svg>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {PANEL}" width="{WIDTH}">{paths}{words}</svg>'
+    # as an image: notebooks that are not trusted take <svg> out, and leave images that carry their data
+    data = base64.b64encode(svg.encode()).decode()
+    names = escape(", ".join(line.name for _, line in plotted))
+    return f'<img alt="{names}" style="max-width:100%;display:block" src="data:image/svg+xml;base64,{data}">'
 
 
 def _path(line: PlotLine, stroke: str, across: Callable[[float], float], up: Callable[[float], float]) -> str:

@@ -42,7 +42,9 @@ class EventsContent(RowsContent):
     def fallback(self) -> str:
         """Return the newest rows, the last one first."""
         fresh = self._rows.since(self._rows.total - MOST_EVENTS, self._table.names)
-        return newest_rows(self._table.names, plain_rows(fresh.columns, self._table.names)[::-1])
+        return self.state_line() + newest_rows(
+            self._table.names, plain_rows(fresh.columns, self._table.names)[::-1]
+        )
 
     def _new(self) -> tuple[list[Any], list[str]]:
         """Return [[key, row], …] and the keys of rows that are too old now. A key is the row's number."""

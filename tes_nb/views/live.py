@@ -19,6 +19,7 @@ from tes_nb.errors import SessionError
 from tes_nb.model.owner import Owned, Owner
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import static_view
+from tes_nb.views.pictures import pictures
 from tes_nb.views.push import Content, Listening, Presence, Push, Sent
 from tes_nb.views.zone import zone
 
@@ -78,6 +79,8 @@ class LiveView(Owned, anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     _push: Push | None = None
     """`None` until it is made: a view that was refused is closed too, by the garbage collector."""
+    ended: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether its feeds have ended; set by whoever makes it of feeds."""
 
     def __init__(
         self,
@@ -126,13 +129,35 @@ class LiveView(Owned, anywidget.AnyWidget):
         if bundle is None or self._push is None:
             return bundle
         data, metadata = bundle
+        return {**data, **(self.picture() or {})}, metadata
+
+    def _ipython_display_(self) -> None:
+        """Show it under an id, so that its static picture can be made anew later."""
+        bundle = self._repr_mimebundle_()
+        if bundle is not None:
+            pictures.display(self, *bundle)
+
+    @property
+    def seen(self) -> bool:
+        """Whether a browser has spoken for it."""
+        return self._presence.confirmed
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing new can come: its feeds have ended."""
+        return self._push is None or self.ended()
+
+    def picture(self) -> dict[str, Any] | None:
+        """Return the output for those who cannot run it, as things are now; `None` = it cannot be made."""
+        if self._push is None or self._owner.elsewhere:
+            return None
         title = str(self.spec.get("title", ""))
         try:
-            html = static_view(self.kind, title, self._push.content.fallback())
+            html = static_view(self.kind, title, self._push.content.fallback(), over=self.over)
         except Exception:  # a static picture must never keep the live one from being shown
             logger.exception("The static picture of a view failed")
-            return bundle
-        return {**data, "text/html": html}, metadata
+            return None
+        return {"text/plain": f"<{self.kind} {title}>", "text/html": html}
 
     def _receive(self, widget: Any, content: Any, buffers: Any) -> None:
         """Called with what a browser says, on the kernel's loop or on any thread."""

@@ -8,7 +8,7 @@ from tes_nb.errors import SessionError
 from tes_nb.streams.browser_json import json_columns
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.html import newest_rows
+from tes_nb.views.html import newest_rows, state_html
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import Lookup, RowlessMessages, all_columns, moved, plain_rows
@@ -44,6 +44,10 @@ class RowsContent:
 
     def check(self) -> None:
         """Nothing to watch for."""
+
+    def state_line(self) -> str:
+        """Return the upstream's state as HTML, for a picture."""
+        return state_html(upstream_info(self._store, self._upstream))
 
     def state(self) -> dict[str, Any]:
         """Return the upstream's state, and whether messages came without rows, when it changed."""
@@ -104,7 +108,9 @@ class TableContent(RowsContent):
             f"{name} [{columns[at].unit}]" if columns[at].unit else name
             for name, at in zip(first, places, strict=True)
         ]
-        return newest_rows(heads, [[row[at] for at in places] for row in content._newest.values()])
+        return self.state_line() + newest_rows(
+            heads, [[row[at] for at in places] for row in content._newest.values()]
+        )
 
     def _update(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take over new rows; return those that differ from the ones before, and the keys that are gone."""
@@ -176,7 +182,7 @@ class CardsContent(RowsContent):
         newest = self._rows.since(self._rows.total - 1, self._table.names)
         rows = plain_rows(newest.columns, self._table.names)[-1:] or [[]]
         values = zip(self._table.columns, rows[0], strict=False)
-        return newest_rows(
+        return self.state_line() + newest_rows(
             ("value", "now", "unit"),
             [(column.name, value, column.unit) for column, value in values if value is not None],
         )

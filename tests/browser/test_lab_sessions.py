@@ -159,5 +159,5 @@ def has_fallbacks(lab: Jupyter, name: str) -> None:
     cells = json.loads((lab.folder / f"{name}.ipynb").read_text())["cells"]
     shown = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
     assert len(shown) == 4
-    assert all("as it was when it was displayed" in "".join(one["text/html"]) for one in shown)
+    assert all("as it was at " in "".join(one["text/html"]) for one in shown)
     assert all(len("".join(one["text/html"])) < 80_000 for one in shown)
