@@ -169,7 +169,7 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file: what differs, figures, all rows, what is unmatched; return its path."""
-        from tes_nb.views.figure import figure_html, write_page  # noqa: PLC0415
+        from tes_nb.views.report import figure_html, write_page  # noqa: PLC0415
 
         parts = [f"<p>{escape(self._head())}</p>", _table(self.different), figure_html(self.plot())]
         parts += ["<h2>All that was compared</h2>", _table(self.frame)]

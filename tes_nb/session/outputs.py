@@ -166,14 +166,23 @@ class SessionOutputs(ABC):
         return [one for feed in self.feeds.values() for one in feed.origin.exports()]
 
     def report(self, path: str | Path, *, title: str | None = None) -> Path:
-        """Write one self-contained HTML file with plots and tables; it opens without a network.
+        """Write one self-contained HTML file: what it cost, plots and tables; it opens without a network.
 
         title: `None` = the session's own.
         """
-        from tes_nb.views.figure import write_report  # noqa: PLC0415
+        from tes_nb.session.report import cell_rows, cost_facts  # noqa: PLC0415
+        from tes_nb.views.report import write_report  # noqa: PLC0415
 
         self._raise_pending()
-        return write_report(path, list(self.feeds.values()), title=title or self._title_and_page()[0])
+        self._settle()
+        facts = cost_facts(self.feeds, self.gaps, live=self._steering() is not None)
+        return write_report(
+            path,
+            list(self.feeds.values()),
+            title=title or self._title_and_page()[0],
+            facts=facts,
+            cells=cell_rows(self.feeds),
+        )
 
     def dashboard(self) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""

@@ -2,117 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from html import escape
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io
-from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from tes_nb._version import __version__
-from tes_nb.errors import ExportError, SessionError
-from tes_nb.model import Stream, Table
-from tes_nb.store.paths import user_path
+from tes_nb.errors import SessionError
+from tes_nb.model import Table
 from tes_nb.views.annotations import PANEL, Beside, annotate, plain
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.lines import PlotLine, colour, dash, lines, plotted_columns
 from tes_nb.views.zone import WallClock
-
-LAST_ROWS = 8
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }}
-th, td {{ padding: 3px 10px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }}
-h2 {{ margin-top: 2.5rem; }} .quiet {{ color: #555; }}
-</style>
-<script>{plotly}</script></head>
-<body><h1>{title}</h1><p class="quiet">{subtitle}</p>
-{sections}
-</body></html>
-"""
-
-
-class ReportedFeed(Protocol):
-    """What a report takes from a feed."""
-
-    stream: Stream
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> Any: ...
-    @property
-    def tables(self) -> list[str]: ...
-    def frame(self, table: str | None = None) -> pd.DataFrame: ...
-    def figure(self, columns: Any = None, *, table: str | None = None) -> Any: ...
-
-
-def write_report(path: str | Path, feeds: Sequence[ReportedFeed], *, title: str) -> Path:
-    """Write the report and return its path. Raises `ExportError` with what to do when it cannot be written."""
-    sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
-    return write_page(path, title, sections or "<p>No data had come when this was written.</p>")
-
-
-def write_page(path: str | Path, title: str, sections: str) -> Path:
-    """Write one self-contained page of these sections (HTML); return its path. Raises `ExportError`."""
-    target = user_path(path)
-    if not target.name:
-        raise ExportError(f"The report '{path}' could not be written: it is a folder. Choose another path.")
-    page = _PAGE.format(
-        title=escape(title),
-        subtitle=escape(
-            f"Written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by tes_nb {__version__}. Times are UTC."
-        ),
-        plotly=get_plotlyjs(),
-        sections=sections,
-    )
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ExportError(
-            f"The report {target} could not be written: {error.strerror}. Choose another path."
-        ) from error
-    return target
-
-
-def figure_html(figure: Any) -> str:
-    """Return a figure as a part of a page."""
-    html: str = plotly.io.to_html(
-        figure, include_plotlyjs=False, full_html=False, config={"displaylogo": False}
-    )
-    return html
-
-
-def _section(feed: ReportedFeed) -> str:
-    figure = figure_html(feed.figure())
-    counts = ", ".join(f"{name}: {len(feed.frame(name))} rows" for name in feed.tables)
-    newest = feed.frame().tail(LAST_ROWS)
-    return (
-        f"<h2>{escape(feed.name)}</h2><p>{escape(feed.stream.doc)}</p>"
-        f'<p class="quiet">{escape(str(feed.state))} · {escape(counts)}</p>{figure}'
-        f"<details><summary>The newest rows</summary>{newest.to_html(escape=True, na_rep='')}</details>"
-    )
-
 
 PANEL_HEIGHT = 190
 MARGIN_HEIGHT = 130

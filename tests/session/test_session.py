@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -155,10 +156,19 @@ def test_states_and_faces(session):
 
 
 def test_figure_and_report(session, tmp_path):
-    assert {trace.name for trace in session.metrics.figure(["cpu_percent"]).data} == {"cpu_percent"}
+    assert {trace.name for trace in session.metrics.figure(["cpu_percent"]).data} == {"process"}
     page = session.report(tmp_path / "report.html").read_text()
     assert "<h2>metrics</h2>" in page
     assert 'src="http' not in page
+    assert len(page) < 5_000_000
+    body = page.partition("<body>")[2]
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>", body))
+    assert body.index("What it cost") < body.index("<h2>status</h2>")
+    assert facts["Gaps"] == str(len(session.gaps))
+    cost = session.cost()  # counted by the collector, not from these frames
+    assert float(facts["Kernel"].split()[0]) <= cost.loc["kernel", "cpu_s"] + 0.1
+    assert facts["Host"].startswith(f"{cost.attrs['cores_limit']:g} cores")
+    assert "prefers-color-scheme: dark" in page
 
 
 def test_csv_round_trip(session, tmp_path):

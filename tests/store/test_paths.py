@@ -14,7 +14,7 @@ from tes_nb.store.export.restore import read_folder
 from tes_nb.store.har.har_session import write_har
 from tes_nb.store.paths import user_path
 from tes_nb.store.session.schema import session_path
-from tes_nb.views.figure import write_report
+from tes_nb.views.report import write_report
 from tests.support.rows import NUMBERS
 
 TABLES = [TableExport("numbers", "test", NUMBERS, [])]

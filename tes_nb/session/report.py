@@ -1,0 +1,90 @@
+"""What a session cost, as the first lines of its report: from its frames, live and recorded alike."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tes_nb.views.report import Fact
+
+if TYPE_CHECKING:
+    from tes_nb.session.feed import Feed
+
+GB = 1e9
+CELL_COLUMNS = ["number", "first_line", "start", "wall_s", "cpu_s", "children_cpu_s", "total_peak", "outcome"]
+MOST_CELLS = 50
+
+
+def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[Fact]:
+    """Return duration, cells, kernel, children, host and gaps; what nobody measured is left out.
+
+    gaps: of all sources. live: whether this machine is the one that was watched.
+    """
+    frames = [feed.frame() for feed in feeds.values()]
+    times = [frame.index[at] for frame in frames if len(frame) for at in (0, -1)]
+    facts = []
+    if times:
+        seconds = (max(times) - min(times)).total_seconds()
+        facts.append(Fact("Duration", span(seconds), f"from {min(times):%Y-%m-%d %H:%M:%S} UTC"))
+    cells = cell_rows(feeds)
+    if cells is not None and len(cells):
+        failed = int((cells["outcome"] != "ok").sum())
+        note = f"{span(float(cells['wall_s'].sum()))} in all" + (f", {failed} failed" if failed else "")
+        facts.append(Fact("Cells", str(len(cells)), note))
+    if "metrics" in feeds:
+        facts += _metrics_facts(feeds["metrics"].frame(), live=live)
+    lost = float((gaps["back_at"] - gaps["lost_at"]).dt.total_seconds().sum())
+    still = int(gaps["back_at"].isna().sum())
+    note = f"{span(lost)} without data" + (f", {still} open" if still else "")
+    facts.append(Fact("Gaps", str(len(gaps)), note if len(gaps) else "nothing was missed"))
+    marks = {mark for feed in feeds.values() for mark in feed.mark_list()}
+    held = feeds["kernel"].frame("held")["seconds"] if "kernel" in feeds else pd.Series(dtype="float64")
+    if len(held):
+        facts.append(Fact("Kernel held", span(float(held.sum())), f"{len(held)} times"))
+    if marks:
+        facts.append(Fact("Marks", str(len(marks)), ", ".join(sorted({mark.label for mark in marks})[:5])))
+    return facts
+
+
+def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[Fact]:
+    facts = []
+    seconds = metrics.index.to_series().diff().dt.total_seconds().clip(upper=5.0)
+    kernel = metrics["cpu_cores"] * seconds
+    children = (metrics["total_cores"] - metrics["cpu_cores"]).clip(lower=0) * seconds
+    for title, cpu, memory in (
+        ("Kernel", kernel, metrics["memory_rss"].astype("float64")),
+        (
+            "Children",
+            children,
+            (metrics["total_memory"] - metrics["memory_rss"]).astype("float64").clip(lower=0),
+        ),
+    ):
+        if cpu.notna().any():
+            peak = "" if memory.isna().all() else f"at most {memory.max() / GB:.2f} GB"
+            facts.append(Fact(title, f"{cpu.sum():.1f} s CPU", peak))
+    limits = metrics[["limits_cores", "limits_memory"]].dropna().tail(1)
+    if len(limits):
+        cores, most = map(float, limits.iloc[0])
+        host = f"{platform.node()}, {os.cpu_count()} processors" if live else "as recorded"
+        facts.append(Fact("Host", f"{cores:g} cores, {most / GB:.1f} GB", host))
+    return facts
+
+
+def cell_rows(feeds: Mapping[str, Feed]) -> pd.DataFrame | None:
+    """Return the newest cells with what each cost; `None` = nobody measured them."""
+    if "kernel" not in feeds:
+        return None
+    cells = feeds["kernel"].frame("cells")[CELL_COLUMNS].tail(MOST_CELLS)
+    return cells.dropna(axis="columns", how="all").set_index("number") if len(cells) else None
+
+
+def span(seconds: float) -> str:
+    """Return "4.2 s", "3 min 5 s", "2 h 1 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
