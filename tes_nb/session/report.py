@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tes_nb.views.report import Fact
+from tes_nb.views.report import CostFigure
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
@@ -19,7 +19,7 @@ CELL_COLUMNS = ["number", "first_line", "start", "wall_s", "cpu_s", "children_cp
 MOST_CELLS = 50
 
 
-def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[Fact]:
+def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[CostFigure]:
     """Return duration, cells, kernel, children, host and gaps; what nobody measured is left out.
 
     gaps: of all sources. live: whether this machine is the one that was watched.
@@ -29,28 +29,30 @@ def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> 
     facts = []
     if times:
         seconds = (max(times) - min(times)).total_seconds()
-        facts.append(Fact("Duration", span(seconds), f"from {min(times):%Y-%m-%d %H:%M:%S} UTC"))
+        facts.append(CostFigure("Duration", span(seconds), f"from {min(times):%Y-%m-%d %H:%M:%S} UTC"))
     cells = cell_rows(feeds)
     if cells is not None and len(cells):
         failed = int((cells["outcome"] != "ok").sum())
         note = f"{span(float(cells['wall_s'].sum()))} in all" + (f", {failed} failed" if failed else "")
-        facts.append(Fact("Cells", str(len(cells)), note))
+        facts.append(CostFigure("Cells", str(len(cells)), note))
     if "metrics" in feeds:
         facts += _metrics_facts(feeds["metrics"].frame(), live=live)
     lost = float((gaps["back_at"] - gaps["lost_at"]).dt.total_seconds().sum())
     still = int(gaps["back_at"].isna().sum())
     note = f"{span(lost)} without data" + (f", {still} open" if still else "")
-    facts.append(Fact("Gaps", str(len(gaps)), note if len(gaps) else "nothing was missed"))
+    facts.append(CostFigure("Gaps", str(len(gaps)), note if len(gaps) else "nothing was missed"))
     marks = {mark for feed in feeds.values() for mark in feed.mark_list()}
     held = feeds["kernel"].frame("held")["seconds"] if "kernel" in feeds else pd.Series(dtype="float64")
     if len(held):
-        facts.append(Fact("Kernel held", span(float(held.sum())), f"{len(held)} times"))
+        facts.append(CostFigure("Kernel held", span(float(held.sum())), f"{len(held)} times"))
     if marks:
-        facts.append(Fact("Marks", str(len(marks)), ", ".join(sorted({mark.label for mark in marks})[:5])))
+        facts.append(
+            CostFigure("Marks", str(len(marks)), ", ".join(sorted({mark.label for mark in marks})[:5]))
+        )
     return facts
 
 
-def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[Fact]:
+def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
     facts = []
     seconds = metrics.index.to_series().diff().dt.total_seconds().clip(upper=5.0)
     kernel = metrics["cpu_cores"] * seconds
@@ -65,12 +67,12 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[Fact]:
     ):
         if cpu.notna().any():
             peak = "" if memory.isna().all() else f"at most {memory.max() / GB:.2f} GB"
-            facts.append(Fact(title, f"{cpu.sum():.1f} s CPU", peak))
+            facts.append(CostFigure(title, f"{cpu.sum():.1f} s CPU", peak))
     limits = metrics[["limits_cores", "limits_memory"]].dropna().tail(1)
     if len(limits):
         cores, most = map(float, limits.iloc[0])
         host = f"{platform.node()}, {os.cpu_count()} processors" if live else "as recorded"
-        facts.append(Fact("Host", f"{cores:g} cores, {most / GB:.1f} GB", host))
+        facts.append(CostFigure("Host", f"{cores:g} cores, {most / GB:.1f} GB", host))
     return facts
 
 

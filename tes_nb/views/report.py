@@ -52,7 +52,7 @@ h2 {{ margin: 2rem 0 0.3rem; }} .quiet {{ color: var(--quiet); }} p {{ margin: 0
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class CostFigure:
     """A figure at the top of a report."""
 
     title: str
@@ -80,7 +80,7 @@ def write_report(
     feeds: Sequence[ReportedFeed],
     *,
     title: str,
-    facts: Sequence[Fact] = (),
+    facts: Sequence[CostFigure] = (),
     cells: pd.DataFrame | None = None,
 ) -> Path:
     """Write the report and return its path. Raises `ExportError` with what to do when it cannot be written.
@@ -127,7 +127,7 @@ def figure_html(figure: Any) -> str:
     return html
 
 
-def _cost(facts: Sequence[Fact], cells: pd.DataFrame | None) -> str:
+def _cost(facts: Sequence[CostFigure], cells: pd.DataFrame | None) -> str:
     """What it cost: a box for each fact, and the cells."""
     boxes = "".join(
         f"<div><dt>{escape(fact.title)}</dt><dd>{escape(fact.value)}<small>{escape(fact.note)}</small></dd></div>"
