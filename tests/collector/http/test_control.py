@@ -289,7 +289,7 @@ async def test_exit_codes_reach_the_registry():
         process.kill()
         await asyncio.to_thread(process.wait)
         assert (await owner.ask("kernel", exit={"pid": process.pid, "code": -9}))["ok"] is True
-        (worker,) = collector.observer.workers.facts()
+        (worker,) = [one for one in collector.observer.workers.facts() if one.pid == process.pid]
         assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
 
 
