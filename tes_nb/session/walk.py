@@ -166,7 +166,7 @@ class FeedWalk:
         if self.name == KERNEL and "cells" in groups:
             for cell in groups["cells"]:
                 yield CellEvent(self.name, at_ns, _CELL(cell))
-            return
+            groups = {table: rows for table, rows in groups.items() if table != "cells"}
         rows: dict[str, Sequence[Any]] = {}
         for table, group in groups.items():
             make, test = self._tables.get(table, _NONE)

@@ -75,7 +75,8 @@ def _hold_the_interpreter() -> None:
 
 
 def _full(live) -> bool:
-    wanted = set(TABLES) - NEVER - {("kernel", "cells")}  # cells are executed by IPython alone
+    by_cells = {("kernel", "cells"), ("kernel", "activity")}  # cells are executed by IPython alone
+    wanted = set(TABLES) - NEVER - by_cells
     return all(live.feeds[source].store.tables[table].total for source, table in wanted)
 
 

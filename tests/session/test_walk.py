@@ -8,14 +8,17 @@ import re
 import threading
 import time
 
+import msgspec
 import pandas as pd
 import pytest
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, SessionError
-from tes_nb.model import Direction, Opcode
+from tes_nb.model import Direction, Message, Opcode
 from tes_nb.session import live_walk
+from tes_nb.session import start as starts
 from tes_nb.session.events import DataEvent, GapEvent, MarkEvent, WalkEvent
+from tes_nb.store.session.schema import SourceInfo
 from tests.support.nowgoal_sessions import at, gap, odds, recording, score
 from tests.support.sessions import flipped, numbered, write_session
 from tests.support.waiting import eventually
@@ -42,7 +45,10 @@ def day(tmp_path_factory):
     """A simulated match day, recorded, walked over while it was recorded; with the bets made live."""
     path = tmp_path_factory.mktemp("walk") / "day.tes"
     live = []
-    with tes.start(ports=(0, 0)) as session:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "_sessions", {})  # not the one that other tests of this module share
+        session = tes.start(ports=(0, 0))
+    with session:
         ng = session.watch(tes.SIMULATED, ["scores", "odds"], speed=300, seed=3)
         with session.record(path):
             bets = []
@@ -185,6 +191,26 @@ def test_gaps_come_when_they_begin_and_end(tmp_path):
     with recording(tmp_path / "g.tes", [(1, odds(7, 0.9)), (3, begun), (8, back), (9, odds(7, 0.8))]) as rec:
         types = [(event.type, getattr(event, "gap", None)) for event in rec.walk()]
     assert types == [("data", None), ("gap", begun), ("gap", back), ("data", None)]
+
+
+def test_cells_are_events_of_their_own(tmp_path):
+    cell = {"type": "cell", "number": 3, "start": at(1), "wall_s": 2.0, "cpu_s": 1.5, "rss_peak": 10**8}
+    gauge = {"type": "gauge", "name": "loss", "value": 0.5, "unit": "", "timestamp": at(4) // MS}
+    messages = [
+        Message(
+            "kernel", Direction.IN, Opcode.TEXT, msgspec.json.encode(report), at(seconds), seconds, 0, seq
+        )
+        for seq, (seconds, report) in enumerate([(3, cell), (4, gauge)], 1)
+    ]
+    path = write_session(tmp_path / "c.tes", [SourceInfo("kernel", "kernel"), *messages])
+    with tes.open(path) as rec:
+        events = list(rec.walk(tables=["gauges"]))
+        every = [table for event in rec.walk() for table in event.rows]
+    assert [event.type for event in events] == ["cell", "data"]
+    assert (events[0].cell.number, events[0].cell.wall_s, events[0].at_ns) == (3, 2.0, at(3))
+    assert events[1].rows["gauges"][0].value == 0.5
+    assert "cells" not in every
+    assert "gauges" in every
 
 
 def test_what_cannot_be_read_is_an_event(tmp_path):
