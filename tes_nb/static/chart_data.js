@@ -91,6 +91,7 @@ export class Series {
     this.subject = String(description.subject ?? this.label);
     this.quantity = String(description.quantity ?? "");
     this.part = String(description.part || (description.own_unit && !this.unit ? baseName(this.subject) : ""));
+    this.ownUnit = Boolean(description.own_unit);
     this.doc = String(description.doc ?? "");
     /** The number of the column's colour, the same in every view of its table. */
     this.colour = Number(description.colour ?? -1);

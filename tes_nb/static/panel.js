@@ -53,7 +53,8 @@ export class Panel {
 
   title() {
     if (this.quantity) return [this.quantity, this.part].filter(Boolean).join(", ");
-    const names = Array.from(new Set(this.members.map(({ series }) => this.nameOf(series))));
+    const nameOf = (series) => (series.ownUnit ? this.nameOf(series) : series.title);
+    const names = Array.from(new Set(this.members.map(({ series }) => nameOf(series))));
     const more = names.length > TITLE_NAMES ? `, ${names.length - TITLE_NAMES} more` : "";
     return names.slice(0, TITLE_NAMES).map((name) => shorten(name, 40)).join(", ") + more;
   }

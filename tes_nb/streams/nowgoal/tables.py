@@ -94,7 +94,11 @@ SCORES: Final = Table(
     columns=(
         CHANNEL,
         _text("match_id", "NowGoal's match id; text.", "label"),
-        _number("state", "0 to 5 while it lasts, -1 finished, -10 and below not played to the end."),
+        _number(
+            "state",
+            "0 to 5 while it lasts, -1 finished, -10 and below not played to the end.",
+            quantity="State",
+        ),
         _word("state_word", "The state in words; NA for a state nobody has explained."),
         *_sides("Goals", "goals"),
         *_sides("Goals at half-time; NA before", "half_goals"),
@@ -114,6 +118,7 @@ SCORES: Final = Table(
             "stoppage time. From state and half_start; NA in other states, or when a half would be older "
             "than 90 minutes.",
             "min",
+            "Minute",
         ),
         REFRESH,
     ),
@@ -131,7 +136,7 @@ GAMES: Final = Table(
     columns=(
         CHANNEL,
         _text("game_id", "NowGoal's game id; text.", "label"),
-        _number("state", "As sent; what the numbers mean is not confirmed."),
+        _number("state", "As sent; what the numbers mean is not confirmed.", quantity="State"),
         _text("remaining_time", "Time left in the part, as sent, for example 10:35."),
         *_sides("Points", "score"),
         *(column for part in range(1, 5) for column in _sides(f"Points in quarter {part}", f"q{part}")),
