@@ -50,7 +50,7 @@ class KernelOptions:
         if not known:
             raise ArgumentError(
                 f"options.tz must be the name of a time zone, such as 'Europe/Berlin' or 'UTC', or None for the "
-                f"browser's, not {value!r}."
+                f"browser's, not {repr(value)[:60]}."
             )
         zone.name = value
 

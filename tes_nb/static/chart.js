@@ -321,8 +321,11 @@ class Chart {
   /** Series came or went, or had a first value: a panel per quantity and unit, in the order in which they appear. */
   restructure(structure) {
     this.structure = structure;
-    const groups = Map.groupBy(this.seriesToDraw(), (series) => series.group);
-    for (const series of this.seriesToDraw()) this.hideBound(series);
+    const groups = new Map();
+    for (const series of this.seriesToDraw()) {
+      groups.set(series.group, [...(groups.get(series.group) ?? []), series]);
+      this.hideBound(series);
+    }
     const flat = (members) => members.every(({ extent }) => extent !== "1");
     const zeros = Array.from(groups).filter(([, members]) => flat(members));
     const folds = !this.showsZeros && zeros.length < groups.size ? zeros : [];
