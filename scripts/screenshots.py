@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
 
 from tests.support.browser import FLAGS, chromium, until
 from tests.support.jupyter import Jupyter, jupyter_lab
@@ -36,6 +36,8 @@ START = """import tes_nb as tes
 
 s = tes.start()
 s.metrics.plot(["cpu_percent", "memory_rss"], window="1min")"""
+NOTEBOOK = START.rpartition("\n")[0] + "\ns.gauge('loss', 0.7)\ns.dashboard()"
+MATCH_DAY = START.rpartition("\n")[0] + "\nng = s.watch(tes.SIMULATED, speed=20)\ns.dashboard()"
 BUSY = """# A busy cell: the chart above keeps moving, it is fed by a process beside the kernel
 held = []
 for step in range(200):
@@ -74,10 +76,10 @@ class Studio:
 
     @contextmanager
     def running(
-        self, name: str, place: str, *, theme: str = "JupyterLab Light", busy: str = BUSY
+        self, name: str, place: str, *, theme: str = "JupyterLab Light", busy: str = BUSY, start: str = START
     ) -> Iterator[Page]:
         """A notebook whose chart has shown half a minute of the cell below it, which still runs."""
-        address = self.lab.notebook(name, START, busy).replace(f"lab/workspaces/{name}/tree", place)
+        address = self.lab.notebook(name, start, busy).replace(f"lab/workspaces/{name}/tree", place)
         with self.page(address) as page:
             until(page, IDLE, seconds=60)
             if place != "notebooks":
@@ -92,7 +94,7 @@ class Studio:
             page.evaluate(SHUT)
 
 
-def shot(page: Page, name: str) -> None:
+def shot(page: Page | Locator, name: str) -> None:
     """Write a picture with few colours: a screen has no more."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
@@ -161,6 +163,20 @@ def shoot_page(studio: Studio) -> None:
                 shot(page, f"page-{scheme}")
 
 
+def shoot_first_views(studio: Studio) -> None:
+    """My notebook, and my match day with a match that was clicked, while a cell is busy."""
+    dashboard = ".tes-dashboard"
+    for name, start in (("my-notebook", NOTEBOOK), ("my-match-day", MATCH_DAY)):
+        with studio.running(name, "doc/tree", start=start) as page:
+            page.set_viewport_size({"width": 1400, "height": 1500})
+            page.locator(dashboard).scroll_into_view_if_needed()
+            time.sleep(12)
+            if name == "my-match-day":
+                page.locator(f"{dashboard} .tes-space .tes-row").nth(1).click()
+                time.sleep(4)
+            shot(page.locator(dashboard), name)
+
+
 def shoot_devtools(studio: Studio) -> None:
     with studio.running("inspected", "doc/tree", busy=POOL):
         path = chromium()
@@ -183,6 +199,7 @@ TAKES: dict[str, Callable[[Studio], None]] = {
     "notebook": shoot_notebook,
     "voila": shoot_voila,
     "page": shoot_page,
+    "views": shoot_first_views,
     "devtools": shoot_devtools,
 }
 

@@ -24,7 +24,7 @@ s.dashboard()
 """
 BUSY = """
 import time
-end = time.time() + 14
+end = time.time() + 20
 while time.time() < end:
     sum(range(20000))
 """
@@ -66,6 +66,15 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         page.wait_for_selector(".tes-dashboard .uplot", timeout=30_000)
         busy = lambda: page.locator(".jp-Notebook .jp-InputPrompt").all_text_contents()[1] == "[*]:"  # noqa: E731
         assert busy()
+        shown = page.locator(".tes-dashboard [role=tabpanel]:not([hidden])").inner_text
+        page.wait_for_function(
+            "[...document.querySelectorAll('.tes-dashboard .tes-meter-item')].some("
+            "(one) => one.textContent.startsWith('Cell[2]'))",
+            timeout=10_000,
+        )  # the busy one, while it runs
+        for words in ("CPU, kernel", "Memory, with children", "What runs now", "Last cells", "wall [s]"):
+            assert words in shown()
+        assert not {"us-east-1", "Directions"} & set(shown().split())
         assert moves(page, ".tes-dashboard [role=tabpanel]:not([hidden]) .tes-value", 3) >= 3
         page.screenshot(path=PICTURES / "dashboard-busy.png")
         page.fill(".tes-dashboard input[type=text]", "busy mark")
@@ -84,6 +93,13 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         page.wait_for_function(f"document.querySelector({json.dumps(panel + '.tes-inspector')}) !== null")
         assert moves(page, panel + ".tes-inspector", 2) >= 2
         assert busy()
+        page.get_by_role("tab", name="My match day", exact=True).click()
+        page.locator(panel + ".tes-space .tes-row").first.click()
+        page.wait_for_selector(
+            panel + ".tes-chart .uplot", timeout=8_000
+        )  # its prices, also while a cell is busy
+        assert busy()
+        assert "Prices of the match" in page.locator(panel).inner_text()
         page.get_by_role("tab", name="simulated", exact=True).click()
         time.sleep(1)
         page.screenshot(path=PICTURES / "dashboard-simulated.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,11 @@ class MatchNames:
         return match_id if home is None or away is None else f"{home} v {away}"
 
     def search(self, words: str, match_ids: Sequence[str]) -> list[str]:
-        """Return those of the ids that are `words`, else those in whose names it occurs, however it is written."""
+        """Return the id that is `words`, else those in whose title they occur in this order: "Rovers v Athletic"."""
         if words in match_ids:
             return [words]
-        return [one for one in match_ids if words.casefold() in (self.title(one) or "").casefold()]
+        pattern = re.compile(".*".join(map(re.escape, words.split())), re.IGNORECASE)
+        return [one for one in match_ids if pattern.search(self.title(one) or "")]
 
     def lookup(self, by: str, find_names: Callable[[set[str]], None], prices: PriceTimes) -> Lookup:
         """Return the columns for a live table. find_names: finds out names that are not known, where it can."""

@@ -25,6 +25,7 @@ def test_a_match_is_found_by_its_id_and_by_a_part_of_its_name_that_is_its_own(ng
     match_id, home, away = matches.index[0], matches["home_team"].iloc[0], matches["away_team"].iloc[0]
     assert ng.match(match_id).title == f"{home} v {away}"
     assert ng.match(f"{home} v {away}".upper()).id == match_id
+    assert ng.match(f"{home.split()[-1]} v {away.split()[-1]}").id == match_id  # "Rovers v Athletic"
     with pytest.raises(ArgumentError, match=r"matches fit 'Simulated'.*Say more of the name, or the id"):
         ng.match("Simulated")
     with pytest.raises(ArgumentError, match=r"No match fits 'Real Nowhere'. There are Simulated"):
