@@ -162,6 +162,8 @@ def _events(connection: sqlite3.Connection, name: str, source_id: int) -> Iterat
 # process that is its end; if commits follow, it is damage. Layout: "The WAL File Format" of SQLite's documentation.
 
 _MAGIC, _VERSION = 0x377F0682, 3_007_000
+_CHANGED = 2
+"""Bytes of a frame's salts that may have changed."""
 _HEADER, _FRAME = 32, 24
 """Bytes of the log's header and of each frame's, which a page follows."""
 
@@ -188,7 +190,7 @@ def log_is_cut(connection: sqlite3.Connection, session: Path) -> bool:
 def hides_commits(session: Path) -> bool:
     """Whether SQLite, which has the session open for us, leaves out transactions of its log that were committed.
 
-    Only what lies behind the place where SQLite stopped is looked at. Of the last page written nobody can tell.
+    Only what lies behind the place where SQLite stopped is looked at.
     """
     read = _frames_read(session)
     with contextlib.suppress(OSError), wal_path(session).open("rb") as file:
@@ -206,16 +208,24 @@ def hides_commits(session: Path) -> bool:
             file.seek(_HEADER + (read - 1) * (_FRAME + PAGE_SIZE))
             sums = struct.unpack(">II", file.read(_FRAME)[16:])
             file.seek(PAGE_SIZE, os.SEEK_CUR)
-        good = True
+        good, ends = True, False
         for head, page in _frames(file):
-            if head[8:16] != header[16:24]:  # left over from an older generation of the log, or damaged
+            ends = False  # a write that was cut off by a kill leaves no whole frame, unless over an older generation's
+            if not _is_of(head, header):
                 good = False
             elif good:
                 sums = _checksum(head[:8] + page, sums, order)
-                good = struct.pack(">II", *sums) == head[16:]
+                good = struct.pack(">II", *sums) == head[16:] and head[8:16] == header[16:24]
+                ends = not good and any(head[4:8])
             elif any(head[4:8]):  # a transaction ends here
                 return True
+        return ends
     return False
+
+
+def _is_of(head: bytes, header: bytes) -> bool:
+    """Whether a frame is of the log's present generation, whose salts differ in most bytes from those before."""
+    return sum(one != other for one, other in zip(head[8:16], header[16:24], strict=True)) <= _CHANGED
 
 
 def _frames_read(session: Path) -> int | None:
@@ -248,9 +258,9 @@ def mend(wal: Path, copy: Path) -> None:
         mended.write(header + struct.pack(">II", *sums))
         file.seek(_HEADER)
         for head, page in _frames(file):
-            if head[8:16] == salts:
+            if _is_of(head, header):
                 sums = _checksum(head[:8] + page, sums, "<")
-                mended.write(head[:16] + struct.pack(">II", *sums) + page)
+                mended.write(head[:8] + salts + struct.pack(">II", *sums) + page)
 
 
 def _frames(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

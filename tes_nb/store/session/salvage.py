@@ -158,6 +158,8 @@ def salvage(damaged: Path, target: Path) -> Salvaged | None:
                     if gap.lost_at_ns:  # else nobody knows when it was
                         write_gap(copy, rows, number, gap)
                 missing[name] = LostMessages.of(lost, holes)
+        if not has_sums:
+            _complete_gaps(copy, rows, views)
         rows.finish(copy)
         copy.execute("COMMIT")
     complete = bool(ended) or (is_counted and extents.keys() >= source_ids - {SESSION_SOURCE})
@@ -281,6 +283,20 @@ def _fill_small_tables(
     for number in ids.values():
         _create_table(copy, number)
     create_view(copy, [SESSION_SOURCE, *sorted(ids.values())])
+
+
+def _complete_gaps(copy: sqlite3.Connection, rows: RowWriter, views: list[sqlite3.Connection]) -> None:
+    """Take the ends of gaps from a table without checksum, where the messages that told of them are lost."""
+    for view in views:
+        with contextlib.suppress(*DAMAGE):
+            for row in read_rows(view, "gaps", None):
+                key = (row.source_id, row.conn, row.lost_at_ns, row.last_seen_ns)
+                query = (
+                    "SELECT 1 FROM gaps WHERE source_id = ? AND conn = ? AND lost_at_ns = ? AND last_seen_ns IS ? "
+                    "AND back_at_ns IS NULL"
+                )
+                if row.back_at_ns is not None and copy.execute(query, key).fetchone():
+                    rows.put(copy, "gaps", msgspec.structs.astuple(row))
 
 
 def _add(copy: sqlite3.Connection, rows: RowWriter, table: str, row: tuple[Any, ...]) -> None:

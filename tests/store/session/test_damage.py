@@ -202,6 +202,16 @@ def test_fault_32_a_damaged_log_hides_nothing(killed):
         assert "log has changed bytes" in report.sentences[0]
 
 
+def test_fault_32_a_changed_byte_of_the_last_commit_is_no_end_of_the_log(killed):
+    log = wal_path(killed).read_bytes()
+    for back in (1, 300, 2000, PAGE, PAGE + 2, PAGE + 10, PAGE + 20):
+        wal_path(killed).write_bytes(flipped(log, len(log) - back))
+        report = check(killed)
+        assert report.messages >= 220, back
+        assert report.exit_code == (0 if report.messages == 240 else 3)
+        assert "log has changed bytes" in report.sentences[0]
+
+
 def test_fault_32_a_log_that_ends_between_commits_is_no_damage_and_one_that_was_cut_is(killed):
     log = wal_path(killed).read_bytes()
     for end in range(32 + 8 * (PAGE + 24), len(log), 5 * (PAGE + 24) + 1000):

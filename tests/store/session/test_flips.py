@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import shutil
 import sqlite3
 from zlib import crc32
@@ -91,6 +92,30 @@ def test_fault_32_a_small_table_that_changed_is_said_and_made_anew(tmp_path, end
         assert {message.seq for message in session.messages("status")} == {
             seq for source, seq in truth.whole.messages if source == "status"
         }
+
+
+def test_fault_32_a_cut_file_with_its_log_is_no_traceback(tmp_path):
+    truth = Truth(write(tmp_path / "killed.tes", "killed"))
+    chance = random.Random(4)
+    for _ in range(12):
+        for cut in ("killed.tes", "killed.tes-wal"):
+            place = tmp_path / cut.replace(".", "")
+            place.mkdir(exist_ok=True)
+            for left in place.iterdir():
+                left.unlink()
+            for name, data in truth.data.items():
+                (place / name).write_bytes(data[: chance.randrange(len(data))] if name == cut else data)
+            report = check(place / "killed.tes")
+            if cut == "killed.tes":
+                assert report.exit_code == 0 or "damaged" in report.sentences[0]
+            else:
+                assert report.exit_code == 3
+                assert "killed.tes-wal is missing or cut off" in report.sentences[0]
+            with contextlib.suppress(SessionError), SessionFile.open(place / "killed.tes") as session:
+                found = {(message.source, message.seq): message for message in session.messages()}
+                assert found.items() <= truth.whole.messages.items()
+                assert session.info().messages == len(found)
+                assert set(session.marks) <= set(truth.whole.marks)
 
 
 def test_fault_32_a_byte_of_facts_costs_nothing(tmp_path, ended):
