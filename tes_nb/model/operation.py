@@ -165,7 +165,7 @@ def _in_words(kind: inspect.Type) -> str:
         case inspect.DictType(value_type=value):
             words = f"a JSON object, each value {_in_words(value)}"
         case inspect.StructType(tag=str(tag)):
-            words = f"a {tag}"
+            words = f"{'an' if tag[0] in 'aeiou' else 'a'} {tag}"
         case inspect.StructType(fields=fields):
             words = f"a JSON object with {' and '.join(repr(one.encode_name) for one in fields)}"
         case _:

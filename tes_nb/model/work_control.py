@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -75,10 +75,14 @@ class WorkerSnapshot(msgspec.Struct, frozen=True):
 class TakeSnapshot(Operation[WorkerSnapshot], tag="snapshot"):
     """Return what can be known of one worker: its row, the system's figures, its stack. Once in 10 s a worker."""
 
+    patience_s: ClassVar[float] = 8.0
+
     worker: Annotated[Words, Field("", "a worker's id")]
 
 
 class GetStack(Operation[ProcessStack], tag="stack"):
     """Return what a Python process does now, also while it is stuck."""
+
+    patience_s: ClassVar[float] = 8.0  # py-spy may take 5 s
 
     worker: Annotated[Words | None, Field("", "a worker's id; the observed process when left out")] = None
