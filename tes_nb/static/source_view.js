@@ -212,7 +212,10 @@ class SourceTable {
     this.keyPlaces = (table.key ?? []).map((name) => table.columns.findIndex((column) => column.name === name));
     this.place = new Map(table.columns.map((column, place) => [column.name, place]));
     this.words = new Map(table.columns.map((column) => [column.name, column.words ?? {}]));
-    this.lineColumns = this.events ? [] : table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
+    const lines = table.columns.map((column, place) => ({ column, place })).filter(({ column }) => LINE_KINDS.has(column.kind));
+    /** What is drawn of each subject: there may be many, so of those only the columns that are worth it. */
+    const drawn = this.keyed && table.plot?.length ? lines.filter(({ column }) => table.plot.includes(column.name)) : lines;
+    this.lineColumns = this.events ? [] : drawn;
     this.spec = {
       title: [this.isMain ? source.name : `${source.name} · ${table.name}`, source.note].filter(Boolean).join(" · "),
       columns: [...table.columns, ...(table.moves ?? []).map(({ column }) => column)],

@@ -190,9 +190,13 @@ TABLES = (
     Table(
         "workers",
         "One row a worker and message.",
-        (*(_plain(column) for column in _worker_columns[:_FIRST]), *_JOB_NAMES, *_worker_columns[_FIRST:]),
+        (
+            *(_plain(column) for column in _worker_columns[:_FIRST]),
+            *_JOB_NAMES,
+            *map(_plain, _worker_columns[_FIRST:]),
+        ),
         key=("id",),
-        plot=("cpu_percent", "rss_mb"),
+        plot=("cpu_percent", "rss_mb", "queue_depth", "executing"),
         complete=True,
         first=(
             *(
