@@ -27,7 +27,7 @@ from tests.support.hostile import HOSTILE
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 LIVE = (
     "(states => states.length > 0 && states.every((s) => s.textContent === '%s'))"
-    "([...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-state')])"
+    "([...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-view:not([hidden]) .tes-state')])"
 )
 
 
@@ -165,17 +165,7 @@ def test_controls_ask_for_the_token_once_and_say_what_happened(browser, url):
         one.outcome("Marked")
         one.page.fill("[aria-label='Number of workers']", "1")
         one.page.click("text=Scale workers")
-        one.outcome("1 created, 0 terminated")
-        until(one.page, "document.querySelectorAll('.tes-table .tes-space .tes-row').length >= 1")
-        one.page.fill("[aria-label='Number of workers']", "0")
-        one.page.click("text=Scale workers")
-        one.outcome("0 created, 1 terminated")
-        one.page.fill("[aria-label='Number of workers']", "-5")
-        one.page.click("text=Scale workers")
-        until(
-            one.page,
-            "!document.querySelector('.tes-controls [role=status]').textContent.includes('terminated')",
-        )
+        one.outcome("There is nothing to scale here")  # a cluster is scaled in tests/collector/workers
         kept = one.page.evaluate(
             "JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
         )
