@@ -25,8 +25,10 @@ s = tes.start(ports=(0, 0))
 Path("told").write_text(f"{s.url} {str(s.token)} {s._backend.ports[1]}")
 s
 """
-PAGE_STATES = "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-view:not([hidden]) .tes-state')]"
+PAGE_STATES = (
+    "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-view:not([hidden]) .tes-state')]"
     ".map((one) => one.textContent)"
+)
 
 
 def free_port() -> int:

@@ -15,8 +15,10 @@ from tests.browser.test_page import AXE, opened
 from tests.support.browser import until
 from tests.support.collectors import TOKEN, child
 
-STATES = "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-view:not([hidden]) .tes-state')]"
+STATES = (
+    "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) .tes-view:not([hidden]) .tes-state')]"
     ".map((one) => one.textContent)"
+)
 SHOWN = "[role=tabpanel]:not([hidden])"
 
 
