@@ -128,7 +128,7 @@ export class Panel {
     const lines = this.series.map((member) => {
       const style = seriesStyle(theme, member.colour, member.dash);
       const points = { size: 5, width: 1, fill: style.stroke, show: fewPoints, filter: isolated };
-      const fill = this.series.length === 1 ? `${style.stroke}1f` : undefined;
+      const fill = this.series.length === 1 && this.unit ? `${style.stroke}1f` : undefined;
       return { label: member.series.name, ...style, fill, show: !this.chart.isHidden(member.series.key), points };
     });
     this.plot = new uPlot(this.options(theme, lines), [[], ...lines.map(() => [])], this.stage);
