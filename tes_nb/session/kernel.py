@@ -92,7 +92,9 @@ class CellWatch:
     def _begin(self) -> None:
         self._exact = _reset_peak()
         self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
-        self._report(KernelReport(row=KernelActivity(int(self._shell.execution_count), self._began[0])))
+        self._report(
+            KernelReport(row=KernelActivity(int(self._shell.displayhook.prompt_count), self._began[0]))
+        )
 
     def _end(self, result: Any, number: int) -> None:
         self._inner.clear()

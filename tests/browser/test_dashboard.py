@@ -63,7 +63,7 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         page.wait_for_selector(".tes-dashboard .tes-tabs", timeout=60_000)
         assert texts(page, ".tes-dashboard [role=tab]")[:2] == ["My match day", "My notebook"]
         page.get_by_role("tab", name="My notebook", exact=True).click()
-        page.wait_for_selector(".tes-dashboard .uplot", timeout=30_000)
+        page.wait_for_selector(".tes-dashboard [role=tabpanel]:not([hidden]) .uplot", timeout=30_000)
         busy = lambda: page.locator(".jp-Notebook .jp-InputPrompt").all_text_contents()[1] == "[*]:"  # noqa: E731
         assert busy()
         shown = page.locator(".tes-dashboard [role=tabpanel]:not([hidden])").inner_text
@@ -87,7 +87,7 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         took = time.monotonic() - began
         assert busy()
         page.get_by_role("tab", name="workers", exact=True).click()
-        page.wait_for_selector(".tes-dashboard [role=tabpanel]:not([hidden]) .tes-grid", timeout=8_000)
+        page.wait_for_selector(".tes-dashboard [role=tabpanel]:not([hidden]) >> text=No child processes.", timeout=8_000)
         page.get_by_role("tab", name="Inspector", exact=True).click()
         panel = ".tes-dashboard [role=tabpanel]:not([hidden]) "
         page.wait_for_function(f"document.querySelector({json.dumps(panel + '.tes-inspector')}) !== null")
