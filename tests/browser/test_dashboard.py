@@ -87,7 +87,9 @@ def test_while_a_cell_is_busy_it_moves_opens_tabs_and_answers(browser: Any, lab:
         took = time.monotonic() - began
         assert busy()
         page.get_by_role("tab", name="workers", exact=True).click()
-        page.wait_for_selector(".tes-dashboard [role=tabpanel]:not([hidden]) >> text=No child processes.", timeout=8_000)
+        page.wait_for_selector(
+            ".tes-dashboard [role=tabpanel]:not([hidden]) >> text=No child processes.", timeout=8_000
+        )
         page.get_by_role("tab", name="Inspector", exact=True).click()
         panel = ".tes-dashboard [role=tabpanel]:not([hidden]) "
         page.wait_for_function(f"document.querySelector({json.dumps(panel + '.tes-inspector')}) !== null")
