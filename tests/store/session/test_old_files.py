@@ -41,7 +41,11 @@ def cells(path, empty=""):
 def test_an_old_file_exports_the_same_texts(name, old, tmp_path):
     old.to_csv(tmp_path / "csv")
     files = {path.name for path in (OLD / name).iterdir()}
-    assert {path.name for path in (tmp_path / "csv").iterdir()} == files
+    written = {path.name for path in (tmp_path / "csv").iterdir()}
+    assert written >= files
+    assert [
+        file for file in written - files if len((tmp_path / "csv" / file).read_text().splitlines()) > 1
+    ] == []
     for file in files - {"datapackage.json"}:
         # 0.1.0 wrote the empty text as a lone apostrophe, which people took for a value; now it is `""`
         ours, theirs = cells(tmp_path / "csv" / file), cells(OLD / name / file, empty="'")
