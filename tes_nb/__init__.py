@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tes_nb.session.compare import compare
     from tes_nb.session.feed import Feed
+    from tes_nb.session.many import open_many
     from tes_nb.session.nowgoal.feed import NOWGOAL, SIMULATED
     from tes_nb.session.open import open_session as open  # noqa: A004 - tes.open reads like pandas' own
     from tes_nb.session.recorded import RecordedSession
@@ -62,6 +63,7 @@ _HOMES = {
     "load_ipython_extension": "tes_nb.notebook",
     "nest": "tes_nb.settings",
     "open": "tes_nb.session.open:open_session",
+    "open_many": "tes_nb.session.many",
     "options": "tes_nb.settings",
     "read_csv": "tes_nb.store.export.restore:read_folder",
     "recordings": "tes_nb.session.recordings",
@@ -96,6 +98,7 @@ __all__ = [
     "copy",
     "nest",
     "open",
+    "open_many",
     "options",
     "read_csv",
     "recordings",

@@ -37,6 +37,7 @@ PUBLIC = [
     "copy",
     "nest",
     "open",
+    "open_many",
     "options",
     "read_csv",
     "recordings",

@@ -57,7 +57,7 @@ class SessionOutputs(ABC):
         """
         self._raise_pending()
         names = list(self.feeds) if sources is None else list(sources)
-        tables = {name: self._feed_and_table(name) for name in names}
+        tables = {name: self.feed_and_table(name) for name in names}
         return align(
             {name: feed.frame(table, last=last) for name, (feed, table) in tables.items()},
             every=every,
@@ -66,7 +66,7 @@ class SessionOutputs(ABC):
             gaps={name: feed.origin.gaps() for name, (feed, _) in tables.items()},
         )
 
-    def _feed_and_table(self, name: str) -> tuple[Feed, str | None]:
+    def feed_and_table(self, name: str) -> tuple[Feed, str | None]:
         """Return what a name of a feed, of a table, or of both ("feed.table") means. Raises `SessionError`."""
         if name in self.feeds:
             return self.feeds[name], None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tes_nb.errors import counted, meant
-from tes_nb.model import Stream
+from tes_nb.model import Message, Stream
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
@@ -103,6 +103,15 @@ class RecordedSession(SessionOutputs):
         }
         sources = {name: replace(each, undecoded=counts.get(name, 0)) for name, each in info.sources.items()}
         return replace(info, undecoded=sum(counts.values()), sources=sources)
+
+    @property
+    def being_recorded(self) -> bool:
+        """Whether somebody records into the file now."""
+        return self._file.recording_pid is not None
+
+    def recorded_messages(self, source: str) -> Iterator[Message]:
+        """Yield what came of a source, as it came, in flat memory."""
+        return self._file.messages(source)
 
     def _title_and_page(self) -> tuple[str, str]:
         return self.path.name, ""

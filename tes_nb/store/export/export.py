@@ -58,6 +58,8 @@ class TableExport:
     dropped: int = 0
     """How many older rows memory had to drop."""
     gaps: Sequence[Gap] = ()
+    session: str = ""
+    """Which recording it is of, where those of several go into one folder of Parquet; "" = there is one alone."""
     together: Iterator[tuple[str, Snapshot]] | None = None
     """(table, piece) of all tables that have this same iterator, read once for all of them; `None` = `chunks`."""
 
@@ -270,10 +272,10 @@ MARKS = Table(
 )
 
 
-def marks_export(marks: Iterable[Mark]) -> TableExport:
-    """Return the marks, which are in the order of time, ready to be written."""
+def marks_export(marks: Iterable[Mark], session: str = "") -> TableExport:
+    """Return the marks, which are in the order of time, ready to be written; session as in `TableExport`."""
     columns = Columns(MARKS, stream="session")
     for mark in marks:
         columns.append([(mark.label,)], time_ns=mark.at_ns)
     rows = columns.snapshot()
-    return TableExport(MARKS.name, columns.stream, MARKS, [rows], len(rows))
+    return TableExport(MARKS.name, columns.stream, MARKS, [rows], len(rows), session=session)

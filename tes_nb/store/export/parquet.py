@@ -52,6 +52,8 @@ def write_parquet(
 ) -> ExportResult:
     """Write each table as a dataset `stream=…/table=…/date=YYYY-MM-DD/part-0.parquet` under `folder`.
 
+    Tables of several recordings have `session=…` between table and date.
+
     What an older export wrote there goes, so that the folder holds this one alone; all other files stay. All
     appear together at the end; until then, and when the export fails or is interrupted, the folder is as it was.
     Raises `ExportError`, also when pyarrow is not installed.
@@ -66,7 +68,7 @@ def write_parquet(
             "folder, or to CSV."
         ) from error
     todo = list(tables)
-    names = [f"stream={quote(one.stream, safe='')}/table={quote(one.table.name, safe='')}" for one in todo]
+    names = [_dataset_name(one) for one in todo]
     written: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     with (
@@ -95,6 +97,11 @@ def write_parquet(
                 with explained(folder):
                     _write_nothing(temporary / name, _schema(table.table, table.stream))
     return ExportResult(folder, dict(written), sum(table.dropped for table in todo))
+
+
+def _dataset_name(one: TableExport) -> str:
+    session = f"/session={quote(one.session, safe='')}" if one.session else ""
+    return f"stream={quote(one.stream, safe='')}/table={quote(one.table.name, safe='')}{session}"
 
 
 def write_parquet_file(
@@ -230,7 +237,8 @@ def _is_ours(file: Path) -> bool:
         stream, table = attributes["stream"], attributes["table"]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return False
-    names = [unquote(one.name.partition("=")[2]) for one in (file.parents[2], file.parents[1])]
+    above = [one for one in file.parents if not one.name.startswith(("date=", "session="))]
+    names = [unquote(one.name.partition("=")[2]) for one in (above[1], above[0])]
     return names == [stream, table]
 
 
