@@ -17,7 +17,7 @@ import pandas as pd
 from tes_nb.errors import ArgumentError, SessionError, TesError, counted, meant
 from tes_nb.session.engines import Engine, arrow_together, handed_to, need_engine, together, with_session
 from tes_nb.session.frames import in_time
-from tes_nb.session.members import RecordingFile, Paths, members_of
+from tes_nb.session.members import Paths, RecordingFile, members_of
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame as frame_of
 
