@@ -199,8 +199,9 @@ class RecordingSet:
         yield from bar
 
     def _opened(self, progress: bool) -> Iterator[tuple[RecordingFile, RecordedSession]]:
-        """Give each recording, open; those that cannot be opened are in one warning at the end."""
+        """Give each recording, open; one warning at the end names what could not be read, as a whole or in part."""
         unreadable: list[str] = []
+        damaged: list[str] = []
         for member in self._bar(progress):
             try:
                 recording = member.open()
@@ -209,11 +210,17 @@ class RecordingSet:
                 continue
             with recording:
                 yield member, recording
-        if len(unreadable) == len(self.members):
+                damaged += [f"{member.session}: {sentence}" for sentence in recording.damage]
+        count = len(self.members)
+        if len(unreadable) == count:
             raise SessionError(f"No recording of the set can be read. {' '.join(unreadable)}")
+        texts = []
         if unreadable:
-            text = f"{len(unreadable)} of {len(self.members)} recordings cannot be read and are left out. "
-            warnings.warn(text + " ".join(unreadable), stacklevel=3)
+            texts = [f"{len(unreadable)} of {count} recordings cannot be read and are left out.", *unreadable]
+        if damaged:
+            texts += ["What can be read of damaged recordings is there, and the rest is missing.", *damaged]
+        if texts:
+            warnings.warn(" ".join(texts), stacklevel=3)
 
     def _lacks(self, table: str) -> SessionError:
         there: set[str] = set()

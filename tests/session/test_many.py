@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from functools import partial
 
 import duckdb
 import pandas as pd
@@ -16,7 +18,7 @@ from tes_nb.store.session.lock import WriterLock
 from tes_nb.store.session.schema import SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 from tests.support.nowgoal_sessions import at, gap, odds, recording, score
-from tests.support.sessions import numbered, write_session
+from tests.support.sessions import flipped, numbered, write_session
 
 SESSIONS = [f"day-{number}" for number in range(5)]
 
@@ -139,7 +141,7 @@ def test_every_engine_gives_the_same_table(many):
 
 
 @pytest.mark.timeout(60)
-def test_dask_on_a_cluster_gives_the_same_table_and_the_same_steam(many):
+def test_dask_on_a_cluster_gives_the_same_table_and_the_same_steam(many, tmp_path):
     from distributed import Client, LocalCluster
 
     with (
@@ -162,6 +164,10 @@ def test_dask_on_a_cluster_gives_the_same_table_and_the_same_steam(many):
         expected = one.groupby("match_id", observed=True)["home"].mean()
         assert dict(mean) == pytest.approx(dict(expected))
         steam = many.map(steam_of, engine="dask").compute()
+        odds_of = partial(odds_once_a_worker_has_died, mark=tmp_path / "died")
+        survived = many.map(odds_of, engine="dask", meta=one.drop(columns="session").head(0)).compute()
+    assert (tmp_path / "died").exists()
+    same(survived, one)
     alone = many.map(steam_of)
     assert set(alone.loc[alone["steam"], "session"]) == set(SESSIONS)
     same(steam, alone)
@@ -170,6 +176,13 @@ def test_dask_on_a_cluster_gives_the_same_table_and_the_same_steam(many):
         with tes.open(path) as rec:
             by_hand += [(name, *row) for row in steam_of(rec)[["velocity", "steam"]].to_numpy()]
     assert [tuple(row) for row in alone[["session", "velocity", "steam"]].to_numpy()] == by_hand
+
+
+def odds_once_a_worker_has_died(rec, mark):
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return rec.nowgoal.frame("odds")
 
 
 def steam_of(rec):
@@ -238,7 +251,8 @@ def test_info_names_every_file_and_what_is_wrong_with_it(bad):
 def test_what_cannot_be_read_is_left_out_with_a_warning_that_names_it(bad):
     many = tes.open_many(bad)
     with pytest.warns(
-        UserWarning, match=r"2 of 5 recordings cannot be read and are left out\. foreign: .* nothing: "
+        UserWarning,
+        match=r"2 of 5 recordings cannot be read and are left out\. foreign: .* nothing: .* damaged: damaged\.tes",
     ):
         frame = many.frame("odds")
     assert set(frame["session"]) == {"whole"}
@@ -254,6 +268,22 @@ def test_what_cannot_be_read_is_left_out_with_a_warning_that_names_it(bad):
         )
     with pytest.raises(SessionError, match=r"No recording of the set can be read\. nothing: .*is empty"):
         tes.open_many(bad / "nothing.tes").frame("odds")
+
+
+def test_damage_that_only_reading_finds_is_in_the_warning(folder, tmp_path):
+    shutil.copy(folder / "day-0.tes", tmp_path / "good.tes")
+    path = tmp_path / "hurt.tes"
+    recording(path, [(n, odds(7, 0.5 + n / 10_000)) for n in range(1, 600)]).close()
+    data = path.read_bytes()
+    spot = data.index(odds(7, 0.5 + 300 / 10_000).encode())
+    path.write_bytes(flipped(data, spot, spot + 1))
+    many = tes.open_many(tmp_path)
+    with pytest.warns(
+        UserWarning,
+        match=r"^What can be read of damaged .* hurt: nowgoal: 1 messages",
+    ):
+        frame = many.frame("odds")
+    assert frame["session"].value_counts().to_dict() == {"hurt": 598, "good": 22}
 
 
 def test_two_files_with_the_same_name_have_different_sessions(folder, tmp_path):
