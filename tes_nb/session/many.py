@@ -6,6 +6,7 @@ is named, by `info()` and by a warning, and is no error for the others (docs/dec
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -269,7 +270,8 @@ class RecordingSet:
         empty = with_session(meta.head(0), "")
         with dask.config.set({"dataframe.convert-string": False}):  # text is pandas' own, as on one machine
             return dd.from_map(
-                partial(_partition, function=function, empty=empty),
+                # a name of its own: what the cluster holds of an earlier read is not what the files have now
+                partial(_partition, function=function, empty=empty, read=secrets.token_hex(8)),
                 list(members),
                 meta=clear_known_categories(empty, dtype_backend=None),
                 label="recordings",
@@ -277,9 +279,14 @@ class RecordingSet:
 
 
 def _partition(
-    member: RecordingFile, *, function: Callable[[RecordedSession], pd.DataFrame | None], empty: pd.DataFrame
+    member: RecordingFile,
+    *,
+    function: Callable[[RecordedSession], pd.DataFrame | None],
+    empty: pd.DataFrame,
+    read: str,
 ) -> pd.DataFrame:
-    """Read one recording, on a worker."""
+    """Read one recording, on a worker. read: tells one reading of the set from another."""
+    del read
     with member.open() as rec:
         result = _result(function, member, rec)
     return empty if result is None else with_session(result, member.session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from functools import partial
 
 import duckdb
@@ -166,6 +167,13 @@ def test_dask_on_a_cluster_gives_the_same_table_and_the_same_steam(many, tmp_pat
         steam = many.map(steam_of, engine="dask").compute()
         odds_of = partial(odds_once_a_worker_has_died, mark=tmp_path / "died")
         survived = many.map(odds_of, engine="dask", meta=one.drop(columns="session").head(0)).compute()
+        path = tmp_path / "grows.tes"
+        recording(path, steps(0)).close()
+        before = tes.open_many(path).frame("odds", engine="dask").persist()
+        assert len(before) == 22
+        path.unlink()
+        recording(path, [*steps(0), (60, odds(70, 0.6))]).close()
+        assert len(tes.open_many(path).frame("odds", engine="dask")) == 23
     assert (tmp_path / "died").exists()
     same(survived, one)
     alone = many.map(steam_of)
@@ -268,6 +276,15 @@ def test_what_cannot_be_read_is_left_out_with_a_warning_that_names_it(bad):
         )
     with pytest.raises(SessionError, match=r"No recording of the set can be read\. nothing: .*is empty"):
         tes.open_many(bad / "nothing.tes").frame("odds")
+
+
+def test_two_hundred_files_are_listed_within_a_second(folder, tmp_path):
+    for number in range(200):
+        shutil.copy(folder / f"day-{number % 5}.tes", tmp_path / f"{number}.tes")
+    began = time.process_time()
+    info = tes.open_many(tmp_path).info(progress=False)
+    assert time.process_time() - began < 1
+    assert (len(info), info["messages"].sum()) == (200, 200 * 25)
 
 
 def test_damage_that_only_reading_finds_is_in_the_warning(folder, tmp_path):
