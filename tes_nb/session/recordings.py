@@ -6,7 +6,6 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -302,6 +301,8 @@ class Recordable(ABC):
 
     feeds: Mapping[str, Feed]
     _backend: Backend
+    _recording_turn: threading.Lock
+    """Whoever begins a recording waits for one that an interrupt has left to end."""
     _keeps = False
     """Whether a recording was asked to outlive this process."""
 
@@ -351,7 +352,9 @@ class Recordable(ABC):
             return recording
 
         # what an interrupt left would meet the next try as a file that is there already (decisions/0022)
-        return uninterrupted(begin, undo=lambda late: late.discard(remove=not overwrite))
+        return uninterrupted(
+            begin, undo=lambda late: late.discard(remove=not overwrite), turn=self._recording_turn
+        )
 
     def recordings(self) -> list[Recording]:
         """Return the recordings of this session that run now, also those that a page began."""

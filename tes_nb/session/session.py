@@ -74,6 +74,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         self.on_stop: Callable[[], object] = lambda: None
         """Called when it is stopped."""
         self._stopping = threading.Lock()
+        self._recording_turn = threading.Lock()
         self.peer = peer
         """The attached TES's address; `None` = the session shows this machine."""
         self.feeds: dict[str, Feed] = {}

@@ -161,17 +161,27 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def _small(text: str) -> str:
+    """The text in small letters, and of the same length: some letters become two."""
+    small = text.lower()
+    return (
+        small
+        if len(small) == len(text)
+        else "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
+    )
+
+
 def _without_pieces(text: str, secret: str, size: int) -> str:
-    low = secret.casefold()
+    low, within = _small(secret), _small(text)
     pieces = {low[start : start + size] for start in range(len(low) - size + 1)}
     shown: list[str] = []
     done = at = 0
     while at <= len(text) - size:
-        if text[at : at + size].casefold() not in pieces:
+        if within[at : at + size] not in pieces:
             at += 1
             continue
         end = at + size
-        while end < len(text) and text[end - size + 1 : end + 1].casefold() in pieces:
+        while end < len(text) and within[end - size + 1 : end + 1] in pieces:
             end += 1
         shown += (text[done:at], "…")
         done = at = end

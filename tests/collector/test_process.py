@@ -276,18 +276,6 @@ def test_fault_79_also_while_a_forked_pool_holds_its_pipes_open():
         assert not any(map(answers, ports))
 
 
-def test_fault_79_the_workers_of_a_killed_collector_end_too():
-    with child() as collector:
-        scaled = asyncio.run(
-            ask(collector.ports[1], "/api/workers/scale", method="POST", body=b'{"count":2}', token=TOKEN)
-        )
-        assert scaled.status == 200
-        workers = [one.pid for one in psutil.Process(collector.pid).children()]
-        assert len(workers) == 2
-        os.kill(collector.pid, signal.SIGKILL)
-        eventually(lambda: all(map(is_gone, workers)), 5)
-
-
 def test_fault_80_an_owner_that_ends_in_order_is_not_kept_by_its_fork():
     code = FORKED_POOL + "collector.stop()"
     with owner(code) as (_, pid, ports):

@@ -14,6 +14,7 @@ class Shell:
     """As much of IPython as a cell watch uses."""
 
     execution_count = 2
+    displayhook = SimpleNamespace(prompt_count=1)
 
     def __init__(self) -> None:
         self.events = SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)

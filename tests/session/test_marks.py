@@ -37,7 +37,8 @@ def a_cell(began: pd.Timestamp) -> Cell:
 
 
 def texts(figure):
-    return [one.text for one in figure.layout.annotations]
+    """Of what is annotated; the panels' titles stand beside it."""
+    return [one.text for one in figure.layout.annotations if one.hovertext]
 
 
 def test_live_figures_show_marks_and_cells(session, recorded):
@@ -49,7 +50,8 @@ def test_live_figures_show_marks_and_cells(session, recorded):
 def test_recorded_figures_show_the_same(session, recorded):
     with tes.open(recorded) as opened:
         assert texts(opened.metrics.figure(["cpu_percent"])) == ["deploy", "[7]"]
-        hover = [one.hovertext for one in opened.metrics.figure(["cpu_percent"]).layout.annotations]
+        annotations = opened.metrics.figure(["cpu_percent"]).layout.annotations
+        hover = [one.hovertext for one in annotations if one.hovertext]
         assert hover == ["deploy", "[7] fit()"]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import random
 import shutil
 import sqlite3
@@ -267,7 +266,6 @@ def _difference(before: Any, now: Any) -> str:
 
 def night(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Change one byte so many times in each kind of file; return counts, and the first failures with their seeds."""
-    logging.disable()
     result: dict[str, Any] = {"flips": 0, "wrong": 0, "failures": []}
     for kind in KINDS:
         truth = Truth(write(folder / f"{kind}.tes", kind), examine=kind == "old")

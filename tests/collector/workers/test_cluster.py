@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -34,7 +35,12 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    left = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends between the two questions
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                left.append(one)
+    return left
 
 
 def listens_outside(processes: list[psutil.Process]) -> list[tuple]:

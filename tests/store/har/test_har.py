@@ -136,7 +136,7 @@ def test_fault_65_a_bad_message_is_counted_and_the_others_are_imported(tmp_path,
     assert [each.payload for each in found] == [b"1", b"2"]
     assert report.bad == {reason: 1}
     assert report.lossy
-    assert f"1 messages left out: {reason}." in report.sentences
+    assert f"1 message left out: {reason}." in report.sentences
 
 
 @pytest.mark.parametrize("opcode", [-1, 8, 9, 10])
@@ -263,7 +263,7 @@ def test_a_missing_file_and_unknown_addresses_are_sentences(tmp_path):
         import_har(path, tmp_path / "a.tes", recognise)
     bad = write(tmp_path / "b.har", entry(METRICS, [{**binary(0, b"x"), "data": "!"}]))
     with pytest.raises(
-        SessionError, match=r"no WebSocket message that can be read: .* 1 messages left out: bad base64"
+        SessionError, match=r"no WebSocket message that can be read: .* 1 message left out: bad base64"
     ):
         import_har(bad, tmp_path / "a.tes", recognise)
     assert not (tmp_path / "a.tes").exists()
