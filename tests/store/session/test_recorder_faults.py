@@ -334,14 +334,30 @@ def test_a_lock_that_a_killed_recorder_left_is_taken_over(tmp_path):
         assert recorder.messages == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+READ_ONLY = """
+import sys
+from pathlib import Path
+from tes_nb.errors import SessionError
+from tes_nb.store.session.recorder import Recorder
+try:
+    Recorder(Path(sys.argv[1]))
+except SessionError as error:
+    print(error)
+"""
+
+
 def test_fault_35_a_folder_that_has_become_read_only_leaves_no_lock(tmp_path):
+    program = [sys.executable, "-c", READ_ONLY, str(tmp_path / "a.tes")]
+    if os.geteuid() == 0:  # who may write everywhere, but for where nobody may
+        mounted = 'mount -t tmpfs -o ro tmpfs "$0" && exec "$@"'
+        program = ["unshare", "-m", "sh", "-c", mounted, str(tmp_path), *program]
     tmp_path.chmod(0o555)
     try:
-        with pytest.raises(SessionError, match="choose a folder that you may write to"):
-            Recorder(tmp_path / "a.tes")
+        done = subprocess.run(program, capture_output=True, text=True, timeout=30)
     finally:
         tmp_path.chmod(0o755)
+    assert "choose a folder that you may write to" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fault_35_a_file_system_without_locks_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
