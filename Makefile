@@ -9,13 +9,17 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-.PHONY: demo test browser night lint lab bench bench-browser kernels screenshots fuzz wheel clean
+.PHONY: demo test retest browser night lint lab bench bench-browser kernels screenshots fuzz wheel clean
 
 demo: $(STAMP)
 	@$(BIN)/tes-nb demo
 
 test: $(STAMP) lint
 	@$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
+
+# What failed, once more and alone. `.ci/run` alone uses it (docs/decisions/0024 says until when).
+retest: $(STAMP)
+	@$(PYTEST) --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
 
 # What tests drive and a new machine lacks: Chromium, tmux, strace and the like.
 browser: $(STAMP)

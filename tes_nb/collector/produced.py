@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from websockets.frames import Opcode as FrameOpcode
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.logs import logger
 from tes_nb.model import Direction, Message, Observation, Opcode, Producer, Stream
+from tes_nb.model.stream import STALE_PERIODS
+from tes_nb.wire.events import Gap
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -60,6 +63,12 @@ COALESCE_S = 0.020
 _encode = msgspec.json.Encoder().encode
 
 
+def _seconds() -> float:
+    """Of a clock that nobody sets, and that goes on while the machine sleeps (where there is one)."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 class Channel:
     """Builds the messages of one stream and sends each to the hub and to all clients."""
 
@@ -72,6 +81,8 @@ class Channel:
         self._hub = hub
         self._observe = observe
         self._sent: object = None
+        self._ticked: tuple[float, int] | None = None
+        """When the last message was made: seconds, Unix ns. `None` = none was."""
         self._greeted: dict[Client, tuple[object, float]] = {}
         """Clients that have just been greeted: what they were told, and until when nobody need say it again."""
         self._quiet_until = 0.0
@@ -83,6 +94,7 @@ class Channel:
 
     def tick(self, message: dict[str, Any] | None = None) -> None:
         """Send this message; `None` = that of the present grid point."""
+        self._note_standstill()
         if message is None:
             message = self.producer.build(self._observe())
         if self.producer.changed is not None:
@@ -90,6 +102,18 @@ class Channel:
         payload = _encode(message)
         self._hub.stamp(Message(self.stream.name, Direction.IN, Opcode.TEXT, payload, 0, 0, 0, 0))
         self._fan_out(message, payload)
+
+    def _note_standstill(self) -> None:
+        """Say where our own stream has a hole: the collector was stopped, or had no processor, or the machine slept."""
+        now, wall_ns = _seconds(), time.time_ns()
+        before, self._ticked = self._ticked, (now, wall_ns)
+        if before is None or now - before[0] <= STALE_PERIODS * self.stream.period_s:
+            return
+        cause = f"the collector stood still for {now - before[0]:.1f} s"
+        last = before[1]
+        self._hub.event(
+            self.stream.name, Gap(0, last_seen_ns=last, lost_at_ns=last, back_at_ns=wall_ns, cause=cause)
+        )
 
     def touch(self) -> None:
         """Something may have changed: look at once, or at the end of the running burst."""
