@@ -9,25 +9,22 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import NONE, STATISTICS, Finding, Floats, cells_beside, differences
-from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.analysis.differences import Floats, cells_beside
+from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 from tes_nb.session.asof import began_ns, moment_ns
+from tes_nb.session.comparison import Comparison, Pair
 from tes_nb.session.open import open_session
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.streams.kernel import KERNEL
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from tes_nb.session.feed import Feed
 
 LEAST = 0.05
@@ -37,169 +34,6 @@ MOST_SUBJECTS = 50
 SHORTEST_STEP_S = 0.1
 IDENTITY = ("role", "kind", "name")
 """What tells processes apart over two runs; their ids and numbers do not."""
-FIGURES = 6
-NAMED = 5
-_RULE = re.compile(r"\s*(\w+)\s+(median|p95|peak|area)\s+(\d+(?:\.\d+)?)\s*%\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One column of one subject in both, on even steps of elapsed time; NaN where nothing came or a gap was."""
-
-    feed: str
-    table: str
-    column: Column
-    subject: str
-    a: Floats
-    b: Floats
-
-
-class Comparison:
-    """What `tes.compare` gives: `frame`, `unmatched`, `plot()`, `report(path)`."""
-
-    def __init__(self, names: tuple[str, str], series: Sequence[Pair], **about: Any) -> None:
-        self._names = names
-        self._series = series
-        self.step_s: float = about["step_s"]
-        """The distance of the values that were compared, in seconds."""
-        self.seconds: float = about["seconds"]
-        """How much of both was compared: as much as the shorter one has."""
-        self.left_out_s: float = about["left_out_s"]
-        """How much of that lies in a gap of either, and was left out of both."""
-        self.unmatched: list[str] = about["unmatched"]
-        """What has no counterpart, or several, a sentence each."""
-        self.cells: pd.DataFrame = about["cells"]
-        """What cells that ran once in both have cost; one run is one value, without an interval."""
-        self._began: tuple[int, int] = about["began"]
-        self.frame = self._compared(about["least"])
-        """A row per feed, table, column, subject and statistic: a, b, difference, percent, low, high, word, unit."""
-
-    def _compared(self, least: float) -> pd.DataFrame:
-        questions = len(self._series) * len(STATISTICS)
-        rows = []
-        for one in self._series:
-            a, b = (cells[~np.isnan(cells)] for cells in (one.a, one.b))
-            if len(a) and len(b):
-                found = differences(
-                    a, b, questions=questions, least=least, seconds=self.seconds - self.left_out_s
-                )
-                rows += [self._row(one, each) for each in found]
-        names = [
-            "feed",
-            "table",
-            "column",
-            "subject",
-            "statistic",
-            "a",
-            "b",
-            "difference",
-            "percent",
-            "low",
-            "high",
-        ]
-        return pd.DataFrame(rows, columns=[*names, "word", "unit"])
-
-    @staticmethod
-    def _row(series: Pair, found: Finding) -> tuple[Any, ...]:
-        unit = f"{series.column.unit or 1}/s" if series.column.kind == "counter" else series.column.unit
-        if found.statistic == "area":
-            unit = f"{unit} * s" if unit else "s"
-        where = series.feed, series.table, series.column.name, series.subject
-        numbers = found.a, found.b, found.change, found.percent, found.low, found.high
-        return (*where, found.statistic, *numbers, found.word, unit)
-
-    @property
-    def different(self) -> pd.DataFrame:
-        """The rows in which there is more or less."""
-        return self.frame[~self.frame["word"].isin([NONE]) & self.frame["low"].notna()]
-
-    def exceeds(self, rule: str) -> str | None:
-        """Return the sentence of what exceeds a rule such as "memory_rss peak 10%"; `None` = nothing does.
-
-        b must be above a by more than that, and surely above it at all. Raises `ArgumentError` for a rule that cannot
-        be understood, or names a column that was not compared.
-        """
-        words = _RULE.fullmatch(rule)
-        if words is None:
-            raise ArgumentError(
-                f"'{rule}' is no rule: give a column, one of {', '.join(STATISTICS)}, and a percentage, such as "
-                "'memory_rss peak 10%'."
-            )
-        name, statistic, limit = words[1], words[2], float(words[3])
-        rows = self.frame[(self.frame["column"] == name) & (self.frame["statistic"] == statistic)]
-        if rows.empty:
-            there = ", ".join(dict.fromkeys(self.frame["column"])) or "none"
-            raise ArgumentError(f"No column '{name}' was compared; there are {there}.")
-        over = rows[(rows["percent"] > limit) & (rows["low"] > 0)]
-        if over.empty:
-            return None
-        worst = over.sort_values("percent").iloc[-1]
-        subject = f" of {worst['subject']}" if worst["subject"] else ""
-        return (
-            f"{name} {statistic}{subject} is {worst['percent']:.1f} % more ({worst['a']:,.6g} to {worst['b']:,.6g} "
-            f"{worst['unit']}); the limit is {limit:g} %."
-        )
-
-    def plot(self, columns: Sequence[str] | None = None) -> go.Figure:
-        """Return a figure with both on top of each other, the clock of `a` below and that of `b` above.
-
-        columns: names; `None` = those that differ most, six at most.
-        """
-        from tes_nb.views.overlay import overlay  # noqa: PLC0415 - plotly only when somebody draws
-
-        if columns is None:
-            order = self.different.assign(far=self.different["percent"].abs()).sort_values(
-                "far", ascending=False
-            )
-            spots = list(dict.fromkeys(zip(order["feed"], order["column"], order["subject"], strict=True)))[
-                :FIGURES
-            ]
-            chosen = [
-                one
-                for spot in spots
-                for one in self._series
-                if (one.feed, one.column.name, one.subject) == spot
-            ]
-        else:
-            chosen = [one for one in self._series if one.column.name in columns]
-        lines = [
-            (f"{one.column.name} {one.subject}".strip(), one.column.unit, one.a, one.b) for one in chosen
-        ]
-        return overlay(lines, self._names, self._began, self.step_s)
-
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file: what differs, figures, all rows, what is unmatched; return its path."""
-        from tes_nb.views.report import figure_html, write_page  # noqa: PLC0415
-
-        parts = [f"<p>{escape(self._head())}</p>", _table(self.different), figure_html(self.plot())]
-        parts += ["<h2>All that was compared</h2>", _table(self.frame)]
-        if self.unmatched:
-            items = "".join(f"<li>{escape(one)}</li>" for one in self.unmatched)
-            parts.append(f"<h2>Not compared</h2><ul>{items}</ul>")
-        return write_page(path, f"{self._names[0]} and {self._names[1]}", "".join(parts))
-
-    def _head(self) -> str:
-        surely = self.different
-        names = surely["subject"].where(surely["subject"] != "", surely["column"])
-        each = zip(names.head(NAMED), surely["statistic"], surely["percent"], strict=False)
-        words = ", ".join(f"{name} {statistic} {percent:+.1f} %" for name, statistic, percent in each)
-        what = f"{len(surely)} of {len(self.frame)} differ: {words}" if len(surely) else "no difference seen"
-        gaps = f", {self.left_out_s:,.1f} s in gaps left out" if self.left_out_s else ""
-        return f"{self._names[1]} against {self._names[0]}, {self.seconds:,.1f} s{gaps}: {what}"
-
-    def __repr__(self) -> str:
-        return f"<comparison: {self._head()}>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        del include, exclude
-        return {
-            "text/plain": repr(self),
-            "text/html": f"<p>{escape(self._head())}</p>{_table(self.different)}",
-        }
-
-
-def _table(rows: pd.DataFrame) -> str:
-    return rows.to_html(index=False, escape=True, float_format=lambda value: f"{value:,.4g}", na_rep="")
 
 
 def compare(
@@ -278,6 +112,7 @@ def _compare(
         series,
         step_s=step_ns / 1e9,
         seconds=count * step_ns / 1e9,
+        lasts_s=tuple((end - begin) / 1e9 for begin, end in spans),
         left_out_s=float(np.count_nonzero(lost)) * step_ns / 1e9,
         unmatched=unmatched,
         cells=cells_beside(*(session.feeds[KERNEL].frame("cells") for session in (a, b)))

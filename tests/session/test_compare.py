@@ -164,6 +164,82 @@ def test_what_both_share_is_compared_and_the_rest_is_said(tmp_path):
         tes.compare(one, other)
 
 
+def test_too_little_is_said_and_never_passes(tmp_path):
+    a = session(tmp_path / "a.tes", {name: cells[:9] for name, cells in runs(1).items()})
+    b = session(
+        tmp_path / "b.tes", {name: cells[:9] for name, cells in runs(2, grow={"memory": 3.5}).items()}
+    )
+    found = tes.compare(a, b)
+    assert "no difference seen" not in repr(found)
+    lack = "8 values in 8.0 s, and 20 in 20.0 s are needed"
+    columns = ", ".join(f"value {row}" for row in dict.fromkeys(found.frame["subject"]))
+    assert repr(found) == (
+        f"<comparison: b.tes against a.tes, 8.0 s: too little to tell of 3 columns ({columns}): {lack}>"
+    )
+    assert "too little to tell of 3 columns" in found._repr_mimebundle_()["text/html"]
+    with pytest.raises(SessionError, match=f"too little to tell of value .*: {lack}. Record both for longer"):
+        found.exceeds("value peak 10%")
+    ran = CliRunner().invoke(app, ["compare", str(a), str(b), "--fail-over", "value peak 10%"])
+    assert ran.exit_code == 1
+    assert "too little to tell of 3 columns" in ran.stdout
+    assert "tes-nb: 'value peak 10%' cannot be judged" in ran.stderr
+    assert CliRunner().invoke(app, ["compare", str(a), str(b)]).exit_code == 0
+
+
+def test_a_build_that_ends_early_is_said(tmp_path):
+    long = session(tmp_path / "long.tes", runs(1))
+    crash = session(tmp_path / "crash.tes", {name: cells[:6] for name, cells in runs(2).items()})
+    half = session(tmp_path / "half.tes", {name: cells[:100] for name, cells in runs(2).items()})
+    assert "crash.tes lasts 5.0 s, less than half of the other's 299.0 s" in repr(tes.compare(long, crash))
+    assert (
+        CliRunner().invoke(app, ["compare", str(long), str(crash), "--fail-over", "value peak 10%"]).exit_code
+        == 1
+    )
+    assert "half.tes lasts 99.0 s, less than half of the other's 299.0 s" in repr(tes.compare(long, half))
+    assert "half.tes lasts" in repr(tes.compare(half, long))
+    assert "lasts" not in repr(tes.compare(long, session(tmp_path / "same.tes", runs(2))))
+
+
+def test_one_short_subject_among_long_ones_is_named_and_an_excess_comes_first(tmp_path):
+    late = {"memory": runs(1)["memory"], "queue": runs(1)["queue"][:10]}
+    a = session(tmp_path / "a.tes", late)
+    found = tes.compare(a, session(tmp_path / "b.tes", late))
+    assert (
+        "no difference seen in 1 columns; too little to tell of 1 columns (value queue): 10 values"
+        in repr(found)
+    )
+    with pytest.raises(SessionError, match="too little to tell of value queue"):
+        found.exceeds("value peak 10%")
+    more = tes.compare(a, session(tmp_path / "more.tes", {**late, "memory": 1.4 * late["memory"]}))
+    assert "value peak of memory is" in more.exceeds("value peak 10%")
+
+
+def test_a_column_without_values_in_one_is_said_and_never_passes(tmp_path):
+    def machine(path, memory):
+        messages = [SourceInfo("metrics", "metrics")]
+        for place in range(60):
+            at = place * SECOND
+            text = {"timestamp": (WALL + at) // 10**6, "cpu": {"percent": 10.0 + place % 3}, "memory": memory}
+            payload = msgspec.json.encode(text)
+            messages.append(
+                Message("metrics", Direction.IN, Opcode.TEXT, payload, WALL + at, at, 0, place + 1)
+            )
+        return write_session(path, messages)
+
+    files = machine(tmp_path / "a.tes", {"rss": 10**8}), machine(tmp_path / "b.tes", {"heapUsed": 10**7})
+    found = tes.compare(*files)
+    assert "Only a.tes has values of memory_rss in metrics.metrics." in found.unmatched
+    assert found.exceeds("cpu_percent peak 10%") is None
+    with pytest.raises(SessionError, match=r"cannot be judged: b\.tes has no values of memory_rss"):
+        found.exceeds("memory_rss peak 10%")
+    with pytest.raises(SessionError, match=r"b\.tes has no values of memory_rss"):
+        tes.compare(*reversed(files)).exceeds("memory_rss peak 10%")
+    rules = ["--fail-over", "cpu_percent peak 10%", "--fail-over", "memory_rss peak 10%"]
+    ran = CliRunner().invoke(app, ["compare", *map(str, files), *rules])
+    assert ran.exit_code == 1
+    assert "b.tes has no values of memory_rss" in ran.stderr
+
+
 def test_gaps_are_left_out_of_both_and_counted(tmp_path):
     values = runs(1)
     broken = {name: cells.copy() for name, cells in values.items()}

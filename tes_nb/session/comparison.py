@@ -1,0 +1,243 @@
+"""What `tes.compare` gives: what differs, what does not, what cannot be told, and whether a limit is exceeded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tes_nb.analysis.differences import FEWEST, NONE, STATISTICS, Finding, Floats, differences
+from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.model import Column
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FIGURES = 6
+NAMED = 5
+_RULE = re.compile(r"\s*(\w+)\s+(median|p95|peak|area)\s+(\d+(?:\.\d+)?)\s*%\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One column of one subject in both, on even steps of elapsed time; NaN where nothing came or a gap was."""
+
+    feed: str
+    table: str
+    column: Column
+    subject: str
+    a: Floats
+    b: Floats
+
+    def __str__(self) -> str:
+        return f"{self.column.name} {self.subject}".strip()
+
+    @property
+    def amounts(self) -> tuple[int, int]:
+        """How many values `a` and `b` have."""
+        return int(np.count_nonzero(~np.isnan(self.a))), int(np.count_nonzero(~np.isnan(self.b)))
+
+    def lack(self, step_s: float) -> str:
+        """Return how much there is, and how much is needed, as words; step_s: the distance of values, seconds."""
+        places = np.flatnonzero(~np.isnan(self.a if self.amounts[0] >= self.amounts[1] else self.b))
+        usual = step_s * (float(np.median(np.diff(places))) if len(places) > 1 else 1.0)
+        fewest = min(self.amounts)
+        return (
+            f"{fewest} values in {fewest * usual:,.1f} s, and {FEWEST} in {FEWEST * usual:,.1f} s are needed"
+        )
+
+
+class Comparison:
+    """What `tes.compare` gives: `frame`, `unmatched`, `plot()`, `report(path)`."""
+
+    def __init__(self, names: tuple[str, str], series: Sequence[Pair], **about: Any) -> None:
+        self._names = names
+        self._series = series
+        self.step_s: float = about["step_s"]
+        """The distance of the values that were compared, in seconds."""
+        self.seconds: float = about["seconds"]
+        """How much of both was compared: as much as the shorter one has."""
+        self.left_out_s: float = about["left_out_s"]
+        """How much of that lies in a gap of either, and was left out of both."""
+        self.lasts_s: tuple[float, float] = about["lasts_s"]
+        """How long `a` and `b` last, in seconds."""
+        self._one_sided = [one for one in series if bool(one.amounts[0]) != bool(one.amounts[1])]
+        self._short = [one for one in series if 0 < min(one.amounts) < FEWEST]
+        self.unmatched: list[str] = [*about["unmatched"], *self._without_values()]
+        """What has no counterpart, or several, a sentence each."""
+        self.cells: pd.DataFrame = about["cells"]
+        """What cells that ran once in both have cost; one run is one value, without an interval."""
+        self._began: tuple[int, int] = about["began"]
+        self.frame = self._compared(about["least"])
+        """A row per feed, table, column, subject and statistic: a, b, difference, percent, low, high, word, unit."""
+
+    def _compared(self, least: float) -> pd.DataFrame:
+        questions = len(self._series) * len(STATISTICS)
+        rows = []
+        for one in self._series:
+            a, b = (cells[~np.isnan(cells)] for cells in (one.a, one.b))
+            if len(a) and len(b):
+                found = differences(
+                    a, b, questions=questions, least=least, seconds=self.seconds - self.left_out_s
+                )
+                rows += [self._row(one, each) for each in found]
+        names = [
+            "feed",
+            "table",
+            "column",
+            "subject",
+            "statistic",
+            "a",
+            "b",
+            "difference",
+            "percent",
+            "low",
+            "high",
+        ]
+        return pd.DataFrame(rows, columns=[*names, "word", "unit"])
+
+    def _without_values(self) -> list[str]:
+        columns: dict[tuple[str, str], list[str]] = {}
+        for one in self._one_sided:
+            where = " of ".join(filter(None, [one.subject, f"{one.feed}.{one.table}"]))
+            columns.setdefault((self._names[0 if one.amounts[0] else 1], where), []).append(one.column.name)
+        return [
+            f"Only {title} has values of {', '.join(names)} in {where}."
+            for (title, where), names in columns.items()
+        ]
+
+    @staticmethod
+    def _row(series: Pair, found: Finding) -> tuple[Any, ...]:
+        unit = f"{series.column.unit or 1}/s" if series.column.kind == "counter" else series.column.unit
+        if found.statistic == "area":
+            unit = f"{unit} * s" if unit else "s"
+        where = series.feed, series.table, series.column.name, series.subject
+        numbers = found.a, found.b, found.change, found.percent, found.low, found.high
+        return (*where, found.statistic, *numbers, found.word, unit)
+
+    @property
+    def different(self) -> pd.DataFrame:
+        """The rows in which there is more or less."""
+        return self.frame[~self.frame["word"].isin([NONE]) & self.frame["low"].notna()]
+
+    def exceeds(self, rule: str) -> str | None:
+        """Return the sentence of what exceeds a rule such as "memory_rss peak 10%"; `None` = nothing does.
+
+        b must be above a by more than that, and surely above it at all. Raises `ArgumentError` for a rule that cannot
+        be understood, or names a column that was not compared, and `SessionError` where nothing exceeds it, but one of
+        both has no values of the column, or too few to tell.
+        """
+        words = _RULE.fullmatch(rule)
+        if words is None:
+            raise ArgumentError(
+                f"'{rule}' is no rule: give a column, one of {', '.join(STATISTICS)}, and a percentage, such as "
+                "'memory_rss peak 10%'."
+            )
+        name, statistic, limit = words[1], words[2], float(words[3])
+        rows = self.frame[(self.frame["column"] == name) & (self.frame["statistic"] == statistic)]
+        single = [one for one in self._one_sided if one.column.name == name]
+        if rows.empty and not single:
+            there = ", ".join(dict.fromkeys(self.frame["column"])) or "none"
+            raise ArgumentError(f"No column '{name}' was compared; there are {there}.")
+        over = rows[(rows["percent"] > limit) & (rows["low"] > 0)]
+        if over.empty:
+            if single:
+                without = self._names[1 if single[0].amounts[0] else 0]
+                raise SessionError(f"'{rule}' cannot be judged: {without} has no values of {single[0]}.")
+            for one in self._short:
+                if one.column.name == name:
+                    raise SessionError(
+                        f"'{rule}' cannot be judged: there is too little to tell of {one}: {one.lack(self.step_s)}. "
+                        "Record both for longer."
+                    )
+            return None
+        worst = over.sort_values("percent").iloc[-1]
+        subject = f" of {worst['subject']}" if worst["subject"] else ""
+        return (
+            f"{name} {statistic}{subject} is {worst['percent']:.1f} % more ({worst['a']:,.6g} to {worst['b']:,.6g} "
+            f"{worst['unit']}); the limit is {limit:g} %."
+        )
+
+    def plot(self, columns: Sequence[str] | None = None) -> go.Figure:
+        """Return a figure with both on top of each other, the clock of `a` below and that of `b` above.
+
+        columns: names; `None` = those that differ most, six at most.
+        """
+        from tes_nb.views.overlay import overlay  # noqa: PLC0415 - plotly only when somebody draws
+
+        if columns is None:
+            order = self.different.assign(far=self.different["percent"].abs()).sort_values(
+                "far", ascending=False
+            )
+            spots = list(dict.fromkeys(zip(order["feed"], order["column"], order["subject"], strict=True)))[
+                :FIGURES
+            ]
+            chosen = [
+                one
+                for spot in spots
+                for one in self._series
+                if (one.feed, one.column.name, one.subject) == spot
+            ]
+        else:
+            chosen = [one for one in self._series if one.column.name in columns]
+        lines = [
+            (f"{one.column.name} {one.subject}".strip(), one.column.unit, one.a, one.b) for one in chosen
+        ]
+        return overlay(lines, self._names, self._began, self.step_s)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file: what differs, figures, all rows, what is unmatched; return its path."""
+        from tes_nb.views.report import figure_html, write_page  # noqa: PLC0415
+
+        parts = [f"<p>{escape(self._head())}</p>", _table(self.different), figure_html(self.plot())]
+        parts += ["<h2>All that was compared</h2>", _table(self.frame)]
+        if self.unmatched:
+            items = "".join(f"<li>{escape(one)}</li>" for one in self.unmatched)
+            parts.append(f"<h2>Not compared</h2><ul>{items}</ul>")
+        return write_page(path, f"{self._names[0]} and {self._names[1]}", "".join(parts))
+
+    def _head(self) -> str:
+        surely = self.different
+        names = surely["subject"].where(surely["subject"] != "", surely["column"])
+        each = zip(names.head(NAMED), surely["statistic"], surely["percent"], strict=False)
+        words = ", ".join(f"{name} {statistic} {percent:+.1f} %" for name, statistic, percent in each)
+        judged = len(self.frame) // len(STATISTICS) - len(self._short)
+        what = [f"{len(surely)} of {len(self.frame)} differ: {words}"] if len(surely) else []
+        if judged and not what:
+            what = [NONE if not self._short else f"{NONE} in {judged} columns"]
+        if self._short:
+            least = min(self._short, key=lambda one: min(one.amounts))
+            named = ", ".join(map(str, self._short[:NAMED])) + (", …" if len(self._short) > NAMED else "")
+            what.append(
+                f"too little to tell of {len(self._short)} columns ({named}): {least.lack(self.step_s)}"
+            )
+        if not what:
+            what = ["no column has values in both"]
+        for place in (1, 0):
+            lasts, other = self.lasts_s[place], self.lasts_s[1 - place]
+            if lasts < other / 2:
+                what.append(
+                    f"{self._names[place]} lasts {lasts:,.1f} s, less than half of the other's {other:,.1f} s"
+                )
+        gaps = f", {self.left_out_s:,.1f} s in gaps left out" if self.left_out_s else ""
+        return f"{self._names[1]} against {self._names[0]}, {self.seconds:,.1f} s{gaps}: {'; '.join(what)}"
+
+    def __repr__(self) -> str:
+        return f"<comparison: {self._head()}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<p>{escape(self._head())}</p>{_table(self.different)}",
+        }
+
+
+def _table(rows: pd.DataFrame) -> str:
+    return rows.to_html(index=False, escape=True, float_format=lambda value: f"{value:,.4g}", na_rep="")
