@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tes_nb.errors import ArgumentError
+from tes_nb.errors import ArgumentError, meant
 
 SIDES = ("home", "draw", "away", "over", "under")
 MARKET_SIDES = {
@@ -31,6 +31,14 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 ROUNDS = 200
 CLOSE = 1e-13
 HALVINGS = 60
+
+
+def check_market(market: object) -> None:
+    """Raise `ArgumentError`, which lists those there are, for what is no market."""
+    if market not in tuple(MARKET_SIDES):
+        raise ArgumentError(
+            f"There is no market {market!r}; there are {', '.join(MARKET_SIDES)}.{meant(market, MARKET_SIDES)}"
+        )
 
 
 def inverse_sides(odds: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tes_nb.analysis.companies import best, clv, lead_lag
-from tes_nb.analysis.markets import KEY, MARKET_SIDES, SIDES, Method, fair_sides, inverse_sides
+from tes_nb.analysis.markets import KEY, MARKET_SIDES, SIDES, Method, check_market, fair_sides, inverse_sides
 from tes_nb.errors import TesError
 from tes_nb.wire.events import Gap
 
@@ -195,8 +195,7 @@ def wide(odds: pd.DataFrame, match_id: str, market: str, company_id: str | None 
     >>> wide(example(), "7", "1x2").round(2).to_dict("list")
     {'home': [2.0, 1.6], 'draw': [3.4, 3.8], 'away': [3.8, 5.5], 'line': [nan, nan]}
     """
-    if market not in MARKET_SIDES:
-        raise TesError(f"There is no market {market!r}; there are {', '.join(MARKET_SIDES)}.")
+    check_market(market)
     rows = odds[(odds["match_id"] == match_id) & (odds["market"] == market)]
     companies = rows["company_id"].dropna().unique()
     if company_id is None and len(companies) > 1:

@@ -157,16 +157,20 @@ class ControlClient:
         """Wait until every report was answered."""
         await self._idle.wait()
 
+    def check(self, op: str) -> None:
+        """Raise `CollectorError`, or `AuthenticationError`, where there will be no connection any more."""
+        state = self.state
+        if self._connection.is_replaced:
+            raise CollectorError(f"'{op}' cannot be asked any more: {state.reason}.")
+        if state.word == "FAILED":
+            raise AuthenticationError(f"The collector refuses this session: {state.reason}.")
+        if state.word == "CLOSED":
+            raise CollectorError(f"'{op}' cannot be asked any more: the session is stopped.")
+
     async def _connected(self, op: str) -> Link:
         """Wait for a connection, unless there will be none."""
         while self._link is None:
-            state = self.state
-            if self._connection.is_replaced:
-                raise CollectorError(f"'{op}' cannot be asked any more: {state.reason}.")
-            if state.word == "FAILED":
-                raise AuthenticationError(f"The collector refuses this session: {state.reason}.")
-            if state.word == "CLOSED":
-                raise CollectorError(f"'{op}' cannot be asked any more: the session is stopped.")
+            self.check(op)
             await self._ready.wait()
         return self._link
 

@@ -15,6 +15,7 @@ from tes_nb.notebook.observe import run_cell
 from tes_nb.session.recordings import Recording
 from tes_nb.session.session import Session
 from tes_nb.session.start import attach, replay, sessions, start, stop
+from tes_nb.streams import NAMES
 
 HELP = """%tes                 the session's state
 %tes start           start a collector and read its streams
@@ -55,6 +56,8 @@ class TesMagics(Magics):
         with _as_sentence():
             action = self._actions().get(word) or self._view_of(word)
             if action is None:
+                if word in NAMES:
+                    self._session()  # says so where none runs
                 raise ArgumentError(f"There is no '%tes {word}'; %tes help lists what there is.")
             try:
                 inspect.signature(action).bind(*arguments)

@@ -270,6 +270,11 @@ def _gauge(name: str, value: float, unit: str) -> Gauge:
         raise ArgumentError(
             f"The gauge {title!r} needs a number, not {value!r}; float('nan') says that there is none."
         ) from error
+    except OverflowError as error:
+        raise ArgumentError(
+            f"The gauge {title!r} needs a number below 1.8e308, the greatest of a float; give its logarithm, or "
+            "float('inf')."
+        ) from error
     return Gauge(name=title, value=_INFINITIES.get(number, number), unit=str(unit)[:MAX_GAUGE_NAME])
 
 

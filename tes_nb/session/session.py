@@ -250,7 +250,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         """Put a number of your own on the time line; it shows in `s.kernel.frame("gauges")` and in exports.
 
         In a forked child it is sent at once, over a connection of the child's own. NaN breaks its line. Raises
-        `ArgumentError` for what is no number, and for a name that is empty or endless.
+        `ArgumentError` for what is no number, and for a name that is empty or endless; `SessionError` after `stop()`,
+        `CollectorError` where the collector has ended. While the connection is away for a moment it waits in a queue.
         """
         self._check_present("gauge()")
         self._report(gauge_report(name, value, unit))
@@ -268,6 +269,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
             self._from_child(report)
             return
         self._raise_pending()
+        self._check_running()
+        self._control.check("gauge")
         self._reporter.queue(report)
 
     def mark(self, label: str) -> None:
@@ -324,12 +327,16 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
             await reader.stop()
         await self._control.stop()
 
-    def _call(self, operation: Operation[R]) -> R:
+    def _check_running(self) -> None:
+        """Raise where the session is stopped, or its collector has ended."""
         self._owner.check()
         if self._stopped:
             raise SessionError("The session is stopped; start another with tes.start().")
         if not (self._backend.alive or self._control.is_replaced):
             raise CollectorEnded
+
+    def _call(self, operation: Operation[R]) -> R:
+        self._check_running()
         return background().run(self._control.call(operation), timeout=operation.patience_s + 5)
 
     def _check_present(self, what: str) -> None:

@@ -54,10 +54,10 @@ class WorkerActions(ABC):
         program with the token can ask for the kernel's while a cell holds it; `s.kernel.frame("held")` says where it
         was held. Raises `CollectorError` where a process cannot be seen, with the cause and what to do.
         """
-        from tes_nb.session.worker_feed import Stack  # noqa: PLC0415 - only when somebody asks
+        from tes_nb.session.worker_feed import Stack, checked_id  # noqa: PLC0415 - only when somebody asks
 
         self._check_present("stack()")
-        return Stack(self._call(GetStack(worker=worker)))
+        return Stack(self._call(GetStack(worker=None if worker is None else checked_id(worker))))
 
     def observe(self, what: Any, *, name: str = "", tasks: bool = False) -> Any:
         """Show a pool's jobs in `s.workers`, and return what to use in its place; or a Dask cluster's workers.

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tes_nb.errors import SessionError
+from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model.operation import Operation, R
 from tes_nb.model.work_control import GetStack, ProcessStack, StackFrame, TakeSnapshot, ThreadStack
 from tes_nb.session.extras import Extras
@@ -40,6 +40,16 @@ class Stack:
         return f"<pre>{escape(str(self))}</pre>"
 
 
+def checked_id(worker: object) -> str:
+    """Return a worker's id. Raises `ArgumentError` for what is none, such as a pid, which another may have later."""
+    if isinstance(worker, str):
+        return worker
+    raise ArgumentError(
+        f"A worker is given by its id, a text such as '4242-81733', not by {worker!r}: "
+        "s.workers.frame()[['id', 'pid', 'name']] has them."
+    )
+
+
 def _line(frame: StackFrame) -> str:
     return f"{'>' if frame.mine else ' '} {frame.function}, {frame.file} line {frame.line}"
 
@@ -53,7 +63,7 @@ class WorkersFeed(Feed):
         worker: an id of `s.workers.frame()`. Raises `CollectorError` where it cannot be seen, with the cause and what
         to do; `SessionError` where this is a recording.
         """
-        return Stack(self._ask("stack()", GetStack(worker=worker)))
+        return Stack(self._ask("stack()", GetStack(worker=checked_id(worker))))
 
     def snapshot(self, worker: str) -> dict[str, Any]:
         """Return what can be known of a worker from outside, once in 10 s for each.
@@ -64,7 +74,9 @@ class WorkersFeed(Feed):
         why; `None` = nothing). No arguments, environment, names of open files or contents of memory. Raises as `stack`
         does.
         """
-        seen: dict[str, Any] = msgspec.to_builtins(self._ask("snapshot()", TakeSnapshot(worker=worker)))
+        seen: dict[str, Any] = msgspec.to_builtins(
+            self._ask("snapshot()", TakeSnapshot(worker=checked_id(worker)))
+        )
         return seen
 
     def _ask(self, what: str, operation: Operation[R]) -> R:

@@ -208,7 +208,8 @@ TABLES = (
     Table("summary", "The summary of each message.", tuple(map(_plain, _summary_columns))),
     Table(
         "health",
-        "One row for each change of a worker's status, also its appearing and leaving.",
+        "One row for each change of a worker's status, also its appearing and leaving; one more, from terminated to "
+        "terminated, where the reason of its end comes later.",
         (
             Column("worker", "str", "", "label", "the worker's id"),
             Column("from", "category", "", "label", "the status before; NA = it was not listed"),
@@ -276,11 +277,15 @@ def fold(memory: dict[str, Any], message: Message, decoded: Decoded) -> Mapping[
         (row[_ID], before.get(row[_ID]), row[_STATUS], row[_LAST_ERROR])
         for row in rows
         if before.get(row[_ID]) != row[_STATUS]
+        or (row[_ID] in memory.get("unexplained", ()) and row[_LAST_ERROR] is not None)
     ]
     changes += [
         (worker_id, status, None, None) for worker_id, status in before.items() if worker_id not in now
     ]
     memory["status"] = now
+    memory["unexplained"] = {
+        row[_ID] for row in rows if row[_STATUS] == "terminated" and row[_LAST_ERROR] is None
+    }
     return {"health": changes}
 
 

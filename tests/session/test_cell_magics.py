@@ -208,3 +208,10 @@ def test_words_give_views_and_sentences(notebook):
     assert notebook.run("print(type(view).__name__)").strip() == "Dashboard"
     assert "There is no '%tes wrong'" in notebook.run("%tes wrong")
     assert "does not take that" in notebook.run("%tes export a b c")
+
+
+def test_without_a_session_the_view_of_a_feed_says_that_none_runs():
+    with kernel() as fresh:
+        text = fresh.run("%load_ext tes_nb\n%tes metrics")
+        assert text.startswith("SessionError: No session runs yet. %tes start starts one."), text
+        assert "There is no '%tes wrong'" in fresh.run("%tes wrong")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import tes_nb as tes
+from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.session.recordings import CollectorEnded
 from tests.support.waiting import eventually
 
 VALUES = [
@@ -79,3 +83,26 @@ def test_infinite_numbers_can_be_looked_at(session, tmp_path):
     (line,) = session.kernel.figure().data
     check(line.y)
     assert session.report(tmp_path / "report.html").stat().st_size > 1000
+
+
+def test_a_number_beyond_every_float_is_a_sentence(both):
+    with pytest.raises(ArgumentError, match=r"'big' needs a number below 1.8e308"):
+        both[0].gauge("big", 10**5000)
+
+
+def test_a_gauge_that_nobody_can_take_is_an_error_as_a_mark_is():
+    with tes.start(ports=(0, 0)) as session:
+        acts = (
+            lambda: session.mark("x"),
+            lambda: session.gauge("x", 1),
+            lambda: session.gauges(x=1),
+        )
+        os.kill(session.collector_pid, signal.SIGKILL)
+        eventually(lambda: not session.running)
+        for act in acts:
+            with pytest.raises(CollectorEnded, match="The collector has ended"):
+                act()
+        session.stop()
+        for act in acts:
+            with pytest.raises(SessionError, match=r"The session is stopped; start another"):
+                act()

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import tes_nb as tes
-from tes_nb.errors import CollectorError, SessionError
+from tes_nb.errors import ArgumentError, CollectorError, SessionError
 from tes_nb.model.work_control import GetStack
 from tes_nb.net.control_client import ControlClient
 from tests.support.kernels import Kernel, kernel
@@ -241,6 +241,9 @@ def test_a_snapshot_is_the_row_the_system_and_the_stack(session):
 def test_what_is_no_worker_is_a_sentence(session):
     with pytest.raises(CollectorError, match="no worker of that id"):
         session.workers.stack("../..")
+    for act in (session.workers.stack, session.workers.snapshot, session.stack):
+        with pytest.raises(ArgumentError, match=r"by its id, a text such as .* not by 4242: s.workers.frame"):
+            act(4242)
 
 
 def test_a_handler_of_the_users_stays(tmp_path):

@@ -83,6 +83,21 @@ def test_health_tells_each_change_once():
     assert told(b={"status": "idle"}) == [("a", "error", None, None)]
 
 
+def test_health_tells_the_reason_of_an_end_that_comes_later_once():
+    memory: dict[str, object] = {}
+
+    def told(**worker: object):
+        payload = message({"workers": {"a": worker}, "summary": {"total": 0}})
+        return fold(memory, payload, decode(payload)).get("health")
+
+    unknown = "ended, cause unknown"
+    assert told(status="idle") == [("a", None, "idle", None)]
+    assert told(status="terminated") == [("a", "idle", "terminated", None)]
+    assert told(status="terminated") == []
+    assert told(status="terminated", last_error=unknown) == [("a", "terminated", "terminated", unknown)]
+    assert told(status="terminated", last_error=unknown) == []
+
+
 def test_a_partial_message_says_nothing_about_others():
     memory: dict[str, object] = {"status": {"a": "idle"}}
     single = message({"type": "telemetry", "workerId": "b", "metrics": {}})

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 
 from tes_nb._version import __version__
+from tes_nb.analysis.markets import check_market
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
 from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
 from tes_nb.model import Message, Opcode, Stream
@@ -170,7 +171,11 @@ class NowGoalFeed(Feed):
         """Return a live chart: as `Feed.plot`, or the prices of one match with its goals and steam marked.
 
         match: its id, or a part of its teams' names; `None` = a table as it is. market: as in `Match.plot`.
+        Raises `ArgumentError` for a match or a market that there is not.
         """
+        for one_market in market if isinstance(market, list | tuple | set | frozenset) else (market,):
+            if one_market is not None:
+                check_market(one_market)
         if match is None:
             if market is not None:
                 options = {"table": "odds", **options}

@@ -67,3 +67,16 @@ def test_steam_gives_the_moves_alone_and_a_chart_marks_those_of_its_match(ng):
         assert any(mark["label"].startswith("steam ") for mark in marks)
     finally:
         chart.close()
+
+
+def test_a_market_that_there_is_not_is_a_sentence_with_those_there_are(ng):
+    match = ng.match(ng.matches().index[0])
+    for act in (
+        lambda: ng.plot(match=match.id, market="1x3"),
+        lambda: ng.plot(market=["over_under", "1x3"]),
+        lambda: match.plot("1x3"),
+    ):
+        with pytest.raises(
+            ArgumentError, match=r"no market '1x3'; there are asian_handicap, 1x2.*mean '1x2'\?"
+        ):
+            act()
