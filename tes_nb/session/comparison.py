@@ -45,12 +45,12 @@ class Pair:
 
     def lack(self, step_s: float) -> str:
         """Return how much there is, and how much is needed, as words; step_s: the distance of values, seconds."""
-        places = np.flatnonzero(~np.isnan(self.a if self.amounts[0] >= self.amounts[1] else self.b))
-        usual = step_s * (float(np.median(np.diff(places))) if len(places) > 1 else 1.0)
-        fewest = min(self.amounts)
-        return (
-            f"{fewest} values in {fewest * usual:,.1f} s, and {FEWEST} in {FEWEST * usual:,.1f} s are needed"
-        )
+        more, less = (self.a, self.b) if self.amounts[0] >= self.amounts[1] else (self.b, self.a)
+        places, fewer = np.flatnonzero(~np.isnan(more)), np.flatnonzero(~np.isnan(less))
+        usual = float(np.median(np.diff(places))) if len(places) > 1 else 1.0
+        seconds = step_s * (fewer[-1] - fewer[0] + usual)
+        needed = seconds * FEWEST / len(fewer)
+        return f"{len(fewer)} values in {seconds:,.1f} s, and {FEWEST} in about {needed:,.1f} s are needed"
 
 
 class Comparison:

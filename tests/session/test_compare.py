@@ -171,7 +171,7 @@ def test_too_little_is_said_and_never_passes(tmp_path):
     )
     found = tes.compare(a, b)
     assert "no difference seen" not in repr(found)
-    lack = "8 values in 8.0 s, and 20 in 20.0 s are needed"
+    lack = "8 values in 8.0 s, and 20 in about 20.0 s are needed"
     columns = ", ".join(f"value {row}" for row in dict.fromkeys(found.frame["subject"]))
     assert repr(found) == (
         f"<comparison: b.tes against a.tes, 8.0 s: too little to tell of 3 columns ({columns}): {lack}>"
