@@ -78,6 +78,7 @@ INTERNAL = {
     "recent",
     "close",
     "cell_costs",
+    "feed_and_table",
     "subject_notes",
     "walk_filter",
     "walk_filters",
