@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tes_nb.errors import SessionError
 from tes_nb.views.html import table_html
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class CellReport:
             display(self.figure)  # type: ignore[no-untyped-call]
 
 
+COST_S = 10.0
+"""A busy machine may take a while to say what a cell cost."""
 WHO = ("kernel", "children", "together")
 
 
@@ -106,7 +110,7 @@ def observe(shell: Any, session: Session, code: str) -> tuple[CellReport, Any]:
         results.append(run_cell(shell, code))
         return results[0]
 
-    cell = session.measure_cell(run)
+    cell = _cost(session, session.measure_cell(run))
     seconds = max(float(cell["wall_s"]), 1e-9)
     rows = []
     for name, feed in session.feeds.items():
@@ -114,6 +118,19 @@ def observe(shell: Any, session: Session, code: str) -> tuple[CellReport, Any]:
         rows.append((name, messages, messages / seconds))
     counts = pd.DataFrame(rows, columns=["stream", "messages", "per_second"]).set_index("stream")
     return CellReport(cell, counts, _figure(session, seconds)), results[0]
+
+
+def _cost(session: Session, number: int) -> pd.Series:
+    """Return what a cell cost, when the collector has said it."""
+    deadline = time.monotonic() + COST_S
+    while (own := session.cells().query("number == @number")).empty:
+        if time.monotonic() > deadline:
+            raise SessionError(
+                f"Cell {number} has run, and the collector has not said within {COST_S:g} s what it cost: "
+                "s.cells() has it when it comes."
+            )
+        time.sleep(0.05)
+    return own.iloc[-1]
 
 
 def _figure(session: Session, seconds: float) -> Any:

@@ -363,13 +363,11 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         """Measure each executed cell from now on."""
         self._cells = watch
 
-    def measure_cell(self, run: Callable[[], Any]) -> pd.Series:
-        """Run what is to count as all of the running cell, and return its row of `cells()`. `run` gives the result."""
+    def measure_cell(self, run: Callable[[], Any]) -> int:
+        """Run what is to count as all of the running cell; return its number in `cells()`. `run` gives the result."""
         if self._cells is None:
             raise SessionError("This session measures no cells; start one in a notebook with tes.start().")
-        number = self._cells.measure(run)
-        cells = self.cells()
-        return cells[cells["number"] == number].iloc[-1]
+        return self._cells.measure(run)
 
     def _is_notebook(self) -> bool:
         return self.peer is None
