@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from tests.support.own import Own
+from tests.support.processes import end_helpers
 from tests.support.turns import Turns
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[OWN].close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_helpers_stay() -> Iterator[None]:
+    """Trackers and servers that pools have started are children of this process; no other module is to find them."""
+    yield
+    end_helpers()
 
 
 TURNS = pytest.StashKey[Turns | None]()

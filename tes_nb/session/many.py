@@ -93,7 +93,7 @@ class RecordingSet:
     ) -> Any:
         """Return a table of all recordings that have it, session after session, each in the order of time.
 
-        table: the name of a table ("odds"), of a feed ("metrics": its main table), or of both ("nowgoal.odds"). The
+        table: the name of a table ("odds"), of a feed ("metrics": its main table), or of both ("feed.odds"). The
         column `session` comes first; the rest is as in `Feed.frame`. start, end: as there.
         engine: "pandas" a DataFrame; "arrow" a table, in which `time` is a column; "polars" and "duckdb" (a relation)
         the same; "dask" a lazy `dask.dataframe` with a partition for each recording, read by the workers of the current
@@ -129,7 +129,7 @@ class RecordingSet:
     ) -> Any:
         """Return what a function makes of each recording, as one frame with the column `session`.
 
-            many.map(lambda rec: rec.nowgoal.steam())
+            many.map(lambda rec: rec.feed.steam())
 
         A recording stays in one piece, so that nothing is split between workers. function: takes the open recording and
         returns a DataFrame, or `None` for none. engine="dask": lazily, a partition for each recording; the workers
@@ -181,7 +181,7 @@ class RecordingSet:
     def to_parquet(self, folder: str | Path, *, progress: bool = True) -> ExportResult:
         """Write all tables as Parquet: `stream=…/table=…/session=…/date=…/part-0.parquet`, in flat memory.
 
-        `pd.read_parquet(folder/"stream=nowgoal"/"table=odds")`, and polars, DuckDB or Dask likewise, read a table of
+        `pd.read_parquet(folder/"stream=…"/"table=odds")`, and polars, DuckDB or Dask likewise, read a table of
         all sessions, with the columns `session` and `date`. All appear together at the end; see
         `RecordedSession.to_parquet`. Raises `ExportError`.
         """

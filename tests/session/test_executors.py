@@ -12,13 +12,10 @@ import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import forkserver, resource_tracker
 
 import joblib
 import pytest
-from joblib.externals.loky.backend import resource_tracker as joblib_tracker
 from loky import get_reusable_executor
-from loky.backend import resource_tracker as loky_tracker
 
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, SessionError
@@ -51,18 +48,10 @@ class Quit(BaseException):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_helpers_stay():
-    """Trackers and servers that pools have started are children of this process; no later test is to find them."""
+def no_worker_stays():
+    """The pools that loky keeps for everybody are children of this process; no later test is to find them."""
     yield
     joblib.externals.loky.get_reusable_executor().shutdown(kill_workers=True)
-    forkserver._forkserver._stop()
-    for module in (resource_tracker, loky_tracker, joblib_tracker):
-        tracker = module._resource_tracker
-        if tracker._pid is not None:  # its own `_stop` waits for whoever else has its pipe
-            os.kill(tracker._pid, signal.SIGKILL)
-            os.waitpid(tracker._pid, 0)
-            os.close(tracker._fd)
-            tracker._pid = tracker._fd = None
 
 
 @pytest.fixture(scope="module")

@@ -60,3 +60,26 @@ def delay_s(pid: int) -> float:
     On a machine with too much to do that is no time in which they were slow.
     """
     return sum(int(Path(f"/proc/{one}/schedstat").read_text().split()[1]) for one in (pid, "self")) / 1e9
+
+
+TRACKERS = (
+    "multiprocessing.resource_tracker",
+    "loky.backend.resource_tracker",
+    "joblib.externals.loky.backend.resource_tracker",
+)
+
+
+def end_helpers() -> None:
+    """End what multiprocessing and loky have started for all pools of this process, and would keep until its end."""
+    server = sys.modules.get("multiprocessing.forkserver")
+    if server is not None and server._forkserver._forkserver_pid is not None:
+        server._forkserver._stop()
+    for name in TRACKERS:
+        tracker = getattr(sys.modules.get(name), "_resource_tracker", None)
+        if (
+            tracker is not None and tracker._pid is not None
+        ):  # its own `_stop` waits for whoever else has its pipe
+            os.kill(tracker._pid, signal.SIGKILL)
+            os.waitpid(tracker._pid, 0)
+            os.close(tracker._fd)
+            tracker._pid = tracker._fd = None
