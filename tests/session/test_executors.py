@@ -153,7 +153,7 @@ def test_a_killed_worker_says_which_job_it_ran(session, tmp_path):
     with pytest.raises(BrokenProcessPool):
         future.result()
     eventually(
-        lambda: "SIGKILL while running load_chunk (job 2)" in pool_row(session, "killed")["last_error"]
+        lambda: "SIGKILL while running load_chunk (job 2)" in str(pool_row(session, "killed")["last_error"])
     )
     assert pool_row(session, "killed")["status"] == "error"
     with pytest.raises(BrokenProcessPool):
