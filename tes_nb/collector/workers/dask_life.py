@@ -216,13 +216,6 @@ class DaskLives:
             kind="dask",
             status="idle",
             created_at_ms=self._wall_ms(),
-            rss=None,
-            heap_used=None,
-            heap_total=None,
-            external=None,
-            uss=None,
-            cpu_percent=None,
-            threads=None,
             role="dask worker",
             pool=self._pool,
         )
