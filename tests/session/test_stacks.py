@@ -262,8 +262,8 @@ def test_a_handler_of_the_users_stays(tmp_path):
 
 def test_a_recording_cannot_be_asked(session, tmp_path):
     with session.record(tmp_path / "one.tes"):
-        before = session.metrics.rows
-        eventually(lambda: session.metrics.rows > before)
+        before = session.workers.store.counts().messages
+        eventually(lambda: session.workers.store.counts().messages > before)
     with tes.open(tmp_path / "one.tes") as recorded, pytest.raises(SessionError, match="recording"):
         recorded.workers.stack("1-1")
     assert Path(tmp_path / "one.tes").exists()

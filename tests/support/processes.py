@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tes_nb.collector.samplers.ends import exit_code_of
 from tests.support.waiting import eventually
 
 IDLE = "import time; print('ready', flush=True); time.sleep(60)"
@@ -83,3 +84,13 @@ def end_helpers() -> None:
             os.waitpid(tracker._pid, 0)
             os.close(tracker._fd)
             tracker._pid = tracker._fd = None
+
+
+def tells_codes() -> bool:
+    """Whether a pidfd tells the code of a process that was waited for."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        handle = os.pidfd_open(child.pid)
+    try:
+        return exit_code_of(handle) == 0
+    finally:
+        os.close(handle)

@@ -206,7 +206,8 @@ class DaskLives:
             f"{who} left the scheduler, cause unknown" if code is None else f"{exit_sentence(code)} ({who})"
         )
         job, seconds = life.facts.current_job, life.facts.job_s or 0.0
-        return cause if job is None else f"{cause} while running {job['type']} ({job['id']}), {seconds:.1f} s"
+        ran = "" if job is None else f" while running {job['type']} (job {job['id']}), {seconds:.1f} s"
+        return cause + ran
 
     def _first_facts(self, key: str, address: str, worker: DaskWorker) -> WorkerFacts:
         return WorkerFacts(

@@ -5,9 +5,10 @@ Rules, for the docs and for tests:
 - A process counts from the moment it is seen (a child of the main thread within 0.1 s, any other descendant
   within 0.5 s, or later when there are more than 50) until it ends, also when its parent ends before it.
 - working: it used at least 5 % of a core in the last sample. idle: less than that in two samples in a row.
-- A process that vanishes, or is a zombie whose code the system does not tell, is `terminated` with an unknown exit
-  code, until the code is reported: 0 stays `terminated`, any other is `error` with "exit code 3" or "killed by
-  SIGKILL". When nobody has reported one for a second after it vanished, it is `terminated` with "ended, cause unknown".
+- Its end is seen at once, with the exit code, where the system has pidfds (Linux; before 6.15 only a zombie's code):
+  0 is `terminated`, any other `error` with "exit code 3" or "killed by SIGKILL".
+- One whose code the system does not tell is `terminated` with an unknown exit code until the code is reported. When
+  nobody has reported one for a second after it vanished, it is `terminated` with "ended, cause unknown".
 - Who ended stays listed for 60 s.
 - At most 500 live processes and as many ended ones are listed; `overflow` counts the rest.
 """
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Collection
 
 from tes_nb.collector.samplers.children import ChildFinder, LoopPace
+from tes_nb.collector.samplers.ends import EndWatch
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import runs_tes_nb
@@ -68,6 +70,7 @@ class ProcessWorkers(WorkerSource):
         self._cap = cap
         self._lives: dict[str, WorkerLife] = {}
         self._running: dict[int, WorkerLife] = {}
+        self._ends = EndWatch(self._end_seen)
         self._dismissed: set[int] = set()
         self._facts: tuple[WorkerFacts, ...] = ()
         self._changed = False
@@ -176,6 +179,7 @@ class ProcessWorkers(WorkerSource):
         for life in list(self._running.values()):
             if life.is_child and life.pid in excluded:  # it was seen before it had started what it is
                 del self._running[life.pid], self._lives[life.facts.id]
+                self._ends.forget(life.pid)
                 self._changed = True
             else:
                 self._sample(life)
@@ -184,6 +188,26 @@ class ProcessWorkers(WorkerSource):
         self._settle_ended()
         self._forget_ended()
         self._publish()
+
+    async def close(self) -> None:
+        """Follow no ends any more."""
+        self._ends.close()
+
+    def _end_seen(self, pid: int, code: int | None) -> None:
+        """Take in that a process has ended just now. A held kernel reaps nobody: then the system may tell the code."""
+        life = self._running.get(pid)
+        if life is not None:
+            self._end(life, code, self._read(pid))
+            self._changed = True
+            self._publish()
+
+    def _end(self, life: WorkerLife, code: int | None, times: Times | None) -> None:
+        """Take it from the running. times: what was read of its pid; code: `None` = a zombie may say it."""
+        del self._running[life.pid]
+        self._ends.forget(life.pid)
+        if code is None and life.is_same_process(times):
+            code = self._reader.exit_code(life.pid)
+        life.end(self._clock(), code)
 
     async def _look_around(self, pace: LoopPace) -> None:
         if not self._root_runs():
@@ -233,6 +257,7 @@ class ProcessWorkers(WorkerSource):
             usage=self._reader.usage(pid),
         )
         self._lives[life.facts.id] = self._running[pid] = life
+        self._ends.follow(pid)
         self._changed = True
         return life
 
@@ -263,9 +288,7 @@ class ProcessWorkers(WorkerSource):
                 life.set_role(self._role(life.pid, times))
             life.sample(self._clock(), times, memory, uss, usage)
         else:
-            # A held kernel reaps nobody, and cannot tell; the system may say how its child has ended.
-            del self._running[life.pid]
-            life.end(self._clock(), self._reader.exit_code(life.pid) if life.is_same_process(times) else None)
+            self._end(life, self._ends.code(life.pid), times)
         self._changed |= before != _health(life.facts)
 
     def _read(self, pid: int) -> Times | None:

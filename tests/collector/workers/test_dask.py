@@ -20,6 +20,7 @@ from tes_nb.wire.record import unpack
 from tests.support.aio import run_async
 from tests.support.collectors import collecting
 from tests.support.dask_user import dask_user
+from tests.support.processes import tells_codes
 from tests.support.waiting import eventually_async
 
 WORKERS = (
@@ -157,7 +158,8 @@ async def test_a_worker_that_is_killed_is_an_error_at_once_and_the_same_worker_w
         assert back.address != before.address
         assert back.pid != before.pid
         assert back.errors == before.errors + 1
-        assert f"cause unknown; restarted at {back.address}" in back.last_error
+        cause = f"killed by SIGKILL (process {before.pid})" if tells_codes() else "cause unknown"
+        assert f"{cause}; restarted at {back.address}" in back.last_error
 
 
 @run_async
@@ -212,7 +214,7 @@ async def test_with_tasks_a_worker_says_what_it_runs_and_what_it_ran_when_it_was
             gone = await eventually_async(
                 lambda: next((one for one in observed(collector).values() if one.last_error), None), 5
             )
-            assert f"while running sleep ({key}), " in gone.last_error
+            assert f"while running sleep (job {key}), " in gone.last_error
         assert "Traceback" not in (tmp_path / "user.log").read_text()
 
 

@@ -174,7 +174,7 @@ def test_the_job_of_a_worker_shows_while_it_runs_and_in_its_end(lives):
     lives.take(identity({}), {}, {})
     assert (
         only(lives).last_error
-        == "process 11 left the scheduler, cause unknown while running load (load-1), 3.0 s"
+        == "process 11 left the scheduler, cause unknown while running load (job load-1), 3.0 s"
     )
     lives.take(identity({SECOND: worker(seen=2.0)}), {SECOND: 12}, {})
     assert (only(lives).current_job, only(lives).job_s) == (None, None)

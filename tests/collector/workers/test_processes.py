@@ -18,11 +18,17 @@ from tes_nb.collector.samplers.worker_life import BUSY_SHARE, Activity, check_id
 from tes_nb.collector.workers.processes import KEEP_ENDED_S, ProcessWorkers
 from tes_nb.model import WorkerFacts
 from tests.support.aio import run_async
-from tests.support.processes import BUSY, IDLE, running
+from tests.support.processes import BUSY, IDLE, running, tells_codes
 from tests.support.readers import TableReader, times
 from tests.support.waiting import eventually_async
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's lists of children")
+
+ENDS = [
+    ("exit 7", "error", "exit code 7"),
+    ("kill -9 $$", "error", "killed by SIGKILL"),
+    ("exit 0", "terminated", None),
+]
 
 PARENT = """
 import json, subprocess, sys
@@ -149,7 +155,8 @@ async def test_killed_by_a_signal_reported_before_anyone_looked() -> None:
 
 @linux
 @run_async
-async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code() -> None:
+async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown_code(monkeypatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")  # as on systems that have none
     with kernel_with(IDLE, IDLE) as kernel:
         registry = ProcessWorkers(kernel.pid)
         await registry.refresh()
@@ -168,6 +175,27 @@ async def test_a_child_that_vanishes_without_a_report_is_terminated_with_unknown
         assert registry.report_exit(kernel.children[0], -signal.SIGKILL), "better late than never"
         worker = registry.find(worker.id)
         assert (worker.status, worker.last_error) == ("error", "killed by SIGKILL")
+
+
+@linux
+@run_async
+@pytest.mark.parametrize(("end", "status", "words"), ENDS)
+async def test_a_child_that_is_reaped_at_once_tells_how_it_ended(end, status, words) -> None:
+    """Its parent waits for it from the first moment, as `subprocess.run` does, and reports nothing."""
+    code = f"import subprocess; subprocess.run(['sh', '-c', 'sleep 0.7; {end}'])"
+    with running(code, ready=False) as parent:
+        if not tells_codes():
+            pytest.skip("the system tells exit codes to parents alone (Linux before 6.15)")
+        told: list[int] = []
+        registry = ProcessWorkers(parent.pid, on_change=lambda: told.append(registry.version))
+        shell = await eventually_async(lambda: (registry.notice_new(), registry.main_children())[1])
+        worker = next(one for one in registry.facts() if one.pid == shell[0])
+        before = len(told)
+        assert await eventually_async(lambda: registry.find(worker.id).ended_at_ms)
+        worker = registry.find(worker.id)
+        assert (worker.status, worker.last_error) == (status, words)
+        assert len(told) > before, "pushed at once, without a refresh"
+        await registry.close()
 
 
 @linux
@@ -199,8 +227,9 @@ def test_forked_and_grandchildren_count_too_and_outlive_their_parent() -> None:
             await eventually_async(three, 15)
             os.kill(kernel.children[0], signal.SIGKILL)
             kernel.reap(0)
-            await becomes(registry, kernel.children[0], "terminated")
-            alive = [worker for worker in registry.facts() if worker.status != "terminated"]
+            first = registry.by_pid()[kernel.children[0]].id
+            await eventually_async(lambda: registry.find(first).ended_at_ms)
+            alive = [worker for worker in registry.facts() if worker.ended_at_ms is None]
             assert len(alive) == 2
             for orphan in alive:
                 os.kill(orphan.pid, signal.SIGKILL)
