@@ -6,6 +6,7 @@ import { Credentials, fetchSources, fetchViews, FOR_CONTROLS, waitForSources } f
 import { ReconnectingSocket, socketUrl } from "./connection.js";
 import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
+import { formatTime } from "./format.js";
 import { createInspector } from "./inspector.js";
 import { SourceView } from "./source_view.js";
 import { createTable } from "./table.js";
@@ -25,6 +26,9 @@ class Page {
     this.root = root;
     this.credentials = credentials;
     this.views = [];
+    /** What is said of another collector that took this one's place. */
+    this.restart = "";
+    this.startId = null;
     this.resting = false;
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
@@ -106,6 +110,7 @@ class Page {
     const view = new SourceView(stream, socketUrl(location, null, stream.path), {
       inspect: (messages, payloads) => this.inspector.add(messages, payloads),
       onState: () => this.onState(),
+      onRestart: (view) => this.onRestart(view.startId),
       onBegin: () => stream.period_s === null && this.appear(view),
       onEvent: (event) => this.annotations.onEvent(event),
       credentials: this.credentials,
@@ -134,10 +139,19 @@ class Page {
     }
   }
 
+  /** Another collector answers at this address: nothing that came before is its own. */
+  onRestart(id) {
+    if (id === this.startId) return; // each source says it
+    this.startId = id;
+    this.restart = ` · another collector since ${formatTime(Date.now() / 1000)}, what came before is gone`;
+    this.annotations.clear();
+    this.onState();
+  }
+
   /** A source's connection changed. */
   onState() {
     const open = this.views.filter(({ socket }) => socket.state === "OPEN").length;
-    setText(this.head, `${location.host} · ${open} of ${this.views.length} streams connected`);
+    setText(this.head, `${location.host} · ${open} of ${this.views.length} streams connected${this.restart}`);
     this.inspector.setConnections(this.views.map((view) => view.connection()));
   }
 
@@ -203,8 +217,16 @@ class PageAnnotations {
   }
 
   add(name, annotation) {
-    this.state[name] = [...this.state[name], annotation].slice(-MOST_ANNOTATIONS);
-    for (const { tables } of this.views()) for (const { chartData } of tables.values()) chartData.setState({ [name]: this.state[name] });
+    this.set(name, [...this.state[name], annotation].slice(-MOST_ANNOTATIONS));
+  }
+
+  clear() {
+    for (const name of Object.keys(this.state)) this.set(name, []);
+  }
+
+  set(name, annotations) {
+    this.state[name] = annotations;
+    for (const { tables } of this.views()) for (const { chartData } of tables.values()) chartData.setState({ [name]: annotations });
   }
 }
 

@@ -24,7 +24,7 @@ export class SourceView {
    * @param {object} stream as in `GET /api/streams`
    * @param {string} url its `/ws/rows/…`
    * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (view: SourceView) => void,
-   *   onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
+   *   onRestart: (view: SourceView) => void, onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
    *   credentials: import("./collector_api.js").Credentials}} options
    */
   constructor(stream, url, options) {
@@ -34,6 +34,8 @@ export class SourceView {
     this.tables = new Map(stream.tables.map((table) => [table.name, new SourceTable(stream, table)]));
     this.count = 0;
     this.lastSeq = null;
+    /** Which start of a collector answered; null = none did yet. */
+    this.startId = null;
     this.skipped = 0;
     this.gaps = [];
     /** How often a replay went back; null = this is none. */
@@ -58,7 +60,19 @@ export class SourceView {
 
   /** It begins with what the collector remembers; after a loss it goes on where it was. */
   address() {
-    return this.lastSeq === null ? this.url : `${this.url}?after=${this.lastSeq}`;
+    return this.lastSeq === null ? this.url : `${this.url}?after=${this.lastSeq}&start=${this.startId}`;
+  }
+
+  /** Another collector may have taken the port of one that ended: what came from that one is not shown as this one's. */
+  setStart(id) {
+    const restarted = this.startId !== null && id !== this.startId;
+    this.startId = id;
+    if (!restarted) return;
+    this.lastSeq = null;
+    this.skipped = 0;
+    this.upstreamHistory = [];
+    this.clear();
+    this.options.onRestart(this);
   }
 
   /** Connect no more, and say why; `connect` begins again. */
@@ -113,7 +127,8 @@ export class SourceView {
       if (event.round !== undefined) this.setRound(event.round);
       this.setUpstream(event);
     }
-    if (event.type === "gap") this.onGap(event);
+    if (event.type === "start") this.setStart(event.id);
+    else if (event.type === "gap") this.onGap(event);
     else if (event.type === "skipped") this.skipped += event.count;
     this.options.onEvent(event, this);
   }
@@ -128,11 +143,17 @@ export class SourceView {
 
   /** A replay that went back sends its rows again: those that are here lie ahead of it. */
   setRound(round) {
-    if (this.round !== null && round !== this.round) {
-      this.gaps = [];
-      for (const table of this.tables.values()) table.clear();
-    }
+    if (this.round !== null && round !== this.round) this.clear();
     this.round = round;
+  }
+
+  /** Forget what came: rows and gaps. */
+  clear() {
+    this.gaps = [];
+    for (const table of this.tables.values()) {
+      table.clear();
+      table.chartData.setState({ gaps: [] });
+    }
   }
 
   /** A gap comes when it opens and again when it ends. */

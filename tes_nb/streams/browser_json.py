@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from tes_nb.errors import DecodeError
-from tes_nb.model import Column, Decoded, Direction, FeedDecoder, Kind, Message, Opcode, Stream
+from tes_nb.model import Column, Decoded, Direction, Kind, Message, Opcode
 from tes_nb.wire.inflate import inflate
 
 MAX_TEXT = 1_000
@@ -52,12 +52,12 @@ class Inspection(NamedTuple):
     decoded: Decoded
 
 
-def inspect_message(name: str, decoder: Stream | FeedDecoder, message: Message) -> Inspection:
+def inspect_message(name: str, decode: Callable[[Message], Decoded], message: Message) -> Inspection:
     """Decode a message and say what it is. name: of its source or feed. Never raises."""
     plain = inflated(message)
     payload = message.payload if plain is None else plain
     began = time.perf_counter()
-    decoded, outcome = _decode(decoder, message)
+    decoded, outcome = _decode(decode, message)
     decode_ms = round((time.perf_counter() - began) * 1e3, 3)
     outgoing = message.direction == Direction.OUT
     info = MessageInfo(
@@ -86,12 +86,12 @@ def inflated(message: Message) -> bytes | None:
         return None
 
 
-def _decode(decoder: Stream | FeedDecoder, message: Message) -> tuple[Decoded, str]:
+def _decode(decode: Callable[[Message], Decoded], message: Message) -> tuple[Decoded, str]:
     """Decode what a peer sent; what we sent is data of nobody."""
     if message.direction == Direction.OUT:
         return Decoded(Kind.REPLY), "sent"
     try:
-        decoded = decoder.decode(message)
+        decoded = decode(message)
     except DecodeError as error:
         return Decoded(Kind.UNDECODED), f"{error.reason}: {error}"
     except Exception as error:  # noqa: BLE001 - a stream's mistake is shown, not raised

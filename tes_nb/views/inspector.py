@@ -86,7 +86,7 @@ def _received_at(pair: tuple[RecentMessages, RecentMessage]) -> int:
 
 def describe(recent: RecentMessages, entry: RecentMessage) -> tuple[dict[str, Any], bytes]:
     """Return a message as the browser lists it, and its payload inflated if it is to travel along."""
-    info, payload, _ = inspect_message(recent.name, recent.stream, entry.message)
+    info, payload, _ = inspect_message(recent.name, recent.decode, entry.message)
     item = {"id": f"{recent.name} {entry.number}", **msgspec.structs.asdict(info)}
     return item, payload if len(payload) <= INLINE_BYTES else b""
 

@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import psutil
 import pytest
 from aiohttp import web
 
@@ -185,8 +187,15 @@ def test_stopped_is_stale_and_gone_is_lost_until_it_is_back(browser):
             os.kill(collector.pid, signal.SIGKILL)
             one.all_say("LOST", seconds=6)
             assert "tes-nb serve" in one.page.locator(".tes-detail:has-text('since')").first.text_content()
-            with child(status_port=ports[0], workers_port=ports[1], ports_required=True):
+            with child(status_port=ports[0], workers_port=ports[1], ports_required=True) as other:
                 one.all_say("LIVE", seconds=20)
+                # It is another collector, and what that one before it sent is not shown as its own.
+                assert "another collector since" in one.page.locator("header").text_content()
+                one.tab("metrics")
+                with one.page.expect_download() as download:
+                    one.page.click("[role=tabpanel]:not([hidden]) .tes-chart >> text=CSV")
+                earliest = pd.read_csv(download.value.path())["time"].min()
+                assert pd.Timestamp(earliest).timestamp() > psutil.Process(other.pid).create_time() - 1
 
 
 def test_fault_73_the_page_moves_while_the_observed_process_is_held(browser):

@@ -76,6 +76,16 @@ def test_what_cannot_be_decoded_says_why_and_sent_ones_are_not_tried():
     assert (third["kind"], third["direction"], third["decode_ms"]) == ("sent", "out", None)
 
 
+def test_what_a_connection_asked_for_is_known_to_its_inspector():
+    nowgoal = RecentMessages("nowgoal", get("nowgoal"))
+    asked = b'{"type":0,"channels":["ch_goal3_xml","ch_goal47_xml"]}'
+    nowgoal.append(message(asked, direction=Direction.OUT))
+    nowgoal.append(message(b"<c><match><m>3003850,17348417,-0.5,0.91,0.89</m></match></c>", seq=2))
+    outcome = items(InspectorContent([nowgoal]).everything())[0][1]["outcome"]
+    assert outcome.startswith("nowgoal: 1 odds, ")
+    assert "2 channels of football odds were asked for (ch_goal3_xml, ch_goal47_xml)" in outcome
+
+
 def test_compressed_payloads_are_shown_inflated_and_large_ones_on_request():
     text = b"<c>" + b"x" * 2 * INLINE_BYTES + b"</c>"
     small, large = zlib.compress(b"<c/>"), zlib.compress(text)

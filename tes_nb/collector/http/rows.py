@@ -49,7 +49,7 @@ class RowDecoder:
             return _event(message)
         if message.direction == Direction.OUT:
             self._decoder.note(message)
-        info, payload, decoded = inspect_message(self._source, self._decoder, message)
+        info, payload, decoded = inspect_message(self._source, self._decoder.decode, message)
         if info.inflated is None:
             text = payload[:512].hex(" ")
         else:
@@ -121,14 +121,14 @@ class RowsConnection:
     """One page's connection to one source."""
 
     def __init__(
-        self, topic: Topic, stream: Stream, socket: web.WebSocketResponse, after: int | None
+        self, topic: Topic, stream: Stream, socket: web.WebSocketResponse, start_id: str, after: int | None
     ) -> None:
-        """after: the number of the last record that the page has; `None` = it has none."""
+        """start_id: of the collector. after: the number of the last record that the page has; `None` = it has none."""
         self._topic = topic
+        self._start_id = start_id
         self._decoder = RowDecoder(topic.source, stream)
         self._socket = socket
         back = max(topic.log.first - 1, topic.log.last - BACK)
-        # A page from before a restart asks for a number that is not reached yet: it gets what is new.
         self._sent = back if after is None else min(after, topic.log.last)
         self._wake = asyncio.Event()
         self._wake.set()
@@ -148,7 +148,8 @@ class RowsConnection:
 
     async def pump(self) -> None:
         """Send what is new, at the page's pace."""
-        await self._send([] if self._topic.state is None else self._decode([self._topic.state]))
+        state = [] if self._topic.state is None else self._decode([self._topic.state])
+        await self._send([{"type": "start", "id": self._start_id}, *state])
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -194,9 +195,9 @@ class RowsConnection:
 
 
 def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | None]) -> Handler:
-    """Return the handler. `?after=N` starts after record N, else with the newest `BACK` records.
+    """Return the handler. `?after=N&start=ID` starts after record N, else with the newest `BACK` records.
 
-    stream_of: which stream a source carries; `None` = there is no such source now.
+    start: the collector that gave the number; another one, which had this port before, may have. stream_of: which stream a source carries; `None` = there is no such source now.
     """
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -213,7 +214,9 @@ def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | 
         try:
             if await sockets.may_read(request, socket):
                 topic = hub.topic(source)
-                connection = RowsConnection(topic, stream, socket, None if after is None else int(after))
+                here = request.query.get("start", sockets.start_id) == sockets.start_id
+                number = int(after) if after is not None and here else None
+                connection = RowsConnection(topic, stream, socket, sockets.start_id, number)
                 await _serve(connection, topic, socket)
         finally:
             sockets.release(socket)

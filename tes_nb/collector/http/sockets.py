@@ -111,7 +111,7 @@ class Sockets:
 
     def __init__(self, guard: Guard, limits: Limits, changed: Callable[[], None], start_id: str) -> None:
         """start_id: which start of a collector answers; each handshake says it."""
-        self._start_id = start_id
+        self.start_id = start_id
         self._guard = guard
         self._limits = limits
         self._changed = changed
@@ -143,7 +143,7 @@ class Sockets:
             max_msg_size=self._limits.client_message + 1,  # aiohttp counts from the first byte too many
             timeout=1.0,
         )
-        socket.headers[START_HEADER] = self._start_id
+        socket.headers[START_HEADER] = self.start_id
         refusal = self._refusal(request, socket, self._open[place])
         if refusal is not None:
             refusal.force_close()  # whoever knocks a thousand times leaves no thousand idle connections behind

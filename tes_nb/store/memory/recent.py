@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from tes_nb.errors import DecodeError
-from tes_nb.model import Message, Opcode, Stream
+from tes_nb.model import Decoded, Direction, Message, Opcode, Stream
 from tes_nb.wire.events import StateChange, decode_event
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class RecentMessages:
         """name: the source's."""
         self.name = name
         self.stream = stream
+        self._decoder = stream.decoder()
+        self._decoding = threading.Lock()
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
@@ -45,6 +47,9 @@ class RecentMessages:
 
     def append(self, message: Message) -> None:
         """Keep a message; of our own events only changes of state."""
+        if message.opcode == Opcode.EVENT or message.direction == Direction.OUT:
+            with self._decoding:
+                self._decoder.note(message)
         if message.opcode == Opcode.EVENT:
             with contextlib.suppress(DecodeError):  # the store counts it
                 event = decode_event(message.payload)
@@ -67,6 +72,11 @@ class RecentMessages:
             if number >= self._count:
                 return []
             return [one for one in self._messages if one.number > number]
+
+    def decode(self, message: Message) -> Decoded:
+        """Return what a message of this source says, with what its connection asked for; raises as `Stream.decode`."""
+        with self._decoding:
+            return self._decoder.decode(message)
 
     def find(self, number: int) -> Message | None:
         """Return a message; `None` = it is no longer kept."""

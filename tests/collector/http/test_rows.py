@@ -35,11 +35,12 @@ def gauge(name, value):
 
 
 async def items(client, count):
+    """What comes but the word of the start, which is the first of a connection."""
     found = []
     while len(found) < count:
         batch = await receive(client)
         assert batch["type"] == "batch"
-        found += batch["items"]
+        found += [item for item in batch["items"] if item["type"] != "start"]
     return found
 
 
@@ -83,6 +84,12 @@ async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
         async with socket(collector.ports[0], f"{KERNEL}?after=999999") as client:
             collector.hub.add("kernel", gauge("n", -2))
             assert [one["seq"] for one in await items(client, 1)] == [BACK + 52]
+        before = f"{KERNEL}?after={BACK + 51}&start=another"
+        async with socket(
+            collector.ports[0], before
+        ) as client:  # numbers of a collector that was here before
+            assert (await receive(client))["items"][0] == {"type": "start", "id": collector.start_id}
+            assert (await items(client, 1))[0]["seq"] == 53
         assert (await handshake(collector.ports[0], f"{KERNEL}?after=x")).status == 400
         assert (await handshake(collector.ports[0], "/ws/rows/nobody")).status == 404
 
