@@ -197,7 +197,8 @@ class RowsConnection:
 def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | None]) -> Handler:
     """Return the handler. `?after=N&start=ID` starts after record N, else with the newest `BACK` records.
 
-    start: the collector that gave the number; another one, which had this port before, may have. stream_of: which stream a source carries; `None` = there is no such source now.
+    start: the collector that gave the number; another one, which had this port before, may have.
+    stream_of: which stream a source carries; `None` = there is no such source now.
     """
 
     async def handler(request: web.Request) -> web.StreamResponse:
