@@ -46,3 +46,19 @@ def test_what_a_page_names_exists(page: Path):
         if name not in LIBRARIES:
             assert re.search(rf"\bclass {name}\b", source), name
             assert re.search(rf"\b{member}\b", source), f"{name}.{member}"
+
+
+def test_each_cell_of_the_hosts_table_says_once_how_we_know_and_by_which_test():
+    text = (ROOT / "docs" / "hosts.md").read_text()
+    table = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    assert len(table) >= 11
+    for host, *cells in table[1:]:
+        for cell in cells:
+            words = re.findall(r"tested in CI \(\d\)|tried by hand|read, not tried", cell)
+            assert len(words) == 1, (host, cell)
+    notes = dict(re.findall(r"^(\d)\. (.*)$", text, re.MULTILINE))
+    assert set(re.findall(r"tested in CI \((\d)\)", text)) == set(notes)
+    for note in notes.values():
+        files = [(ROOT / path).read_text() for path in PATH.findall(note)]
+        assert files, note
+        assert all(f"def {name}(" in "".join(files) for name in re.findall(r"`(test_\w+)`", note)), note

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tes_nb.errors import SessionError, meant
+from tes_nb.errors import SessionError, TesError, meant
 from tes_nb.session.feed import Feed
 from tes_nb.session.frames import gaps_frame, in_time, marks_frame
 from tes_nb.store.memory.grid import Fill, How, align
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tes_nb.session.events import WalkEvent
     from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult, TableExport
-    from tes_nb.views.dashboard import Dashboard, Steering
+    from tes_nb.views.dashboard import Dashboard, Dock, Steering
     from tes_nb.views.inspector import Inspector
     from tes_nb.wire.events import Gap, Mark
 
@@ -184,19 +184,31 @@ class SessionOutputs(ABC):
             cells=cell_rows(self.feeds),
         )
 
-    def dashboard(self) -> Dashboard:
-        """Return all of it, live, in tabs, with buttons to mark, record and scale; display it."""
+    def dashboard(self, *, dock: Dock | None = None) -> Dashboard:
+        """Return all of it, live, in tabs, with buttons to mark, record and scale; display it.
+
+        dock: "right" puts it into JupyterLab's right sidebar at once, "split-right" beside the notebook; it needs the
+        extra `lab`. `None` = it is shown where it is displayed. Raises `ArgumentError` for another place,
+        `SessionError` without the extra.
+        """
         self._raise_pending()
         from tes_nb.views.build import dashboard  # noqa: PLC0415
 
         title, url = self._title_and_page()
-        return dashboard(
+        board = dashboard(
             list(self.feeds.values()),
             title=title,
             url=url,
             steering=self._steering(),
             notebook=self._is_notebook(),
         )
+        if dock is not None:
+            try:
+                board.dock(dock)
+            except TesError:
+                board.close()
+                raise
+        return board
 
     def _is_notebook(self) -> bool:
         """Whether the feeds show a notebook's own process; else they are a TES's."""

@@ -29,6 +29,7 @@ from tes_nb.errors import SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend, uninterrupted
 from tes_nb.session.kernel import jupyter_origins
+from tes_nb.session.marimo_cells import marimo_shell
 from tes_nb.session.stacks import prepared_folder
 from tes_nb.streams import all_streams, get
 
@@ -82,13 +83,14 @@ def start(
         return _session(backend, options, {name: get(name) for name in _produced()})
 
     made: list[Session] = []
+    shell = _shell()
 
     def begin() -> Session:
         for session in _own():
             if session.running and session.peer is None:
                 return session
             session.await_stop()  # its ports, too, are free then
-        made.append(_begin(options, isolation, connect, cells=cells))
+        made.append(_begin(options, isolation, connect, cells=cells, shell=shell))
         return made[0]
 
     session = uninterrupted(begin, undo=lambda late: _discard(late) if made else None, turn=_turn)
@@ -127,7 +129,8 @@ def attach(
     def connect(backend: Backend) -> Session:
         return _session(backend, options, sources, peer=base)
 
-    return uninterrupted(lambda: _begin(options, isolation, connect, cells=cells), undo=_discard)
+    shell = _shell()
+    return uninterrupted(lambda: _begin(options, isolation, connect, cells=cells, shell=shell), undo=_discard)
 
 
 def replay(
@@ -163,7 +166,7 @@ def replay(
         return Replay(backend, options.token, recording, speed=rate)
 
     try:
-        session = uninterrupted(lambda: _begin(options, "process", connect, cells=None), undo=_discard)
+        session = uninterrupted(lambda: _begin(options, "process", connect), undo=_discard)
     except BaseException:
         recording.close()
         raise
@@ -196,17 +199,17 @@ def _begin(
     isolation: Isolation,
     connect: Callable[[Backend], AnySession],
     *,
-    cells: CellDetail | None,
+    cells: CellDetail = "number",
+    shell: Any = None,
 ) -> AnySession:
-    """Start the collector and connect, wholly or not at all. cells: `None` = what cells cost is not measured."""
+    """Start the collector and connect, wholly or not at all. shell: `None` = what cells cost is not measured."""
     backend = start_backend(options, isolation, meanwhile=_load)
     try:
         session = connect(backend)
     except BaseException:
         backend.stop()
         raise
-    shell = None if cells is None else _shell()
-    if shell is not None and cells is not None:
+    if shell is not None:
         from tes_nb.session.kernel import CellWatch  # noqa: PLC0415 - only in a notebook
 
         session.watch_cells(CellWatch(shell, session.report_kernel, cells))
@@ -253,9 +256,10 @@ def _produced() -> list[str]:
 
 
 def _shell() -> Any:
-    """The running IPython; `None` outside of it. Looks only: a script that has no IPython need not load it."""
+    """The running IPython, or the calling thread's marimo; `None` outside of both. Looks only, and loads neither."""
     module = sys.modules.get("IPython")
-    return None if module is None else module.get_ipython()
+    shell = None if module is None else module.get_ipython()
+    return marimo_shell() if shell is None else shell
 
 
 def _options(**chosen: Any) -> CollectorOptions:

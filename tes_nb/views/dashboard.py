@@ -6,15 +6,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from tes_nb.errors import TesError
+from tes_nb.errors import ArgumentError, SessionError, TesError, meant
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.push import Content, Sent
 
 OPERATIONS = ("mark", "scale", "record", "stop")
 """What the controls may request."""
+
+Dock = Literal["right", "split-right", "split-left", "split-top", "split-bottom", "tab-before", "tab-after"]
+"""Where in JupyterLab a dashboard is docked: in the right sidebar, or beside the notebook."""
+EXTRA = 'pip install "tes-nb[lab]"'
 
 Call = Callable[..., Any]
 """(operation, **args) → the collector's answer. Blocks; raises `TesError`."""
@@ -155,6 +159,43 @@ class Dashboard(LiveView):
             ],
         }
         super().__init__("dashboard", "dashboard", spec, content, on_origin=on_origin, repaint=repaint)
+        self.panel: Any = None
+        """The `Sidecar` that it is docked in; `None` = it is shown where it is displayed."""
+
+    def dock(self, where: Dock) -> None:
+        """Show it in a panel of JupyterLab beside the notebook.
+
+        Raises `ArgumentError` for a place that is none, `SessionError` where the package `sidecar` is not installed.
+        """
+        if where not in get_args(Dock):
+            places = ", ".join(map(repr, get_args(Dock)))
+            raise ArgumentError(f"dock= takes one of {places}, not {where!r}.{meant(where, get_args(Dock))}")
+        try:
+            from sidecar import Sidecar  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise SessionError(
+                f"A docked dashboard needs the package sidecar: {EXTRA}, then reload JupyterLab's page."
+            ) from error
+        bundle = super()._repr_mimebundle_()
+        assert bundle is not None
+        data, metadata = bundle
+        data.pop("text/html", None)  # the notebook's file needs no picture of what is beside it
+        output = {"output_type": "display_data", "data": data, "metadata": metadata}
+        # not `with Sidecar(): display(…)`: that works in a running cell alone, and a click may ask for it, too
+        self.panel = Sidecar(title=str(self.spec["title"]), anchor=where, outputs=(output,))
+
+    def close(self) -> None:
+        """End it, and the panel that it is docked in."""
+        if self.panel is not None:
+            self.panel.close()
+        super().close()
+
+    def _ipython_display_(self) -> None:
+        """Show it; where it is docked, only say so."""
+        if self.panel is None:
+            super()._ipython_display_()
+        else:
+            print("The dashboard is docked in JupyterLab, beside the notebook.")  # noqa: T201 - a cell's output
 
     def on_request(self, content: Mapping[str, Any]) -> None:
         """Called with which tab is open, what a view requests, and what the controls request through the kernel."""
