@@ -1,4 +1,4 @@
-"""P3, P4: what a frame costs, and whether a row costs the same however many there are."""
+"""P3, P4, E9: what a frame costs, and whether a row costs the same however many there are."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from functools import partial
 
 import numpy as np
 
+from benchmarks.bench_nowgoal import frame_of, message, odds, some_ticks
 from benchmarks.harness import Result, compare, figure, ratio, stopwatch
 from benchmarks.rows import TWELVE, pour, some_rows
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame
+from tes_nb.streams.nowgoal.stream import decode
+from tes_nb.streams.nowgoal.tables import TABLES
 
 PACKAGES = ("numpy", "pandas")
 FEW = 10_000
@@ -20,6 +23,7 @@ FEW = 10_000
 def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
     yield from frames(100_000 if quick else 1_000_000)
+    yield from frames_with_text(100_000 if quick else 1_000_000)
     yield cost_per_row(500_000 if quick else 10_000_000, groups=5 if quick else 10)
 
 
@@ -48,6 +52,32 @@ def frames(rows: int) -> Iterator[Result]:
         at_most=5,
         packages=PACKAGES,
     )
+
+
+def frames_with_text(rows: int) -> Iterator[Result]:
+    """E9: a frame that shares the memory of ticks and of odds, of a table that has its cap and goes on growing."""
+    for name, messages in (
+        ("ticks", [frame_of(some_ticks(30, seed)) for seed in range(200)]),
+        ("odds", [message(odds(50))]),
+    ):
+        described = next(table for table in TABLES if table.name == name)
+        columns, groups = Columns(described, cap=rows), [decode(one).rows[name] for one in messages]
+        number, samples = 0, []
+        for round_ in range(12):
+            while columns.received < rows + round_ * 3_000:
+                columns.append(groups[number % len(groups)], time_ns=number, seq=number + 1, source="nowgoal")
+                number += 1
+            columns.snapshot()
+            samples.append(cpu_s(lambda columns=columns: frame(columns, copy=False)) * 1e3)
+        yield figure(
+            "E9",
+            f"frame(copy=False) of {name} at {rows:,} rows, {len(described.names)} columns",
+            samples[1:],
+            unit="ms",
+            at_most=5,
+            packages=(*PACKAGES, "pyarrow"),
+            note="CPU time; 3,000 new rows since the frame before.",
+        )
 
 
 def cost_per_row(many: int, groups: int) -> Result:
@@ -80,7 +110,7 @@ def cost_per_row(many: int, groups: int) -> Result:
     )
 
 
-def cpu_s(call: Callable[[], None]) -> float:
+def cpu_s(call: Callable[[], object]) -> float:
     """Return the CPU seconds of one call."""
     start = time.process_time()
     call()

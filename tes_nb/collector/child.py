@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -118,6 +119,7 @@ async def _run(options: CollectorOptions) -> int:
     except TesError as error:
         give_answer(Started(error=str(error)))
         return 1
+    gc.freeze()  # what has begun stays: looking through it again and again would hold the grid (decisions/0042)
     asyncio.get_running_loop().set_exception_handler(partial(_uncaught, collector.hub))
     ended = watch_signals(signal.SIGTERM)
     watches: list[Awaitable[str]] = [watch_stdin()]

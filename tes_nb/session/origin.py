@@ -22,6 +22,7 @@ from tes_nb.store.memory.recent import RecentMessages
 from tes_nb.store.memory.tables import UNBOUNDED, StreamStore, pieces, pieces_together
 from tes_nb.store.memory.timespec import instant_ns, span_ns
 from tes_nb.store.session.rows import ASIDES, STATES
+from tes_nb.views.clock import clock
 from tes_nb.wire.events import Gap, Mark
 
 if TYPE_CHECKING:
@@ -161,9 +162,12 @@ class LiveOrigin:
     def append(self, message: Message) -> None:
         """Append one message of the relay. Called on the background thread, in the order of the source."""
         self._recent.append(message)
+        state = self._store.state
         decoded = self._store.receive(message)
         if message.opcode != Opcode.EVENT:
             self._message_at = time.monotonic()
+        elif self._store.state is not state:
+            clock.wake()  # views say it now, not with the next repaint
         self.listeners.publish(message, decoded)
 
     def check(self) -> None:

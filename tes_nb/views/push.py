@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Protocol
 SILENCE_S = 65.0
 """A browser says every 20 s that it is there; after this long without it, while the kernel listens, it is gone."""
 HIDDEN_SILENCE_S = 12 * 3600.0
+UNHEARD_S = 12.0
+"""A browser that shows a view says so at once: after so long, while the kernel listened, none has shown it (0042)."""
 PROBE_EVERY_S = 1.0
 DEAF_AFTER_S = 2.5
 """The kernel's loop is probed each second; without an answer for so long it hears nobody."""
@@ -100,7 +102,7 @@ class Presence:
         now = self._listening()
         with self._lock:
             if not self.confirmed:
-                return now - self._made_at < SILENCE_S
+                return now - self._made_at < UNHEARD_S
             for name, one in list(self._clients.items()):
                 # a hidden one says nothing and costs nothing, but pages that were closed must not pile up
                 if now - one.spoke_at > (SILENCE_S if one.visible else HIDDEN_SILENCE_S):

@@ -14,12 +14,16 @@ import pytest
 import tes_nb
 import tes_nb as tes
 from tes_nb.errors import SessionError
+from tes_nb.model import Opcode
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.feed import NowGoalFeed
 from tes_nb.session.origin import LiveOrigin, RecordedOrigin, ReplayOrigin
 from tes_nb.streams import all_streams, get
+from tes_nb.views.clock import MIN_FPS, clock
+from tes_nb.wire.events import StateChange, encode_event
 from tests.support.messages import message
+from tests.support.waiting import eventually
 
 ORIGINS = {"live": LiveOrigin, "recorded": RecordedOrigin, "replay": ReplayOrigin}
 OVER = r"The feed '{}' is a recording \(three\.tes\): nothing more comes\. .* plays it as if it were live\."
@@ -235,3 +239,28 @@ def test_one_function_imports_the_simulator():
                 around = [one.name for one in functions if node in ast.walk(one)]
                 places.append((path.name, *around))
     assert places == [("stand_in.py", "simulator")]
+
+
+def test_views_say_a_new_state_at_once_not_with_the_next_repaint():
+    class View:
+        def __init__(self):
+            self.steps = 0
+
+        def step(self):
+            self.steps += 1
+            return True
+
+    origin, view, fps = LiveOrigin(get("metrics"), "metrics"), View(), clock.fps
+    clock.fps = MIN_FPS  # the next one is ten seconds away
+    try:
+        clock.add(view)
+        eventually(lambda: view.steps >= 2)
+        steps = view.steps
+        origin.append(message(b"{}", source="metrics"))
+        assert view.steps == steps
+        payload = encode_event(StateChange("OPEN", "OPEN", 1, 1))
+        origin.append(message(payload, source="metrics", opcode=Opcode.EVENT, seq=2))
+        eventually(lambda: view.steps > steps, timeout=5)
+    finally:
+        clock.fps = fps
+        clock.remove(view)

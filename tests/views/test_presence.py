@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tes_nb.views.push import SILENCE_S, Listening, Presence
+from tes_nb.views.push import SILENCE_S, UNHEARD_S, Listening, Presence
 
 
 class Clock:
@@ -28,7 +28,9 @@ def say(one: Presence, kind: str, client: str = "a", **more: object) -> None:
 def test_a_new_view_counts_as_seen_until_somebody_could_have_spoken():
     one, clock = presence()
     assert one.watched
-    clock.now = SILENCE_S + 1
+    clock.now = UNHEARD_S - 1
+    assert one.watched
+    clock.now = UNHEARD_S + 1
     assert not one.watched
     say(one, "hello")
     assert one.watched

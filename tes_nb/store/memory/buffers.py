@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tes_nb.model import Doubles, RowBatch, Same
-from tes_nb.store.memory.cells import NAT, STORED, Array, Cells, read_only, renumbered
+from tes_nb.store.memory.cells import NAT, STORED, Array, Cells, Usage, read_only, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -272,6 +272,7 @@ class Buffer:
         self._mask: Array | None = np.empty(0, np.bool_) if dtype in {"Int64", "boolean"} else None
         self._words = Words() if dtype in {"str", "category"} else None
         self._blocks: dict[int, Any] | None = {} if dtype == "str" else None
+        self._usage = None if self._words is None else Usage()
 
     def encode(self, values: Values, count: int) -> Encoded:
         """Return the cells of a batch of `count` Python values, to be written into this buffer."""
@@ -307,7 +308,9 @@ class Buffer:
         """Return the cells `low` to `high`, read-only and without copying."""
         mask = None if self._mask is None else read_only(self._mask[low:high])
         words = None if self._words is None else self._words.texts
-        return Cells(self._dtype, read_only(self._values[low:high]), mask, words, low, self._blocks)
+        return Cells(
+            self._dtype, read_only(self._values[low:high]), mask, words, low, self._blocks, self._usage
+        )
 
 
 def _roomy(living: Array, capacity: int) -> Array:

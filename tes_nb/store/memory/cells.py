@@ -42,6 +42,33 @@ STORED: dict[Dtype, type[np.generic]] = {
 """How values lie in memory; places in `words` start as int8 and widen."""
 
 
+class Usage:
+    """How often each word occurs in a column's memory. The next piece costs what came and what went since (0042)."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Array, Array] | None = None
+        """Where the piece began that was counted last, its places, and how often each occurs; replaced as a whole."""
+
+    def places(self, piece: Cells) -> Array:
+        """Return the places that occur in a piece of this memory, in order."""
+        start, values, counts = piece.start, piece.values, None
+        if self._last is not None:
+            before, old, counted = self._last
+            went, common = start - before, before + len(old) - start
+            if went >= 0 and 0 <= common <= len(values) and went + len(values) - common <= common:
+                came = _counts(values[common:], len(counted))
+                counts = came - np.pad(_counts(old[:went], len(counted)), (0, len(came) - len(counted)))
+                counts[: len(counted)] += counted
+        if counts is None:
+            counts = _counts(values, 1)
+        self._last = (start, values, counts)
+        return np.flatnonzero(counts[1:])
+
+
+COUNTED_ROWS = 65_536
+"""In more rows than that the words in use are counted, and the counts kept; a search through fewer costs less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cells:
     """A run of one column's cells, as in the table above."""
@@ -55,6 +82,8 @@ class Cells:
     """Where in the memory of its column this piece begins."""
     blocks: dict[int, Any] | None = None
     """What frames have made of that memory (`frames.text_array`), which it goes with. `None` = nothing."""
+    usage: Usage | None = None
+    """Which words occur in that memory. `None` = nobody counts."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -62,7 +91,8 @@ class Cells:
     def slice(self, low: int, high: int) -> Cells:
         """Return the cells `low` to `high`, without copying."""
         mask = None if self.mask is None else self.mask[low:high]
-        return Cells(self.dtype, self.values[low:high], mask, self.words, self.start + low, self.blocks)
+        values, start = self.values[low:high], self.start + low
+        return Cells(self.dtype, values, mask, self.words, start, self.blocks, self.usage)
 
     def take(self, order: Array) -> Cells:
         """Return the cells at the places in `order`, copied."""
@@ -92,14 +122,13 @@ class Cells:
     def compact(self) -> tuple[list[str], Array]:
         """Return the words that these cells use, and for each cell its place among them (-1 = absent)."""
         assert self.words is not None, "only text has words"
-        top = int(self.values.max(initial=-1)) if self.words else -1
-        if top < 0:
+        if self.usage is not None and len(self) > COUNTED_ROWS:
+            used = self.usage.places(self)
+        else:
+            used = _places_in_use(self.values)
+        if not len(used):
             return [], self.values
-        if top == 0:
-            return [self.words[0]], self.values
-        if int(self.values.min()) == top:
-            return [self.words[top]], np.zeros(len(self), np.int8)
-        used = _places_in_use(self.values, top)
+        top = int(used[-1])
         if len(used) == top + 1:
             return list(self.words[: top + 1]), self.values
         moved = np.full(top + 1, -1, np.int32)
@@ -166,16 +195,24 @@ class Snapshot:
 _FEW = 64
 
 
-def _places_in_use(values: Array, top: int) -> Array:
-    """Return the places from 0 to `top` that occur, in order."""
+def _places_in_use(values: Array) -> Array:
+    """Return the places that occur, in order."""
+    top = int(values.max(initial=-1))
     if top > len(values):
         return np.unique(values[values >= 0])
     if top >= _FEW:
-        return np.flatnonzero(np.bincount(values.astype(np.intp) + 1)[1:])
+        return np.flatnonzero(_counts(values, top + 2)[1:])
+    if top > 0 and int(values.min()) == top:
+        return np.array([top], np.intp)
     newest = set(values[-4096:].tolist())  # most words occur there; each other one costs a search
     return np.array(
         [place for place in range(top + 1) if place in newest or (values == place).any()], np.intp
     )
+
+
+def _counts(values: Array, least: int) -> Array:
+    """Return how often -1 occurs, 0, 1 and so on, for at least so many."""
+    return np.bincount(values.astype(np.intp) + 1, minlength=least)
 
 
 def renumbered(values: Array, moved: Array) -> Array:

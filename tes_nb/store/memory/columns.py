@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from tes_nb.model.table import BASE_COLUMNS
@@ -35,11 +36,21 @@ _BUSY = 65_536
 _BASE: dict[str, Dtype] = {column.name: column.dtype for column in BASE_COLUMNS} | {"time": "int64"}
 """`time` is never absent, so it is kept as the plain integers it is."""
 
-_Stamp: TypeAlias = "tuple[int, int | None, int, int, str]"
-"""What all rows of one message share: time_ns, sent_at_ns, seq, conn, source."""
 
-_Message: TypeAlias = "tuple[_Stamp, Sequence[Row], int]"
-"""The stamp, the rows and their number."""
+class _Waiting(msgspec.Struct, gc=False):
+    """The rows of one message that are no cells yet, and what they share.
+
+    The garbage collector never looks at it: a feed that is busy would make it look through the whole kernel, several
+    times a minute, for as long as a tenth of a second (docs/decisions/0042).
+    """
+
+    time_ns: int
+    sent_at_ns: int | None
+    seq: int
+    conn: int
+    source: str
+    rows: Sequence[Row]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ class _State:
     last_time: int = NAT
     unfit: int = 0
     refused: int = 0
-    waiting: list[_Message] = field(default_factory=list)
+    waiting: list[_Waiting] = field(default_factory=list)
     """Messages whose rows are not in `buffers` yet."""
 
     @property
@@ -121,7 +132,7 @@ class Columns:
         if not count:
             return
         with self._lock:
-            self._state.waiting.append(((time_ns, sent_at_ns, seq, conn, source), rows, count))
+            self._state.waiting.append(_Waiting(time_ns, sent_at_ns, seq, conn, source, rows, count))
             self._waiting_rows += count
             if self._waiting_rows >= _BATCH:
                 self._store_waiting()
@@ -208,17 +219,15 @@ class Columns:
     def _store_waiting(self) -> _State:
         """Turn waiting rows into cells, and return the state then."""
         if self._state.waiting:
-            self._state = self._with_rows(*zip(*self._state.waiting, strict=True))
+            self._state = self._with_rows(self._state.waiting)
             self._waiting_rows = 0
         return self._state
 
-    def _with_rows(
-        self, stamps: tuple[_Stamp, ...], groups: tuple[Sequence[Row], ...], counts: tuple[int, ...]
-    ) -> _State:
+    def _with_rows(self, messages: list[_Waiting]) -> _State:
         """Return the state after these messages, each of which gave one group of rows."""
-        owners = np.repeat(np.arange(len(stamps)), counts)
+        owners = np.repeat(np.arange(len(messages)), [one.count for one in messages])
         state = replace(self._state, waiting=[])
-        columns, refused = transposed(groups, len(self.table.columns))
+        columns, refused = transposed([one.rows for one in messages], len(self.table.columns))
         if refused:
             state = replace(state, refused=state.refused + len(refused))
             owners = np.delete(owners, refused)
@@ -226,7 +235,9 @@ class Columns:
             state = replace(state, total=state.total + len(owners) - self.cap, living=0)
             owners, columns = owners[-self.cap :], [tail(column, self.cap) for column in columns]
         return (
-            self._written(self._roomy(state, len(owners)), stamps, owners, columns) if owners.size else state
+            self._written(self._roomy(state, len(owners)), messages, owners, columns)
+            if owners.size
+            else state
         )
 
     def _roomy(self, state: _State, rows: int) -> _State:
@@ -243,10 +254,17 @@ class Columns:
             return _moved(state, stay, least)
 
     def _written(
-        self, state: _State, stamps: tuple[_Stamp, ...], owners: Array, columns: Sequence[Values]
+        self, state: _State, messages: list[_Waiting], owners: Array, columns: Sequence[Values]
     ) -> _State:
-        """Write rows beyond the end, and return the new end. `owners` has the place of each row's stamp."""
-        values = chain(zip(*stamps, strict=True), columns)
+        """Write rows beyond the end, and return the new end. `owners` has the place of each row's message."""
+        stamps: tuple[Values, ...] = (
+            [one.time_ns for one in messages],
+            [one.sent_at_ns for one in messages],
+            [one.seq for one in messages],
+            [one.conn for one in messages],
+            [one.source for one in messages],
+        )
+        values = chain(stamps, columns)
         cells = {
             name: buffer.encode(column, len(owners))
             for (name, buffer), column in zip(state.buffers.items(), values, strict=True)

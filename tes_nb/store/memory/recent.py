@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tes_nb.errors import DecodeError
@@ -40,7 +41,7 @@ class RecentMessages:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._messages: deque[RecentMessage] = deque()
+        self._messages: deque[Message] = deque()
         self._states: deque[StateChange] = deque(maxlen=LIMIT_STATES)
         self._bytes = 0
         self._count = 0
@@ -59,19 +60,23 @@ class RecentMessages:
             return
         with self._lock:
             self._count += 1
-            self._messages.append(RecentMessage(self._count, message))
+            self._messages.append(message)
             self._bytes += len(message.payload)
             while len(self._messages) > self._limit or (
                 self._bytes > self._limit_bytes and len(self._messages) > 1
             ):
-                self._bytes -= len(self._messages.popleft().message.payload)
+                self._bytes -= len(self._messages.popleft().payload)
 
     def since(self, number: int) -> list[RecentMessage]:
         """Return the messages after `number` that are still there, oldest first; 0 = all."""
         with self._lock:
-            if number >= self._count:
+            fresh = min(self._count - number, len(self._messages))
+            if fresh <= 0:
                 return []
-            return [one for one in self._messages if one.number > number]
+            messages = islice(self._messages, len(self._messages) - fresh, None)
+            return [
+                RecentMessage(one, message) for one, message in enumerate(messages, self._count - fresh + 1)
+            ]
 
     def decode(self, message: Message) -> Decoded:
         """Return what a message of this source says, with what its connection asked for; raises as `Stream.decode`."""
@@ -81,7 +86,8 @@ class RecentMessages:
     def find(self, number: int) -> Message | None:
         """Return a message; `None` = it is no longer kept."""
         with self._lock:
-            return next((one.message for one in self._messages if one.number == number), None)
+            place = number - self._count + len(self._messages) - 1
+            return self._messages[place] if 0 <= place < len(self._messages) else None
 
     @property
     def states(self) -> Sequence[StateChange]:

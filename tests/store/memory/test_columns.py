@@ -1,5 +1,6 @@
 """Columns grow, drop, and are read while they grow."""
 
+import gc
 import threading
 import time
 import tracemalloc
@@ -45,6 +46,19 @@ def test_columns_keep_what_a_list_would(steps, cap):
     assert seen == [n for n in sent if n in set(seen)]
     assert columns.dropped == max(len(sent) - cap, 0)
     assert len(columns) == min(len(sent), cap)
+
+
+def test_what_waits_to_become_cells_is_little_work_for_the_garbage_collector():
+    """It looks through every tracked object of the kernel again and again while their number grows (decisions/0042)."""
+    columns, count = Columns(NUMBERS), 1_000
+    batches = [tuple(number_rows(1, number)) for number in range(count)]
+    gc.collect()
+    before = len(gc.get_objects())
+    for number, batch in enumerate(batches):
+        columns.append(batch, time_ns=NOON + number, seq=number)
+    assert columns.received == count
+    assert len(gc.get_objects()) - before < count // 10
+    assert len(columns) == count
 
 
 @given(st.lists(rows, max_size=30))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from tes_nb.errors import ArgumentError
+from tes_nb.model import Column, Table
+from tes_nb.store.memory import cells as cells_module
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import describe, frame
 from tes_nb.wire.events import Gap
@@ -253,3 +255,24 @@ def test_describe_lists_all_columns():
     assert facts.columns.tolist() == ["name", "dtype", "unit", "doc"]
     assert facts["name"].tolist() == ["time", *DTYPES]
     assert facts.set_index("name").loc["rss"].tolist() == ["Int64", "bytes", "An int that may be absent."]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9), min_size=1, max_size=30),
+    st.integers(5, 40),
+    st.randoms(use_true_random=False),
+)
+def test_the_categories_of_a_growing_table_are_the_words_that_it_still_holds(batches, cap, chance):
+    """Words that only dropped rows had are gone, and one that comes back is there again, whoever looks at what part."""
+    words = Table("t", "", (Column("word", "category", "", "label", ""),))
+    columns, sent = Columns(words, cap=cap), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells_module, "COUNTED_ROWS", 3)
+        for number, batch in enumerate(batches, 1):
+            columns.append([(None if word == "h" else word,) for word in batch], time_ns=number)
+            sent += [(number, None if word == "h" else word) for word in batch]
+            start = chance.choice([None, number - 1, number // 2])
+            seen = frame(columns, start and pd.Timestamp(start, tz="UTC"), copy=False)["word"]
+            wanted = [word for at, word in sent[-cap:] if at >= (start or 0)]
+            assert [None if pd.isna(word) else word for word in seen] == wanted
+            assert list(seen.cat.categories) == sorted({word for word in wanted if word})
