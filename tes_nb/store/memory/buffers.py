@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tes_nb.model import Doubles, RowBatch, Same
-from tes_nb.store.memory.cells import NAT, STORED, Array, Cells, Usage, read_only, renumbered
+from tes_nb.store.memory.cells import NAT, STORED, Array, Cells, WordCounts, read_only, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -272,7 +272,7 @@ class Buffer:
         self._mask: Array | None = np.empty(0, np.bool_) if dtype in {"Int64", "boolean"} else None
         self._words = Words() if dtype in {"str", "category"} else None
         self._blocks: dict[int, Any] | None = {} if dtype == "str" else None
-        self._usage = None if self._words is None else Usage()
+        self._usage = None if self._words is None else WordCounts()
 
     def encode(self, values: Values, count: int) -> Encoded:
         """Return the cells of a batch of `count` Python values, to be written into this buffer."""

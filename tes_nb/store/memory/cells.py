@@ -42,7 +42,7 @@ STORED: dict[Dtype, type[np.generic]] = {
 """How values lie in memory; places in `words` start as int8 and widen."""
 
 
-class Usage:
+class WordCounts:
     """How often each word occurs in a column's memory. The next piece costs what came and what went since (0042)."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Cells:
     """Where in the memory of its column this piece begins."""
     blocks: dict[int, Any] | None = None
     """What frames have made of that memory (`frames.text_array`), which it goes with. `None` = nothing."""
-    usage: Usage | None = None
+    usage: WordCounts | None = None
     """Which words occur in that memory. `None` = nobody counts."""
 
     def __len__(self) -> int:
