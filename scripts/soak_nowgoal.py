@@ -60,7 +60,7 @@ def _progress(feed: NowGoalFeed, collector: psutil.Process, seconds: float) -> N
 def _settle(feed: NowGoalFeed, seconds: float) -> int:
     """End the faults, wait for a calm feed, and compare both sides."""
     assert feed.stand_in is not None
-    strikes = feed.stand_in.ledger()["strikes"]
+    faults = feed.stand_in.ledger()["strikes"]
     feed.stand_in.clear_faults()
     try:
         feed.wait(rows=20, timeout=120)
@@ -69,7 +69,7 @@ def _settle(feed: NowGoalFeed, seconds: float) -> int:
         return 1
     ledger = feed.ledger()
     counts = feed.store.counts()
-    print(f"\n{seconds:.0f} s, {strikes.get('random', 0)} random faults: {strikes}")
+    print(f"\n{seconds:.0f} s, {faults.get('random', 0)} random faults: {faults}")
     print(
         f"connections: {len(feed.stand_in.ledger()['connections'])}, duplicates left out: {counts.duplicates}"
     )

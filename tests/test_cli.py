@@ -49,9 +49,9 @@ def close(child: subprocess.Popen[str]) -> None:
 
 
 def test_help_and_version():
-    told = run("--help").stdout
+    reported = run("--help").stdout
     for word in ("demo", "serve", "watch", "record", "check", "export", "lab"):
-        assert word in told
+        assert word in reported
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version").stdout)
     assert "Status port" in run("serve", "--help").stdout
 

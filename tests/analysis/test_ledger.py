@@ -42,7 +42,7 @@ def test_a_gap_explains_only_the_hole_it_lies_in():
     assert reconcile(range(1, 7), received(1, 2, 5, 6), [gap(65)]).unexplained_missing == 2
 
 
-def test_a_hole_that_two_overlapping_gaps_claim_is_told():
+def test_a_hole_that_two_overlapping_gaps_claim_is_reported():
     account = reconcile([1, 2, 3], received(1, 3), [gap(15, 22), gap(20, 30)])
     assert (account.in_gaps, account.in_several_gaps) == (1, 1)
     assert not account.balanced
@@ -94,7 +94,7 @@ def test_doubled_and_reordered_are_counted():
     assert (account.doubled, account.reordered, account.unexplained_missing) == (1, 1, 0)
 
 
-def test_what_was_not_for_the_subscriber_is_told_apart():
+def test_what_was_not_for_the_subscriber_is_kept_apart():
     account = reconcile([1, 3], received(1, 2, 3), [])
     assert (account.sent, account.unasked) == (2, 1)
     assert not account.balanced

@@ -86,8 +86,8 @@ def test_goals_are_rises_of_the_score():
     found = goals(
         scores((0, "1", 0, 0), (3, "2", 1, 0), (5, "1", 1, 0), (6, "2", 1, 1), (7, "1", 1, 0), (9, "1", 2, 1))
     )
-    told = list(zip(found.index.minute, found["match_id"], found["side"], strict=True))
-    assert told == [(5, "1", "home"), (6, "2", "away"), (9, "1", "home"), (9, "1", "away")]
+    results = list(zip(found.index.minute, found["match_id"], found["side"], strict=True))
+    assert results == [(5, "1", "home"), (6, "2", "away"), (9, "1", "home"), (9, "1", "away")]
     assert found["home_goals"].tolist() == [1, 1, 2, 2]
 
 
@@ -114,39 +114,39 @@ def test_around_takes_the_last_price_before_and_the_last_within():
         (7, "1", 3.5, 2.2, 1.6),
         (9, "1", 3.5, 9, 1.01),
     )
-    told = scores((0, "1", 0, 0), (5, "1", 1, 0))
-    [over, under] = around(table, told).to_dict("records")
+    results = scores((0, "1", 0, 0), (5, "1", 1, 0))
+    [over, under] = around(table, results).to_dict("records")
     assert (over["side"], over["scored"], over["before"], over["later"]) == ("over", "home", 1.8, 2.2)
     assert (over["line_before"], over["line_later"]) == (2.5, 3.5)
     assert over["change"] == pytest.approx(0.4)
     assert under["percent"] == pytest.approx(-20)
-    assert around(table, told, after="30s")["later"].tolist() == [2.1, 1.7]
+    assert around(table, results, after="30s")["later"].tolist() == [2.1, 1.7]
 
 
 def test_around_without_a_price_in_time_is_nan():
-    told = scores((0, "1", 0, 0), (5, "1", 1, 0))
-    before_only = around(prices((1, "1", 2.5, 1.9, 1.9)), told)
+    results = scores((0, "1", 0, 0), (5, "1", 1, 0))
+    before_only = around(prices((1, "1", 2.5, 1.9, 1.9)), results)
     assert before_only["before"].tolist() == [1.9, 1.9]
     assert before_only["later"].isna().all()
     assert before_only["line_later"].isna().all()
-    after_only = around(prices((6, "1", 2.5, 1.9, 1.9)), told)
+    after_only = around(prices((6, "1", 2.5, 1.9, 1.9)), results)
     assert after_only["before"].isna().all()
 
 
 def test_around_keeps_matches_apart_and_knows_no_goals():
     table = prices((1, "1", 2.5, 1.9, 1.9), (1, "2", 2.5, 1.5, 2.5))
-    told = scores((0, "2", 0, 0), (0, "1", 0, 0), (5, "2", 0, 1))
-    assert around(table, told)["before"].tolist() == [1.5, 2.5]
+    results = scores((0, "2", 0, 0), (0, "1", 0, 0), (5, "2", 0, 1))
+    assert around(table, results)["before"].tolist() == [1.5, 2.5]
     none = around(table, scores((0, "1", 0, 0)))
     assert len(none) == 0
     assert "percent" in none.columns
 
 
 def test_inputs_are_left_as_they_are():
-    table, told = example(), example_scores()
+    table, results = example(), example_scores()
     for function in (implied, overround, movement):
         function(table)
-    around(table, told)
+    around(table, results)
     wide(table, "7", "1x2")
     pd.testing.assert_frame_equal(table, example())
-    pd.testing.assert_frame_equal(told, example_scores())
+    pd.testing.assert_frame_equal(results, example_scores())

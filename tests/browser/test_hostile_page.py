@@ -95,13 +95,13 @@ def workers(collector: CollectorProcess) -> dict[str, Any]:
     ],
 )
 def test_fault_44_a_foreign_origin_gets_no_frame(page, collector, port, path):
-    told = page.evaluate(TRY_SOCKET, f"ws://127.0.0.1:{collector.ports[port]}{path}")
-    assert told == {"opened": False, "messages": 0}
+    said = page.evaluate(TRY_SOCKET, f"ws://127.0.0.1:{collector.ports[port]}{path}")
+    assert said == {"opened": False, "messages": 0}
 
 
 def test_fault_44_a_sandboxed_page_has_origin_null_and_gets_nothing(page, collector):
     url = f"ws://127.0.0.1:{collector.ports[0]}/ws/server-metrics/live"
-    told = page.evaluate(
+    said = page.evaluate(
         """(url) => new Promise((done) => {
           addEventListener("message", (event) => done(event.data), {once: true});
           const frame = document.createElement("iframe");
@@ -117,7 +117,7 @@ def test_fault_44_a_sandboxed_page_has_origin_null_and_gets_nothing(page, collec
         })""",
         url,
     )
-    assert told == {"opened": False, "messages": 0}
+    assert said == {"opened": False, "messages": 0}
 
 
 def test_fault_46_what_a_page_may_send_without_asking_changes_nothing(page, collector):
@@ -147,17 +147,17 @@ def test_fault_46_what_a_page_may_send_without_asking_changes_nothing(page, coll
 
 def test_fault_46_a_foreign_page_can_read_no_answer(page, collector):
     for path in ("/api/dev/status", "/metrics", "/health", "/"):
-        told = page.evaluate(TRY_FETCH, [f"http://127.0.0.1:{collector.ports[0]}{path}", {}])
-        assert "refused" in told, (path, told)
+        said = page.evaluate(TRY_FETCH, [f"http://127.0.0.1:{collector.ports[0]}{path}", {}])
+        assert "refused" in said, (path, said)
 
 
 def test_the_collector_s_own_page_may_open_its_streams(browser, collector):
     """The counter-check: without it every test above could pass against a dead server."""
     own = browser.new_page()
     own.goto(f"http://127.0.0.1:{collector.ports[0]}/health")
-    told = own.evaluate(TRY_SOCKET, f"ws://127.0.0.1:{collector.ports[0]}/ws/server-metrics/live")
-    assert told["opened"]
-    assert told["messages"] >= 2
+    said = own.evaluate(TRY_SOCKET, f"ws://127.0.0.1:{collector.ports[0]}/ws/server-metrics/live")
+    assert said["opened"]
+    assert said["messages"] >= 2
     own.close()
 
 
@@ -171,5 +171,5 @@ def test_fault_45_a_rebound_name_gets_nothing(browser, collector):
         assert answer is not None
         assert answer.status == 421
         assert "statusVersion" not in answer.text()
-        told = one.evaluate(TRY_SOCKET, f"ws://evil.test:{port}/ws/server-metrics/live")
-        assert told == {"opened": False, "messages": 0}
+        said = one.evaluate(TRY_SOCKET, f"ws://evil.test:{port}/ws/server-metrics/live")
+        assert said == {"opened": False, "messages": 0}

@@ -69,9 +69,9 @@ def test_the_page_works_through_the_proxy_below_a_prefix(hub_browser, hub):
         notebook = Notebook(context.new_page())
         notebook.page.goto(hub.notebook("hub", START, "import time; time.sleep(25)"))
         notebook.run_all()
-        told = Path(hub.folder / "told")
-        notebook.eventually(lambda: told.exists() and len(told.read_text().split()) == 3)
-        url, token, workers_port = told.read_text().split()
+        said = Path(hub.folder / "told")
+        notebook.eventually(lambda: said.exists() and len(said.read_text().split()) == 3)
+        url, token, workers_port = said.read_text().split()
         assert url.startswith(f"{hub.url}proxy/")
         page = context.new_page()
         sockets, errors, requests = [], [], []

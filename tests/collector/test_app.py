@@ -34,7 +34,7 @@ def open_descriptors():
 
 
 @run_async
-async def test_an_observed_process_that_ends_later_is_told_and_nothing_else_changes():
+async def test_an_observed_process_that_ends_later_is_reported_and_nothing_else_changes():
     with running_process(IDLE) as watched:
         async with collecting(observed_pid=watched.pid, period_s=0.05) as collector:
             assert b"tes_nb_process_up 1.0" in (await ask(collector.ports[0], "/metrics")).body

@@ -51,7 +51,7 @@ def wall_clock(tmp_path, monkeypatch):
     return offset
 
 
-def test_fault_75_jumps_of_the_wall_clock_disturb_nothing_and_are_told_once(wall_clock):
+def test_fault_75_jumps_of_the_wall_clock_disturb_nothing_and_are_reported_once(wall_clock):
     with child(observed_pid=os.getpid(), period_s=PERIOD_S) as collector:
         os.environ.pop("LD_PRELOAD")  # this process keeps its own clock
         records = asyncio.run(asyncio.wait_for(record_jumps(collector, wall_clock), 30))

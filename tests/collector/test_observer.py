@@ -124,16 +124,16 @@ def test_all_cpu_time_is_in_exactly_one_tick() -> None:
     observer = Observer()
     observer.tick()
     before = observed(observer).process.cpu_total_s
-    told_ms = 0.0
+    said_ms = 0.0
     for _ in range(3):
         burn(0.06)
         for _ in range(5):
             observed(observer)  # pushes and requests between two ticks
         observer.tick()
         facts = observed(observer).process
-        told_ms += facts.cpu_user_ms + facts.cpu_system_ms
-    assert told_ms == pytest.approx((facts.cpu_total_s - before) * 1000, abs=1)
-    assert told_ms > 150
+        said_ms += facts.cpu_user_ms + facts.cpu_system_ms
+    assert said_ms == pytest.approx((facts.cpu_total_s - before) * 1000, abs=1)
+    assert said_ms > 150
 
 
 def test_without_ticks_an_observation_samples_by_itself_once_a_period() -> None:

@@ -193,7 +193,7 @@ def test_no_program_at_all_is_a_sentence(monkeypatch):
         start_process(options())
 
 
-def test_options_that_are_none_are_told():
+def test_options_that_are_none_are_reported():
     run = subprocess.run(
         [sys.executable, "-m", "tes_nb.collector"],
         input=b"no json\n",

@@ -117,7 +117,7 @@ def test_an_unknown_field_is_named_beside_those_there_are(op):
 
 
 @pytest.mark.parametrize(("op", "field"), FIELDS, ids=lambda one: getattr(one, "name", one))
-def test_a_wrong_type_is_told_by_field(op, field):
+def test_a_wrong_type_is_reported_by_field(op, field):
     wrong = {"of": {"another": "type"}} if field.name != "row" else 7
     assert refusal(op, {**EXAMPLES[op], field.name: wrong}) == f"'{field.name}' must be {phrase(field.type)}."
 
@@ -125,7 +125,7 @@ def test_a_wrong_type_is_told_by_field(op, field):
 @pytest.mark.parametrize(
     ("op", "field"), [one for one in FIELDS if one[1].required], ids=lambda one: getattr(one, "name", one)
 )
-def test_a_missing_field_is_told(op, field):
+def test_a_missing_field_is_reported(op, field):
     args = {name: value for name, value in EXAMPLES[op].items() if name != field.name}
     assert refusal(op, args) == f"'{op}' needs '{field.name}', {phrase(field.type)}."
 
@@ -173,13 +173,13 @@ def test_a_value_is_never_repeated():
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "[" * 5000, '{"args":', b'{"op":"\xff"}', '{"id":1e999}'])
-def test_what_is_no_request_is_told(text):
+def test_what_is_no_request_is_reported(text):
     with pytest.raises(ValueError, match="must be a JSON object with 'id', 'op' and 'args'"):
         decode_request(text)
 
 
 @pytest.mark.parametrize("args", ["[" * 5000 + "]" * 5000, '{"label":"\\ud800"}', b'{"label":"\xff"}'])
-def test_arguments_that_cannot_be_read_are_told(args):
+def test_arguments_that_cannot_be_read_are_reported(args):
     text = args if isinstance(args, bytes) else args.encode()
     with pytest.raises(ValueError, match=r"\.$"):
         decode_operation(decode_request(b'{"id":1,"op":"mark","args":' + text + b"}"), ALL)

@@ -34,7 +34,7 @@ def world():
     return World()
 
 
-def test_a_gap_that_data_end_is_told_before_them(world):
+def test_a_gap_that_data_end_is_reported_before_them(world):
     world.outlet.append(message(), Kind.DATA)
     world.outlet.begin_gap(1, "the connection was lost", until_data=True)
     for kind, flags in ((Kind.KEEPALIVE, 0), (Kind.UNDECODED, 0), (Kind.DATA, FLAG_DUPLICATE)):

@@ -114,7 +114,7 @@ async def test_records_come_as_the_collector_stamped_them():
 
 
 @run_async
-async def test_it_begins_where_it_is_told():
+async def test_it_begins_where_it_is_asked_to():
     async with Relay(range(1, 9)) as relay, Reading(relay, after=5) as reading:
         await reading.until(lambda it: len(it.got) == 3)
         assert reading.seqs == [6, 7, 8]

@@ -187,9 +187,9 @@ async def test_fault_21_the_channels_are_asked_for_once_on_each_connection_withi
             await sink.until(lambda sink: sink.states[-1].state != "OPEN")
             await sink.until(lambda sink: sink.states[-1].state == "OPEN")
         await sink.more(1)
-        told = await connections(server)
-        assert len(told) == 5
-        for one in told:
+        said = await connections(server)
+        assert len(said) == 5
+        for one in said:
             assert [asked["channels"] for asked in one["subscriptions"]] == [wanted]
             assert one["subscriptions"][0]["after_s"] < 1
             assert one["unreadable"] == 0
@@ -278,7 +278,7 @@ async def test_it_stops_in_the_middle_of_a_renewal_and_leaves_nothing():
 
 
 @run_async
-async def test_a_gap_that_nothing_ends_is_told_at_the_stop():
+async def test_a_gap_that_nothing_ends_is_reported_at_the_stop():
     async with feeding() as (server, reader, sink):
         await sink.more(3)
         await server.stop()

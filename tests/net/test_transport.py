@@ -121,7 +121,7 @@ async def test_loopback_is_never_sent_to_a_proxy(monkeypatch):
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1009, 1011, 1012, 1013, 4000, 4999])
 @run_async
-async def test_fault_24_the_close_code_is_told(code):
+async def test_fault_24_the_close_code_is_reported(code):
     async with RawPeer(accept_then_close(code, b"because")) as peer:
         _, closed, seconds = await read_all(peer)
     assert closed == Closed(code, f"closed {code} because")
@@ -297,7 +297,7 @@ async def test_a_peer_that_never_accepts_ends_at_the_open_timeout():
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500, 503])
 @run_async
-async def test_an_answer_that_is_no_upgrade_is_told_with_its_status(status):
+async def test_an_answer_that_is_no_upgrade_is_reported_with_its_status(status):
     async with RawPeer(answer(status, {"Retry-After": "30"}, b"no")) as peer:
         failure = await fail(peer)
     assert (failure.kind, failure.status, failure.retry_after_s) == ("status", status, 30.0)

@@ -35,7 +35,7 @@ def session():
         (lambda s: s.workers.plot(by=["nam"]), "name"),
     ],
 )
-def test_a_mistyped_name_is_told_what_was_meant(session, call, meant):
+def test_a_mistyped_name_says_what_was_meant(session, call, meant):
     with pytest.raises(tes.TesError) as refused:
         call(session)
     assert f"Did you mean '{meant}'?" in str(refused.value)

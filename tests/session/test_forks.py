@@ -296,5 +296,5 @@ def test_a_gauge_of_a_forked_worker_arrives_in_the_notebook():
             "while not len(s.kernel.frame('gauges')) and time.monotonic() < until: time.sleep(0.05)"
         )
         assert notebook.error == ""
-        told = notebook.run("print(*s.kernel.frame('gauges').value, *s.marks.label, s.metrics.state.word)")
-        assert told.split() == ["0.25", "epoch", "OPEN"]
+        said = notebook.run("print(*s.kernel.frame('gauges').value, *s.marks.label, s.metrics.state.word)")
+        assert said.split() == ["0.25", "epoch", "OPEN"]

@@ -58,10 +58,10 @@ def test_each_cell_is_a_row_with_its_peak(notebook):
     notebook.run("x = bytearray(300_000_000); x[::4096] = b'1' * len(x[::4096]); del x")
     notebook.run("1 / 0")
     notebook.run("cells = s.cells()")
-    told = notebook.run(
+    said = notebook.run(
         "for row in cells[['number', 'outcome', 'peak_source', 'rss_peak']].tail(2).itertuples(): print(*row[1:])"
     )
-    (first, ok, source, big), (second, error, _, usual) = (line.split() for line in told.splitlines())
+    (first, ok, source, big), (second, error, _, usual) = (line.split() for line in said.splitlines())
     assert (ok, error, source) == ("ok", "error", "VmHWM")
     assert int(big) - int(usual) > 250_000_000
     assert int(second) == int(first) + 1
@@ -73,24 +73,24 @@ def test_code_is_not_kept(notebook):
 
 
 def test_rows_come_while_a_cell_computes(notebook):
-    told = notebook.run(
+    said = notebook.run(
         "import time\nbefore = s.metrics.rows\ntotal = 0\nuntil = time.monotonic() + 3\n"
         "while time.monotonic() < until: total += 1\nprint(s.metrics.rows - before)"
     )
-    assert int(told) >= 4
+    assert int(said) >= 4
 
 
 @pytest.mark.alone
-def test_a_held_kernel_is_told_and_leaves_no_hole(notebook):
+def test_a_held_kernel_is_reported_and_leaves_no_hole(notebook):
     notebook.run("before = s.metrics.frame()['seq'].iloc[-1]")
     notebook.run(HOLD, timeout=100)
-    told = notebook.run(
+    said = notebook.run(
         "time.sleep(1)\nuntil = time.monotonic() + 10\n"
         "while not len(s.kernel.frame('held')) and time.monotonic() < until: time.sleep(0.1)\n"
         "frame = s.metrics.frame(); frame = frame[frame['seq'] > before]\n"
         "print(frame['seq'].diff().dropna().eq(1).all(), len(s.metrics.gaps), len(s.kernel.frame('held')) > 0)"
     )
-    assert told.split() == ["True", "0", "True"]
+    assert said.split() == ["True", "0", "True"]
 
 
 def test_async_for_in_a_cell(notebook):
@@ -102,8 +102,8 @@ def test_magics(notebook):
     assert "running" in notebook.run("%tes")
     assert "%tes export" in notebook.run("%tes help")
     assert "There is no '%tes dance'" in notebook.run("%tes dance")
-    told = notebook.run("import tempfile; folder = tempfile.mkdtemp()\n%tes export $folder")
-    assert "metrics.csv" in told
+    said = notebook.run("import tempfile; folder = tempfile.mkdtemp()\n%tes export $folder")
+    assert "metrics.csv" in said
     assert "does not take that" in notebook.run("%tes start now please")
 
 

@@ -59,7 +59,7 @@ def run(code: str, folder: os.PathLike[str], *, first: str = "", seed: int = 7) 
 
 
 def test_fault_81_an_interrupted_record_leaves_no_recording_and_no_file(tmp_path):
-    told = run(
+    said = run(
         """
         s = tes.start(ports=(0, 0))
         took = time.monotonic()
@@ -81,11 +81,11 @@ def test_fault_81_an_interrupted_record_leaves_no_recording_and_no_file(tmp_path
         """,
         tmp_path,
     )
-    assert told["broken"] > 10
+    assert said["broken"] > 10
 
 
 def test_fault_81_a_recording_whose_stop_was_interrupted_is_stopped(tmp_path):
-    told = run(
+    said = run(
         """
         s = tes.start(ports=(0, 0))
         broken = 0
@@ -101,14 +101,14 @@ def test_fault_81_a_recording_whose_stop_was_interrupted_is_stopped(tmp_path):
         """,
         tmp_path,
     )
-    assert told["broken"] > 10
+    assert said["broken"] > 10
 
 
 @pytest.mark.parametrize(("isolation", "turns", "least"), [("process", 2, 1), ("thread", 12, 4)])
 def test_fault_81_a_start_after_an_interrupted_one_gives_a_session_that_lives(
     tmp_path, isolation, turns, least
 ):
-    told = run(
+    said = run(
         """
         for _ in range(2):  # the second time, all is imported
             took = time.monotonic()
@@ -135,7 +135,7 @@ def test_fault_81_a_start_after_an_interrupted_one_gives_a_session_that_lives(
         tmp_path,
         first=f"isolation, turns = {isolation!r}, {turns}",
     )
-    assert told["broken"] >= least
+    assert said["broken"] >= least
 
 
 @pytest.mark.usefixtures("own_registry")

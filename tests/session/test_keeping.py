@@ -51,9 +51,9 @@ def begin(feed, path, *, keep=True):
 
 
 def begun(notebook, feed, path, *, keep=True):
-    told = notebook.run(begin(feed, path, keep=keep), timeout=90)
-    assert "Error" not in told, told
-    return [int(word) for word in told.split()[-3:]]
+    said = notebook.run(begin(feed, path, keep=keep), timeout=90)
+    assert "Error" not in said, said
+    return [int(word) for word in said.split()[-3:]]
 
 
 def wait_ended(pid, within=10.0):
@@ -102,20 +102,20 @@ def test_a_killed_kernel_leaves_a_recording_that_the_command_line_ends(feed, tmp
         pid, *_ports = begun(notebook, feed, path)
         os.kill(notebook.manager.provisioner.pid, signal.SIGKILL)
         is_kept()
-    listed = told("recordings")
+    listed = said("recordings")
     assert listed.returncode == 0
     assert f"{path}: recording killed.tes: RECORDING" in listed.stdout
     assert ", kept" in listed.stdout
-    wrong = told("recordings", "--stop", str(tmp_path / "other.tes"))
+    wrong = said("recordings", "--stop", str(tmp_path / "other.tes"))
     assert wrong.returncode == 1
     assert "recordings that run:" in wrong.stderr
-    assert told("recordings", "--stop", str(path)).returncode == 0
+    assert said("recordings", "--stop", str(path)).returncode == 0
     wait_ended(pid)
-    assert told("recordings").stdout == "Nothing is recorded now.\n"
-    assert told("check", str(path)).returncode == 0
+    assert said("recordings").stdout == "Nothing is recorded now.\n"
+    assert said("check", str(path)).returncode == 0
 
 
-def told(*words):
+def said(*words):
     return subprocess.run(
         [sys.executable, "-m", "tes_nb", *words], capture_output=True, text=True, timeout=60, check=False
     )

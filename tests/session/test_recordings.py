@@ -125,14 +125,14 @@ def test_info_tells_of_peaks_and_counts_what_does_not_decode(session, tmp_path):
     with session.record(tmp_path / "info.tes") as recording:
         recording.wait(messages=6, timeout=20)
     with tes.open(tmp_path / "info.tes") as opened:
-        told = opened.info()
-        assert told.peaks["rss"] > 10e6
-        assert {"rss", "children_rss", "cpu_percent"} == set(told.peaks)
-        assert told.undecoded == 0
-        assert all(each.undecoded == 0 for each in told.sources.values())
+        said = opened.info()
+        assert said.peaks["rss"] > 10e6
+        assert {"rss", "children_rss", "cpu_percent"} == set(said.peaks)
+        assert said.undecoded == 0
+        assert all(each.undecoded == 0 for each in said.sources.values())
         assert opened.info(decode=False).undecoded is None
         assert "undecoded not counted" in str(opened.info(decode=False))
-        assert "at most: " in str(told)
+        assert "at most: " in str(said)
 
 
 def test_one_table_goes_to_one_parquet_file(session, tmp_path):
@@ -154,14 +154,14 @@ def test_one_table_goes_to_one_parquet_file(session, tmp_path):
 def test_the_command_line_exports_parquet_too(session, tmp_path):
     with session.record(tmp_path / "cli.tes") as recording:
         recording.wait(messages=4, timeout=20)
-    told = subprocess.run(
+    said = subprocess.run(
         [sys.executable, "-m", "tes_nb", "export", tmp_path / "cli.tes", tmp_path / "out", "--parquet"],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert "stream=metrics/table=metrics" in told.stdout
+    assert "stream=metrics/table=metrics" in said.stdout
     assert len(pd.read_parquet(tmp_path / "out" / "stream=metrics" / "table=metrics"))
 
 

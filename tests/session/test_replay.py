@@ -95,7 +95,7 @@ def test_going_forward_and_back_frames_hold_exactly_what_lies_before_the_positio
             replayed.seek("when the goal fell")
 
 
-def test_views_are_told_everything_again_when_it_goes_back(path):
+def test_views_get_everything_again_when_it_goes_back(path):
     with tes.replay(path, paused=True) as replayed:
         replayed.seek("90%")
         rows = replayed.metrics.store.main
@@ -210,8 +210,8 @@ def test_a_client_that_chose_parts_gets_those_parts(path):
 
     with tes.replay(path, speed=20, paused=True) as replayed:
         url = f"ws://127.0.0.1:{replayed.ports[0]}/api/dev/status/live"
-        told = asyncio.run(scene(url, replayed.resume))
-    assert list(told["data"]["vector"]) == ["others"]
+        said = asyncio.run(scene(url, replayed.resume))
+    assert list(said["data"]["vector"]) == ["others"]
 
 
 def test_fault_77_the_same_recording_gives_the_same_bytes(path):

@@ -33,8 +33,8 @@ def test_metrics_are_this_kernel_s(session):
     ballast = bytearray(60_000_000)
     ballast[::4096] = b"x" * len(ballast[::4096])
     session.metrics.wait(rows=3, timeout=10)
-    told = session.metrics.frame()["memory_rss"].iloc[-1]
-    assert told == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
+    said = session.metrics.frame()["memory_rss"].iloc[-1]
+    assert said == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
     del ballast
 
 
@@ -51,12 +51,12 @@ def test_a_child_process_is_a_worker_with_its_own_pid(session):
     child.stdout.readline()
     up = pd.Timestamp.now("UTC")  # before, it was a copy of this process for a moment, and as large
 
-    def told():
+    def said():
         frame = session.workers.frame()
         rows = frame[(frame["pid"] == child.pid) & (frame.index > up)]
         return rows[rows["rss_mb"] > 35]
 
-    row = eventually(told).iloc[-1]
+    row = eventually(said).iloc[-1]
     assert row["rss_mb"] == pytest.approx(psutil.Process(child.pid).memory_info().rss / 2**20, rel=0.2)
     child.kill()
 

@@ -48,8 +48,8 @@ def upstream(word: str, text: str, **more) -> StateChange:
     ],
 )
 def test_what_is_shown(given, shown):
-    told = state(**given)
-    assert str(told) == (shown or "OPEN · 2 reconnects · 1 gap · 3 undecoded")
+    said = state(**given)
+    assert str(said) == (shown or "OPEN · 2 reconnects · 1 gap · 3 undecoded")
 
 
 def test_a_feed_is_stale_by_its_messages_and_not_by_its_rows():
@@ -72,9 +72,9 @@ def test_a_wait_counts_down():
     waiting = upstream(
         "WAITING", "WAITING 4.2 s: connection refused", retry_at_ns=time.time_ns() + 2_000_000_000
     )
-    told = str(state(upstream=waiting))
-    assert told.startswith(("WAITING 2.0 s", "WAITING 1.9 s"))
-    assert told.endswith(": connection refused")
+    said = str(state(upstream=waiting))
+    assert said.startswith(("WAITING 2.0 s", "WAITING 1.9 s"))
+    assert said.endswith(": connection refused")
 
 
 def test_a_state_equals_its_word():

@@ -308,7 +308,7 @@ def test_live_a_delay_is_waited_for_and_an_end_ends(session):
     assert all(event.at_ns <= began + 2 * 10**9 for event in seen)
 
 
-def test_a_loop_that_is_too_slow_is_told_what_it_missed(session, monkeypatch):
+def test_a_loop_that_is_too_slow_hears_what_it_missed(session, monkeypatch):
     monkeypatch.setattr(live_walk, "LAG", 2)
     walk = session.walk(["metrics"], live=True)
     first = next(event for event in walk if isinstance(event, DataEvent))

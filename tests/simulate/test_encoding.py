@@ -49,7 +49,7 @@ def test_score_in_the_sister_site_form():
     assert encoding.sister_score(SCORE, NOW) == expected
 
 
-def test_odds_stop_after_the_markets_that_are_told():
+def test_odds_stop_after_the_markets_that_are_named():
     whole = encoding.football_odds(PRICE).split(",")
     assert whole[:5] == ["9000001", whole[1], "-0.5", "0.91", "0.89"]
     assert whole[6:9] == ["1.63", "4.41", "5.28"]
@@ -109,8 +109,8 @@ def test_websocket_frames_have_the_length_of_the_rfc(size):
     head = frame[: len(frame) - size]
     assert head[0] == 0x82
     assert len(head) == (2 if size < 126 else 4 if size < 65536 else 10)
-    told = head[1] if size < 126 else int.from_bytes(head[2:], "big")
-    assert told == size
+    said = head[1] if size < 126 else int.from_bytes(head[2:], "big")
+    assert said == size
 
 
 @pytest.mark.parametrize("sister", [False, True])

@@ -51,7 +51,7 @@ def test_json_that_is_no_fault_is_refused(item):
         check(item)
 
 
-def test_a_fault_strikes_once_unless_told_otherwise():
+def test_a_fault_acts_once_unless_asked_otherwise():
     faults = ActiveFaults([Fault("token_dashes"), Fault("handshake", times=2)], now=0)
     assert faults.use("token_dashes", 1)
     assert faults.use("token_dashes", 1) is None
@@ -144,7 +144,7 @@ def test_the_plan_is_the_same_for_a_seed_and_keeps_its_mean():
     assert every <= set(FAULTS)
 
 
-def test_the_plan_strikes_nobody_who_is_not_there():
+def test_the_plan_acts_nobody_who_is_not_there():
     assert {fault for _, fault in drawn(3, None)} == {None}
 
 

@@ -87,9 +87,9 @@ def test_a_goal_moves_the_prices_of_its_match():
 
 
 def test_rows_of_odds_stop_after_any_market():
-    told = Counter(change.body.markets for change in changes_of(Price, MatchDay(Options()), 1))
-    assert set(told) == {1, 2, 3}
-    assert told[3] > told[1] + told[2]
+    said = Counter(change.body.markets for change in changes_of(Price, MatchDay(Options()), 1))
+    assert set(said) == {1, 2, 3}
+    assert said[3] > said[1] + said[2]
 
 
 def test_prices_hold_a_margin_and_stay_quotable():

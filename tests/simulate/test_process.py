@@ -79,7 +79,7 @@ def test_a_forked_process_does_not_stop_its_parents_child(child):
     assert child.roster()
 
 
-def test_a_taken_port_is_told_in_the_parent(child):
+def test_a_taken_port_is_reported_in_the_parent(child):
     port = int(child.http.rpartition(":")[2])
     with pytest.raises(TesError, match=f"did not start: The stand-in cannot listen on 127.0.0.1:{port}"):
         start_child(Options(port=port))

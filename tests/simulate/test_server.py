@@ -130,8 +130,8 @@ async def test_a_token_expires_before_and_during_a_connection():
 async def test_a_skewed_clock_shows_in_date_and_token_and_changes_nothing_else():
     async with stand_in(clock_skew_s=-300.0) as server:
         _, headers, body = await ask_token(server)
-        told = aiohttp.helpers.parse_http_date(headers["Date"]).timestamp()
-        assert abs(told - (time.time() - 300)) < 5
+        said = aiohttp.helpers.parse_http_date(headers["Date"]).timestamp()
+        assert abs(said - (time.time() - 300)) < 5
         async with connect(server, body.decode()) as ws:
             await want(ws)
             assert await data(ws, 3)
@@ -247,7 +247,7 @@ async def test_full_speed_starts_with_the_first_reader_and_keeps_to_the_rate():
 
 
 @run_async
-async def test_a_reel_repeats_itself_with_new_numbers_only():
+async def test_a_loop_repeats_itself_with_new_numbers_only():
     size = 40
     async with stand_in(speed=None, rate=3000, reel=size, compression="text") as server:
         async with connect(server, await token_of(server)) as ws:

@@ -284,13 +284,13 @@ async def test_refresh_sends_everything_again():
 async def test_faults_are_listed_and_cleared():
     async with stand_in() as server:
         await post(server, [{"fault": "token_html", "seconds": 60}, {"fault": "random", "every": 50}])
-        told = await get_json(server, "/faults")
-        assert [fault["fault"] for fault in told["active"]] == ["token_html"]
-        assert told["running"] == ["random"]
-        assert set(told["there_are"]) == set(FAULTS)
+        said = await get_json(server, "/faults")
+        assert [fault["fault"] for fault in said["active"]] == ["token_html"]
+        assert said["running"] == ["random"]
+        assert set(said["there_are"]) == set(FAULTS)
         assert (await http("DELETE", f"{server.http}/faults"))[0] == 200
-        told = await get_json(server, "/faults")
-        assert (told["active"], told["running"]) == ([], [])
+        said = await get_json(server, "/faults")
+        assert (said["active"], said["running"]) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_an_old_peer_without_cpu_gives_na():
 
 
 def test_topics_of_other_peers_are_rows():
-    told = decode(message({"memory": {"rss": 1}, "websockets": {"subscribers": {"chat": 2, "spline": 0}}}))
-    assert told.rows["subscribers"] == [("chat", 2), ("spline", 0)]
+    said = decode(message({"memory": {"rss": 1}, "websockets": {"subscribers": {"chat": 2, "spline": 0}}}))
+    assert said.rows["subscribers"] == [("chat", 2), ("spline", 0)]
 
 
 def test_unknown_fields_do_not_harm():

@@ -97,9 +97,9 @@ def test_the_flat_form_of_older_peers():
     ],
 )
 def test_small_talk_is_no_data(payload, kind):
-    told = decode(message(payload))
-    assert told.kind is kind
-    assert not told.rows
+    said = decode(message(payload))
+    assert said.kind is kind
+    assert not said.rows
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def test_traffic_mode_edges(rate, mode):
 
 
 def test_workers_port_decides_the_telemetry_status():
-    def told(**changes):
+    def said(**changes):
         return build(observation(**changes))["data"]["meta"]["telemetryStatus"]
 
-    assert told() == "healthy"
-    assert told(workers=()) == "degraded"
-    assert told(workers_port="silent") == "offline"
+    assert said() == "healthy"
+    assert said(workers=()) == "degraded"
+    assert said(workers_port="silent") == "offline"
 
 
 def test_always_moving_figures_make_no_push():
@@ -139,10 +139,10 @@ def test_always_moving_figures_make_no_push():
 
 
 def test_subscribing_narrows_the_message():
-    told = answer(b'{"type":"subscribe","metrics":["sessions","metrics"]}', 1)
-    assert told.reply == {"type": "subscribed", "metrics": ["sessions", "metrics"]}
-    assert told.parts == ("sessions", "others")
-    narrowed = select(build(observation()), told.parts)
+    said = answer(b'{"type":"subscribe","metrics":["sessions","metrics"]}', 1)
+    assert said.reply == {"type": "subscribed", "metrics": ["sessions", "metrics"]}
+    assert said.parts == ("sessions", "others")
+    narrowed = select(build(observation()), said.parts)
     assert set(narrowed["data"]["vector"]) == {"sessions", "others"}
     assert "meta" not in narrowed["data"]
     assert row(narrowed)["sessions_tmux"] == 1
@@ -154,9 +154,9 @@ def test_subscribing_to_nothing_is_everything():
 
 
 def test_unknown_names_change_nothing():
-    told = answer(b'{"type":"subscribe","metrics":["weather"]}', 1)
-    assert told.reply["type"] == "error"
-    assert told.parts is None
+    said = answer(b'{"type":"subscribe","metrics":["weather"]}', 1)
+    assert said.reply["type"] == "error"
+    assert said.parts is None
 
 
 def test_no_workers_are_nothing_to_worry_about_for_whoever_reads_it():

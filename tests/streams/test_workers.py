@@ -70,32 +70,32 @@ def test_a_job_is_three_columns():
 def test_health_tells_each_change_once():
     memory: dict[str, object] = {}
 
-    def told(**workers: dict[str, object]):
+    def said(**workers: dict[str, object]):
         payload = message({"workers": workers, "summary": {"total": len(workers)}})
         return fold(memory, payload, decode(payload)).get("health")
 
-    assert told(a={"status": "idle"}) == [("a", None, "idle", None)]
-    assert told(a={"status": "idle"}) == []
-    assert told(a={"status": "error", "last_error": "exit code 3"}, b={"status": "idle"}) == [
+    assert said(a={"status": "idle"}) == [("a", None, "idle", None)]
+    assert said(a={"status": "idle"}) == []
+    assert said(a={"status": "error", "last_error": "exit code 3"}, b={"status": "idle"}) == [
         ("a", "idle", "error", "exit code 3"),
         ("b", None, "idle", None),
     ]
-    assert told(b={"status": "idle"}) == [("a", "error", None, None)]
+    assert said(b={"status": "idle"}) == [("a", "error", None, None)]
 
 
 def test_health_tells_the_reason_of_an_end_that_comes_later_once():
     memory: dict[str, object] = {}
 
-    def told(**worker: object):
+    def said(**worker: object):
         payload = message({"workers": {"a": worker}, "summary": {"total": 0}})
         return fold(memory, payload, decode(payload)).get("health")
 
     unknown = "ended, cause unknown"
-    assert told(status="idle") == [("a", None, "idle", None)]
-    assert told(status="terminated") == [("a", "idle", "terminated", None)]
-    assert told(status="terminated") == []
-    assert told(status="terminated", last_error=unknown) == [("a", "terminated", "terminated", unknown)]
-    assert told(status="terminated", last_error=unknown) == []
+    assert said(status="idle") == [("a", None, "idle", None)]
+    assert said(status="terminated") == [("a", "idle", "terminated", None)]
+    assert said(status="terminated") == []
+    assert said(status="terminated", last_error=unknown) == [("a", "terminated", "terminated", unknown)]
+    assert said(status="terminated", last_error=unknown) == []
 
 
 def test_a_partial_message_says_nothing_about_others():

@@ -44,7 +44,7 @@ def items(sent):
     return update["items"], buffers
 
 
-def test_a_tap_keeps_the_newest_by_number_and_by_size():
+def test_recent_messages_keep_the_newest_by_number_and_by_size():
     one = recent(*(message(b"x" * n) for n in range(1, 11)), limit=4)
     assert [len(each.message.payload) for each in one.since(0)] == [7, 8, 9, 10]
     assert [each.number for each in one.since(8)] == [9, 10]
@@ -55,7 +55,7 @@ def test_a_tap_keeps_the_newest_by_number_and_by_size():
     assert [each.message.payload[:1] for each in big.since(0)] == [b"c"]
 
 
-def test_a_message_is_told_with_size_time_and_outcome():
+def test_a_message_is_reported_with_size_time_and_outcome():
     listed, (payload,) = items(InspectorContent([recent(message())]).everything())
     (one,) = listed
     assert (one["id"], one["direction"], one["kind"], one["undecoded"]) == ("metrics 1", "in", "data", False)

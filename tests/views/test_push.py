@@ -155,7 +155,7 @@ def test_state_travels_when_it_changes_and_again_after_a_hello():
     assert set(again) == {"cells", "marks", "upstream", "alerts"}
 
 
-def test_a_gap_breaks_the_lines_and_is_told():
+def test_a_gap_breaks_the_lines_and_is_reported():
     bench = Bench()
     bench.say("hello")
     bench.source.tick(at=10.0)

@@ -89,7 +89,7 @@ def test_elsewhere_nobody_goes_and_the_oldest_make_room(monkeypatch):
     assert ([key for key, _ in update["rows"]], update["gone"]) == (["c", "d"], ["a"])
 
 
-def test_upstream_is_told_when_it_changes_and_after_everything():
+def test_upstream_is_reported_when_it_changes_and_after_everything():
     source, states = Ticking(), [("OPEN", "OPEN")]
     one = TableContent(source.store, PARTS, upstream=lambda: states[-1])
     assert one.state() == {"upstream": {"word": "OPEN", "text": "OPEN"}}
@@ -100,7 +100,7 @@ def test_upstream_is_told_when_it_changes_and_after_everything():
     assert one.state()["upstream"]["word"] == "LOST"
 
 
-def test_messages_without_rows_are_told_so_that_a_view_of_them_is_not_stale():
+def test_messages_without_rows_are_reported_so_that_a_view_of_them_is_not_stale():
     source = Ticking()
     tables, cards = TableContent(source.store, PARTS), CardsContent(source.store, TABLES[0])
     for one in (tables, cards):

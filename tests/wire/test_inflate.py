@@ -189,7 +189,7 @@ def _documents(count, seed):
                 yield str(rng.choice(("ok", "null", rng.random(), rng.randrange(10**9), '""'))).encode()
 
 
-def test_fault_56_the_form_is_told_right_for_ten_thousand_payloads():
+def test_fault_56_the_form_is_recognised_for_ten_thousand_payloads():
     rng = random.Random(56)
     right = 0
     for text in _documents(10_000, seed=56):
@@ -206,7 +206,7 @@ def test_fault_56_the_form_is_told_right_for_ten_thousand_payloads():
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.sampled_from(list(FORMS)), st.integers(0, 9)
 )
-def test_fault_56_the_form_is_told_right_or_refused_as_ambiguous(text, form, level):
+def test_fault_56_the_form_is_recognised_or_refused_as_ambiguous(text, form, level):
     data = text.encode()
     packer = zlib.compressobj(level, wbits=WBITS.get(form, 15))
     payload = data if form == "plain" else packer.compress(data) + packer.flush()

@@ -229,7 +229,7 @@ def test_nothing_in_the_module_reads_a_clock():
 
 
 @pytest.mark.parametrize("expiry", [1e300, 1e18, 10**18])
-def test_a_token_that_lives_for_ever_lives_as_long_as_can_be_told(expiry):
+def test_a_token_that_lives_for_ever_lives_as_long_as_can_be_written(expiry):
     token = read_token(jwt(iat=NOW, exp=expiry), fetched_at_s=5.0)
     assert token.lifetime_s == LONGEST_LIFE_S
     assert int((time.time() + token.lifetime_s) * 1e9) < 2**63

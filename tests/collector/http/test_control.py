@@ -248,7 +248,7 @@ async def test_no_operation_takes_what_it_does_not_describe():
 
 
 @run_async
-async def test_a_bug_is_told_without_its_details(caplog):
+async def test_a_bug_is_reported_without_its_details(caplog):
     async with collecting() as collector, control(collector) as client:
 
         async def broken(operation):

@@ -23,7 +23,7 @@ def test_hosts_behind_a_proxy():
 
 
 @pytest.mark.parametrize(
-    ("told", "origin"),
+    ("said", "origin"),
     [
         ("https://hub.example", "https://hub.example"),
         ("https://Hub.Example:443/path?x#y", "https://hub.example"),
@@ -37,8 +37,8 @@ def test_hosts_behind_a_proxy():
         ("https://", None),
     ],
 )
-def test_the_public_origin_is_written_as_browsers_write_it(told, origin):
-    environ = {"TES_PUBLIC_URL": told}
+def test_the_public_origin_is_written_as_browsers_write_it(said, origin):
+    environ = {"TES_PUBLIC_URL": said}
     assert public_origin(environ) == origin
     assert public_origins(environ) == (() if origin is None else (origin,))
     assert allowed_hosts(environ) == (() if origin is None else (origin.partition("://")[2],))

@@ -141,10 +141,10 @@ async def test_a_reader_slower_than_the_writer_gets_gaps_and_the_rest_in_order()
             await asyncio.sleep(0)
         done.set()
         await asyncio.wait_for(reading, 20)
-        assert_every_hole_is_told(got)
+        assert_every_hole_is_reported(got)
 
 
-def assert_every_hole_is_told(got):
+def assert_every_hole_is_reported(got):
     """Seen + told missing = all; nothing twice; the state comes again before each gap."""
     last, missing, gaps = 0, 0, 0
     for one in got:

@@ -95,9 +95,9 @@ async def test_prometheus_text():
 async def test_the_two_registries():
     async with collecting() as collector, listing(collector):
         plain = (await ask(collector.ports[1], "/api/workers/registry", token=TOKEN)).json()
-        told = (await ask(collector.ports[0], "/api/dev/workers", token=TOKEN)).json()
-        assert set(told) == {"workers", "timestamp"}
-        assert set(plain) == set(told["workers"])
+        said = (await ask(collector.ports[0], "/api/dev/workers", token=TOKEN)).json()
+        assert set(said) == {"workers", "timestamp"}
+        assert set(plain) == set(said["workers"])
         (worker,) = plain.values()
         assert fits(worker, WORKER_SHAPE, optional=("uss_mb", "last_error", "current_job"))
 

@@ -143,10 +143,10 @@ async def test_fault_48_another_machine_is_refused():
         if address is None:
             pytest.skip("network namespaces cannot be made here")
         async with collecting() as collector:
-            told_ports = f'["{address}", {collector.ports[0]}, {collector.ports[1]}]'
+            reported_ports = f'["{address}", {collector.ports[0]}, {collector.ports[1]}]'
             outcome = await asyncio.to_thread(
                 subprocess.run,
-                [*enter, sys.executable, "-S", "-c", FROM_OUTSIDE, told_ports],
+                [*enter, sys.executable, "-S", "-c", FROM_OUTSIDE, reported_ports],
                 capture_output=True,
                 text=True,
                 timeout=15,

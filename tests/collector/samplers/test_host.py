@@ -84,9 +84,9 @@ def test_a_container_whose_mount_begins_at_its_own_group(tmp_path: Path) -> None
 
 def test_no_limit_gives_the_variables_then_the_host(tmp_path: Path) -> None:
     root = version_two(tmp_path, {"memory.max": "max\n", "cpu.max": "max 100000\n"}, path="/")
-    told = sampler(root, MEM_LIMIT="2147483648", CPU_LIMIT="1.5")
-    assert (told.facts.memory_limit, told.facts.cores_limit) == (2**31, 1.5)
-    assert (told.memory.source, told.cores.source) == ("MEM_LIMIT", "CPU_LIMIT")
+    said = sampler(root, MEM_LIMIT="2147483648", CPU_LIMIT="1.5")
+    assert (said.facts.memory_limit, said.facts.cores_limit) == (2**31, 1.5)
+    assert (said.memory.source, said.cores.source) == ("MEM_LIMIT", "CPU_LIMIT")
     bare = sampler(root)
     assert (bare.facts.memory_limit, bare.facts.cores_limit) == (HOST_MEMORY, HOST_CORES)
     assert (bare.memory.source, bare.cores.source) == ("host", "host")

@@ -105,7 +105,7 @@ def test_a_named_server(tmux: Tmux) -> None:
     tmux.run("-L", "own", "kill-server")
 
 
-def test_a_change_is_told_once(tmux: Tmux) -> None:
+def test_a_change_is_reported_once(tmux: Tmux) -> None:
     changes: list[int] = []
     sampler = tmux.sampler(on_change=lambda: changes.append(sampler.facts.sessions))
     refreshed(sampler)

@@ -214,7 +214,7 @@ def test_helpers_of_ours_are_nobodys_cost(watch: Watch) -> None:
         ([], False),
     ],
 )
-def test_ours_is_told_by_the_module(arguments: list[str], ours: bool) -> None:
+def test_ours_is_recognised_by_the_module(arguments: list[str], ours: bool) -> None:
     assert runs_tes_nb(arguments) is ours
 
 

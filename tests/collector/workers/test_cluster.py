@@ -59,8 +59,8 @@ def test_up_and_down_by_the_wire_and_gone_with_the_collector():
             assert set(await registry(port)) == set(first := await registry(port))
             assert len(first) == 2
             assert {one["kind"] for one in first.values()} == {"dask"}
-            told = (await scale(port, 3)).json()
-            assert told == {"created": 1, "terminated": 0}
+            said = (await scale(port, 3)).json()
+            assert said == {"created": 1, "terminated": 0}
             grown = await eventually_async(lambda: of_size(port, 3), 30)
             assert set(first) < set(grown)  # ids stay
             assert (await scale(port, 17)).status == 422

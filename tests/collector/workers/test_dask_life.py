@@ -91,7 +91,7 @@ def test_a_reported_signal_is_the_cause_whenever_it_is_reported(lives, reported_
     assert (gone.rss, gone.cpu_percent, gone.executing) == (None, None, None)
 
 
-def test_who_was_told_to_end_has_no_error_and_is_forgotten_after_a_minute(lives, clock):
+def test_who_was_asked_to_end_has_no_error_and_is_forgotten_after_a_minute(lives, clock):
     lives.exits_are_reported = True
     lives.take(identity({FIRST: worker()}), {FIRST: 11})
     lives.take(identity({}), {})

@@ -186,15 +186,15 @@ async def test_a_child_that_is_reaped_at_once_tells_how_it_ended(end, status, wo
     with running(code, ready=False) as parent:
         if not tells_codes():
             pytest.skip("the system tells exit codes to parents alone (Linux before 6.15)")
-        told: list[int] = []
-        registry = ProcessWorkers(parent.pid, on_change=lambda: told.append(registry.version))
+        said: list[int] = []
+        registry = ProcessWorkers(parent.pid, on_change=lambda: said.append(registry.version))
         shell = await eventually_async(lambda: (registry.notice_new(), registry.main_children())[1])
         worker = next(one for one in registry.facts() if one.pid == shell[0])
-        before = len(told)
+        before = len(said)
         assert await eventually_async(lambda: registry.find(worker.id).ended_at_ms)
         worker = registry.find(worker.id)
         assert (worker.status, worker.last_error) == (status, words)
-        assert len(told) > before, "pushed at once, without a refresh"
+        assert len(said) > before, "pushed at once, without a refresh"
         await registry.close()
 
 
@@ -238,15 +238,15 @@ def test_forked_and_grandchildren_count_too_and_outlive_their_parent() -> None:
 
 
 @linux
-def test_a_new_child_is_noticed_between_two_refreshes_and_told() -> None:
-    told: list[int] = []
-    registry = ProcessWorkers(os.getpid(), on_change=lambda: told.append(registry.version))
+def test_a_new_child_is_noticed_between_two_refreshes_and_reported() -> None:
+    said: list[int] = []
+    registry = ProcessWorkers(os.getpid(), on_change=lambda: said.append(registry.version))
     with running(IDLE) as child:
         registry.notice_new()
         assert [worker.pid for worker in registry.facts() if worker.pid == child.pid] == [child.pid]
-        assert told == [1]
+        assert said == [1]
         registry.notice_new()
-        assert told == [1]
+        assert said == [1]
 
 
 @linux

@@ -72,10 +72,10 @@ def peer() -> Iterator[BarePeer]:
 
 def pairs(frame: pd.DataFrame) -> list[tuple[str | None, str | None]]:
     """The channels and companies in the order in which they came, each as often as it changed."""
-    told = frame[["channel", "company"]].astype(object).where(frame[["channel", "company"]].notna(), None)
-    changed = (told != told.shift()).any(axis=1) & ~(told.isna() & told.shift().isna()).all(axis=1)
+    said = frame[["channel", "company"]].astype(object).where(frame[["channel", "company"]].notna(), None)
+    changed = (said != said.shift()).any(axis=1) & ~(said.isna() & said.shift().isna()).all(axis=1)
     changed.iloc[:1] = True
-    return [tuple(row) for row in told[changed].to_numpy()]
+    return [tuple(row) for row in said[changed].to_numpy()]
 
 
 def more(feed, count: int = 6) -> None:

@@ -65,17 +65,17 @@ def fill(store, rng, watch):
     watch.look()
 
 
-def test_every_steam_tick_is_told_once_and_as_it_is_judged_later():
+def test_every_steam_tick_is_reported_once_and_as_it_is_judged_later():
     for seed in range(3):
         rng = random.Random(seed)
-        store, told = StreamStore(STREAM), []
-        fill(store, rng, SteamWatch(store, told.append))
+        store, said = StreamStore(STREAM), []
+        fill(store, rng, SteamWatch(store, said.append))
         frames = {name: frame(store.tables[name]) for name in ("odds", "ticks", "scores")}
         judged = detect_all(
             frames["ticks"], frames["odds"], gaps=gaps_frame(store.gaps), scores=frames["scores"]
         )
         steam = judged[judged["steam"]]
-        live = pd.concat(told)
+        live = pd.concat(said)
         assert len(live) > 50
         assert set(live["rule"]) == {"LARGE_SINGLE", "MULTI_RAPID"}
         assert rows(live) == rows(steam)
@@ -88,16 +88,16 @@ def rows(ticks):
 
 
 def test_prices_known_before_are_what_the_first_new_ones_are_compared_with():
-    store, told = StreamStore(STREAM), []
+    store, said = StreamStore(STREAM), []
     row = "<c><match><m>1,11,0,{price},0.90,12,2.0,3.0,4.0</m></match></c>"
     store.receive(message(row.format(price=0.90), START))
-    watch = SteamWatch(store, told.append)
+    watch = SteamWatch(store, said.append)
     watch.look()
-    assert told == []
+    assert said == []
     store.receive(message(row.format(price=1.40), START + SECOND))
     watch.look()
     watch.look()
-    (steam,) = told
+    (steam,) = said
     assert steam[["side", "old_value", "new_value", "rule"]].to_numpy().tolist() == [
         ["home", 1.90, 2.40, "LARGE_SINGLE"]
     ]

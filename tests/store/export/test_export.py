@@ -77,11 +77,11 @@ def test_the_one_documented_line_restores_times_and_numbers(tmp_path):
 
 def test_a_folder_holds_one_file_a_table_and_their_description(tmp_path):
     gap = Gap(1, last_seen_ns=None, lost_at_ns=NOON, back_at_ns=NOON + 1, cause="reset", missing=3)
-    told = write_folder(
+    reported = write_folder(
         tmp_path / "out", [table_of("a", 120, dropped=7, gaps=[gap]), table_of("b", 0)], created_ns=NOON
     )
-    assert told.rows == {"a.csv": 120, "b.csv": 0}
-    assert str(told) == (
+    assert reported.rows == {"a.csv": 120, "b.csv": 0}
+    assert str(reported) == (
         f"Wrote a.csv (120 rows), b.csv (0 rows) and datapackage.json to '{tmp_path / 'out'}'. "
         "7 older rows were no longer in memory."
     )
@@ -107,9 +107,9 @@ def test_memory_of_a_stream_is_exported_under_its_names(tmp_path):
     for number in range(4):
         held.receive(message([float(number)], seq=number + 1))
     held.add_event(Gap(1, None, lost_at_ns=NOON, back_at_ns=None, cause="reset"))
-    told = write_folder(tmp_path, exports(held, "peer"))
-    assert told.rows == {"peer.csv": 2, "peer_jumps.csv": 2}
-    assert told.dropped == 3
+    reported = write_folder(tmp_path, exports(held, "peer"))
+    assert reported.rows == {"peer.csv": 2, "peer_jumps.csv": 2}
+    assert reported.dropped == 3
     package = json.loads((tmp_path / "datapackage.json").read_text(encoding="utf-8"))
     assert [entry["gaps"][0]["cause"] for entry in package["resources"]] == ["reset", "reset"]
 
@@ -123,9 +123,9 @@ def test_memory_of_a_stream_is_exported_under_its_names(tmp_path):
     ],
 )
 def test_names_of_strangers_stay_in_the_folder_and_apart(tmp_path, stems, names):
-    told = write_folder(tmp_path / "out", [table_of(stem, 1) for stem in stems])
+    reported = write_folder(tmp_path / "out", [table_of(stem, 1) for stem in stems])
     wanted = [f"{name.lstrip('.')}.csv" for name in names]
-    assert list(told.rows) == wanted
+    assert list(reported.rows) == wanted
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*wanted, "datapackage.json"])
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

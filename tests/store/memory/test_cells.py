@@ -54,13 +54,13 @@ def test_values_come_back(dtype):
         ("datetime64[ns, UTC]", -(2**63) - 1),
     ],
 )
-def test_what_does_not_fit_is_absent_and_told_while_its_neighbours_stay(dtype, bad):
+def test_what_does_not_fit_is_absent_and_reported_while_its_neighbours_stay(dtype, bad):
     encoded = encode(dtype, [1, bad, None, 0])
     assert back(dtype, encoded) == [1, None, None, 0]
     assert encoded.unfit == (1,)
 
 
-def test_an_int_that_must_not_be_absent_is_told_for_the_row_to_be_refused():
+def test_an_int_that_must_not_be_absent_is_reported_for_the_row_to_be_refused():
     encoded = encode("int64", [1, None, 1.5, 2**64, 4])
     assert encoded.unfit == (1, 2, 3)
     assert encoded.values[[0, 4]].tolist() == [1, 4]

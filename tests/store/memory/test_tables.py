@@ -59,8 +59,8 @@ def store(**options) -> StreamStore:
     return StreamStore(stream, **options)
 
 
-def event(told) -> Message:
-    return message(encode_event(told), opcode=Opcode.EVENT)
+def event(reported) -> Message:
+    return message(encode_event(reported), opcode=Opcode.EVENT)
 
 
 def test_rows_go_to_their_tables_with_the_times_of_the_message():
@@ -150,8 +150,8 @@ def test_events_are_kept_and_a_gap_that_closes_replaces_its_open_form():
     closed = Gap(1, last_seen_ns=5, lost_at_ns=9, back_at_ns=20, cause="reset")
     later = Gap(1, last_seen_ns=30, lost_at_ns=31, back_at_ns=32, cause="reset")
     state = StateChange("OPEN", "OPEN", conn=1, at_ns=20)
-    for told in (opened, other, closed, later, state, Mark("deploy", 21), ClockJump(22, -5)):
-        held.receive(event(told))
+    for reported in (opened, other, closed, later, state, Mark("deploy", 21), ClockJump(22, -5)):
+        held.receive(event(reported))
     assert held.gaps == [closed, other, later]
     assert held.state == state
     assert (held.marks, held.clock_jumps) == ([Mark("deploy", 21)], [ClockJump(22, -5)])
@@ -184,10 +184,10 @@ def test_waiting_ends_with_the_next_message_or_its_time():
     assert held.wait(before, timeout=30) > before  # at once: it came already
 
 
-def test_every_kind_of_news_is_told():
+def test_every_kind_of_news_is_reported():
     held, seen = store(), [0]
-    for told in (message([1.0]), message("hello"), message("what"), event(Mark("x", 1))):
-        held.receive(told)
+    for reported in (message([1.0]), message("hello"), message("what"), event(Mark("x", 1))):
+        held.receive(reported)
         assert held.version > seen[-1]
         seen.append(held.version)
 

@@ -13,7 +13,7 @@ def test_each_word_is_kept_once_and_none_is_absent():
     assert list(words.texts) == ["a", "b"]
 
 
-def test_what_is_no_text_is_absent_and_told():
+def test_what_is_no_text_is_absent_and_reported():
     encoded = Words().encode(["a", 7, ["list"], float("nan"), True])
     assert encoded.values.tolist() == [0, -1, -1, -1, -1]
     assert encoded.unfit == (1, 2, 3, 4)

@@ -135,8 +135,8 @@ def test_what_overflows_the_queue_is_counted_and_leaves_one_gap(tmp_path):
 
 
 def test_a_size_limit_stops_with_a_sentence_and_a_gap_that_stays_open(tmp_path):
-    told = []
-    recorder = Recorder(tmp_path / "a.tes", size_limit=500_000, on_state=told.append)
+    said = []
+    recorder = Recorder(tmp_path / "a.tes", size_limit=500_000, on_state=said.append)
     number = 0
     while recorder.state is RecorderState.RECORDING:
         recorder.put(numbered(number, size=1000))
@@ -145,7 +145,7 @@ def test_a_size_limit_stops_with_a_sentence_and_a_gap_that_stays_open(tmp_path):
     assert not recorder.put(numbered(number))
     assert "reached its size limit of 0.5 MB and stopped" in recorder.text
     recorder.stop()
-    assert told[-1].state is RecorderState.STOPPED
+    assert said[-1].state is RecorderState.STOPPED
     assert (tmp_path / "a.tes").stat().st_size < 800_000
     with SessionFile.open(tmp_path / "a.tes") as session:
         found = list(session.messages())

@@ -218,7 +218,7 @@ def test_fault_31_an_interrupted_checkpoint_loses_nothing(tmp_path, live):
 
 
 @pytest.mark.alone
-def test_fault_33_a_second_writer_is_refused_and_told_whose_it_is(tmp_path):
+def test_fault_33_a_second_writer_is_refused_and_reported_whose_it_is(tmp_path):
     path = tmp_path / "one.tes"
     with Recorder(path) as recorder:
         result = outcome("second", tmp_path)

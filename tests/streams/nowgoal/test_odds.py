@@ -174,7 +174,7 @@ def test_a_football_row_cut_to_four_fields_is_not_taken_for_basketball():
     assert row["odds_id"] == "17535243"
 
 
-def test_refresh_is_told_where_the_message_has_it():
+def test_refresh_is_reported_where_the_message_has_it():
     text = odds_xml(ODDS).replace("<c>", '<c refresh="1">')
     assert {row["refresh"] for row in read("odds", text)} == {True}
     assert not any("refresh" in row for row in read("odds", odds_xml(ODDS)))

@@ -54,7 +54,7 @@ def test_the_real_record_reads_as_the_page_says():
     assert one(SCORE) == REAL  # half-time goals are absent: empty is not 0
 
 
-def test_the_sister_site_s_form_is_told_by_its_colon():
+def test_the_sister_site_s_form_is_recognised_by_its_colon():
     assert one(SISTER) == {
         "channel": "change_xml",
         "match_id": "1828723",
@@ -242,7 +242,7 @@ def test_three_overtimes_have_their_columns():
     assert "remaining_time" not in row
 
 
-def test_the_sport_is_told_by_shape_or_name():
+def test_the_sport_is_recognised_by_shape_or_name():
     assert read("games", scores_xml("5^0^^^" + "^" * 20, GAME))  # one clear record decides for all
     assert read("scores", scores_xml("5^0^0^0", SCORE))
     named = '{"channel":"nba_change_xml","data":"%s"}'
