@@ -114,22 +114,18 @@ def faults_text() -> str:
 
 
 def nights_text() -> str:
-    """The newest nights: one line of counts each, and a table of the last."""
+    """The newest nights: one line of counts each, and a table of each part as it went last."""
     kept = DOCS / "nights.jsonl"
     nights = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     if not nights:
         return "There was none yet.\n"
-    last = nights[-1]
-    lines = [
-        f"The last: {last['date']}, {last['minutes']:g} minutes, seed {last['seed']}.",
-        "",
-        "| part | rows | rounds | went wrong | counts |",
-        "|---|---|---|---|---|",
-    ]
-    for part, counts in last["parts"].items():
+    lines = ["| part | rows | night, seed | rounds | went wrong | counts |", "|---|---|---|---|---|---|"]
+    newest = {part: night for night in nights for part in night["parts"]}
+    for part, night in newest.items():
+        counts = night["parts"][part]
         rest = ", ".join(f"{name} {value:,}" for name, value in counts["counts"].items())
-        rows = ", ".join(map(str, counts["rows"]))
-        lines.append(f"| {part} | {rows} | {counts['rounds']} | {counts['wrong']} | {rest} |")
+        rows, when = ", ".join(map(str, counts["rows"])), f"{night['date']}, {night['seed']}"
+        lines.append(f"| {part} | {rows} | {when} | {counts['rounds']} | {counts['wrong']} | {rest} |")
     shown = "\n".join(json.dumps(night) for night in nights[-NIGHTS_SHOWN:])
     return "\n".join([*lines, "", "```json", shown, "```", ""])
 

@@ -1,10 +1,13 @@
 """Try every part of a night by turns until its time is up: kills, damage, full disks, interrupts, forks, soak.
 
     python -m scripts.night --minutes 480 --seed 1
+    python -m scripts.night --minutes 60 --until flips=10000 processes=2000
 
+With --until the parts that are named run until they have so many kills, changed bytes and the like (the first figure of
+a part), the others once each, and the night is over when they have.
 Each round runs in a process of its own with a seed of its own; one that went wrong prints the command that does the
-same again. The last line is the night in JSON. A night of half an hour and more is kept in docs/nights.jsonl and
-docs/faults.md. Exit code 0 = nothing went wrong; 1 = something did.
+same again. The last line is the night in JSON. A night of half an hour and more, and one with --until, is kept in
+docs/nights.jsonl and docs/faults.md. Exit code 0 = nothing went wrong; 1 = something did.
 """
 
 from __future__ import annotations
@@ -42,6 +45,17 @@ class Part:
     wrong: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
+    def done(self, until: dict[str, int], *, late: bool) -> bool:
+        """Whether it needs no round any more; `until`: how much some parts have to try, {} = as much as time allows."""
+        if not self.rounds:
+            return False
+        return late or (bool(until) and self.tried >= until.get(self.name, 0))
+
+    @property
+    def tried(self) -> int:
+        """What a round counts first: kills, changed bytes, disks and the like."""
+        return next(iter(self.counts.values()), 0)
+
 
 def main() -> int:
     """Run, report, and keep the counts."""
@@ -49,19 +63,21 @@ def main() -> int:
     print(f"A night of {options.minutes:g} minutes with seed {options.seed}.", flush=True)
     names = options.only or [name for name in ROUNDS if options.minutes >= SHORT.get(name, 0.0)]
     parts = [Part(name) for name in names]
-    end = time.monotonic() + options.minutes * 60
-    while time.monotonic() < end or not all(part.rounds for part in parts):
-        one_round(min(parts, key=lambda part: part.spent_s), options.seed)
+    began = time.monotonic()
+    end = began + options.minutes * 60
+    until = dict(options.until)
+    while left := [part for part in parts if not part.done(until, late=time.monotonic() > end)]:
+        one_round(min(left, key=lambda part: part.spent_s), options.seed)
     night = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "version": __version__,
-        "minutes": options.minutes,
+        "minutes": round((time.monotonic() - began) / 60, 1),
         "seed": options.seed,
         "wrong": sum(part.wrong for part in parts),
         "parts": {part.name: _figures(part) for part in parts},
     }
     line = json.dumps(night)
-    if options.minutes >= KEPT_FROM_MINUTES:
+    if until or options.minutes >= KEPT_FROM_MINUTES:
         with NIGHTS.open("a") as kept:
             kept.write(line + "\n")
         subprocess.run([sys.executable, "scripts/make_docs.py"], cwd=ROOT, check=True)
@@ -76,7 +92,17 @@ def _arguments() -> argparse.Namespace:
         "--seed", type=int, default=secrets.randbelow(10**6), help="else one by chance, printed"
     )
     parser.add_argument("--only", nargs="*", choices=list(ROUNDS), help="these parts alone")
+    parser.add_argument(
+        "--until", nargs="*", type=_goal, default=[], metavar="PART=COUNT", help="how much parts have to try"
+    )
     return parser.parse_args()
+
+
+def _goal(text: str) -> tuple[str, int]:
+    part, _, count = text.partition("=")
+    if part not in ROUNDS:
+        raise argparse.ArgumentTypeError(f"there is no part '{part}', only {', '.join(ROUNDS)}")
+    return part, int(count)
 
 
 def one_round(part: Part, seed: int) -> None:

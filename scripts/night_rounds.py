@@ -12,14 +12,11 @@ import json
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import textwrap
-import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -27,14 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tes_nb.store.session.check import check
-from tes_nb.store.session.reader import SessionFile
 from tests.support.flips import Truth, night, write
-
-GRACE_S = 10.0
-"""What a busy machine may take for what takes two seconds elsewhere."""
+from tests.support.process_kills import kill_sessions
 
 
 @dataclass(slots=True)
@@ -68,50 +60,15 @@ def recorders(one: Round) -> None:
         one.require(result[name] == 0, f"{result[name]} {name} after {result['kills']} kills")
 
 
-VICTIM = """
-    import json, sys, time
-    import tes_nb as tes
-    session = tes.start(ports=(0, 0), period="50ms")
-    recording = session.record(sys.argv[1])
-    print(session.collector_pid, flush=True)
-    while recording.running:
-        print(json.dumps(recording.committed), flush=True)
-        time.sleep(0.005)  # or a pipe that nobody reads yet is full
-"""
+SESSIONS = 16
+"""Of a round; some are there side by side."""
 
 
 def processes(one: Round) -> None:
-    """Rows 26 and 79: a session records; its collector or its kernel is killed at a random instant."""
-    path = one.folder / "killed.tes"
-    kernel = python(VICTIM, str(path))
-    assert kernel.stdout is not None
-    collector = int(kernel.stdout.readline())
-    victim = one.dice.choice(("collector", "kernel"))
-    after = one.dice.uniform(0.0, 3.0)
-    first = kernel.stdout.readline()
-    time.sleep(after)
-    os.kill(collector if victim == "collector" else kernel.pid, signal.SIGKILL)
-    guard = threading.Timer(3 * GRACE_S, kernel.kill)
-    guard.start()
-    lines = [first, *kernel.stdout.read().splitlines(keepends=True)]
-    guard.cancel()
-    kernel.communicate()
-    gone = within(GRACE_S, lambda: not psutil.pid_exists(collector))
-    one.require(gone, f"the collector outlived its {victim}, killed after {after:.3f} s")
-    acknowledged = json.loads([line for line in lines if line.endswith("}\n")][-1])
-    report = check(path)
-    one.require(report.exit_code == 0, f"{victim} killed after {after:.3f} s: {' '.join(report.sentences)}")
-    with SessionFile.open(path) as file:
-        for source, last in acknowledged.items():
-            seqs = [message.seq for message in file.messages(source)]
-            one.require(
-                seqs and seqs[-1] >= last, f"{source}: acknowledged up to {last}, there up to {seqs[-1:]}"
-            )
-            one.require(
-                seqs == list(range(seqs[0], seqs[0] + len(seqs))),
-                f"{source}: positions are missing or doubled",
-            )
-    one.counts.update({f"{victim}s": 1, "acknowledged": sum(acknowledged.values())})
+    """Rows 26 and 79: sessions record; their collectors or kernels are killed at random instants."""
+    counts, wrong = kill_sessions(one.folder, SESSIONS, one.dice)
+    one.counts.update(counts)
+    one.wrong += wrong
 
 
 # Damage -------------------------------------------------------------------------------------------------------
@@ -318,16 +275,6 @@ def recording(one: Round, what: str, *numbers: int, before: tuple[str, ...] = ()
         raise RuntimeError(done.stderr[-1500:])
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Wait until it holds; whether it did."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 ROUNDS: dict[str, tuple[Callable[[Round], None], tuple[int, ...]]] = {

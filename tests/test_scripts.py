@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.night import Part
+from tes_nb.store.session.reader import SessionFile
+from tests.support.flips import write
+from tests.support.process_kills import Victim
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -61,3 +66,26 @@ def test_a_night_says_how_to_repeat_what_went_wrong(monkeypatch, capsys):
         said.append(json.loads(capsys.readouterr().out))
     assert said[0] == said[1]
     assert said[0]["wrong"][0].startswith("the dice said 0.")
+
+
+def test_the_judge_of_kills_sees_what_was_acknowledged_and_is_not_there(tmp_path):
+    path = write(tmp_path / "0.tes", "ended")
+    with SessionFile.open(path) as file:
+        last = max(message.seq for message in file.messages("metrics"))
+    for more, wrong in ((0, 0), (1, 1)):
+        victim = Victim(path, "kernel", early=False, after=0.0, acknowledged={"metrics": last + more})
+        victim.judge()
+        assert len(victim.wrong) == wrong
+    assert f"acknowledged up to {last + 1}, there up to [{last}]" in victim.wrong[0]
+
+
+def test_a_night_that_counts_ends_with_its_counts_or_its_time():
+    part = Part("flips")
+    assert not part.done({}, late=True), "each part has a round at least"
+    part.rounds = 1
+    part.counts.update(flips=120, other=5000)
+    assert not part.done({"flips": 121}, late=False)
+    assert part.done({"flips": 120}, late=False)
+    assert part.done({"flips": 121}, late=True)
+    assert part.done({"values": 5}, late=False), "it is not among those that count"
+    assert not part.done({}, late=False)

@@ -112,6 +112,8 @@ class Reading:
     facts: dict[str, Any]
     figures: dict[str, Any]
     ranges: list[list[tuple[str, int]]]
+    damage_of_ranges: tuple[str, ...]
+    """What was known when the ranges had been read, and before everything was."""
     damage: tuple[str, ...]
 
     @classmethod
@@ -135,6 +137,7 @@ class Reading:
                 ]
                 for low, high in ((10, 60), (100, 190), (0, 5))
             ]
+            damage_of_ranges = session.damage
             messages = {(one.source, one.seq): one for one in session.messages()}
             return cls(
                 messages,
@@ -146,6 +149,7 @@ class Reading:
                 dict(info.facts),
                 figures,
                 ranges,
+                damage_of_ranges,
                 session.damage,
             )
 
@@ -216,7 +220,8 @@ class Truth:
             wrong.append("a message is another")
         for what in ("sources", "gaps", "marks", "states", "jumps", "facts", "figures", "ranges"):
             before, now = getattr(whole, what), getattr(read, what)
-            if before != now and not read.damage:
+            damage = read.damage_of_ranges if what == "ranges" else read.damage
+            if before != now and not damage:
                 wrong.append(f"{what} silently wrong: {_difference(before, now)}")
         wrong += [
             f"{what} made up: {extra}"

@@ -52,9 +52,24 @@ def examine(tables: SessionTables) -> list[str]:
         broken = compare_with_log(tables)
         if stored_sums(connection) is None:
             _compare_with_messages(tables)
-    if not broken:
-        return []
-    return [f"{broken} records of the session's own log have changed bytes; its tables say the same."]
+        notes = [
+            f"{name}: {count:,} rows say that they are of another source; their checksums and their table do not."
+            for name, count in _strangers(tables)
+        ]
+    if broken:
+        notes.append(
+            f"{broken} records of the session's own log have changed bytes; its tables say the same."
+        )
+    return notes
+
+
+def _strangers(tables: SessionTables) -> Iterator[tuple[str, int]]:
+    """Sources with rows whose column `source_id`, which only the view `messages` reads, is another's."""
+    for source in tables.sources().values():
+        query = f"SELECT count(*) FROM {message_table(source.id)} WHERE source_id IS NOT {source.id:d}"  # noqa: S608
+        (count,) = tables.connection.execute(query).fetchone()
+        if count:
+            yield source.name, count
 
 
 def _compare_counts(tables: SessionTables) -> None:

@@ -25,6 +25,7 @@ from tes_nb.store.session.rows import (
     LOWEST,
     STATES,
     Row,
+    Tally,
     Want,
     bites_by_id,
     bites_by_time,
@@ -252,13 +253,14 @@ class SessionFile:
                 message = to_message(name, source_id, row)
                 if message is None:
                     self._broken.setdefault(name, set()).add(row[0])
-                else:
+                elif want.start_ns <= message.t_wall_ns < want.end_ns:
                     yield message.t_mono_ns, row[0], message
 
     def _bites(self, name: str, want: Want) -> Iterator[tuple[int, list[Row]]]:
         """Rows by the bite; where the file turns out to be damaged, reading goes on in a salvaged copy."""
         after = (LOWEST, LOWEST)
         while source := self.sources.get(name):
+            connection = self._connection
             try:
                 for rows in self._raw_bites(source, want, after):
                     yield source.id, rows
@@ -266,7 +268,8 @@ class SessionFile:
                     after = after if last is None else (last[4], last[0])
                     _require_intact_end(last, rows)
             except DAMAGE as error:
-                self._switch(error)
+                if self._connection is connection:  # else another source's reading has found damage already
+                    self._switch(error)
             else:
                 return
 
@@ -277,12 +280,28 @@ class SessionFile:
         if want.start_ns != LOWEST or want.end_ns != HIGHEST:
             runs = self._ask(lambda tables: tables.ranges(source.id, want))
         if not source.ordered and runs:
-            run = replace(want, first_id=runs[0].first_id, last_id=runs[-1].last_id)
-            yield from bites_by_time(self._connection, self._guard, source.id, run, after)
-            return
+            runs = [replace(want, first_id=runs[0].first_id, last_id=runs[-1].last_id)]
         for run in runs:
-            rest = replace(run, first_id=max(run.first_id, after[1] + 1))
-            yield from bites_by_id(self._connection, self._guard, source.id, rest)
+            tally = self._tally(source, run)
+            if source.ordered:
+                rest = replace(run, first_id=max(run.first_id, after[1] + 1))
+                bites = bites_by_id(self._connection, self._guard, source.id, rest)
+            else:
+                bites = bites_by_time(self._connection, self._guard, source.id, run, after)
+            for rows in bites:
+                if tally is not None:
+                    tally.add([row[0] for row in rows])
+                yield rows
+            if tally is not None:
+                tally.finish()
+
+    def _tally(self, source: RecordedSource, run: Want) -> Tally | None:
+        """What knows whether every row is met; `None` = not every row is read, or a salvaged copy is."""
+        recorded = self.recording_pid is not None
+        if not run.every and run.among != STATES:
+            return None
+        tally = self._ask(lambda tables: tables.tally(source.id, run, recorded=recorded))
+        return tally if self._salvaged is None else None
 
     def _ask(self, read: Callable[[SessionTables], _Answer]) -> _Answer:
         """Read small tables, all as they are at one moment."""

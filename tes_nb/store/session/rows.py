@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -14,7 +15,7 @@ from tes_nb.wire.record import pack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 def to_row(number: int, source_id: int, message: Message) -> tuple[Any, ...]:
@@ -82,10 +83,15 @@ class Want:
     among: str = ""
     """A condition on top, one of `STATES` and `ASIDES`; "" = every message."""
 
+    @property
+    def every(self) -> bool:
+        """Whether every row of these ids is read, and times are compared when its checksum has been (decision 0019)."""
+        return self.conn is None and not self.among
+
     def where(self) -> tuple[str, tuple[int, ...]]:
         """Return the condition and its values."""
         text, values = "id <= ?", [self.last_id]
-        if (self.start_ns, self.end_ns) != (LOWEST, HIGHEST):
+        if not self.every and (self.start_ns, self.end_ns) != (LOWEST, HIGHEST):
             text += " AND t_wall_ns >= ? AND t_wall_ns < ?"
             values += [self.start_ns, self.end_ns]
         if self.conn is not None:
@@ -94,6 +100,41 @@ class Want:
         if self.among:
             text += f" AND {self.among}"
         return text, tuple(values)
+
+
+class Tally:
+    """Counts the rows that a read meets by the segments they belong to.
+
+    A row that damage moved elsewhere is missed where it was: no checksum of its own can say that.
+    """
+
+    def __init__(self, segments: Sequence[tuple[int, int, int]], *, grows: bool) -> None:
+        """segments: first id, last id and count of each, by id. grows: whether the last is still being written."""
+        self._segments = segments
+        self._firsts = [first for first, _, _ in segments]
+        self._left = [count for _, _, count in segments]
+        self._grows = grows
+
+    def add(self, ids: list[int]) -> None:
+        """Count rows. Raises `sqlite3.DatabaseError` for one that belongs to no segment."""
+        ids = sorted(ids)
+        low, at = 0, max(0, bisect_right(self._firsts, ids[0]) - 1)
+        while low < len(ids):
+            if at == len(self._segments):
+                if self._grows:
+                    return
+                raise sqlite3.DatabaseError("a row has a number that no row was given")
+            first, last, _ = self._segments[at]
+            high = bisect_right(ids, last, low)
+            if high > low and ids[low] < first:
+                raise sqlite3.DatabaseError("a row has a number that no row was given")
+            self._left[at] -= high - low
+            low, at = high, at + 1
+
+    def finish(self) -> None:
+        """Raise `sqlite3.DatabaseError` where another number of rows was there than was written."""
+        if any(self._left[:-1] if self._grows else self._left):
+            raise sqlite3.DatabaseError("rows are missing where they were written")
 
 
 def bites_by_id(

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import counted
-from tes_nb.store.session.rows import HIGHEST, Want
+from tes_nb.store.session.rows import HIGHEST, STATES, Tally, Want
 from tes_nb.store.session.schema import SESSION_SOURCE
 from tes_nb.store.session.small_tables import TableSum, read_rows, snapshot, stored_sums
 from tes_nb.wire.events import ClockJump, Gap, StateChange
@@ -234,6 +234,16 @@ class SessionTables:
                 max(row.last_mono_ns for row in rows),
             )
         return sums
+
+    def tally(self, source_id: int, want: Want, *, recorded: bool) -> Tally:
+        """Return what counts the rows that are wanted. `recorded`: whether somebody is writing the file."""
+        if want.among == STATES:
+            ids = sorted(row.id for row in self.rows("state_changes") if row.source_id == source_id)
+            return Tally([(number, number, 1) for number in ids], grows=recorded)
+        rows = [row for row in self.rows("segments") if row.source_id == source_id]
+        inside = [row for row in rows if want.first_id <= row.first_id <= want.last_id]
+        grows = recorded and inside[-1:] == rows[-1:]
+        return Tally([(row.first_id, row.last_id, row.messages) for row in inside], grows=grows)
 
     def ranges(self, source_id: int, want: Want) -> list[Want]:
         """Narrow what is wanted down to the runs of ids that can hold it.

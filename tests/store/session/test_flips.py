@@ -15,9 +15,10 @@ import tes_nb as tes
 from tes_nb.errors import SessionError
 from tes_nb.store.session.check import check
 from tes_nb.store.session.reader import SessionFile
+from tes_nb.store.session.rows import STATES
 from tes_nb.store.session.schema import TABLES
 from tests.support.flips import KINDS, Truth, night, write
-from tests.support.sessions import flipped
+from tests.support.sessions import STEP, flipped
 
 
 def test_fault_32_a_changed_byte_anywhere_changes_no_value_in_silence(tmp_path):
@@ -152,6 +153,64 @@ def test_fault_32_a_payload_that_is_no_bytes_is_left_out(tmp_path, ended, value)
     assert report.exit_code == 3
     with tes.open(path) as session:
         assert len(session.status.frame()) >= 0
+
+
+FAR = 2**39  # a checksum begins with the number modulo 2^32, and does not see this
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE messages_1 SET id = id + {FAR} WHERE seq = 30",
+        f"UPDATE messages_1 SET id = id - {FAR} WHERE seq = 30",
+        "UPDATE messages_1 SET id = 10000 WHERE seq = 30",
+        "UPDATE messages_1 SET t_wall_ns = 0 WHERE seq = 30",
+        "UPDATE messages_1 SET t_wall_ns = t_wall_ns + 1000000000000 WHERE seq = 30",
+        "UPDATE messages_1 SET t_wall_ns = 'text' WHERE seq = 30",
+        "DELETE FROM messages_1 WHERE seq = 30",
+    ],
+)
+def test_fault_32_a_row_that_a_range_does_not_meet_any_more_is_damage(tmp_path, ended, statement, ordered):
+    """Before, a range read left it out without a word: only reading everything came upon it, if at all."""
+    path = tmp_path / "a.tes"
+    shutil.copy(ended, path)
+    if not ordered:
+        change(path, "DROP TABLE checksums")
+        assert change(path, "UPDATE sources SET ordered = 0") == 3
+    with SessionFile.open(path) as session:
+        wanted = next(message for message in session.messages("metrics") if message.seq == 30)
+        around = {"start_ns": wanted.t_wall_ns - 3 * STEP, "end_ns": wanted.t_wall_ns + 3 * STEP}
+        before = [message.seq for message in session.messages("metrics", **around)]
+    assert change(path, statement) == 1
+    with SessionFile.open(path) as session:
+        read = [message.seq for message in session.messages("metrics", **around)]
+        assert read == [seq for seq in before if seq != wanted.seq]
+        assert session.damage
+        assert session.lost("metrics") == 1
+    assert check(path).exit_code == 3
+
+
+def test_fault_32_a_state_that_moved_is_missed_by_whoever_asks_for_states(tmp_path, ended):
+    path = tmp_path / "a.tes"
+    shutil.copy(ended, path)
+    with SessionFile.open(path) as session:
+        before = [message.seq for message in session.messages("metrics", among=STATES)]
+    assert change(path, f"UPDATE messages_1 SET id = id + {FAR} WHERE seq = {before[1]}") == 1
+    with SessionFile.open(path) as session:
+        assert before[1] not in [message.seq for message in session.messages("metrics", among=STATES)]
+        assert session.damage
+
+
+def test_fault_32_rows_that_call_themselves_another_sources_are_said_and_read(tmp_path, ended):
+    path = tmp_path / "a.tes"
+    shutil.copy(ended, path)
+    assert change(path, "UPDATE messages_2 SET source_id = 3 WHERE seq IN (5, 6)") == 2
+    report = check(path)
+    assert report.exit_code == 0
+    assert report.sentences[0].startswith("status: 2 rows say that they are of another source")
+    with SessionFile.open(path) as session:
+        assert [message.seq for message in session.messages("status")] == list(range(1, 81))
 
 
 ODD = (-1, 2**63 - 1, 1.5, "text", b"\xff\0", "[" * 3000, "1" * 400)
