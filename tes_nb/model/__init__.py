@@ -31,6 +31,7 @@ from tes_nb.model.table import (
     Same,
     Table,
     Values,
+    Woven,
 )
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "TreeFacts",
     "Values",
     "WorkerFacts",
+    "Woven",
 ]

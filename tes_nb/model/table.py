@@ -36,7 +36,23 @@ class Doubles(NamedTuple):
         return cls(struct.pack(f"={len(numbers)}d", *numbers), factor)
 
 
-Values: TypeAlias = Sequence[Any] | Same | Doubles
+class Woven(NamedTuple):
+    """A column whose rows take turns: the first value of each part, then the second of each."""
+
+    parts: tuple[Sequence[Any] | Same, ...]
+    """A part that stands there twice is stored as fast as once."""
+    each: int
+    """Values of a part."""
+
+    def plain(self) -> list[Any]:
+        """Return the values as rows have them."""
+        rows: list[Any] = [None] * (len(self.parts) * self.each)
+        for place, part in enumerate(self.parts):
+            rows[place :: len(self.parts)] = [part.value] * self.each if isinstance(part, Same) else part
+        return rows
+
+
+Values: TypeAlias = Sequence[Any] | Same | Doubles | Woven
 """The values of one column: as they stand in rows, or in a form that is cheaper to store."""
 
 
@@ -44,24 +60,25 @@ class RowBatch(Sequence[tuple[Any, ...]]):
     """The rows of one message. A table turns the `items` of many into columns without making rows of them.
 
     Who looks at it sees a sequence of rows, made anew at each look. A subclass says once what the columns
-    are. It holds nothing but its items: batches of one subclass are joined by joining those (decisions/0013).
+    are, and `__len__` where an item is more than a row. It holds nothing but its items: batches of one subclass are
+    joined by joining those (decisions/0013).
     """
 
     __slots__ = ("items",)
     __hash__: ClassVar[None]  # type: ignore[assignment]  # it equals a list of the same rows
 
     def __init__(self, items: list[Any]) -> None:
-        """Take what was decoded, one object a row."""
+        """Take what was decoded."""
         self.items = items
 
     @classmethod
     def columns(cls, items: list[Any]) -> Sequence[Values]:
-        """Return the values of each column of the table, one for each item. Pure, and never raises."""
+        """Return the values of each column of the table, one for each row. Pure, and never raises."""
         raise NotImplementedError
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows as plain tuples."""
-        columns = [_plain(column, len(self.items)) for column in self.columns(self.items)]
+        columns = [_plain(column, len(self)) for column in self.columns(self.items)]
         return list(zip(*columns, strict=True))
 
     def __len__(self) -> int:
@@ -87,7 +104,7 @@ class RowBatch(Sequence[tuple[Any, ...]]):
 def _plain(column: Values, count: int) -> Iterable[Any]:
     if isinstance(column, Same):
         return repeat(column.value, count)
-    return column.plain() if isinstance(column, Doubles) else column
+    return column.plain() if isinstance(column, Doubles | Woven) else column
 
 
 Row = tuple[Any, ...]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tes_nb.model import Doubles, RowBatch, Same
+from tes_nb.model import Doubles, RowBatch, Same, Woven
 from tes_nb.store.memory.cells import NAT, STORED, Array, Cells, WordCounts, read_only, renumbered
 
 if TYPE_CHECKING:
@@ -217,7 +217,8 @@ def transposed(groups: Sequence[Sequence[Row]], width: int) -> tuple[Sequence[Va
     """Return the values of each column, and the places of the rows that had another number of values."""
     kind = type(groups[0])
     if issubclass(kind, RowBatch) and len(set(map(type, groups))) == 1:
-        return _columns_of(kind, list(chain.from_iterable([group.items for group in groups])), width)  # type: ignore[attr-defined]
+        items = list(chain.from_iterable([group.items for group in groups]))  # type: ignore[attr-defined]
+        return _columns_of(kind, items, width, sum(map(len, groups)))
     rows = list(chain.from_iterable(groups))
     columns = _zipped(rows, width)
     if columns is not None:
@@ -230,7 +231,7 @@ def tail(column: Values, count: int) -> Values:
     """Return the last `count` values."""
     if isinstance(column, Same):
         return column
-    return (column.plain() if isinstance(column, Doubles) else column)[-count:]
+    return (column.plain() if isinstance(column, Doubles | Woven) else column)[-count:]
 
 
 def _zipped(rows: list[Row], width: int) -> list[tuple[Any, ...]] | None:
@@ -242,21 +243,38 @@ def _zipped(rows: list[Row], width: int) -> list[tuple[Any, ...]] | None:
     return columns if len(columns) == width else None
 
 
-def _columns_of(kind: type[RowBatch], items: list[Any], width: int) -> tuple[Sequence[Values], Sequence[int]]:
+def _columns_of(
+    kind: type[RowBatch], items: list[Any], width: int, rows: int
+) -> tuple[Sequence[Values], Sequence[int]]:
     try:
         columns = kind.columns(items)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a stream's mistake must not end the feed; its rows are counted as refused
         columns = ()
-    lengths = {
-        len(column.data) // 8 if isinstance(column, Doubles) else len(column)
-        for column in columns
-        if not isinstance(column, Same)
-    }
-    if len(columns) == width and lengths <= {len(items)}:
+    if len(columns) == width and {_length(column, rows) for column in columns} == {rows}:
         return columns, ()
-    return [], range(len(items))
+    return [], range(rows)
+
+
+def _woven(parts: Sequence[Encoded]) -> Encoded:
+    """Return cells that take turns."""
+    values = np.stack([part.values for part in parts], axis=1).ravel()
+    masks = [part.mask for part in parts if part.mask is not None]
+    unfit = [place * len(parts) + turn for turn, part in enumerate(parts) for place in part.unfit]
+    return Encoded(values, np.stack(masks, axis=1).ravel() if masks else None, tuple(sorted(unfit)))
+
+
+def _length(column: Values, rows: int) -> int:
+    """Return how many values a column has; `rows` where it has as many as one likes."""
+    if isinstance(column, Same):
+        return rows
+    if isinstance(column, Doubles):
+        return len(column.data) // 8
+    if isinstance(column, Woven):
+        lengths = {_length(part, column.each) for part in column.parts}
+        return len(column.parts) * column.each if lengths == {column.each} else -1
+    return len(column)
 
 
 class Buffer:
@@ -280,6 +298,9 @@ class Buffer:
             return self.encode((values.value,), 1).repeated(count)
         if isinstance(values, Doubles):
             return encode_doubles(self._dtype, values) or self.encode(values.plain(), count)
+        if isinstance(values, Woven):
+            cells = {id(part): self.encode(part, values.each) for part in values.parts}
+            return _woven([cells[id(part)] for part in values.parts])
         return encode(self._dtype, values) if self._words is None else self._words.encode(values)
 
     def write(self, at: int, cells: Encoded) -> None:

@@ -31,6 +31,7 @@ from tes_nb.streams.nowgoal.fields import (
     UnreadableError,
     quote,
 )
+from tes_nb.streams.nowgoal.odds_columns import whole_records
 from tes_nb.streams.nowgoal.records import DICTIONARIES, Context, Form, Readers, read_record
 
 if TYPE_CHECKING:
@@ -74,14 +75,26 @@ class _OddsReader:
         self._first = _BASKETBALL if family == "basketball odds" else _FOOTBALL
         """The form that is tried first."""
 
-    def rows(self, split: list[list[str]]) -> list[Row]:
+    def rows(self, split: list[list[str]]) -> Sequence[Row]:
         """Return the rows of all records: at once while every field is known, else record by record."""
+        whole = self._whole(split)
+        if whole is not None:
+            return whole
         rows = self._quick(split, self._first)
         if rows is None and not self._decided:
             rows = self._quick(split, self._other)
         if rows is None:
             rows = [row for fields in split for row in self._record(fields)]
         return rows
+
+    def _whole(self, split: list[list[str]]) -> Sequence[Row] | None:
+        """Return football's rows as columns; `None` = some record is not whole, not known, or not football's."""
+        if self._first is not _FOOTBALL or len(split[0]) > FOOTBALL_MOST:
+            return None
+        whole = whole_records(split, self._context(_FOOTBALL))
+        if whole is not None and self._doubts:
+            self._note_doubt(_FOOTBALL)
+        return whole
 
     @property
     def _other(self) -> Form:

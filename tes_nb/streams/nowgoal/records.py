@@ -30,7 +30,7 @@ from tes_nb.streams.nowgoal.fields import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tes_nb.streams.nowgoal.channels import Family
 
@@ -71,7 +71,7 @@ class Reading:
         """The channel that the message names for what is being read."""
         self._remarks: list[tuple[str | None, str, str]] = []
         self._room = MAX_RECORDS
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, Sequence[Row]] = {}
         self._faults: list[tuple[str | None, str, str]] = []
 
     def admit(self, count: int) -> None:
@@ -82,13 +82,10 @@ class Reading:
                 f"A message of more than {MAX_RECORDS} records was refused. The raw message is kept."
             )
 
-    def add(self, table: str, rows: Iterable[Row]) -> None:
-        """Add rows to a table."""
+    def add(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows to a table; a `RowBatch` stays one while it is alone."""
         there = self._rows.get(table)
-        if there is None:
-            self._rows[table] = list(rows)
-        else:
-            there.extend(rows)
+        self._rows[table] = rows if there is None else [*there, *rows]
 
     def fault(self, reason: str, sentence: str) -> None:
         """Note one fault: `reason` counts, `sentence` explains."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tes_nb.model import Column, Doubles, RowBatch, Same, Table
+from tes_nb.model import Column, Doubles, RowBatch, Same, Table, Woven
 from tes_nb.store.memory.columns import Columns
 from tests.support.rows import EVERY_DTYPE, NOON, NUMBERS, PlainBatch, number_rows, rows
 
@@ -40,6 +40,48 @@ def test_a_batch_looks_like_a_list_of_its_rows(given_rows):
     assert repr(batch[-3:]) == repr(given_rows[-3:])
     assert (batch == []) is (not given_rows)
     assert bool(batch) is bool(given_rows)
+
+
+class TurnsBatch(RowBatch):
+    """Each item is two rows, which take turns."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        return 2 * len(self.items)
+
+    @classmethod
+    def columns(cls, items):
+        first, second = ([pair[turn] for pair in items] for turn in (0, 1))
+        pairs = zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
+        return [Woven((a, Same(b[0]) if len(set(map(repr, b))) == 1 else b), len(items)) for a, b in pairs]
+
+
+@given(
+    st.lists(st.lists(st.tuples(rows, rows), min_size=1, max_size=5), min_size=1, max_size=9),
+    st.integers(1, 30),
+)
+def test_rows_that_take_turns_are_the_same_rows(sent, cap):
+    by_rows, woven = (Columns(EVERY_DTYPE, cap=cap) for _ in range(2))
+    for seq, pairs in enumerate(sent, 1):
+        stamp = {"time_ns": NOON + seq, "seq": seq, "conn": 1, "source": "test"}
+        batch = TurnsBatch(pairs)
+        assert repr(list(batch)) == repr([row for pair in pairs for row in pair])
+        by_rows.append([row for pair in pairs for row in pair], **stamp)
+        woven.append(batch, **stamp)
+    assert everything_in(by_rows) == everything_in(woven)
+
+
+@pytest.mark.parametrize("parts", [([1.0], [2.0, 3.0]), (Same(1.0),), ([1.0],)])
+def test_parts_that_do_not_fit_are_refused(parts):
+    class Uneven(RowBatch):
+        @classmethod
+        def columns(cls, items):
+            return [Woven(parts, 1), [0] * len(items)]
+
+    columns = Columns(NUMBERS)
+    columns.append(Uneven([1, 2]), time_ns=1, seq=1)
+    assert (len(columns), columns.refused) == (0, 2)
 
 
 def test_packed_numbers_are_rounded_and_multiplied_as_python_does_it():

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tes_nb.streams.nowgoal.fields import HANDICAPS, HONG_KONG, PRICES
+from tes_nb.streams.nowgoal.odds import _football_rows
+from tes_nb.streams.nowgoal.odds_columns import OddsBatch, whole_records
+from tes_nb.streams.nowgoal.records import DICTIONARIES, Context
 from tes_nb.streams.nowgoal.stream import COMPANIES, decode
 from tests.support.nowgoal_corpus import GAME_ODDS, ODDS, SHORT_ODDS, faults, message, odds_xml, read, rows
 
@@ -282,3 +288,67 @@ def test_what_is_new_and_what_is_known_are_judged_alike():
         first, again = (decode(message(odds_xml(record))) for _ in range(2))
         assert first == again
         assert [row["market"] for row in rows("odds", first)] == MARKETS[:2]
+
+
+def known(cache, *texts):
+    """Texts that were met before, among them the empty one."""
+    for text in texts:
+        cache[text]
+    return st.sampled_from(["", *texts])
+
+
+LINE, HONG, PRICE = (
+    known(HANDICAPS, "0", "-0.25", "2.5"),
+    known(HONG_KONG, "0.63", "1.20"),
+    known(PRICES, "3.03", "2.21"),
+)
+IDS = st.sampled_from(["17535243", "5", "6", "7", "\u0663", "", "x"])
+WHOLE = st.tuples(
+    st.sampled_from(["3018359", "1", "2", ""]),
+    IDS,
+    LINE,
+    HONG,
+    HONG,
+    IDS,
+    PRICE,
+    PRICE,
+    PRICE,
+    IDS,
+    LINE,
+    HONG,
+    HONG,
+)
+CONTEXTS = st.builds(
+    Context,
+    st.sampled_from([None, "ch_goal8_xml"]),
+    st.just(1),
+    st.sampled_from([None, False, True]),
+    st.sampled_from([None, "8"]),
+    st.sampled_from([None, "Bet365"]),
+)
+
+
+@given(
+    st.lists(st.tuples(CONTEXTS, st.lists(WHOLE.map(list), min_size=1, max_size=4)), min_size=1, max_size=4)
+)
+def test_columns_of_whole_records_are_the_rows_read_one_by_one(sent):
+    """Whole is what has every id; then the rows are the same, and in the same order, alone and joined."""
+    joined, rows_of_all = [], []
+    for context, split in sent:
+        batch = whole_records(split, context)
+        ids = [fields[at] for fields in split for at in (1, 5, 9)]
+        assert (batch is not None) == (all(fields[0] for fields in split) and all(map(str.isdecimal, ids)))
+        if batch is not None:
+            wanted = _football_rows(split, context, DICTIONARIES)
+            assert (list(batch), len(batch)) == (wanted, len(wanted))
+            joined += batch.items
+            rows_of_all += wanted
+    assert list(OddsBatch(joined)) == rows_of_all
+
+
+def test_whole_messages_go_to_columns_and_what_lacks_something_to_rows():
+    decode(message(odds_xml(ODDS)))  # each field is met
+    assert isinstance(decode(message(odds_xml(ODDS, ODDS))).rows["odds"], OddsBatch)
+    for record in (SHORT_ODDS, ODDS.replace("2.25", "2.75"), ODDS.replace("17535243", "")):
+        assert not isinstance(decode(message(odds_xml(ODDS, record))).rows["odds"], OddsBatch)
+        assert len(rows("odds", decode(message(odds_xml(ODDS, record))))) > 3
