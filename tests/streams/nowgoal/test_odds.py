@@ -349,6 +349,6 @@ def test_columns_of_whole_records_are_the_rows_read_one_by_one(sent):
 def test_whole_messages_go_to_columns_and_what_lacks_something_to_rows():
     decode(message(odds_xml(ODDS)))  # each field is met
     assert isinstance(decode(message(odds_xml(ODDS, ODDS))).rows["odds"], OddsBatch)
-    for record in (SHORT_ODDS, ODDS.replace("2.25", "2.75"), ODDS.replace("17535243", "")):
+    for record in (SHORT_ODDS, ODDS.replace("2.25", "731.25"), ODDS.replace("17535243", "")):
         assert not isinstance(decode(message(odds_xml(ODDS, record))).rows["odds"], OddsBatch)
         assert len(rows("odds", decode(message(odds_xml(ODDS, record))))) > 3
