@@ -13,6 +13,7 @@ import typer
 
 from tes_nb._version import __version__
 from tes_nb.errors import SessionError, TesError
+from tes_nb.headless.command import record
 from tes_nb.store.paths import user_path
 
 if TYPE_CHECKING:
@@ -184,40 +185,7 @@ def _newest(feed: Feed) -> str:
     )
 
 
-@app.command()
-def record(
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            help="The file; default: a new one in sessions/. {date} and {time} are those of now (UTC)."
-        ),
-    ] = None,
-    duration: Annotated[
-        str, typer.Option("--for", help="How long, for example 10m; empty = until Ctrl-C.")
-    ] = "",
-    url: Annotated[str, typer.Option(help="A TES to read; empty = this machine.")] = "",
-    workers: Annotated[str | None, typer.Option(help="Its workers port, if it is not the next one.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a session file of that name.")
-    ] = False,
-) -> None:
-    """Record every message into a session file, crash-safe. `tes.open(FILE)` reads it.
-
-    Exit with 1, and no file, where nothing answers at the --url.
-    """
-    from tes_nb.session.start import attach, start  # noqa: PLC0415
-    from tes_nb.store.memory.timespec import span_ns  # noqa: PLC0415
-
-    seconds = span_ns(duration, name="--for") / 1e9 if duration else float("inf")
-    with attach(url, workers=workers) if url else start() as session:
-        if url:
-            _wait_for_peer(session, REACH_S)
-        with session.record(path, overwrite=overwrite) as recording:
-            print(f"Recording into {recording.path}{'' if duration else '; Ctrl-C ends it'}.", flush=True)
-            until = time.monotonic() + seconds
-            while (left := until - time.monotonic()) > 0:
-                time.sleep(min(left, 1.0))
-    print(recording.stop())
+app.command()(record)
 
 
 REACH_S = 5.0

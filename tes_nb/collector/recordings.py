@@ -8,8 +8,9 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from tes_nb.model.control import (
     StopRecording,
 )
 from tes_nb.model.operation import phrase
+from tes_nb.store.session.files import remove
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
 from tes_nb.store.session.schema import session_path
@@ -61,6 +63,7 @@ class Peaks:
 
 
 LOOK_S = 0.5
+MOST_ENDS = 64
 NOTE_EVERY = 10
 """Peaks that rose are written down after so many looks."""
 Result = TypeVar("Result")
@@ -102,7 +105,7 @@ class _Opening:
         return first
 
 
-def _on_disk(call: Callable[[], Result], name: str) -> asyncio.Future[Result]:
+def on_disk(call: Callable[[], Result], name: str) -> asyncio.Future[Result]:
     """Carry out what touches a user's disk on a thread that nobody waits for when the process ends."""
     future: concurrent.futures.Future[Result] = concurrent.futures.Future()
 
@@ -136,37 +139,68 @@ class Recordings:
             one.keep and one.recorder.state is not RecorderState.STOPPED for one in self._running.values()
         )
 
-    async def record(self, operation: StartRecording) -> RecordingStatus:
-        """Begin a recording."""
+    async def record(
+        self, operation: StartRecording, facts: Mapping[str, Any] | None = None
+    ) -> RecordingStatus:
+        """Begin a recording. facts: are noted in the file."""
         path = session_path(None) if operation.path is None else _absolute(operation.path)
         sources = None if operation.sources is None else frozenset(operation.sources)
         topics = self._hub.topics
         if sources is not None and not (sources and sources <= topics.keys()):
             raise ValueError(f"'sources' must name some of: {', '.join(sorted(topics))}.")
-        recorder = await self._open(path, operation)
-        self._ends.pop(str(path), None)
-        self._running[str(path)] = _Running(recorder, sources, operation.keep, self._new_peaks())
+        make = partial(
+            Recorder, path, size_limit=operation.size_limit, overwrite=operation.overwrite, facts=facts
+        )
+        recorder = await self._open(path, make)
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_peaks(), name="peaks of recordings")
-        self._named[str(path)] = set()
         if self._append not in self._hub.listeners:
             self._hub.listeners.append(self._append)
-        for source in [source for source in topics if sources is None or source in sources]:
+        return self._begin(path, _Running(recorder, sources, operation.keep, self._new_peaks()))
+
+    def _begin(self, path: Path, running: _Running) -> RecordingStatus:
+        """Give it what comes from now on, and first what whoever begins to read must know."""
+        name = str(path)
+        self._ends.pop(name, None)
+        self._running[name], self._named[name] = running, set()
+        for source in filter(running.wants, tuple(self._hub.topics)):
             self._hub.repeat_request(source)
             self._hub.repeat_gap(source)
-        return _status(str(path), self._running[str(path)])
+        return _status(name, running)
 
-    async def _open(self, path: Path, operation: StartRecording) -> Recorder:
+    async def hand_over(
+        self, path: Path, target: Path, facts: Mapping[str, Any]
+    ) -> asyncio.Task[RecordingEnd]:
+        """Let a recording go on in another file, between two messages: each is in one of both (decision 0038).
+
+        What waits for the first file is written there, however long that takes, before anything is in the second one.
+        Returns what says how the first one ended. Raises `SessionError`, and changes nothing, where the file cannot be
+        made, or the recording has ended.
+        """
+        before = self._running.get(str(path))
+        if before is not None:
+            make = partial(
+                Recorder, target, size_limit=before.recorder.size_limit, facts=facts, after=before.recorder
+            )
+            recorder = await self._open(target, make)
+            if self._running.get(str(path)) is before:
+                before.peaks.look()
+                before.note_peaks()
+                before.recorder.seal()
+                del self._running[str(path)], self._named[str(path)]
+                self._begin(target, _Running(recorder, before.sources, before.keep, self._new_peaks()))
+                return self._end_later(str(path), before, before.recorder.await_end)
+            await on_disk(recorder.stop, f"ends {target.name}")
+            remove(target)
+        raise SessionError(f"The recording of {path.name} has ended, and does not go on in {target.name}.")
+
+    async def _open(self, path: Path, make: Callable[..., Recorder]) -> Recorder:
         """Make the file, and wait for the disk as long as it may take; after that nothing is left of it.
 
         Refuses a file that is there, unless it may be replaced, and one that is being written in any case.
         """
         opening = _Opening()
-        limit, overwrite = operation.size_limit, operation.overwrite
-        made = _on_disk(
-            lambda: Recorder(path, size_limit=limit, overwrite=overwrite, wanted=opening.settle),
-            f"opens {path.name}",
-        )
+        made = on_disk(lambda: make(wanted=opening.settle), f"opens {path.name}")
         try:
             await asyncio.wait({made}, timeout=DISK_S)
         except asyncio.CancelledError:
@@ -216,16 +250,23 @@ class Recordings:
         if running is None:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Nothing is recorded into {path}; recordings that run: {names}.")
-        end = asyncio.create_task(self._end(path, running), name="end of a recording")
-        self._ends[path] = running, end
-        return await asyncio.shield(end)
-
-    async def _end(self, path: str, running: _Running) -> RecordingEnd:
-        recorder = running.recorder
         running.peaks.look()
         running.note_peaks()
-        await _on_disk(recorder.stop, f"ends {Path(path).name}")
-        return RecordingEnd(**_figures(path, recorder), ended=recorder.text)
+        return await asyncio.shield(self._end_later(path, running, running.recorder.stop))
+
+    def _end_later(
+        self, path: str, running: _Running, ending: Callable[[], object]
+    ) -> asyncio.Task[RecordingEnd]:
+        """End it on a thread, and keep how for whoever asks; of those handed over only the newest."""
+        end = asyncio.create_task(self._end(path, running, ending), name="end of a recording")
+        self._ends[path] = running, end
+        for old in [path for path, (_, task) in self._ends.items() if task.done()][:-MOST_ENDS]:
+            del self._ends[old]
+        return end
+
+    async def _end(self, path: str, running: _Running, ending: Callable[[], object]) -> RecordingEnd:
+        await on_disk(ending, f"ends {Path(path).name}")
+        return RecordingEnd(**_figures(path, running.recorder), ended=running.recorder.text)
 
     async def _watch_peaks(self) -> None:
         rose: set[str] = set()
@@ -251,8 +292,13 @@ class Recordings:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None  # what is kept has nobody to look at any more
+        late = [
+            on_disk(one.recorder.stop, f"ends {Path(path).name} now")
+            for path, (one, end) in self._ends.items()
+            if not end.done()
+        ]
         ends = [self.stop(StopRecording(path=path)) for path in self._running if path not in but]
-        for error in await asyncio.gather(*ends, return_exceptions=True):
+        for error in await asyncio.gather(*late, *ends, return_exceptions=True):
             if isinstance(error, SessionError):
                 logger.warning("%s", error)
             elif isinstance(error, BaseException):

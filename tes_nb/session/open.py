@@ -12,6 +12,7 @@ from tes_nb.model import Stream
 from tes_nb.session.recorded import RecordedSession
 from tes_nb.store.har.har_session import import_har
 from tes_nb.store.paths import user_path
+from tes_nb.store.session.packed import packed_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
 from tes_nb.streams import NAMES, all_streams, get
@@ -20,7 +21,7 @@ from tes_nb.streams import NAMES, all_streams, get
 def open_session(
     path: str | Path, *, streams: Mapping[str, str] | None = None, redact: bool = True
 ) -> RecordedSession:
-    """Open a session file, also one that is being recorded or is damaged, or a HAR file of a browser or proxy.
+    """Open a session file, also one that is being recorded, compressed or damaged, or a HAR file of a browser or proxy.
 
     streams and redact are for HAR files: part of an address → stream name, and whether credentials are taken
     out. Raises `SessionError`, a sentence with what to do, for what is no session.
@@ -29,8 +30,12 @@ def open_session(
     if file.suffix.lower() == ".har":
         return open_har(file, streams=streams, redact=redact)
     try:
-        recording = file if file.exists() else session_path(file)
-        return RecordedSession(SessionFile.open(recording if recording.exists() else file))
+        named = (file, session_path(file))
+        places = (
+            *named,
+            *map(packed_path, named),
+        )  # a recorder with --compress may have compressed it meanwhile
+        return RecordedSession(SessionFile.open(next((one for one in places if one.exists()), file)))
     except OSError as error:
         raise SessionError(
             f"'{file}' cannot be opened ({error.strerror or error}): check the name and the folder."

@@ -115,14 +115,7 @@ def attach(
     the same for the workers port; `None` = the port after the status port. worktree: moves the default ports.
     streams: which ones; `None` = all that TES has. name: a prefix for the sources, to tell several peers apart.
     """
-    status_port, workers_port = default_ports(worktree, os.environ)
-    base = url
-    if not _names_port(url):  # a host alone: the usual ports of a TES, or those of its environment variables
-        host = url.rstrip("/")
-        base, workers = f"{host}:{status_port}", workers or f"{host}:{workers_port}"
-    names = _produced() if streams is None else list(streams)
-    prefix = "" if name is None else f"{name}."
-    upstreams = tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
+    base, upstreams = peer_upstreams(url, workers, worktree=worktree, streams=streams, name=name)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}
 
@@ -131,6 +124,25 @@ def attach(
 
     shell = _shell()
     return uninterrupted(lambda: _begin(options, isolation, connect, cells=cells, shell=shell), undo=_discard)
+
+
+def peer_upstreams(
+    url: str,
+    workers: str | None,
+    *,
+    worktree: str = "tes-repo",
+    streams: Sequence[str] | None = None,
+    name: str | None = None,
+) -> tuple[str, tuple[Upstream, ...]]:
+    """Return the address of a TES with its port, and what is read there; as in `attach`."""
+    status_port, workers_port = default_ports(worktree, os.environ)
+    base = url
+    if not _names_port(url):  # a host alone: the usual ports of a TES, or those of its environment variables
+        host = url.rstrip("/")
+        base, workers = f"{host}:{status_port}", workers or f"{host}:{workers_port}"
+    names = _produced() if streams is None else list(streams)
+    prefix = "" if name is None else f"{name}."
+    return base, tuple(Upstream(f"{prefix}{one}", one, base, workers) for one in names)
 
 
 def replay(

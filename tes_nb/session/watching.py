@@ -42,7 +42,7 @@ class Watching:
         self, what: str | Source[Any] | None, channels: Sequence[str] | None, options: dict[str, Any]
     ) -> Feed:
         """Read an external feed. Raises `ArgumentError` or `CollectorError` with a sentence."""
-        source = _source(what)
+        source = source_of(what)
         stream = get(source.stream)
         extras = extras_of(stream)
         names = None if channels is None else wire_names(stream, channels)
@@ -134,7 +134,8 @@ def _check_options(options: Mapping[str, Any], names: Sequence[str]) -> None:
         )
 
 
-def _source(what: str | Source[Any] | None) -> Source[Any]:
+def source_of(what: str | Source[Any] | None) -> Source[Any]:
+    """Return what a user's word for an external feed stands for. Raises `ArgumentError` for what is none."""
     if isinstance(what, Source):
         return what
     external = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,7 +79,8 @@ def _span(value: Any) -> int:
         text = value.strip()
         if text.lstrip("+-").replace(".", "", 1).isdigit():
             raise ValueError("a number in quotes has no unit")
-        value = f"1{text}" if text[:1].isalpha() and text[:1] != "P" else text
+        text = f"1{text}" if text[:1].isalpha() and text[:1] != "P" else text
+        value = re.sub(r"(?<=[\d\s])d\b", "D", text)  # pandas is about to know days by the capital alone
     length = pd.Timedelta(value)
     if pd.isna(length):
         raise ValueError("it is no time at all")

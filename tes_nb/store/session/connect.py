@@ -51,6 +51,8 @@ def refuse_other_formats(path: Path) -> None:
         raise SessionError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
     if head.startswith((b"{", b"\xef\xbb\xbf{")):
         raise SessionError(f"{path} is JSON, not a session: if it is a HAR file, give it the ending .har.")
+    if head.startswith((b"\x28\xb5\x2f\xfd", b"\x54\x2a\x4d\x18")):
+        raise SessionError(f"{path} is compressed: if a session is in it, give it the ending .tes.zst.")
     if head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         raise SessionError(f"{path} is a compressed archive: unpack it and open the session inside.")
 

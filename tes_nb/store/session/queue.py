@@ -61,6 +61,8 @@ class MessageQueue:
         self.cause = self.SLOW
         """Why a loss that begins now happens."""
         self.closed = False
+        self.sealed = False
+        """Whether nothing comes any more; what is there waits for the disk as long as that takes."""
         self.lost = 0
         """Messages dropped since the beginning."""
         self.accepted = 0
@@ -71,7 +73,7 @@ class MessageQueue:
         """Take a message; False = it was dropped. Never waits for the disk."""
         with self._lock:
             size = self._bytes + len(message.payload) + _OVERHEAD
-            if self.closed or not self._has_room(size):
+            if self.sealed or not self._has_room(size):
                 self._lose(message)
                 return False
             if self._loss is not None:
@@ -91,7 +93,7 @@ class MessageQueue:
 
     def _lose(self, message: Message) -> None:
         self.lost += 1
-        if self.closed:
+        if self.sealed:
             return
         if self._loss is None:
             self._loss = Loss(self._last_seen_ns(), message.t_wall_ns, self.cause)
@@ -114,7 +116,7 @@ class MessageQueue:
         """Return when there is something to take, when the queue is closed, or after so long."""
         with self._changed:
             self._idle = True
-            if not self._items and not self.closed:
+            if not (self._items or self.closed or self.sealed):
                 self._changed.wait(seconds)
             self._idle = False
 
@@ -134,11 +136,18 @@ class MessageQueue:
                 self._last_taken_ns = messages[-1].t_wall_ns
         return taken
 
-    def close(self) -> None:
-        """Take nothing any more; an open loss becomes the last item."""
+    def seal(self) -> None:
+        """Nothing comes any more; an open loss becomes the last item."""
         with self._changed:
-            if not self.closed and self._loss is not None:
+            if not (self.sealed or self.closed) and self._loss is not None:
                 self._items.append(FileGap(self._loss.gap(None)))
+            self.sealed = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take nothing any more, and give up what the disk does not take at once."""
+        self.seal()
+        with self._changed:
             self.closed = True
             self._changed.notify_all()
 

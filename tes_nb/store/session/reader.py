@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tes_nb.errors import SessionError
 from tes_nb.store.session.connect import connect, refuse_other_formats, refuse_what_is_no_file
 from tes_nb.store.session.damage import compare_with_log, examine, hides_commits, log_is_cut
 from tes_nb.store.session.files import save_copy, wal_path
 from tes_nb.store.session.lock import owner_of
+from tes_nb.store.session.packed import is_packed, unpack
 from tes_nb.store.session.reach import DAMAGE, PASSING
 from tes_nb.store.session.rows import (
     HIGHEST,
@@ -59,6 +60,8 @@ class SessionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._place = path
+        """Where SQLite reads it: of a compressed file a temporary copy."""
         self._guard = threading.RLock()
         self._cleanup = contextlib.ExitStack()
         self._broken: dict[str, set[int]] = {}
@@ -70,13 +73,17 @@ class SessionFile:
         self._closed = False
         with contextlib.ExitStack() as undo:
             undo.callback(self._cleanup.close)
+            if is_packed(path):
+                folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-"))
+                self._place = Path(folder) / path.stem
+                self._damage += filter(None, [unpack(path, self._place)])
             self._connection = self._connect()
             self._tables = SessionTables(self._connection)
             undo.pop_all()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a session file, also one that is being recorded, or that is damaged (see `damage`).
+        """Open a session file, also one that is being recorded, compressed, or damaged (see `damage`).
 
         Raises `SessionError`, a sentence with what to do, for what is no session: another program's file, a
         newer format, an empty file, a folder, a file of which nothing can be read.
@@ -117,6 +124,11 @@ class SessionFile:
         return tuple(self._ask(SessionTables.marks))
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What was noted about the recording and its host."""
+        return self._ask(SessionTables.facts)
+
+    @property
     def clock_jumps(self) -> tuple[ClockJump, ...]:
         """Where the wall clock jumped against the monotonic clock."""
         return tuple(self._ask(SessionTables.clock_jumps))
@@ -134,7 +146,7 @@ class SessionFile:
     @property
     def recording_pid(self) -> int | None:
         """The process that records this session now (0 = it does not say which); `None` = nobody does."""
-        return owner_of(self.path)
+        return owner_of(self._place)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -317,19 +329,19 @@ class SessionFile:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            connection = connect(self.path, self._cleanup)
+            connection = connect(self._place, self._cleanup)
             tables = SessionTables(connection)
             if stored_sums(connection) is None:
                 with snapshot(connection):
                     compare_with_log(tables)
             if self.recording_pid is not None:
                 return connection
-            real = self.path.resolve()
+            real = self._place.resolve()
             if hides_commits(real):
                 return self._connect_salvaged("its write-ahead log has changed bytes before its end")
             if log_is_cut(connection, real) and "ended" not in tables.facts():
                 self.lacks_log = True
-                self._damage.append(_lacks_log_text(self.path))
+                self._damage.append(_lacks_log_text(self._place))
         except DAMAGE as error:
             self._explain_what_is_not_damage(error)
             return self._connect_salvaged(str(error))
@@ -360,11 +372,11 @@ class SessionFile:
             ) from error
 
     def _connect_salvaged(self, why: str) -> sqlite3.Connection:
-        refuse_other_formats(self.path)
+        refuse_other_formats(self._place)
         folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tes_nb-")))
-        copy = folder / self.path.name
+        copy = folder / self._place.name
         try:
-            salvaged = salvage(self.path, copy)
+            salvaged = salvage(self._place, copy)
         except sqlite3.DatabaseError as error:
             self._explain_what_is_not_damage(error)
             raise SessionError(

@@ -45,6 +45,8 @@ class Recorder:
 
     `wanted` is asked once, when the file is there: False = whoever began it has given up, and nothing is left of it.
     `size_limit` is in bytes; `None` = four fifths of what is free on the disk now. `facts` are noted in the file.
+    `after` is the recorder whose work goes on here: nothing is written before that one has written all it has, so that
+    whatever ends the process, what is in the files has no hole (decision 0038).
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Recorder:
         queue_messages: int = 200_000,
         queue_bytes: int = 64 * 2**20,
         wanted: Callable[[], bool] = lambda: True,
+        after: Recorder | None = None,
     ) -> None:
         self.path = path
         self._pid = os.getpid()
@@ -73,10 +76,15 @@ class Recorder:
         for name, value in {**_facts_of_now(), **(facts or {})}.items():
             self.set_fact(name, value)
         self._thread = threading.Thread(
-            target=self._loop.run, name=f"tes_nb recorder {path.name}", daemon=True
+            target=self._run, args=(after,), name=f"tes_nb recorder {path.name}", daemon=True
         )
         self._thread.start()
         atexit.register(self.stop)
+
+    def _run(self, after: Recorder | None) -> None:
+        if after is not None:
+            after.await_end()
+        self._loop.run()
 
     def put(self, message: Message) -> bool:
         """Take a message to be recorded. Returns at once; False = it could not be kept, and is counted."""
@@ -89,6 +97,15 @@ class Recorder:
     def set_fact(self, name: str, value: Any) -> None:
         """Note something JSON can say about the recording; a later value of the same name replaces it."""
         self._queue.put_other(Fact(name, msgspec.Raw(msgspec.json.encode(value))))
+
+    def seal(self) -> None:
+        """Take no messages any more, and end when all is written, however long the disk takes (`stop` gives up)."""
+        self._queue.seal()
+
+    def await_end(self) -> None:
+        """Return when it has ended."""
+        self._thread.join()
+        atexit.unregister(self.stop)
 
     def stop(self, timeout: float = DISK_S) -> str:
         """Write what waits, close the file, and return the sentence that says how it ended.

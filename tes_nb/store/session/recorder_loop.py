@@ -164,7 +164,7 @@ class RecorderLoop:
         """Messages that the queue had accepted but that could not be written."""
 
     def run(self) -> None:
-        """Write until the queue is closed and empty; then close the file."""
+        """Write until nothing comes any more and the queue is empty; then close the file."""
         try:
             while self._step():
                 pass
@@ -187,7 +187,7 @@ class RecorderLoop:
         items = self._queue.take(GROUP)
         if items:
             self._write(items)
-        elif self._queue.closed:
+        elif self._queue.sealed:
             self._finish()
             return False
         else:

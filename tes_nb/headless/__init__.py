@@ -1,0 +1,1 @@
+"""`tes-nb record`: a recording without a notebook, for weeks if need be."""
