@@ -49,7 +49,7 @@ def record(
     Exit with 0 when it was ended (SIGTERM, --for, tes-nb recordings), 130 by Ctrl-C, 1, and no file, where it cannot
     begin, such as where nothing answers.
     """
-    from tes_nb.headless.recorder import RecordRequest, record_until_told  # noqa: PLC0415 - it takes a moment
+    from tes_nb.headless.recorder import RecordRequest, record_until_end  # noqa: PLC0415 - it takes a moment
 
     rotate_bytes, rotate_ns = _limits(rotate or [])
     request = RecordRequest(
@@ -67,7 +67,7 @@ def record(
         json=as_json,
         every_s=_span(every, "--every") / 1e9,
     )
-    asyncio.run(record_until_told(request))
+    asyncio.run(record_until_end(request))
 
 
 UNITS = {

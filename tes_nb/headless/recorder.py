@@ -104,7 +104,7 @@ def _series_of(request: RecordRequest) -> Series | None:
     return Series(path.parent, path.stem, compress=request.compress, keep_ns=request.keep_ns)
 
 
-async def record_until_told(request: RecordRequest) -> None:
+async def record_until_end(request: RecordRequest) -> None:
     """Record until a signal, the end of the time, or somebody ends the recording.
 
     Raises `TesError` where it cannot begin or ends by itself, KeyboardInterrupt after SIGINT.
