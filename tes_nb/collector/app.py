@@ -49,6 +49,7 @@ from tes_nb.model.control import (
     UnwatchSource,
     WatchSource,
 )
+from tes_nb.model.view_control import ControlStates, GetControls
 from tes_nb.model.work_control import GetStack, TakeSnapshot
 from tes_nb.net.endpoints import resolve
 from tes_nb.streams import all_streams, get
@@ -296,7 +297,7 @@ class Collector:
         stacks = StackReader(self.observer.observed_pid, self.options.stack_folder)
         stack_routes = StackRoutes(self.observer, stacks)
         worker_routes = WorkerRoutes(self.observer, self.sockets, stack_routes)
-        scaling = ScaleRoutes(self.observer.workers, self._peer_scaler())
+        scaling = self._scaling = ScaleRoutes(self.observer.workers, self._peer_scaler())
         workers.post("/api/workers/scale", scaling.scale, Access.TOKEN)
         workers.get("/api/workers/snapshot/{id}", worker_routes.snapshot, Access.TOKEN)
         workers.get("/workers/status", worker_routes.status, Access.OPEN)
@@ -319,6 +320,7 @@ class Collector:
         self.control.register(StartRecording, self.recordings.record)
         self.control.register(ListRecordings, self.recordings.recordings)
         self.control.register(StopRecording, self.recordings.stop)
+        self.control.register(GetControls, self._controls)
         status.socket("/ws/relay/{source}", relay_socket(self.hub, self.sockets), Access.OPEN)
         status.socket(
             "/ws/control", control_socket(self.control, self.guard, self.sockets), Access.FIRST_MESSAGE
@@ -327,9 +329,24 @@ class Collector:
             "/ws/rows/{source}", rows_socket(self.hub, self.sockets, self._stream_of), Access.STREAM
         )
         notebook = self.options.produce and self.options.observed_pid is not None
-        page_routes(self.tables, self.observer.observe, self.ports, self._page_sources, notebook=notebook)
+        page_routes(
+            *(self.tables, self.observer.observe, self.ports, self._page_sources, self._control_states),
+            notebook=notebook,
+        )
         self.observer.total_routes = len(
             {(route.path, table) for table in self.tables for route in self.tables[table].routes}
+        )
+
+    async def _controls(self, operation: GetControls) -> ControlStates:
+        del operation
+        return self._control_states()
+
+    def _control_states(self) -> ControlStates:
+        running = self.recordings.running
+        return ControlStates(
+            stop=None if running else "Nothing is being recorded.",
+            scale=self._scaling.why_not(),
+            recordings=running,
         )
 
     def _stream_routes(self) -> None:

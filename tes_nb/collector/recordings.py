@@ -139,6 +139,11 @@ class Recordings:
             one.keep and one.recorder.state is not RecorderState.STOPPED for one in self._running.values()
         )
 
+    @property
+    def running(self) -> int:
+        """How many recordings run."""
+        return len(self._running)
+
     async def record(
         self, operation: StartRecording, facts: Mapping[str, Any] | None = None
     ) -> RecordingStatus:

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tes_nb.model.operation import Operation
 from tes_nb.model.table import Field, Int
+from tes_nb.model.view_control import GetControls, GetTrack, SteerReplay  # noqa: F401 - `operations` lists them
 from tes_nb.model.work_control import GetStack, ObservePool, TakeSnapshot  # noqa: F401 - `operations` lists them
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -364,40 +365,6 @@ class StopRecording(Operation[RecordingEnd], tag="stop"):
 
     patience_s: ClassVar[float] = DISK_S + 4.0
     path: Annotated[PathText | None, Field("", "which; the only one that runs when left out")] = None
-
-
-# A replay ---------------------------------------------------------------------------------------------------
-
-
-class ReplayPlace(msgspec.Struct, frozen=True):
-    """How far one source of a replay is."""
-
-    round: Annotated[int, Field("", "how often its records began anew")]
-    seq: Annotated[int, Field("", "the number of its newest record")]
-
-
-class ReplayStatus(msgspec.Struct, frozen=True):
-    """Where a replay is."""
-
-    word: Annotated[str, Field("", "PLAYING, PAUSED or ENDED")]
-    speed: Annotated[float, Field("", "recorded seconds a second; 0 = as fast as it goes")]
-    at_ns: Annotated[int, Field("ns", "when the newest message that was played was received, Unix time")]
-    share: Annotated[float, Field("ratio", "how much of the recording's time was played")]
-    settled: Annotated[bool, Field("", "whether the place that was asked for is reached")]
-    loop: Annotated[bool, Field("", "whether it begins anew at its end")]
-    sources: Annotated[dict[str, ReplayPlace], Field("", "source → how far it is")]
-    damage: Annotated[list[str], Field("", "what of the recording is damaged, a sentence each")]
-
-
-class SteerReplay(Operation[ReplayStatus], tag="replay"):
-    """Change how a replay goes on, if anything is given, and return where it is."""
-
-    do: Annotated[Literal["pause", "resume"] | None, Field("", "hold the position, or go on")] = None
-    speed: Annotated[
-        Annotated[float, Meta(ge=0)] | None, Field("", "recorded seconds a second; 0 = as fast as it goes")
-    ] = None
-    seek_ns: Annotated[int | None, Field("ns", "go to a moment of the recording, Unix time")] = None
-    seek_share: Annotated[float | None, Field("ratio", "go to a share of the recording's time")] = None
 
 
 def operations() -> dict[str, type[Operation[Any]]]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tes_nb.session.events import WalkEvent
     from tes_nb.store.export.csv_text import Formulas
     from tes_nb.store.export.export import ExportResult, TableExport
-    from tes_nb.views.dashboard import Dashboard, Dock, Steering
+    from tes_nb.views.controls import Steering
+    from tes_nb.views.dashboard import Dashboard, Dock
     from tes_nb.views.inspector import Inspector
     from tes_nb.wire.events import Gap, Mark
 
@@ -175,7 +176,7 @@ class SessionOutputs(ABC):
 
         self._raise_pending()
         self._settle()
-        facts = cost_facts(self.feeds, self.gaps, live=self._steering() is not None)
+        facts = cost_facts(self.feeds, self.gaps, live=self._is_live())
         return write_report(
             path,
             list(self.feeds.values()),
@@ -186,6 +187,8 @@ class SessionOutputs(ABC):
 
     def dashboard(self, *, dock: Dock | None = None) -> Dashboard:
         """Return all of it, live, in tabs, with buttons to mark, record and scale; display it.
+
+        Over a replay's tabs are play, pause, speed and the track, as `replay.scrubber()` has them alone.
 
         dock: "right" puts it into JupyterLab's right sidebar at once, "split-right" beside the notebook; it needs the
         extra `lab`. `None` = it is shown where it is displayed. Raises `ArgumentError` for another place,
@@ -238,6 +241,10 @@ class SessionOutputs(ABC):
     @abstractmethod
     def _steering(self) -> Steering | None:
         """How the controls of a view reach the collector; `None` = there is nothing to control."""
+
+    def _is_live(self) -> bool:
+        """Whether it shows what is, and not what was."""
+        return self._steering() is not None
 
     def inspector(self, sources: Sequence[str] | None = None) -> Inspector:
         """Return a live list of messages and connections of these sources (`None` = all); display it."""

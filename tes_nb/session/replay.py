@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from tes_nb.errors import SessionError
 from tes_nb.model import Stream
-from tes_nb.model.control import ReplayPlace, ReplayStatus, SteerReplay
+from tes_nb.model.view_control import ReplayPlace, ReplayStatus, SteerReplay
 from tes_nb.session.origin import ReplayOrigin
 from tes_nb.session.session import Session
 from tes_nb.store.memory.timespec import instant_ns
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tes_nb.net.relay_client import RelayReader
     from tes_nb.session.backend import Backend
     from tes_nb.session.recorded import RecordedSession
+    from tes_nb.views.dashboard import Dashboard
 
 STEP_S = 0.02
 CONNECT_TIMEOUT_S = 10.0
@@ -163,13 +164,24 @@ class Replay(Session):
         """What of the recording is damaged, a sentence each; () = nothing that was read."""
         return tuple(self._call(SteerReplay()).damage)
 
+    def scrubber(self) -> Dashboard:
+        """Return play, pause, speed and a track to drag along, with the marks and gaps of the recording; display it.
+
+        It answers also while a cell is busy, where the browser is on this machine. `dashboard()` has it above its tabs.
+        """
+        self._raise_pending()
+        from tes_nb.views.build import scrubber  # noqa: PLC0415
+
+        title, url = self._title_and_page()
+        return scrubber(list(self.feeds.values()), title=title, url=url, steering=self._steering())
+
     # What differs from a live session --------------------------------------------------------------------------
 
     def _title_and_page(self) -> tuple[str, str]:
         return self._past, self.url
 
-    def _steering(self) -> None:
-        return None
+    def _is_live(self) -> bool:
+        return False
 
     def _settle(self) -> None:
         """What this kernel does is no part of a replay."""

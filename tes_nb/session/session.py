@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-import msgspec
 import pandas as pd
 
 from tes_nb.collector.http.pages import page_url
@@ -21,9 +20,8 @@ from tes_nb.model.control import (
     KernelReport,
     PutMark,
     SubscribeSource,
-    operations,
 )
-from tes_nb.model.operation import Operation, R, Request, decode_operation
+from tes_nb.model.operation import Operation, R
 from tes_nb.model.owner import Owned, Owner
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from tes_nb.session.kernel import CellWatch
     from tes_nb.session.source import FeedT, Source
     from tes_nb.session.watching import Watching
-    from tes_nb.views.dashboard import Steering
+    from tes_nb.views.controls import Steering
 
 
 class Session(Owned, SessionOutputs, Recordable, WorkerActions):
@@ -376,13 +374,10 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url
 
     def _steering(self) -> Steering | None:
-        from tes_nb.views.dashboard import Steering  # noqa: PLC0415
+        from tes_nb.session.steering import steering  # noqa: PLC0415 - only when there is a view with controls
 
-        def ask(op: str, **args: Any) -> Any:
-            request = Request(op=op, args=msgspec.Raw(msgspec.json.encode(args)))
-            return msgspec.to_builtins(self._call(decode_operation(request, operations())))
-
-        return Steering(self.ports[0], lambda: str(self._reveal()), ask)
+        reveal = lambda: str(self._reveal())  # noqa: E731
+        return steering(self._call, self._control, self.ports[0], reveal, replay=bool(self._past))
 
     def __enter__(self) -> Self:
         return self

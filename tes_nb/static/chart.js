@@ -402,6 +402,8 @@ class Chart {
     const status = this.data.freshness.status(); // of the data, which other charts may share
     const isHeld = this.heldSince !== null && !["LOST", "CLOSED"].includes(status.word);
     this.toolbar.badge.paint(isHeld ? { word: "PAUSED", since: this.heldSince, text: "" } : status, this.clock());
+    const isEmpty = !this.data.store.series.some(({ ring }) => ring.length);
+    this.toolbar.enable({ isOver: ["LOST", "CLOSED"].includes(status.word) && !this.isPaused(), isEmpty });
   }
 
   destroy() {

@@ -2,12 +2,14 @@
 
 import { swatchBorder } from "./annotations.js";
 import { lowerBound } from "./decimate.js";
-import { button, make, setText } from "./dom.js";
+import { button, enable, make, setText } from "./dom.js";
 import { formatDuration, formatValue, shorten } from "./format.js";
 import { Badge } from "./shell.js";
 import { seriesStyle } from "./theme.js";
 import { chooseZone, homeZone, otherZone, usualZone, zone } from "./zone.js";
 
+const NOT_ZOOMED = "The whole window is shown.";
+const EMPTY = "There is nothing to save yet.";
 const WINDOWS = [30, 60, 300, 900, 3600, 6 * 3600];
 export const KEYS_HELP =
   "Left and right move the cursor, with shift the picture; plus and minus zoom, 0 shows the whole window, space pauses, " +
@@ -34,14 +36,17 @@ export class Toolbar {
     this.about = make("span", { class: "tes-detail tes-filter" });
     this.badge = new Badge();
     this.window = make("select", { "aria-label": "Time window", on: { change: () => chart.setWindow(Number(this.window.value)) } });
-    this.pause = button("Pause", "Hold the picture still (space); data is still kept", "false", () => chart.setPaused(!chart.isPaused()));
-    this.reset = button("Reset zoom", "Show the whole window again (0)", undefined, () => chart.zoomTo(null));
-    this.reset.disabled = true;
+    this.pause = button("Pause", "", "false", () => chart.setPaused(!chart.isPaused()));
+    this.reset = button("Reset zoom", "", undefined, () => chart.zoomTo(null));
+    this.png = button("PNG", "", undefined, () => chart.savePng());
+    this.csv = button("CSV", "", undefined, () => chart.saveCsv());
     this.stats = button("Stats", "Least, greatest and mean value of what is in view", "false", () => chart.toggleStats());
     this.zone = button("", "", "false", () => chooseZone(otherZone()));
     this.help = button("?", "What mouse and keyboard do (?)", "false", () => this.toggleHelp(chart));
     this.fillWindows(windowS);
     this.paintZone();
+    this.enable({ isOver: false, isEmpty: true });
+    enable(this.reset, "", NOT_ZOOMED);
     this.element = make("div", { class: "tes-bar", role: "toolbar", "aria-label": `${title} chart` }, [
       this.badge.element,
       make("span", { class: "tes-title", text: title }),
@@ -52,8 +57,8 @@ export class Toolbar {
         this.reset,
         this.stats,
         this.zone,
-        button("PNG", "Save the picture as PNG", undefined, () => chart.savePng()),
-        button("CSV", "Save the points in view as CSV", undefined, () => chart.saveCsv()),
+        this.png,
+        this.csv,
         this.help,
       ]),
     ]);
@@ -78,8 +83,15 @@ export class Toolbar {
   paint({ paused, zoomed, stats }) {
     this.pause.setAttribute("aria-pressed", String(paused));
     setText(this.pause, paused ? "Resume" : "Pause");
-    this.reset.disabled = !zoomed;
+    enable(this.reset, "Show the whole window again (0)", zoomed ? "" : NOT_ZOOMED);
     this.stats.setAttribute("aria-pressed", String(stats));
+  }
+
+  /** Let what can act be pressed. isOver: nothing more comes; isEmpty: nothing has come. */
+  enable({ isOver, isEmpty }) {
+    enable(this.pause, "Hold the picture still (space); data is still kept", isOver ? "Nothing more comes, so there is nothing to hold still." : "");
+    enable(this.png, "Save the picture as PNG", isEmpty ? EMPTY : "");
+    enable(this.csv, "Save the points in view as CSV", isEmpty ? EMPTY : "");
   }
 
   /** Say which time zone is shown; where it is always UTC there is nothing to choose. */
@@ -111,7 +123,7 @@ const ACTIONS = {
   "-": (chart) => scale(chart, 2),
   0: (chart) => chart.zoomTo(null),
   Escape: (chart) => chart.zoomTo(null),
-  " ": (chart) => chart.setPaused(!chart.isPaused()),
+  " ": (chart) => chart.toolbar.pause.disabled || chart.setPaused(!chart.isPaused()),
   "?": (chart) => chart.toolbar.toggleHelp(chart),
 };
 

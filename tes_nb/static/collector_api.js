@@ -61,15 +61,30 @@ function askToken(sentence) {
   });
 }
 
-/** Return the first views, each {name, title, question, parts}; [] = the collector does not answer just now. */
-export async function fetchViews(credentials) {
+/** Return what the collector answers at a path; null = it does not answer just now. */
+async function fetchJson(path, credentials) {
   try {
-    const reply = await fetch("api/views", { headers: { Accept: "application/json", ...credentials.headers() } });
-    return reply.ok ? await reply.json() : [];
+    const reply = await fetch(path, { headers: { Accept: "application/json", ...credentials.headers() } });
+    return reply.ok ? await reply.json() : null;
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-    return [];
+    return null;
   }
+}
+
+/** Return the first views, each {name, title, question, parts}; [] = the collector does not answer just now. */
+export async function fetchViews(credentials) {
+  return (await fetchJson("api/views", credentials)) ?? [];
+}
+
+/** Return which controls can act, and where a replay is; null = the collector does not answer just now. */
+export function fetchControls(credentials) {
+  return fetchJson("api/controls", credentials);
+}
+
+/** Return the marks and gaps of the recording that is replayed; null = the collector does not answer just now. */
+export function fetchTrack(credentials) {
+  return fetchJson("api/track", credentials);
 }
 
 /** Return the list, with the token if the collector wants it; a string = a sentence about why there is none. */

@@ -1,13 +1,13 @@
 // What changes something: mark, record, stop, scale. Buttons, and two ways to the collector: its owner's socket, and from
 // a notebook whose browser is on another machine, the kernel.
 
-import { button, make, setText } from "./dom.js";
+import { button, enable, make, setText } from "./dom.js";
 
 const REPLY_MS = 10_000;
 const KERNEL_REPLY_MS = 60_000;
 const WHY_TOKEN = "Controls need the session's token.";
 
-class ControlError extends Error {}
+export class ControlError extends Error {}
 
 /** Nothing was requested: there is no way to the collector. */
 class Unreachable extends ControlError {}
@@ -140,28 +140,70 @@ export class NotebookControl {
   }
 }
 
-/** Buttons for the operations; their outcome is a sentence beside them. */
+const NOT_SAID = "The collector has not said yet whether this can be done.";
+const NO_ANSWER = "The collector does not answer: it has ended, or is just starting.";
+const SEVERAL = "Several recordings run: end one where it was begun, or with tes-nb recordings --stop FILE.";
+const DOES = {
+  mark: "Put a mark on the time line of every stream",
+  scale: "Bring the Dask cluster to so many workers",
+  record: "Record every message of every stream to a new file",
+  stop: "End the recording",
+};
+
+/** Buttons for the operations, each enabled when it can act; their outcome is a sentence beside them. */
 export class ControlBar {
-  /** @param {Control | NotebookControl} control */
-  constructor(el, control) {
+  /**
+   * @param {HTMLElement} el
+   * @param {Control | NotebookControl} control
+   * @param {() => void} [asked] called after each operation, to ask how things are
+   */
+  constructor(el, control, asked = () => {}) {
     this.control = control;
+    this.asked = asked;
+    /** What `controls` answers; undefined = nothing came yet, null = the collector does not answer. */
+    this.states = undefined;
     /** Where the recording goes that was begun here; null = none was. */
     this.path = null;
     this.outcome = make("span", { class: "tes-detail", role: "status" });
     this.label = make("input", { type: "text", maxlength: 200, placeholder: "Label", "aria-label": "Label of the mark" });
     this.count = make("input", { type: "number", min: 0, max: 64, value: 2, "aria-label": "Number of workers" });
-    const run = (words, op, args, sentence) =>
-      button(words, `${words}: needs the session's token, once`, undefined, () => this.run(op, args(), sentence));
+    const run = (words, op, args, sentence) => button(words, "", undefined, () => this.run(op, args(), sentence));
+    this.buttons = {
+      mark: run("Mark", "mark", () => ({ label: this.label.value || "mark" }), () => "Marked."),
+      scale: run("Scale workers", "scale", () => ({ count: Number(this.count.value) }), scaleSentence),
+      record: run("Record", "record", () => ({}), (result) => this.onRecord(result)),
+      stop: run("Stop recording", "stop", () => (this.path ? { path: this.path } : {}), (result) => this.onStop(result)),
+    };
+    const { mark, scale, record, stop } = this.buttons;
     this.element = make("div", { class: "tes-bar tes-controls", role: "toolbar", "aria-label": "Controls" }, [
-      this.label,
-      run("Mark", "mark", () => ({ label: this.label.value || "mark" }), () => "Marked."),
-      this.count,
-      run("Scale workers", "scale", () => ({ count: Number(this.count.value) }), scaleSentence),
-      run("Record", "record", () => ({}), (result) => this.onRecord(result)),
-      run("Stop recording", "stop", () => (this.path ? { path: this.path } : {}), (result) => this.onStop(result)),
+      ...[this.label, mark, this.count, scale, record, stop],
       this.outcome,
     ]);
     el.append(this.element);
+    this.paint();
+  }
+
+  /** @param {object | null} states what `controls` answers; null = the collector does not answer */
+  setStates(states) {
+    this.states = states;
+    if (states?.recordings === 0) this.path = null; // it was ended elsewhere
+    this.paint();
+  }
+
+  paint() {
+    for (const [op, one] of Object.entries(this.buttons)) enable(one, `${DOES[op]}; needs the session's token, once`, this.whyNot(op));
+    this.count.disabled = this.buttons.scale.disabled;
+    this.label.disabled = this.buttons.mark.disabled;
+  }
+
+  /** Why a control cannot act; "" = it can. */
+  whyNot(op) {
+    if (this.states === undefined) return NOT_SAID;
+    if (this.states === null) return NO_ANSWER;
+    if (op === "record" && this.path) return `This is being recorded, to ${this.path}.`;
+    if (op === "stop" && this.path) return "";
+    if (op === "stop" && this.states.recordings > 1) return SEVERAL;
+    return this.states[op] ?? "";
   }
 
   onRecord({ path }) {
@@ -171,6 +213,7 @@ export class ControlBar {
 
   onStop({ path, messages }) {
     this.path = null;
+    if (this.states) this.states = { ...this.states, recordings: 0, stop: "Nothing is being recorded." };
     return `Recorded ${messages} messages: ${path}.`;
   }
 
@@ -183,6 +226,8 @@ export class ControlBar {
       if (!(error instanceof ControlError)) throw error;
       setText(this.outcome, error.message);
     }
+    this.paint();
+    this.asked();
   }
 }
 

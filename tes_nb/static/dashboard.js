@@ -2,6 +2,7 @@
 //
 // Kernel → here:  as for each kind of view (see widget.js, views.js), with {part: number} beside it;
 //                 {type: "state", state: {parts: {number: state}}}; {type: "token", token};
+//                 {type: "controls", controls: which can act, null = no answer}; {type: "track", track};
 //                 {type: "answer", id, ok, result | error}
 // Here → kernel:  as in widget.js; {type: "tab", place}; {part, …} from a view; {type: "control", id, op, args}
 
@@ -12,8 +13,10 @@ import { connect, dispatch, store } from "./comm.js";
 import { ControlBar, NotebookControl } from "./control.js";
 import { make } from "./dom.js";
 import { createInspector } from "./inspector.js";
+import { Scrubber } from "./scrubber.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
+import { setUsualZone } from "./zone.js";
 
 const clock = () => Date.now() / 1000;
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
@@ -96,12 +99,18 @@ class Dashboard {
     this.parts = new Map(this.tabs.flatMap(({ parts }) => parts).map((part) => [part.number, part]));
     this.token = null;
     this.controls = new Set();
+    /** Bars of buttons, or scrubbers, and what came for them. */
+    this.bars = new Set();
+    this.states = undefined;
+    this.track = null;
   }
 
   onMessage(content, buffers) {
     if (content?.part !== undefined) this.parts.get(content.part)?.onMessage(content, buffers ?? []);
     else if (content?.type === "state") this.setState(content.state ?? {});
     else if (content?.type === "token") this.token = content.token;
+    else if (content?.type === "controls") this.setStates(content.controls);
+    else if (content?.type === "track") this.setTrack(content.track);
     else if (content?.type === "answer") for (const control of this.controls) control.onReply(content);
   }
 
@@ -110,7 +119,26 @@ class Dashboard {
     for (const part of this.parts.values()) part.setState(state.parts?.[part.number] ?? {});
   }
 
+  /** Which controls can act, and where a replay is. */
+  setStates(states) {
+    this.states = states;
+    for (const bar of this.bars) bar.setStates(states);
+  }
+
+  setTrack(track) {
+    this.track = track;
+    for (const bar of this.bars) bar.setTrack?.(track);
+  }
+
+  show(bar) {
+    this.bars.add(bar);
+    if (this.states !== undefined) bar.setStates(this.states);
+    if (this.track) bar.setTrack?.(this.track);
+    return bar;
+  }
+
   setOutage(why, whatToDo) {
+    this.setStates(null);
     for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.setOutage(why, whatToDo);
   }
 
@@ -145,13 +173,12 @@ function render({ model, el }) {
   const spec = model.get("spec");
   let comm = null;
   const ask = (message) => comm?.send(message);
+  setUsualZone(spec.tz);
   const root = make("section", { class: "tes tes-dashboard", "aria-label": spec.title });
   el.append(root);
   const control = spec.control_port ? new NotebookControl(spec.control_port, () => dashboard.token, ask) : null;
-  if (control) {
-    dashboard.controls.add(control);
-    new ControlBar(root, control);
-  }
+  if (control) dashboard.controls.add(control);
+  const bar = control && dashboard.show(new (spec.replay ? Scrubber : ControlBar)(root, control));
   const open = [];
   const openTab = (tab) => {
     const here = [];
@@ -170,7 +197,7 @@ function render({ model, el }) {
     if (doc) tab.panel.append(make("p", { class: "tes-sentence", text: doc }));
   });
   for (const part of dashboard.parts.values()) if (part.chart) part.chart.onHole = () => ask({ type: "keyframe" });
-  tabs.choose(tabs.tabs[0]);
+  if (tabs.tabs.length) tabs.choose(tabs.tabs[0]);
   comm = connect(model, el, {
     onVisible: (visible) => tabs.setVisible(visible),
     onIdle: (sentence) => {
@@ -181,6 +208,8 @@ function render({ model, el }) {
   return () => {
     comm.close();
     if (control) dashboard.controls.delete(control);
+    dashboard.bars.delete(bar);
+    bar?.destroy?.();
     for (const [part, view] of open) part.chart ? view.destroy() : part.hide(view);
     root.remove();
   };

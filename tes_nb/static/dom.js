@@ -34,6 +34,12 @@ export function button(text, title, pressed, on) {
   return make("button", { type: "button", text, title, "aria-pressed": pressed, on: { click: on } });
 }
 
+/** Let a control act, or say why it cannot: `why` "" = it can. Its title is what it does, or the reason. */
+export function enable(control, does, why) {
+  if (control.disabled !== Boolean(why)) control.disabled = Boolean(why);
+  if (control.title !== (why || does)) control.title = why || does;
+}
+
 /** Let the browser save `blob` under `name`. */
 export function download(blob, name) {
   const address = URL.createObjectURL(blob);

@@ -1,6 +1,6 @@
 // What DevTools' Messages tab shows, for the notebook: connections, messages, and one message's payload.
 
-import { button, make, setText } from "./dom.js";
+import { button, enable, make, setText } from "./dom.js";
 import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
 import { readable } from "./payload.js";
 import { Shell } from "./shell.js";
@@ -59,7 +59,8 @@ class Inspector {
     const save = () => this.ask({ type: "save", ids: this.log.visible().map(({ id }) => id) });
     this.count = make("span", { class: "tes-detail", role: "status" });
     const tools = [this.count, this.search, this.kind, this.direction, this.first, this.pauseButton];
-    if (canSave) tools.push(button("Save", "Save what is shown as a session file", undefined, save));
+    this.saveButton = button("Save", "", undefined, save);
+    if (canSave) tools.push(this.saveButton);
     this.shell.tools.append(...tools);
   }
 
@@ -137,6 +138,7 @@ class Inspector {
   paint() {
     const visible = this.log.visible();
     const undecoded = visible.filter((message) => message.undecoded).length;
+    enable(this.saveButton, "Save what is shown as a session file", visible.length ? "" : "There are no messages to save.");
     setText(this.count, `${visible.length} of ${this.log.messages.length + this.log.dropped} · ${undecoded} undecoded`);
     this.shell.say(this.log.messages.length ? "" : "No messages yet.");
     fill(this.kind, ["", ...this.log.kinds()], (word) => shorten(word, 30) || "all kinds");

@@ -2,12 +2,13 @@
 //
 // The first tabs are the views in `GET /api/views`. No stream is named here but KERNEL, whose tables annotate all charts.
 
-import { Credentials, fetchSources, fetchViews, FOR_CONTROLS, waitForSources } from "./collector_api.js";
+import { Credentials, fetchControls, fetchSources, fetchTrack, fetchViews, FOR_CONTROLS, waitForSources } from "./collector_api.js";
 import { ReconnectingSocket, socketUrl } from "./connection.js";
 import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
 import { formatTime } from "./format.js";
 import { createInspector } from "./inspector.js";
+import { Scrubber } from "./scrubber.js";
 import { SourceView } from "./source_view.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
@@ -15,6 +16,9 @@ import { Tabs } from "./tabs.js";
 const KERNEL = "kernel";
 /** How often the page asks for the sources: a session may watch another feed at any time. */
 const REFRESH_MS = 5_000;
+/** How often the page asks what its buttons can do, and where a replay is. */
+const CONTROLS_MS = 1_000;
+const REPLAY_MS = 300;
 /** How often the list of streams is counted anew. */
 const STREAMS_MS = 1_000;
 const MOST_ANNOTATIONS = 200;
@@ -22,7 +26,8 @@ const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so th
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
 class Page {
-  constructor(root, credentials) {
+  /** @param {object | null} states what the controls can do just now */
+  constructor(root, credentials, states) {
     this.root = root;
     this.credentials = credentials;
     this.views = [];
@@ -33,7 +38,10 @@ class Page {
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
     const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
-    new ControlBar(root, control);
+    this.steers = new (states?.replay ? Scrubber : ControlBar)(root, control, () => this.ask());
+    this.steers.setStates(states);
+    if (states?.replay) fetchTrack(credentials).then((track) => this.steers.setTrack(track));
+    setInterval(() => this.ask(), states?.replay ? REPLAY_MS : CONTROLS_MS);
     this.tabs = new Tabs(root, "Views", { address: true });
     /** The first views, by name: {tab, key: which parts it shows}. */
     this.firstViews = new Map();
@@ -175,9 +183,21 @@ class Page {
     watchVisible(this.root, changed, () => {});
   }
 
-  /** Ask for the sources while somebody may look. */
+  /** Whether somebody may look. */
+  get isWatched() {
+    return !this.resting && document.visibilityState === "visible";
+  }
+
+  /** Ask what the controls can do, one question at a time. */
+  async ask() {
+    if (this.asking || !this.isWatched) return;
+    this.asking = true;
+    this.steers.setStates(await fetchControls(this.credentials).finally(() => (this.asking = false)));
+  }
+
+  /** Ask for the sources. */
   async refresh() {
-    if (this.resting || document.visibilityState !== "visible") return;
+    if (!this.isWatched) return;
     const sources = await fetchSources(this.credentials);
     if (typeof sources !== "string") this.setSources(sources, await fetchViews(this.credentials));
   }
@@ -249,7 +269,7 @@ async function main() {
   const say = (words) => setText(sentence, words || "This collector shows its streams to its owner alone.");
   const sources = await waitForSources(credentials, say, () => invite(root));
   sentence.remove();
-  const page = new Page(root, credentials);
+  const page = new Page(root, credentials, await fetchControls(credentials));
   page.setSources(sources, await fetchViews(credentials));
   setInterval(() => page.refresh(), REFRESH_MS);
 }

@@ -1,6 +1,6 @@
 // A live table: rows updated in place by key; sort, filter, scroll and selection stay.
 
-import { button, download, make, setText } from "./dom.js";
+import { button, download, enable, make, setText } from "./dom.js";
 import { csvCell } from "./exporting.js";
 import { count, fileName, shorten } from "./format.js";
 import { Rows } from "./rows.js";
@@ -60,7 +60,8 @@ class Table {
     const all = `All ${this.columns.length} columns`;
     this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(!this.showsAll));
     this.more.hidden = this.first.length === this.columns.length;
-    this.shell.tools.append(this.count, this.filter, this.more, button("CSV", "Save the rows shown as CSV, all columns", undefined, () => this.saveCsv()));
+    this.csv = button("CSV", "", undefined, () => this.saveCsv());
+    this.shell.tools.append(this.count, this.filter, this.more, this.csv);
     this.rowsShown = rows;
     this.showAll(false);
     const isAging = () => this.shell.visible && this.shown.some((place) => this.rows.kinds[place].isAge);
@@ -136,6 +137,7 @@ class Table {
     if (!this.showsAll && this.filled !== this.rows.filled.size) this.showAll(false);
     this.setWidths(visible);
     this.measureBars(visible);
+    enable(this.csv, "Save the rows shown as CSV, all columns", visible.length ? "" : "There are no rows to save.");
     setText(this.count, visible.length === all ? count(all, "row") : `${visible.length} of ${count(all, "row")}`);
     this.shell.say(all ? "" : (this.shell.freshness.lastTick !== null && this.empty) || "No rows yet.");
     this.heads.forEach((head, at) => head.setAttribute("aria-sort", this.sortWord(this.shown[at])));

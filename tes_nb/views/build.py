@@ -15,7 +15,8 @@ from tes_nb.streams.first_views import ViewPart, first_views
 from tes_nb.views.alerts import AlertLimit
 from tes_nb.views.annotations import Beside
 from tes_nb.views.chart import Chart, ChartOptions, chart_parts
-from tes_nb.views.dashboard import Dashboard, Part, Steering, Tab
+from tes_nb.views.controls import Steering
+from tes_nb.views.dashboard import Dashboard, Part, Tab
 from tes_nb.views.figure import FigureContent, live_figure, table_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
@@ -216,7 +217,17 @@ def dashboard(
         Tab(view.title, view.question, _first_parts(feeds, parts))
         for view, parts in first_views(streams, notebook=notebook)
     ]
-    tabs = [*first, *map(_tab, feeds), _inspector(feeds, url)]
+    return _controlled(feeds, title, url, steering, [*first, *map(_tab, feeds), _inspector(feeds, url)])
+
+
+def scrubber(feeds: Sequence[ViewSource], *, title: str, url: str, steering: Steering | None) -> Dashboard:
+    """Return the widget: play, pause, speed and the track of a replay, alone."""
+    return _controlled(feeds, title, url, steering, ())
+
+
+def _controlled(
+    feeds: Sequence[ViewSource], title: str, url: str, steering: Steering | None, tabs: Sequence[Tab]
+) -> Dashboard:
     on_origin: Callable[[str], None] | None = feeds[0].on_origin if feeds else None
     return _ending(Dashboard(title, tabs, url=url, steering=steering, on_origin=on_origin), feeds)
 

@@ -10,18 +10,14 @@ from typing import Any, Literal, get_args
 
 from tes_nb.errors import ArgumentError, SessionError, TesError, meant
 from tes_nb.views.clock import RepaintClock, clock
+from tes_nb.views.controls import OPERATIONS, ControlWatch, Steering
 from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.push import Content, Sent
-
-OPERATIONS = ("mark", "scale", "record", "stop")
-"""What the controls may request."""
+from tes_nb.views.zone import zone
 
 Dock = Literal["right", "split-right", "split-left", "split-top", "split-bottom", "tab-before", "tab-after"]
 """Where in JupyterLab a dashboard is docked: in the right sidebar, or beside the notebook."""
 EXTRA = 'pip install "tes-nb[lab]"'
-
-Call = Callable[..., Any]
-"""(operation, **args) → the collector's answer. Blocks; raises `TesError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +40,14 @@ class Tab:
     parts: Sequence[Part]
 
 
-@dataclass(frozen=True, slots=True)
-class Steering:
-    """How the controls reach the collector."""
-
-    port: int
-    """Of its control socket, for browsers on this machine."""
-    reveal: Callable[[], str]
-    """→ the token. It travels as a message, never in what is saved with the notebook."""
-    call: Call
-    """The way through the kernel, for all others."""
-
-
 class DashboardContent:
     """The parts' contents under numbers. Only the open tab is sent, unless the kernel hears nobody (0010)."""
 
-    def __init__(
-        self, tabs: Sequence[Tab], token: Callable[[], str] | None, deaf: Callable[[], bool]
-    ) -> None:
+    def __init__(self, tabs: Sequence[Tab], steering: Steering | None, deaf: Callable[[], bool]) -> None:
         """deaf: whether the kernel cannot hear which tab is open; then all are sent."""
         self._titles = [tab.title for tab in tabs]
         self._parts = [(place, part) for place, tab in enumerate(tabs) for part in tab.parts]
-        self._token = token
+        self._controls = None if steering is None else ControlWatch(steering)
         self._deaf = deaf
         self._current: set[int] = set()
         """Numbers of the parts that the browser is up to date with."""
@@ -80,14 +62,15 @@ class DashboardContent:
     def everything(self) -> list[Sent]:
         """Return all of the open tab."""
         self._current.clear()
-        token = [] if self._token is None else [Sent({"type": "token", "token": self._token()})]
-        return [*token, *self.news()]
+        return self._news([] if self._controls is None else self._controls.everything())
 
     def news(self) -> list[Sent]:
         """Return what is new in the open tab, all of it where the browser is not up to date."""
+        return self._news([] if self._controls is None else self._controls.news())
+
+    def _news(self, result: list[Sent]) -> list[Sent]:
         due = self._due()
         self._current &= due
-        result = []
         for number in sorted(due):
             content = self._parts[number][1].content
             messages = content.news() if number in self._current else content.everything()
@@ -103,7 +86,8 @@ class DashboardContent:
 
     def fallback(self) -> str:
         """Return the views of every tab under each other."""
-        return "".join(
+        controls = "" if self._controls is None else self._controls.fallback()
+        return controls + "".join(
             f"<div><b>{escape(self._titles[place])}</b>{part.content.fallback()}</div>"
             for place, part in self._parts
         )
@@ -123,7 +107,7 @@ def _of_part(number: int, sent: Sent) -> Sent:
 
 
 class Dashboard(LiveView):
-    """Live views in tabs, with buttons to mark, record and scale. Display it."""
+    """Live views in tabs, below buttons to mark, record and scale, or those of a replay. Display it."""
 
     def __init__(
         self,
@@ -135,17 +119,17 @@ class Dashboard(LiveView):
         on_origin: Callable[[str], None] | None = None,
         repaint: RepaintClock = clock,
     ) -> None:
-        """Show the tabs. steering: `None` = there is nothing to control, as in a recording."""
+        """Show the tabs; without any the controls alone. steering: `None` = there is nothing to control."""
         self._steering = steering
-        content = DashboardContent(
-            tabs, None if steering is None else steering.reveal, lambda: self._presence.deaf
-        )
+        content = DashboardContent(tabs, steering, lambda: self._presence.deaf)
         self._content = content
         numbers = iter(range(sum(len(tab.parts) for tab in tabs)))
         spec = {
             "title": title,
             "silent": silent_sentence(url),
+            "tz": zone.name,
             "control_port": None if steering is None else steering.port,
+            "replay": steering is not None and steering.replay,
             "tabs": [
                 {
                     "title": tab.title,
@@ -158,7 +142,14 @@ class Dashboard(LiveView):
                 for tab in tabs
             ],
         }
-        super().__init__("dashboard", "dashboard", spec, content, on_origin=on_origin, repaint=repaint)
+        super().__init__(
+            "dashboard",
+            "dashboard" if tabs else "scrubber",
+            spec,
+            content,
+            on_origin=on_origin,
+            repaint=repaint,
+        )
         self.panel: Any = None
         """The `Sidecar` that it is docked in; `None` = it is shown where it is displayed."""
 

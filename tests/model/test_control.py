@@ -60,6 +60,8 @@ EXAMPLES = {
     },
     "recordings": {},
     "stop": {"path": "/tmp/a.tes"},
+    "controls": {},
+    "track": {},
     "replay": {"do": "pause", "speed": 2.0, "seek_ns": 5, "seek_share": 0.5},
 }
 ALL = operations()
@@ -145,7 +147,7 @@ def test_no_text_may_be_longer_than_said(op, field):
         (
             "dance",
             {},
-            "There is no such operation; known are answer_scale, await_scale, cluster, cost, kernel, mark, ",
+            "There is no such operation; known are answer_scale, await_scale, cluster, controls, cost, kernel, mark, ",
         ),
         ("mark", [], "'args' must be a JSON object."),
         ("mark", {"label": ""}, "'label' must be a text of 1 to 200 characters."),

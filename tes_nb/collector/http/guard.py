@@ -35,7 +35,7 @@ def sentence(status: int, text: str, headers: Mapping[str, str] | None = None) -
 
 
 OWN_AGENT = "tes_nb/"
-OWN_PATHS = ("/api/streams", "/api/views", "/static/")
+OWN_PATHS = ("/api/streams", "/api/views", "/api/controls", "/api/track", "/static/")
 """What only the page asks for."""
 TES_PORTS = (3000, 3002, 3003, 3004, 3005)
 """Where TES's own pages live; their origins are always allowed."""

@@ -21,6 +21,7 @@ from tes_nb.collector.http.guard import Access, Handler, json_answer, sentence
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.produced import Channel
 from tes_nb.model import HttpHalf, Observation, Stream
+from tes_nb.model.view_control import ControlStates
 from tes_nb.streams.browser_json import json_columns
 from tes_nb.streams.first_views import FirstView, ViewPart, first_views
 
@@ -122,12 +123,14 @@ def page_routes(
     observe: Callable[[], Observation],
     ports: tuple[int, int],
     sources: Callable[[], Iterable[PageSource]],
+    controls: Callable[[], ControlStates],
     *,
     notebook: bool,
 ) -> None:
     """Add the pages to both ports (health) or the status port (all else).
 
-    sources: what a page shows now. notebook: whether they show a notebook's own process.
+    sources: what a page shows now. controls: what its buttons can do now. notebook: whether the sources show a
+    notebook's own process.
     """
     paths = [*STATIC.glob("*.*"), *STATIC.glob("dist/*.*")]
     # what is not in this list does not exist
@@ -155,6 +158,10 @@ def page_routes(
             [_describe_view(view, parts) for view, parts in first_views(shown, notebook=notebook)]
         )
 
+    async def states(request: web.Request) -> web.Response:
+        del request
+        return json_answer(controls())
+
     async def streams(request: web.Request) -> web.Response:
         del request
         return json_answer([_describe(source, ports) for source in sources()])
@@ -165,6 +172,7 @@ def page_routes(
     status.get("/metrics", metrics, Access.OPEN)
     status.get("/api/streams", streams, Access.OPEN)
     status.get("/api/views", views, Access.OPEN)
+    status.get("/api/controls", states, Access.OPEN)
     for table in tables.values():
         table.get("/health", health, Access.OPEN)
 

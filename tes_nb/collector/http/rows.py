@@ -35,8 +35,10 @@ MOST_ROWS = 2_000
 class RowDecoder:
     """Decodes one source's messages, and remembers what a stream needs to know of the messages before."""
 
-    def __init__(self, source: str, stream: Stream) -> None:
+    def __init__(self, source: str, stream: Stream, *, ages: bool = True) -> None:
+        """ages: whether a message is as old as its time says: what a replay plays is new."""
         self._source = source
+        self._ages = ages
         self._stream = stream
         self._decoder = stream.decoder()
         self._memory: dict[str, Any] = {}
@@ -58,7 +60,7 @@ class RowDecoder:
             "type": "message",
             **msgspec.structs.asdict(info),
             "seq": message.seq,
-            "age_s": max(0, time.monotonic_ns() - message.t_mono_ns) / 1e9,
+            "age_s": max(0, time.monotonic_ns() - message.t_mono_ns) / 1e9 if self._ages else 0,
             "rows": {} if message.flags & FLAG_DUPLICATE else self._rows(message, decoded),
             "text": text,
         }
@@ -126,7 +128,7 @@ class RowsConnection:
         """start_id: of the collector. after: the number of the last record that the page has; `None` = it has none."""
         self._topic = topic
         self._start_id = start_id
-        self._decoder = RowDecoder(topic.source, stream)
+        self._decoder = RowDecoder(topic.source, stream, ages=topic.greeting is None)
         self._socket = socket
         back = max(topic.log.first - 1, topic.log.last - BACK)
         self._sent = back if after is None else min(after, topic.log.last)

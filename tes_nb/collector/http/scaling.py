@@ -80,6 +80,11 @@ class ScaleRoutes:
             raise self._refusal()
         return await scale(operation.count)
 
+    def why_not(self) -> str | None:
+        """Say why nothing can be scaled just now; `None` = something can."""
+        scalable = (self._workers.scaler() or self._peer) is not None
+        return None if scalable else str(self._refusal())
+
     def _refusal(self) -> ScaleRefused:
         workers = self._workers.facts()
         observed = next((worker for worker in workers if worker.role == "dask scheduler"), None)

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from tes_nb.collector.app import Collector
+from tes_nb.collector.http.guard import Access, json_answer
 from tes_nb.collector.http.pages import PageSource
 from tes_nb.collector.http.server import Bound
 from tes_nb.collector.hub import Hub
@@ -25,11 +26,8 @@ from tes_nb.model.control import (
     GetCost,
     KernelReport,
     PutMark,
-    ReplayPlace,
-    ReplayStatus,
     ScaleWorkers,
     StartRecording,
-    SteerReplay,
     StopRecording,
     SubscribeSource,
     UnwatchSource,
@@ -37,6 +35,16 @@ from tes_nb.model.control import (
 )
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.model.operation import Operation
+from tes_nb.model.view_control import (
+    ControlStates,
+    GetTrack,
+    ReplayPlace,
+    ReplayStatus,
+    ReplayTrack,
+    SteerReplay,
+    TrackGap,
+    TrackMark,
+)
 from tes_nb.model.work_control import GetStack, ObservePool, TakeSnapshot
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams import NAMES, all_streams, get
@@ -107,6 +115,8 @@ def _parsed(message: Message) -> Any:
         return None
 
 
+MOST_ON_TRACK = 1000
+"""Marks, and gaps: the last ones."""
 REFUSED: tuple[type[Operation[Any]], ...] = (
     GetCost,
     PutMark,
@@ -207,15 +217,45 @@ class ReplayCollector(Collector):
 
         async def refused(operation: Operation[Any]) -> NoReturn:
             del operation
-            raise SessionError(
-                f"This is a replay of {self.file.path.name}: there is nothing to mark, scale, watch or record. "
-                "tes.start() or tes.attach() starts a live session."
-            )
+            raise SessionError(self._refusal())
+
+        async def track(request: web.Request) -> web.Response:
+            del request
+            return json_answer(self._track())
+
+        async def track_operation(operation: GetTrack) -> ReplayTrack:
+            del operation
+            return self._track()
 
         for operation in REFUSED:
             self.control.register(operation, refused)
         self.control.register(KernelReport, kernel)
         self.control.register(SteerReplay, self._steer)
+        self.control.register(GetTrack, track_operation)
+        self.tables["status"].get("/api/track", track, Access.OPEN)
+
+    def _refusal(self) -> str:
+        return (
+            f"This is a replay of {self.file.path.name}: there is nothing to mark, scale, watch or record. "
+            "tes.start() or tes.attach() starts a live session."
+        )
+
+    def _control_states(self) -> ControlStates:
+        why = self._refusal()
+        return ControlStates(mark=why, record=why, stop=why, scale=why, replay=self._status())
+
+    def _track(self) -> ReplayTrack:
+        """Each mark once, though it stands in every source."""
+        labels = {mark.at_ns: mark.label for mark in self.file.marks}
+        gaps = [
+            TrackGap(one.source, gap.last_seen_ns or gap.lost_at_ns, gap.back_at_ns, gap.cause)
+            for one in self.file.gaps[-MOST_ON_TRACK:]
+            for gap in [one.gap]
+        ]
+        return ReplayTrack(
+            [TrackMark(at, label) for at, label in sorted(labels.items())[-MOST_ON_TRACK:]],
+            sorted(gaps, key=lambda gap: gap.from_ns),
+        )
 
     async def _steer(self, operation: SteerReplay) -> ReplayStatus:
         player = self.player
@@ -252,4 +292,8 @@ class ReplayCollector(Collector):
                 for source, topic in self.hub.topics.items()
             },
             damage=list(self.file.damage),
+            name=self.file.path.name,
+            place_ns=player.place_ns,
+            began_ns=player.began_ns,
+            ended_ns=player.ended_ns,
         )

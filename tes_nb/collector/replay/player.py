@@ -117,8 +117,12 @@ class Player:
         self.schedule = Schedule(first, last, speed=speed)
         self.loop = loop
         self.at_end = False
-        self._began_ns = self.wall_ns = (file.span() or (0, 0))[0]
+        self.began_ns, self.ended_ns = file.span() or (0, 0)
+        """The receive times of the first and the last message."""
+        self.wall_ns = self.began_ns
         """The receive time of the newest message that was played."""
+        self._newest_mono_ns = first
+        """The same by the recorded monotonic clock."""
         self.newest: dict[str, int] = {}
         """Source → the number of its newest message that was played."""
         self._file = file
@@ -166,7 +170,7 @@ class Player:
             self._back += 1
             self._rounds.restart()
             self.newest.clear()
-            self.wall_ns = self._began_ns
+            self.wall_ns, self._newest_mono_ns = self.began_ns, self.schedule.first_ns
             for topic in self._hub.topics.values():
                 topic.rewind()
         self._announce()
@@ -175,6 +179,11 @@ class Player:
     def position(self) -> int:
         """The recorded monotonic time that has come."""
         return self.schedule.position(_now())
+
+    @property
+    def place_ns(self) -> int:
+        """The moment of the recording that has come, Unix time: in a silence later than the newest message."""
+        return min(self.wall_ns + max(0, self.position - self._newest_mono_ns), self.ended_ns)
 
     @property
     def settled(self) -> bool:
@@ -273,7 +282,7 @@ class Player:
 
     def _publish(self, message: Message) -> None:
         self.schedule.reached(message.t_mono_ns)
-        self.wall_ns = message.t_wall_ns
+        self.wall_ns, self._newest_mono_ns = message.t_wall_ns, message.t_mono_ns
         shifted = self._rounds.shifted(message)
         self._hub.publish(shifted)
         self.newest[shifted.source] = shifted.seq

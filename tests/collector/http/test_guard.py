@@ -45,6 +45,7 @@ OPEN = {
         "/api/dev/tmux/status",
         "/api/streams",
         "/api/views",
+        "/api/controls",
         "/metrics",
         "/health",
     )
