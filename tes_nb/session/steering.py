@@ -1,7 +1,7 @@
 """How the controls of a session's views reach its collector: through the kernel, or asked and not waited for.
 
-A browser on the collector's machine needs neither: it has the port and the token, and is answered while a cell holds the
-kernel. All others go through the kernel. What the buttons show is asked by the kernel for both (docs/decisions/0034).
+A browser on the collector's machine needs neither: it has the port and the token, and is answered while a cell holds
+the kernel. All others go through the kernel. What buttons show is asked by the kernel for both (docs/decisions/0034).
 """
 
 from __future__ import annotations

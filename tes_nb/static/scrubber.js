@@ -200,9 +200,9 @@ export class Scrubber {
     this.element.setAttribute("aria-label", `Replay of ${status.name}`);
   }
 
-  paintPlace({ began, length }) {
+  paintPlace({ began, at, length }) {
     const time = this.time();
-    const place = Math.max(0, Math.min(length, time - began));
+    const place = Math.max(0, Math.min(length, this.target ?? at - began)); // not by way of the time, which is too coarse for it
     setText(this.clock, formatTime(time));
     setText(this.where, `${offsetWords(time)} · ${formatDuration(place)} of ${formatDuration(length)}${this.target === null ? "" : " · going there"}`);
     this.slider.max = String(length);

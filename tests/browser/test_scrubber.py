@@ -31,12 +31,13 @@ def path(tmp_path_factory):
     """Seven seconds of the three streams and of a simulated feed that was away for a while, with two marks."""
     target = tmp_path_factory.mktemp("scrubber") / "match-day.tes"
     with tes.start(ports=(0, 0)) as session:
-        session.watch(tes.SIMULATED, speed=100, seed=3, matches=6, faults=["random:every=2"])
+        feed = session.watch(tes.SIMULATED, speed=100, seed=3, matches=6)
         with session.record(target):
             for label in ("kick-off", "goal"):
-                time.sleep(3)
+                time.sleep(2)
                 session.mark(label)
-            time.sleep(1)
+                feed.stand_in.post("close")
+            time.sleep(2.5)
     return target
 
 
