@@ -14,14 +14,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pandas as pd
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 import tes_nb as tes
 from benchmarks.bench_nowgoal import compare, odds, some_ticks
-from benchmarks.harness import Result, figure
+from benchmarks.harness import Result, figure, ratio
 from benchmarks.rows import TWELVE, pour, some_rows
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.session.recorded import RecordedSession
+from tes_nb.store.export.export import CHUNK_ROWS, write_csv
 from tes_nb.store.export.parquet import write_parquet_file
 from tes_nb.store.memory.arrow import arrow_table
 from tes_nb.store.memory.columns import Columns
@@ -58,13 +59,33 @@ def tables(folder: Path, rows: int) -> Iterator[Result]:
         rounds=7,
     )
     ready = arrow_table(snapshot)
+    theirs = folder / "theirs.parquet"
     yield compare(
         "E4",
         f"Parquet of {rows:,} rows x 12 columns",
         lambda: write_parquet_file(folder / "ours.parquet", TWELVE, [snapshot]),
-        lambda: parquet.write_table(
-            ready, folder / "theirs.parquet", compression="zstd", row_group_size=65_536
-        ),
+        lambda: parquet.write_table(ready, theirs, compression="zstd", row_group_size=65_536),
+        against="pyarrow's writer of the same table in memory",
+        at_most=1.5,
+        rounds=5,
+    )
+    size = (folder / "ours.parquet").stat().st_size / rows
+    yield ratio(
+        "E4",
+        f"Parquet of {rows:,} rows x 12 columns, bytes of a row",
+        [size],
+        [theirs.stat().st_size / rows],
+        unit="bytes",
+        against="pyarrow's writer of the same table in memory",
+        at_most=1.1,
+    )
+    few = next(snapshot.chunks(rows // 5))
+    ready = arrow_table(few)
+    yield compare(
+        "E4",
+        f"CSV of {len(few):,} rows x 12 columns",
+        lambda: write_csv(folder / "ours.csv", TWELVE, few.chunks(CHUNK_ROWS)),
+        lambda: csv.write_csv(ready, folder / "theirs.csv"),
         against="pyarrow's writer of the same table in memory",
         at_most=1.5,
         rounds=5,
