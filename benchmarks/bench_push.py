@@ -118,6 +118,45 @@ def run(*, quick: bool) -> Iterable[Result]:
                     packages=("aiohttp", "websockets"),
                     note="From the stamp in the sender to the callback in the receiver, one clock for both.",
                 )
+        yield from switched(session, path, pushes // 3)
+
+
+def switched(session: tes.Session, path: Path, pushes: int) -> Iterable[Result]:
+    """What `tes.options.switch_ms` gives a push while the kernel runs a Python loop, and what it costs the loop."""
+    scene, usual = SCENES[-1], tes.options.switch_ms
+    ours: list[list[float]] = []
+    theirs: list[list[float]] = []
+    loops: dict[float, list[float]] = {0.5: [], usual: []}
+
+    def one(kept: list[list[float]], switch_ms: float) -> float:
+        tes.options.switch_ms = switch_ms
+        try:
+            began = time.thread_time()
+            turns = []
+            kept.append(through_tes_nb(session, scene, path, pushes, turns))
+            loops[switch_ms].append((time.thread_time() - began) / sum(turns) * 1e9)
+        finally:
+            tes.options.switch_ms = usual
+        return 0.0
+
+    interleave(lambda: one(ours, 0.5), lambda: one(theirs, usual), rounds=5)
+    for share, name in ((0.5, "p50"), (0.99, "p99")):
+        yield ratio(
+            "E3",
+            f"{scene.name}, options.switch_ms = 0.5, {name}",
+            [percentile(one, share) for one in ours[1:]],
+            [percentile(one, share) for one in theirs[1:]],
+            unit="ms",
+            against=f"the same with Python's {usual:g} ms",
+        )
+    yield ratio(
+        "E3",
+        "CPU time of a turn of that Python loop, options.switch_ms = 0.5",
+        loops[0.5][1:],
+        loops[usual][1:],
+        unit="ns",
+        against=f"the same with Python's {usual:g} ms",
+    )
 
 
 def _keep(rounds: list[list[float]], one: list[float]) -> float:
@@ -136,8 +175,8 @@ def beside(scene: Scene, path: Path, pushes: int) -> Iterator[str | None]:
         yield url
 
 
-def until(scene: Scene, enough: Callable[[], bool]) -> None:
-    """Wait as the scene's main thread does."""
+def until(scene: Scene, enough: Callable[[], bool], turns: list[int] | None = None) -> None:
+    """Wait as the scene's main thread does; note the turns of its loop."""
     if not scene.busy:
         while not enough():
             time.sleep(0.05)
@@ -148,11 +187,15 @@ def until(scene: Scene, enough: Callable[[], bool]) -> None:
         if count % 100_000 == 0 and time.monotonic() - looked > 0.05:
             looked = time.monotonic()
             if enough():
+                if turns is not None:
+                    turns.append(count)
                 return
 
 
-def through_tes_nb(session: tes.Session, scene: Scene, path: Path, pushes: int) -> list[float]:
-    """Milliseconds of so many pushes."""
+def through_tes_nb(
+    session: tes.Session, scene: Scene, path: Path, pushes: int, turns: list[int] | None = None
+) -> list[float]:
+    """Milliseconds of so many pushes. turns: takes the turns of the main thread's loop."""
     arrivals: list[float] = []
 
     def arrived(message: Message) -> None:
@@ -165,7 +208,7 @@ def through_tes_nb(session: tes.Session, scene: Scene, path: Path, pushes: int) 
             until(scene, lambda: watched.store.tables["ticks"].received > scene.rate // 2)
         with python(CAUSE, f"ws://127.0.0.1:{session.ports[0]}/ws/control", str(session.token)):
             off = session.kernel.on_message(arrived)
-            until(scene, lambda: len(arrivals) >= pushes + WARM_UP)
+            until(scene, lambda: len(arrivals) >= pushes + WARM_UP, turns)
             off()
         if watched is not None:
             session.unwatch(watched)

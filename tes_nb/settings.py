@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,6 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.views.clock import MAX_FPS, MIN_FPS, clock
 from tes_nb.views.zone import zone
+
+SWITCH_MS = (0.1, 100)
+"""The least and the most of `tes.options.switch_ms`."""
 
 
 class KernelOptions:
@@ -54,13 +58,31 @@ class KernelOptions:
             )
         zone.name = value
 
+    @property
+    def switch_ms(self) -> float:
+        """How long a cell that computes keeps the threads of tes_nb waiting, in ms: 0.1 to 100, at first Python's 5.
+
+        It is Python's own `sys.setswitchinterval`, so it holds for the whole kernel. Less lets messages reach callbacks
+        and views sooner while a cell runs a Python loop, and costs that loop some of its time: docs/performance.md.
+        """
+        return sys.getswitchinterval() * 1e3
+
+    @switch_ms.setter
+    def switch_ms(self, value: float) -> None:
+        low, high = SWITCH_MS
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ArgumentError(
+                f"options.switch_ms must be a number of milliseconds from {low} to {high}, not {value!r}."
+            )
+        sys.setswitchinterval(value / 1e3)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in dir(type(self)) or name.startswith("_"):
-            raise ArgumentError(f"There is no option '{name}'; there are fps and tz.")
+            raise ArgumentError(f"There is no option '{name}'; there are fps, switch_ms and tz.")
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<tes_nb options: fps={self.fps:g}, tz={self.tz!r}>"
+        return f"<tes_nb options: fps={self.fps:g}, switch_ms={self.switch_ms:g}, tz={self.tz!r}>"
 
 
 options = KernelOptions()

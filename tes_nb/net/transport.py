@@ -154,6 +154,8 @@ OnMessage = Callable[[Opcode, bytes], None]
 """Called with each whole message, in order, in the loop."""
 ABNORMAL = 1006
 _QUEUED_FRAMES = 16
+LARGE_BYTES = 16 * 1024
+"""After a message of more, such as a batch of records, the other connections have a turn: sixteen may be waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,8 @@ class Link:
                     on_message(Opcode.TEXT, message.encode())
                 else:
                     on_message(Opcode.BINARY, message)
+                if len(message) > LARGE_BYTES:
+                    await asyncio.sleep(0)
         except ConnectionClosed as error:
             return self._closed(error)
 

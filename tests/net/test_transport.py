@@ -15,7 +15,7 @@ import pytest
 
 from tes_nb.errors import ConnectionFailed
 from tes_nb.model import Opcode
-from tes_nb.net.transport import Closed, Link, PeerLimits, connect
+from tes_nb.net.transport import LARGE_BYTES, Closed, Link, PeerLimits, connect
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.profile import PROFILE
 from tests.support.aio import Together, run_async
@@ -72,6 +72,28 @@ async def test_texts_and_binaries_come_as_they_were_sent():
         messages, closed, _ = await read_all(peer)
     assert messages == [(Opcode.TEXT, "grüße".encode()), (Opcode.BINARY, b"\x00\xff"), (Opcode.TEXT, b"")]
     assert closed == Closed(1001, "closed 1001 bye")
+
+
+@run_async
+async def test_between_large_messages_the_others_on_the_loop_have_a_turn():
+    """A backlog of batches must not hold a push on another connection."""
+    sent = [frame(2, bytes(2 * LARGE_BYTES)) for _ in range(12)]
+    turns, at = 0, []
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with RawPeer(says(*sent, close_frame(1000), then=0.2)) as peer:
+        link = await open_link(f"ws://127.0.0.1:{peer.port}/")
+        await asyncio.sleep(0.2)  # all of it is there
+        running = asyncio.create_task(other())
+        await link.receive(lambda *_: at.append(turns))
+        running.cancel()
+    assert len(at) == len(sent)
+    assert len(set(at)) == len(sent)
 
 
 @run_async
