@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from benchmarks.harness import Skipped
 
 HERE = Path(__file__).parent
 TIME_LIMIT_S = 600
+APART = {"browser"}
+"""Takes as long as all others together, and has a command of its own: make bench-browser."""
 
 
 def names() -> list[str]:
@@ -30,7 +33,7 @@ def names() -> list[str]:
 def chosen(words: list[str]) -> list[str]:
     """Return the files that were asked for, by their own name or by a requirement their docstring names."""
     if not words:
-        return names()
+        return [name for name in names() if name not in APART]
     matches = [
         name
         for name in names()
@@ -97,7 +100,9 @@ def main() -> int:
         return run_here(options.child, options.out, quick=options.quick)
     all_well = True
     for name in chosen(options.names):
+        began = time.monotonic()
         results, well = run_apart(name, quick=options.quick)
+        print(f"   {name}: {time.monotonic() - began:.0f} s", flush=True)
         all_well &= well
         if results and not options.quick:
             report.store(name, results)

@@ -15,7 +15,7 @@ GOAL_PERCENT = 2.0
 
 
 def run(*, quick: bool) -> Iterable[Result]:
-    seconds = 2.0 if quick else 6.0
+    seconds = 2.0 if quick else 3.0
     with tes.start(ports=(0, 0)) as session:
         session.metrics.wait(rows=2)
         yield figure(
@@ -26,7 +26,7 @@ def run(*, quick: bool) -> Iterable[Result]:
             at_most=GOAL_PERCENT,
             packages=("websockets",),
         )
-    with_us, without = measure_loop(5 if quick else 9)
+    with_us, without = measure_loop(5)
     yield ratio(
         "P7",
         "the user's own Python loop, with a running session",

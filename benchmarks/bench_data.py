@@ -38,7 +38,7 @@ ROWS_A_SECOND = 150_000
 def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from walks(Path(folder), 200 if quick else 4_000)
+        yield from walks(Path(folder), 200 if quick else 2_000)
         yield from tables(Path(folder), 50_000 if quick else 1_000_000)
     yield grid(100 if quick else 1_200, 12_000)
 

@@ -14,7 +14,7 @@ PACKAGES = ("msgspec",)
 
 def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
-    jobs, rounds = (200, 5) if quick else (3000, 15)
+    jobs, rounds = (200, 5) if quick else (3000, 7)
     with tes.start(ports=(0, 0)) as session:
         for kind in (ThreadPoolExecutor, ProcessPoolExecutor):
             with kind(2) as plain, session.observe(kind(2)) as observed:

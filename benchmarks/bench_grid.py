@@ -42,7 +42,7 @@ asyncio.run(main())
 def run(*, quick: bool) -> Iterable[Result]:
     if usable_cores() < 2:
         raise Skipped("One core cannot run a kernel and a collector at the same time.")
-    seconds = 5 if quick else 20
+    seconds = 5 if quick else 15
     with collector() as running:
         base = f"ws://127.0.0.1:{running.ports[0]}"
         with (

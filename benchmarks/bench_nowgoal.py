@@ -32,7 +32,7 @@ PACKAGES = ("msgspec", "numpy", "pandas")
 JSON_AGAINST = "zlib.decompress + msgspec into structs"
 FRAMES_BETWEEN = 333
 """Frames of 30 ticks between two DataFrames."""
-SIZES = 5
+SIZES = 3
 XML_AGAINST = "zlib.decompress + expat that collects the records' texts"
 BARE_AGAINST = "zlib.decompress + expat without handlers"
 
@@ -89,7 +89,7 @@ def compare(
     against: str,
     at_most: float | None = None,
     at_least: float | None = None,
-    rounds: int = 21,
+    rounds: int = 11,
     note: str = "",
 ) -> Result:
     """As `harness.compare`, in CPU time."""
@@ -314,7 +314,7 @@ def memory(sent: list[Message], frames: int) -> Result:
 def against_dicts(sent: list[Message], frames: int) -> Result:
     """P2: the way people write it: json, a list of dicts, a DataFrame of them all at every 10,000.
 
-    Its cost grows with the square. So its DataFrames are made at five sizes only, each standing for a fifth of
+    Its cost grows with the square. So its DataFrames are made at three sizes only, each standing for a third of
     them, and its dicts are shared by repeated messages, which spares it most of the memory.
     """
     several = [json.loads(one.payload) for one in sent]
@@ -329,7 +329,7 @@ def against_dicts(sent: list[Message], frames: int) -> Result:
         return decoding + standing_for * sum(cpu_ms(partial(pd.DataFrame, rows[:size])) for size in sizes)
 
     samples = interleave(
-        dicts, lambda: cpu_ms(lambda: fill(Columns(TICKS, cap=len(rows)), sent, frames)), rounds=5
+        dicts, lambda: cpu_ms(lambda: fill(Columns(TICKS, cap=len(rows)), sent, frames)), rounds=5, warmup=0
     )
     return ratio(
         "P2",
@@ -339,5 +339,5 @@ def against_dicts(sent: list[Message], frames: int) -> Result:
         against="ours",
         at_least=50,
         packages=PACKAGES,
-        note="the list of dicts is what is slower here; its DataFrames are sampled at five sizes",
+        note="the list of dicts is what is slower here; its DataFrames are sampled at three sizes",
     )

@@ -27,7 +27,7 @@ from benchmarks.workload import line, percentile, python
 from tes_nb.model import Message
 
 WARM_UP = 20
-PUSHES_A_SECOND = 250
+PUSHES_A_SECOND = 500
 RATE = 5_000
 
 BARE = """
@@ -35,7 +35,7 @@ import asyncio, logging, random, struct, time, websockets
 logging.disable()  # a reader that leaves is no error
 async def handler(socket):
     while True:
-        await asyncio.sleep(random.uniform(0.002, 0.006))
+        await asyncio.sleep(random.uniform(0.001, 0.003))
         await socket.send(struct.pack("<q", time.monotonic_ns()) + b"x" * 100)
 async def main():
     async with websockets.serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
@@ -54,7 +54,7 @@ async def main():
     await control.start()
     while True:
         await control.call(KernelReport(row=Gauge(name="push", value=1.0)))
-        await asyncio.sleep(random.uniform(0.002, 0.006))
+        await asyncio.sleep(random.uniform(0.001, 0.003))
 asyncio.run(main())
 """
 """Causes changes in the collector at random moments, from a process of its own."""
@@ -118,7 +118,7 @@ def run(*, quick: bool) -> Iterable[Result]:
                     packages=("aiohttp", "websockets"),
                     note="From the stamp in the sender to the callback in the receiver, one clock for both.",
                 )
-        yield from switched(session, path, pushes // 3)
+        yield from switched(session, path, pushes // 2)
 
 
 def switched(session: tes.Session, path: Path, pushes: int) -> Iterable[Result]:

@@ -28,8 +28,8 @@ def run(*, quick: bool) -> Iterator[Result]:
     folder = Path(tempfile.mkdtemp())
     try:
         yield from full_speed(folder, 20_000 if quick else 400_000)
-        yield acknowledgement(folder, seconds=1 if quick else 20)
-        yield from large_session(folder, 20_000 if quick else 1_000_000)
+        yield acknowledgement(folder, seconds=1 if quick else 8)
+        yield from large_session(folder, 20_000 if quick else 300_000)
     finally:
         shutil.rmtree(folder)
 

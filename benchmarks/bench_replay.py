@@ -36,7 +36,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 def run(*, quick: bool) -> Iterable[Result]:
-    rounds, count = (2, 100) if quick else (5, 500)
+    rounds, count = (2, 100) if quick else (5, 250)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "even.tes"
         record(path, count)

@@ -35,7 +35,7 @@ def first_message() -> float:
 
 
 def run(*, quick: bool) -> Iterable[Result]:
-    rounds = 5 if quick else 9
+    rounds = 5
     ours, theirs = interleave(
         lambda: imported("tes_nb, pandas"), lambda: imported("pandas"), rounds=rounds, warmup=1
     )
@@ -53,7 +53,7 @@ def run(*, quick: bool) -> Iterable[Result]:
     yield figure(
         "P13",
         "tes.start() to the first message, pandas imported before",
-        [first_message() for _ in range(5)],
+        [first_message() for _ in range(3 if quick else 5)],
         unit="s",
         at_most=1.5,
         packages=("aiohttp",),

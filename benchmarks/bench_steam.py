@@ -18,7 +18,7 @@ from tests.support.ticks import plain_steam, random_ticks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-TICKS = 1_000_000
+TICKS = 300_000
 QUICK_TICKS = 20_000
 KEYS = 250
 """Games; with two bookmakers and four types eight times as many keys."""

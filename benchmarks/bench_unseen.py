@@ -14,7 +14,7 @@ CHARTS, TABLES, DASHBOARDS = 40, 20, 10
 
 
 def run(*, quick: bool) -> Iterable[Result]:
-    rounds, seconds = (2, 1.0) if quick else (5, 4.0)
+    rounds, seconds = (2, 1.0) if quick else (5, 2.0)
     with tes.start(ports=(0, 0)) as session:
         session.metrics.wait(rows=2)
         without = [share_of_core(seconds) for _ in range(rounds)]

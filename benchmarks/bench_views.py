@@ -41,7 +41,7 @@ def run(*, quick: bool) -> Iterable[Result]:
     path = chromium()
     if path is None:
         raise Skipped("There is no Chromium: apt-get install chromium, or set TES_CHROMIUM.")
-    rounds, seconds = (2, 2.0) if quick else (5, 6.0)
+    rounds, seconds = (2, 2.0) if quick else (5, 4.0)
     measure = MEASURE.format(seconds=seconds, rounds=rounds)
     with (
         tempfile.TemporaryDirectory() as folder,

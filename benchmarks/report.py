@@ -32,9 +32,9 @@ def store(benchmark: str, results: list[dict[str, Any]]) -> None:
     RESULTS.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _order(result: dict[str, Any]) -> tuple[int, str, str]:
-    digits = "".join(letter for letter in result["id"] if letter.isdigit())
-    return int(digits or 0), result["benchmark"], result["name"]
+def _order(result: dict[str, Any]) -> tuple[str, int, str, str]:
+    letters = result["id"].rstrip("0123456789")
+    return letters, int(result["id"][len(letters) :] or 0), result["benchmark"], result["name"]
 
 
 def table(results: list[dict[str, Any]]) -> str:
