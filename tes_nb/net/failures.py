@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+import msgspec
 from websockets.exceptions import (
     InvalidHeader,
     InvalidMessage,
@@ -30,6 +31,8 @@ from tes_nb.wire.lifecycle import Failure
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 _LONGEST_TEXT = 200
+_NO_SOCKET_THERE = frozenset({200, 204, 404, 405, 501})
+"""What web servers that are no TES and no feed say to a handshake."""
 T = TypeVar("T")
 
 
@@ -44,6 +47,9 @@ def failure_of(error: BaseException, patience_s: float) -> Failure | None:
             failure = Failure("timeout", f"no answer within {patience_s:g} s")
         case InvalidStatus():
             failure = status_failure(error.response.status_code, error.response.headers)
+            if failure.status in _NO_SOCKET_THERE:
+                server = plain(error.response.headers.get("Server", ""))
+                failure = msgspec.structs.replace(failure, advice=_advice(server))
         case ssl.SSLError() | ssl.CertificateError():
             reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "TLS failed"
             failure = Failure("tls", f"the certificate or TLS was not accepted: {plain(str(reason))}")
@@ -59,7 +65,9 @@ def failure_of(error: BaseException, patience_s: float) -> Failure | None:
                 "protocol", f"the handshake has an invalid or missing header {plain(error.name)}"
             )
         case WebSocketException():
-            failure = Failure("protocol", f"the answer is no WebSocket handshake: {plain(str(error))}")
+            quoted = error.__cause__ if isinstance(error, InvalidMessage) and error.__cause__ else error
+            sentence = f"the answer is no WebSocket handshake: {plain(str(quoted))}"
+            failure = Failure("protocol", sentence, advice=_advice(""))
         case OSError() | EOFError():
             failure = _os_failure(error)
     return failure
@@ -70,6 +78,12 @@ def status_failure(status: int, headers: Mapping[str, str]) -> Failure:
     phrases = {entry.value: entry.phrase for entry in HTTPStatus}
     sentence = f"HTTP {status} {phrases.get(status, '')}".rstrip()
     return Failure("status", sentence, status, retry_after_s(headers))
+
+
+def _advice(server: str) -> str:
+    """What to say where another program seems to answer."""
+    who = f" ({server})" if server else ""
+    return f"; a program{who} answers that has no WebSocket there: check host and port"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -279,8 +279,10 @@ class Reader:
             )
 
     def _without_secrets(self, failure: Failure) -> Failure:
-        sentence = self._credentials.redact(failure.sentence, *self._queries)
-        return msgspec.structs.replace(failure, sentence=sentence)
+        sentence, advice = (
+            self._credentials.redact(text, *self._queries) for text in (failure.sentence, failure.advice)
+        )
+        return msgspec.structs.replace(failure, sentence=sentence, advice=advice)
 
     def _receive(self, attempt: int, conn: int, opcode: Opcode, payload: bytes) -> None:
         """Make the message, say once what kind it is, and hand it on; a gap that it ends comes first."""

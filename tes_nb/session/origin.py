@@ -122,9 +122,11 @@ class LiveOrigin:
         connected: Callable[[], bool] = lambda: True,
         check: Callable[[], None] = lambda: None,
         subscribe: Callable[[str, Sequence[str]], Awaitable[Any]] | None = None,
+        silent_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         """trouble: what is wrong between us and the collector. ended: whether that is for good.
 
+        silent_s: for how long the collector has missed its beats on every stream; `None` = it has not.
         connected: whether a connection to the collector ever stood. check: raises what went wrong in the session.
         """
         self.source = source
@@ -138,6 +140,7 @@ class LiveOrigin:
         self._check = check
         self._subscribe = subscribe
         self._connected = connected
+        self._collector_silent_s = silent_s
         self._began = time.monotonic()
         self._message_at = 0.0
         """When a message came last, with rows or without, seconds of the monotonic clock; 0 = none yet."""
@@ -184,7 +187,7 @@ class LiveOrigin:
         regular = self.store.stream.period_s < float("inf")
         own = self.store.state is None
         since = self._message_at or (self._began if own and regular else 0.0)
-        return FeedState.of(
+        state = FeedState.of(
             upstream=self.store.state,
             relay=None if closed else self._trouble(),
             closed=closed,
@@ -194,6 +197,18 @@ class LiveOrigin:
             undecoded=self.store.counts().kinds.get(Kind.UNDECODED, 0),
             gaps=len(self.store.gaps),
         )
+        if state.word == "OPEN" and not regular and (silent_s := self._collector_silent_s()) is not None:
+            text = f"STALE: the collector has sent nothing on any stream for {silent_s:.0f} s"
+            return replace(state, word="STALE", text=text)
+        return state
+
+    @property
+    def beat(self) -> tuple[float, float] | None:
+        """Seconds since a message of what the collector makes itself, and its period; `None` = it is not such."""
+        period_s = self._store.stream.period_s
+        if not self._message_at or self._store.state is not None or period_s == float("inf"):
+            return None
+        return time.monotonic() - self._message_at, period_s
 
     def state(self) -> FeedState:
         """The same; first it raises what went wrong in the background."""

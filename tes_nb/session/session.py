@@ -33,7 +33,7 @@ from tes_nb.session.kernel import KernelReporter, gauge_report, gauges_report
 from tes_nb.session.origin import LiveOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.session.recordings import CollectorEnded, Recordable
-from tes_nb.session.state import relay_trouble
+from tes_nb.session.state import relay_trouble, silence
 from tes_nb.session.waiting import wait_for_states
 from tes_nb.session.worker_actions import WorkerActions
 from tes_nb.streams import get
@@ -115,6 +115,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
             ended=lambda: reader.is_replaced or not self._backend.alive,
             check=self._raise_pending,
             subscribe=self._subscribe,
+            silent_s=self._silent_s,
         )
         reader: RelayReader = self._new_reader(origin, after)
         feed = extras_of(stream).feed(stream, origin)
@@ -141,6 +142,10 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         if self._stopped or reader.connected or new:
             return None
         return relay_trouble(reader, self._backend.alive)
+
+    def _silent_s(self) -> float | None:
+        origins = () if self._past else [feed.origin for feed in self.feeds.values()]
+        return silence(origin.beat for origin in origins if isinstance(origin, LiveOrigin))
 
     async def _subscribe(self, source: str, names: Sequence[str]) -> None:
         call = self._control.call(SubscribeSource(source=source, names=list(names)))

@@ -25,7 +25,7 @@ from tes_nb.collector.options import (
     default_auth,
     default_token,
 )
-from tes_nb.errors import SessionError
+from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.net.endpoints import default_ports
 from tes_nb.session.backend import Backend, Isolation, start_backend, uninterrupted
 from tes_nb.session.kernel import jupyter_origins
@@ -115,6 +115,8 @@ def attach(
     the same for the workers port; `None` = the port after the status port. worktree: moves the default ports.
     streams: which ones; `None` = all that TES has. name: a prefix for the sources, to tell several peers apart.
     """
+    if not isinstance(url, str):
+        raise ArgumentError(f"attach() takes an address such as 'localhost:3002', not {url!r:.80}.")
     base, upstreams = peer_upstreams(url, workers, worktree=worktree, streams=streams, name=name)
     options = _options(status_port=0, workers_port=0, produce=False, upstreams=upstreams)
     sources = {upstream.source: get(upstream.stream) for upstream in upstreams}

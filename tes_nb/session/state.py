@@ -11,7 +11,7 @@ from tes_nb.model.stream import STALE_PERIODS
 from tes_nb.wire.events import Gap, StateChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tes_nb.net.relay_client import RelayReader
     from tes_nb.store.memory.tables import StreamStore
@@ -103,6 +103,17 @@ def _judge(
     if upstream is None:
         return "OPEN", "OPEN"
     return upstream.state, upstream.text
+
+
+def silence(beats: Iterable[tuple[float, float] | None]) -> float | None:
+    """Return for how many seconds a collector has been silent; `None` = it is not, or has no beats to judge by.
+
+    beats: of each stream that it makes itself, seconds since a message came and its period; three may be missing.
+    """
+    known = [beat for beat in beats if beat is not None]
+    if not known or any(silent_s <= STALE_PERIODS * period_s for silent_s, period_s in known):
+        return None
+    return min(silent_s for silent_s, _ in known)
 
 
 def _with_countdown(upstream: StateChange) -> str:

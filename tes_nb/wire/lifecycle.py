@@ -76,6 +76,8 @@ class Failure(msgspec.Struct, frozen=True):
     """The HTTP status, where the peer answered one."""
     retry_after_s: float | None = None
     """How long the peer asks us to stay away, in seconds; `None` = it does not say."""
+    advice: str = ""
+    """What to look at where what answered is no server of WebSockets; "" = nothing."""
 
 
 # Events -----------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class Supervisor:
         self._path = 0
         self._clock = -NEVER
         self._retry_at = NEVER
-        self._reason = ""
+        self._reason, self._advice = "", ""
         self._status: int | None = None
         self._close_code: int | None = None
         self._missing = 0  # handshakes in a row that said "no such thing"
@@ -189,7 +189,7 @@ class Supervisor:
         if word == "POLLING" and self._fallback is not None:
             why = f"no push for {self._fallback.quiet_s:g} s" if self.state is State.OPEN else self._reason
             return f"every {self._profile.poll_every_s:g} s over HTTP, {why}"
-        return self._reason if word in ("WAITING", "FAILED") else ""
+        return f"{self._reason}{self._advice}" if word in ("WAITING", "FAILED") else ""
 
     # A new attempt ---------------------------------------------------------------------------------------
 
@@ -223,6 +223,7 @@ class Supervisor:
         else:
             verdict = _BY_KIND.get(failure.kind, retry.BACKOFF)
         self._wait(failure.sentence, verdict, now, failure.retry_after_s)
+        self._advice = failure.advice
 
     # An open connection ----------------------------------------------------------------------------------
 
@@ -283,7 +284,7 @@ class Supervisor:
 
     def _wait(self, reason: str, verdict: Verdict, now: float, retry_after_s: float | None = None) -> None:
         self._go(State.WAITING)
-        self._reason = reason
+        self._reason, self._advice = reason, ""
         self._verdict = verdict
         self._missing = self._missing + 1 if verdict.missing else 0
         if verdict.missing or verdict is retry.NO_DATA:

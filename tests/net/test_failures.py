@@ -3,6 +3,9 @@ import socket
 import ssl
 
 import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidMessage, InvalidStatus
+from websockets.http11 import Response
 
 from tes_nb.net.failures import failure_of, plain, redirect, retry_after_s, status_failure
 
@@ -102,6 +105,31 @@ def test_a_bug_is_no_failure_of_the_network():
 def test_a_status_is_said_with_its_phrase():
     assert status_failure(404, {}).sentence == "HTTP 404 Not Found"
     assert status_failure(599, {}).sentence == "HTTP 599"
+
+
+@pytest.mark.parametrize(
+    ("status", "server", "advice"),
+    [
+        (200, "nginx", "; a program (nginx) answers that has no WebSocket there: check host and port"),
+        (404, "", "; a program answers that has no WebSocket there: check host and port"),
+        (401, "nginx", ""),
+        (503, "nginx", ""),
+    ],
+)
+def test_a_web_server_that_is_no_peer_of_ours_is_named(status, server, advice):
+    headers = Headers({"Server": server} if server else {})
+    failure = failure_of(InvalidStatus(Response(status, "", headers)), 5.0)
+    assert failure.sentence.startswith(f"HTTP {status} ")
+    assert failure.advice == advice
+
+
+def test_what_answers_in_another_protocol_is_quoted():
+    error = InvalidMessage("did not receive a valid HTTP response")
+    error.__cause__ = ValueError("invalid HTTP status line: SSH-2.0-OpenSSH_9")
+    failure = failure_of(error, 5.0)
+    said = "the answer is no WebSocket handshake: invalid HTTP status line: SSH-2.0-OpenSSH_9"
+    assert failure.sentence == said
+    assert failure.advice == "; a program answers that has no WebSocket there: check host and port"
 
 
 def test_a_peers_text_stays_on_one_line():

@@ -383,6 +383,21 @@ async def test_fault_38_a_token_that_the_peer_quotes_back_is_not_shown():
 
 
 @run_async
+async def test_fault_38_a_token_in_the_name_of_what_answers_is_not_shown():
+    async def authorize():
+        return Credentials(headers={"Authorization": "Bearer hush-hush"}, query={"token": "hush-again"})
+
+    async def quoting(_peer, _reader, writer):
+        writer.write(b"HTTP/1.1 404 No\r\nServer: x Bearer hush-hush hush-again\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with RawPeer(quoting) as peer, Running(only(peer.url), authorize=authorize) as (reader, sink):
+        await sink.until(lambda _sink: len(peer.accepted) == 3)
+        assert any("a program (x … …) answers" in state.text for state in sink.states)
+        assert "hush" not in repr((sink.states, sink.gaps, reader.state))
+
+
+@run_async
 async def test_a_token_that_cannot_be_had_shows_in_the_state_and_makes_no_handshake():
     async def authorize():
         raise AuthenticationError("The token endpoint gave dashes instead of a token.")

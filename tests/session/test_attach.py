@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import http.server
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import tes_nb as tes
+from tests.support.waiting import eventually
 
 SECONDS = float(os.environ.get("TES_ATTACH_SECONDS", "12"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,3 +45,33 @@ def test_the_alias_that_only_greets_is_left_for_the_one_that_streams(original):
         session.metrics.wait(rows=3, timeout=30)
         assert session.metrics.state == "OPEN"
         assert session.metrics.frame()["memory_rss"].eq(60_000_000).all()
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """A web server that is no TES."""
+
+    protocol_version, server_version, sys_version = "HTTP/1.1", "Stranger/1", ""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_a_program_that_is_no_tes_is_named_with_what_to_do():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with tes.attach(f"http://127.0.0.1:{server.server_port}", streams=["metrics"]) as session:
+            state = eventually(
+                lambda: "WAITING" in str(session.metrics.state) and str(session.metrics.state), 20
+            )
+        server.shutdown()
+    assert "HTTP 404 Not Found; a program (Stranger/1) answers that has no WebSocket there" in state
+    assert "check host and port" in state
+
+
+@pytest.mark.parametrize("url", [3002, None, b"localhost"])
+def test_an_address_that_is_no_text_is_a_sentence(url):
+    with pytest.raises(tes.ArgumentError, match="takes an address such as 'localhost:3002'"):
+        tes.attach(url)

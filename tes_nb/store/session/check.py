@@ -42,18 +42,19 @@ def check(path: str | os.PathLike[str]) -> Report:
 
 
 def _read_through(session: SessionFile) -> Report:
+    before = session.info()  # of a recording that goes on, more is there afterwards than was read
     readable = {name: sum(1 for _ in session.messages(name)) for name in session.sources}
     info = session.info()
-    lost = {
-        name: each.messages - readable.get(name, 0)
+    there = {
+        name: min(each.messages, before.sources[name].messages) if name in before.sources else 0
         for name, each in info.sources.items()
-        if each.messages > readable.get(name, 0)
+    }
+    lost = {
+        name: many - readable.get(name, 0) for name, many in there.items() if many > readable.get(name, 0)
     }
     total = sum(readable.values())
     sentences = list(session.damage)
-    sentences += [
-        f"{name}: {count:,} of {info.sources[name].messages:,} are missing." for name, count in lost.items()
-    ]
+    sentences += [f"{name}: {count:,} of {there[name]:,} are missing." for name, count in lost.items()]
     if not sentences:
         text = f"{session.path.name} is whole: {total:,} messages of {len(readable)} sources. {info.ending}"
         return Report(ALL, (text,), total)
