@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -234,6 +235,21 @@ def test_loky_and_joblib(session, tmp_path):
         becomes(session, "a grid search", (0, 0, 4, 0))
     assert len(results) == 4
     pool.shutdown(kill_workers=True)
+
+
+def test_what_joblib_keeps_for_itself_is_ended_without_a_word():
+    """Between the modules of the suite. Before, joblib's tracker printed a KeyError when the tests were over."""
+    code = """
+        import joblib, psutil
+        from tests.support.processes import end_helpers
+        joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(number) for number in range(4))
+        joblib.externals.loky.get_reusable_executor().shutdown(kill_workers=True)
+        end_helpers()
+        assert not psutil.Process().children()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_what_cannot_be_observed_is_a_sentence(session):
