@@ -91,7 +91,7 @@ def end_helpers() -> None:
 
 
 def _forget_folders() -> None:
-    """Remove joblib's folders while its tracker knows them: at exit it would tell a new one, which prints a KeyError."""
+    """Remove joblib's folders while its tracker knows them: a new one, at exit, would print a KeyError."""
     if "joblib._memmapping_reducer" in sys.modules:
         name = "TemporaryResourcesManager.register_folder_finalizer.<locals>._cleanup"
         for one in gc.get_objects():
