@@ -17,8 +17,10 @@ import json
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,15 +43,17 @@ class Part:
 
     name: str
     spent_s: float = 0.0
+    begun: int = 0
     rounds: int = 0
+    """Those that are over."""
     wrong: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
     def done(self, until: dict[str, int], *, late: bool) -> bool:
         """Whether it needs no round any more; `until`: how much some parts have to try, {} = as much as time allows."""
-        if not self.rounds:
+        if not self.begun:
             return False
-        return late or (bool(until) and self.tried >= until.get(self.name, 0))
+        return late if late or not until else self.tried >= until.get(self.name, 0)
 
     @property
     def tried(self) -> int:
@@ -65,9 +69,21 @@ def main() -> int:
     parts = [Part(name) for name in names]
     began = time.monotonic()
     end = began + options.minutes * 60
-    until = dict(options.until)
-    while left := [part for part in parts if not part.done(until, late=time.monotonic() > end)]:
-        one_round(min(left, key=lambda part: part.spent_s), options.seed)
+    until, turn = dict(options.until), threading.Lock()
+
+    def rounds(_: int) -> None:
+        while True:
+            with turn:
+                late = time.monotonic() > end
+                left = [part for part in parts if not part.done(until, late=late)]
+                if not left:
+                    return
+                part = min(left, key=lambda part: (part.spent_s, part.begun))
+                part.begun += 1
+            one_round(part, part.begun - 1, options.seed)
+
+    with ThreadPoolExecutor(options.jobs) as threads:
+        list(threads.map(rounds, range(options.jobs)))
     night = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "version": __version__,
@@ -91,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(10**6), help="else one by chance, printed"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="rounds side by side")
     parser.add_argument("--only", nargs="*", choices=list(ROUNDS), help="these parts alone")
     parser.add_argument(
         "--until", nargs="*", type=_goal, default=[], metavar="PART=COUNT", help="how much parts have to try"
@@ -105,9 +122,9 @@ def _goal(text: str) -> tuple[str, int]:
     return part, int(count)
 
 
-def one_round(part: Part, seed: int) -> None:
-    """Do the next round of a part and add up what it says."""
-    own = seed * 1_000_003 + part.rounds * 101 + list(ROUNDS).index(part.name)
+def one_round(part: Part, number: int, seed: int) -> None:
+    """Do a round of a part and add up what it says."""
+    own = seed * 1_000_003 + number * 101 + list(ROUNDS).index(part.name)
     command = [sys.executable, "-m", "scripts.night_rounds", part.name, str(own)]
     began = time.monotonic()
     result = _result(command)

@@ -82,7 +82,8 @@ def test_the_judge_of_kills_sees_what_was_acknowledged_and_is_not_there(tmp_path
 def test_a_night_that_counts_ends_with_its_counts_or_its_time():
     part = Part("flips")
     assert not part.done({}, late=True), "each part has a round at least"
-    part.rounds = 1
+    part.begun = 1
+    assert not part.done({"flips": 121}, late=False)
     part.counts.update(flips=120, other=5000)
     assert not part.done({"flips": 121}, late=False)
     assert part.done({"flips": 120}, late=False)
