@@ -98,7 +98,7 @@ def test_views_move_while_a_cell_runs_and_cells_are_measured(browser, address, t
         eventually(lambda: page.evaluate(values) != [], 30.0)
         eventually(lambda: page.evaluate(states).count("LIVE") >= 5, 6.0, lambda: page.evaluate(states))
         before = page.evaluate(values)
-        eventually(lambda: page.evaluate(values) != before, 6.0)
+        eventually(lambda: page.evaluate(values) != before)
         assert not (tmp_path / "cells.json").exists(), "all of this while a cell was busy"
         eventually((tmp_path / "cells.json").exists, 20.0)
         PICTURES.mkdir(parents=True, exist_ok=True)

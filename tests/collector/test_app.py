@@ -40,7 +40,7 @@ async def test_an_observed_process_that_ends_later_is_reported_and_nothing_else_
             assert b"tes_nb_process_up 1.0" in (await ask(collector.ports[0], "/metrics")).body
             watched.kill()
             watched.wait()
-            await eventually_async(lambda: not collector.observer.process.latest.alive, 5)
+            await eventually_async(lambda: not collector.observer.process.latest.alive)
             assert b"tes_nb_process_up 0.0" in (await ask(collector.ports[0], "/metrics")).body
             async with socket(collector.ports[0], METRICS) as client:
                 assert (await receive(client))["cpu"]["percent"] == 0

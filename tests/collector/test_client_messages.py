@@ -220,4 +220,4 @@ async def test_a_close_is_answered_and_its_place_is_free():
             frames = await read_frames(reader)
             assert (CLOSE, (1000).to_bytes(2, "big")) in frames
             writer.close()
-            await eventually_async(lambda: not collector.sockets.foreign, 2)
+            await eventually_async(lambda: not collector.sockets.foreign)

@@ -288,7 +288,7 @@ def test_fault_81_interrupts_while_it_starts():
     command = [sys.executable, "-m", "tes_nb.collector"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        eventually(lambda: ignores_interrupts(process.pid), 5)
+        eventually(lambda: ignores_interrupts(process.pid))
         for _ in range(20):
             process.send_signal(signal.SIGINT)
             time.sleep(0.01)
@@ -323,7 +323,7 @@ def test_fault_84_the_end_says_1001_to_all_and_takes_two_seconds_at_most(how):
         for client in (*clients, control):
             await asyncio.wait_for(client.wait_closed(), 5)
         assert {client.close_code for client in (*clients, control)} == {1001}
-        await eventually_async(lambda: is_gone(collector.pid), 5)
+        await eventually_async(lambda: is_gone(collector.pid))
         assert time.monotonic() - began < busy(2)
         for _, writer in (*stuck, *silent):
             writer.transport.abort()

@@ -39,6 +39,7 @@ from tests.support.peers import (
     staller,
     upgrade,
 )
+from tests.support.waiting import busy
 
 FAST = dataclasses.replace(PROFILE.scaled(0.1), open_timeout_s=5.0)
 """A tenth of the times, but for the open timeout: the machine may be busy."""
@@ -137,7 +138,7 @@ async def test_stop_is_quick_even_if_the_peer_never_closes():
         await sink.count(1)
         begun = time.monotonic()
         await reader.stop()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < busy(1)
 
 
 @run_async
@@ -225,7 +226,7 @@ async def _dead_proxy(*, silent):
         begun = time.monotonic()
         proxy.silent, proxy.dead = silent, frozenset() if silent else frozenset({UP})
         await sink.word("WAITING")
-        assert time.monotonic() - begun <= 1.6 + 0.2
+        assert time.monotonic() - begun <= busy(1.6 + 0.2)
         proxy.silent, proxy.dead = False, frozenset()
         await sink.until(lambda sink: sink.gaps)
         await sink.count(len(sink.numbers) + 5)
@@ -269,7 +270,7 @@ async def test_fault_03_after_a_reset_it_is_back_within_a_second():
         begun = time.monotonic()
         proxy.reset()
         await sink.until(lambda sink: sink.gaps)
-        assert time.monotonic() - begun <= 1.3
+        assert time.monotonic() - begun <= busy(1.3)
         assert sink.gaps[0].cause == "connection reset"
 
 
@@ -363,7 +364,7 @@ async def test_fault_14_a_refused_token_is_asked_for_anew_once_at_once():
         await sink.until(lambda _sink: len(peer.requests) == 3)
         assert [f"Bearer {n}".encode() in request for n, request in enumerate(peer.requests)] == [True] * 3
         assert all(b"?token=q" in request for request in peer.requests)
-        assert peer.accepted[1] - peer.accepted[0] < 0.05
+        assert peer.accepted[1] - peer.accepted[0] < busy(0.05)
         assert peer.accepted[2] - peer.accepted[1] >= 0.05
         assert "HTTP 401 Unauthorized" in " ".join(state.text for state in sink.states)
         assert "Bearer" not in repr(sink.states) + repr(reader.target)
@@ -759,7 +760,7 @@ async def test_fault_75_a_jumping_wall_clock_changes_no_timer():
             begun = time.monotonic()
             proxy.reset()
             await sink.until(lambda _sink, n=reader.state.reconnects: reader.state.reconnects > n)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < busy(3)
         assert len(sink.gaps) == len(jumps) or len(sink.gaps) == len(jumps) - 1
         assert reader.state.word == "OPEN"
 
@@ -796,7 +797,7 @@ async def test_fault_76_a_peer_that_died_in_our_sleep_is_noticed_within_5_second
             for writer in task:
                 writer.transport.pause_reading()
         await sink.until(lambda sink: sink.gaps)
-        assert time.monotonic() - woke <= 0.5 + 0.2
+        assert time.monotonic() - woke <= busy(0.5 + 0.2)
         assert len(sink.gaps) == 1
 
 

@@ -110,7 +110,7 @@ def test_a_scheduler_by_its_address_is_read_and_not_scaled(tmp_path):
         assert frame["queue_depth"].max() <= 30
         observed.stop()
         observed.stop()
-        eventually(lambda: live(session) == {}, 5)
+        eventually(lambda: live(session) == {})
 
 
 USER = """

@@ -112,7 +112,7 @@ def test_fault_86_an_outage_is_a_gap_while_it_lasts_wherever_one_looks(tmp_path)
         feed.wait(rows=4, timeout=20)
         assert len(feed.gaps) == 0
         peer.kill()
-        eventually(lambda: len(feed.gaps), 5)
+        eventually(lambda: len(feed.gaps))
         assert feed.gaps["back_at"].isna().tolist() == [True]
         assert int(feed.frame(gaps=True)["seq"].isna().sum()) == 1
         assert "1 gap" in str(feed.state)
@@ -121,7 +121,7 @@ def test_fault_86_an_outage_is_a_gap_while_it_lasts_wherever_one_looks(tmp_path)
         gaps = {one["name"]: one["gaps"] for one in package["resources"]}
         assert [gap["back_at"] for gap in gaps["metrics"]] == [None]
         assert len(session.gaps) == 1
-        eventually(lambda: len(tes.open(path).metrics.gaps) == 1, 5)
+        eventually(lambda: len(tes.open(path).metrics.gaps) == 1)
         os.kill(session.collector_pid, signal.SIGKILL)
         eventually(lambda: feed.state == "LOST")
         assert len(feed.gaps) == 1  # that of the peer goes on; ours is no second one
@@ -139,10 +139,10 @@ def test_fault_86_a_peer_that_falls_silent_is_one_gap_which_ends_with_its_data(t
         feed, path = session.metrics, tmp_path / "late.tes"
         feed.wait(rows=4, timeout=20)
         os.kill(peer.pid, signal.SIGSTOP)
-        eventually(lambda: len(feed.gaps), 5)
+        eventually(lambda: len(feed.gaps))
         assert feed.gaps["cause"].tolist() == ["no data for 1.5 s"]
         session.record(path)  # begun when the gap is open already
-        eventually(lambda: path.exists() and "metrics" in tes.open(path).feeds, 5)
+        eventually(lambda: path.exists() and "metrics" in tes.open(path).feeds)
         assert tes.open(path).metrics.gaps["back_at"].isna().tolist() == [True]
         os.kill(peer.pid, signal.SIGCONT)
         eventually(lambda: feed.gaps["back_at"].notna().all(), 10)

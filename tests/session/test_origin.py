@@ -260,7 +260,7 @@ def test_views_say_a_new_state_at_once_not_with_the_next_repaint():
         assert view.steps == steps
         payload = encode_event(StateChange("OPEN", "OPEN", 1, 1))
         origin.append(message(payload, source="metrics", opcode=Opcode.EVENT, seq=2))
-        eventually(lambda: view.steps > steps, timeout=5)
+        eventually(lambda: view.steps > steps)
     finally:
         clock.fps = fps
         clock.remove(view)

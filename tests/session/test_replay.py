@@ -296,4 +296,4 @@ def test_the_command_line_serves_until_ctrl_c(path):
     served.send_signal(signal.SIGINT)
     assert served.wait(20) == 130
     served.stdout.close()
-    eventually(lambda: not any(child.is_running() for child in children), 5)
+    eventually(lambda: not any(child.is_running() for child in children))

@@ -132,7 +132,7 @@ def cycle(folder: os.PathLike[str], number: int) -> weakref.ref[tes.Session]:
 def test_a_stopped_session_is_freed(tmp_path):
     left = [cycle(tmp_path, number) for number in range(2)]
     gc.collect()
-    eventually(lambda: gc.collect() >= 0 and [ref() for ref in left] == [None, None], 5)
+    eventually(lambda: gc.collect() >= 0 and [ref() for ref in left] == [None, None])
 
 
 @pytest.mark.slow

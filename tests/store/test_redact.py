@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tes_nb.store.redact import PayloadRedactor, redact_code, redact_text, redact_url
+from tests.support.waiting import busy
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2lnbmF0dXJl"
 
@@ -164,4 +165,4 @@ def test_hostile_code_costs_no_time():
     began = time.monotonic()
     for line in ('"token' * 700, 'token = "' + "\\" * 4000, "a_" * 2000, "token=" * 700, "auth=(" * 700):
         redact_code(line)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < busy(0.5)

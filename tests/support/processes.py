@@ -95,7 +95,9 @@ def _forget_folders() -> None:
     if "joblib._memmapping_reducer" in sys.modules:
         name = "TemporaryResourcesManager.register_folder_finalizer.<locals>._cleanup"
         for one in gc.get_objects():
-            if isinstance(one, FunctionType) and one.__qualname__ == name:
+            if (
+                type(one) is FunctionType and one.__qualname__ == name
+            ):  # isinstance() asks weak references, too
                 one()
                 atexit.unregister(one)
 

@@ -186,7 +186,7 @@ async def test_readers_that_leave_are_forgotten():
             await asyncio.sleep(0.01)
             assert len(collector.hub.topics[FEED].readers) == 1
             stamp(collector, 1, 100)
-        await eventually_async(lambda: not collector.hub.topics[FEED].readers, 2)
+        await eventually_async(lambda: not collector.hub.topics[FEED].readers)
         stamp(collector, 101, 101)
 
 

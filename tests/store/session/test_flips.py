@@ -21,6 +21,7 @@ from tests.support.flips import KINDS, Truth, night, write
 from tests.support.sessions import STEP, flipped
 
 
+@pytest.mark.timeout(180)
 def test_fault_32_a_changed_byte_anywhere_changes_no_value_in_silence(tmp_path):
     result = night(tmp_path, 75, 32)
     assert result == {"flips": 75 * len(KINDS), "wrong": 0, "failures": []}
