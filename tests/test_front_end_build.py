@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,24 @@ def test_wheel_has_bundle_and_licence(tree: Path, tmp_path: Path):
     assert not any("node_modules" in name for name in names)
 
 
+def test_the_wheel_puts_a_prebuilt_extension_where_jupyterlab_looks(tree: Path, tmp_path: Path):
+    wheel = zipfile.ZipFile(build(tree, tmp_path, "wheel"))
+    (data,) = {name.split("/")[0] for name in wheel.namelist() if ".data/" in name}
+    home = tmp_path / "share" / "jupyter" / "labextensions" / "tes-nb"
+    for name in wheel.namelist():
+        if name.startswith(f"{data}/data/"):
+            path = tmp_path / name.removeprefix(f"{data}/data/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wheel.read(name))
+    described = json.loads((home / "package.json").read_text())
+    assert (home / described["jupyterlab"]["_build"]["load"]).stat().st_size < 20_000
+    env = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
+    command = [sys.executable, "-m", "jupyterlab.labextensions", "list"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    listed = re.sub(r"\x1b\[\d+m", "", done.stdout + done.stderr)
+    assert re.search(r"tes-nb v[\d.]+ enabled OK \(python, tes-nb\)", listed), listed
+
+
 def test_sdist_carries_the_bundle_and_builds_without_node(tree: Path, tmp_path: Path):
     archive = build(tree, tmp_path, "sdist")
     with tarfile.open(archive) as tar:
@@ -88,7 +107,9 @@ def test_sdist_carries_the_bundle_and_builds_without_node(tree: Path, tmp_path: 
         tar.extractall(tmp_path / "from", **safely)
     (unpacked,) = (tmp_path / "from").iterdir()
     wheel = build(unpacked, tmp_path, "wheel", without_node(tmp_path))
-    assert "tes_nb/static/dist/widget.js" in zipfile.ZipFile(wheel).namelist()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "tes_nb/static/dist/widget.js" in names
+    assert any(name.endswith("/data/share/jupyter/labextensions/tes-nb/package.json") for name in names)
 
 
 def test_a_fresh_bundle_is_not_made_again(tree: Path):

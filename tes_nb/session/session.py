@@ -69,8 +69,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         self._stopped = False
         """Whether it is stopped, or just being stopped."""
         self._ended = False
-        self.on_stop: Callable[[], object] = lambda: None
-        """Called when it is stopped."""
+        self.on_stop: list[Callable[[], object]] = []
+        """Each is called when it is stopped."""
         self._stopping = threading.Lock()
         self._recording_turn = threading.Lock()
         self.peer = peer
@@ -322,7 +322,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
                 self._watching.stop()
             self._ended = True
             atexit.unregister(self.at_exit)
-            self.on_stop()
+            for callback in self.on_stop:
+                callback()
 
     async def _close(self) -> None:
         await self._reporter.stop()

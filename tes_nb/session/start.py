@@ -96,6 +96,10 @@ def start(
     session = uninterrupted(begin, undo=lambda late: _discard(late) if made else None, turn=_turn)
     if made and session.taken_ports:
         print(_ports_sentence(session))  # noqa: T201 - said once, in the cell that asked
+    if made and getattr(shell, "kernel", None) is not None:
+        from tes_nb.session.status_item import StatusItem  # noqa: PLC0415 - only in a notebook
+
+        session.on_stop.append(StatusItem(session).close)
     return session
 
 
@@ -228,7 +232,7 @@ def _begin(
 
         session.watch_cells(CellWatch(shell, session.report_kernel, cells))
     _sessions[id(session)] = (os.getpid(), session)
-    session.on_stop = lambda: _sessions.pop(id(session), None)
+    session.on_stop.append(lambda: _sessions.pop(id(session), None))
     atexit.register(session.at_exit)
     return session
 

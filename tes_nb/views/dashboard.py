@@ -175,6 +175,12 @@ class Dashboard(LiveView):
         # not `with Sidecar(): display(…)`: that works in a running cell alone, and a click may ask for it, too
         self.panel = Sidecar(title=str(self.spec["title"]), anchor=where, outputs=(output,))
 
+    @property
+    def panel_id(self) -> str | None:
+        """What JupyterLab calls its panel; `None` = it is not docked, or JupyterLab has not said."""
+        name: str | None = getattr(self.panel, "_widget_id", None)
+        return name
+
     def close(self) -> None:
         """End it, and the panel that it is docked in."""
         if self.panel is not None:

@@ -143,6 +143,11 @@ class LiveView(Owned, anywidget.AnyWidget):
         return self._presence.confirmed
 
     @property
+    def shown(self) -> bool:
+        """Whether a browser shows it, in a tab that may be hidden; also as long as none has spoken."""
+        return not self._presence.confirmed or self._presence.clients > 0
+
+    @property
     def over(self) -> bool:
         """Whether nothing new can come: its feeds have ended."""
         return self._push is None or self.ended()

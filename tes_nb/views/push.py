@@ -25,8 +25,11 @@ DEAF_AFTER_S = 2.5
 class Listening:
     """How long the kernel's own loop has been able to take messages: not while a cell holds it."""
 
+    _main_loop: asyncio.AbstractEventLoop | None = None
+    """Of the main thread, which runs the cells. A subshell has a loop of its own, which no cell holds."""
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Watch the loop that runs in the calling thread; where none runs, time simply passes."""
+        """Watch the main thread's loop, else the calling thread's; where none runs, time simply passes."""
         self._clock = clock
         self._passed = 0.0
         self._probed_at: float | None = None
@@ -35,6 +38,10 @@ class Listening:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
+        if threading.current_thread() is threading.main_thread():
+            Listening._main_loop = self._loop
+        elif self._loop is not None:
+            self._loop = Listening._main_loop or self._loop
 
     def seconds(self) -> float:
         """Return the seconds that have counted so far; cheap enough for each repaint."""

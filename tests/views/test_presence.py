@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 from tes_nb.views.push import SILENCE_S, UNHEARD_S, Listening, Presence
@@ -103,3 +104,23 @@ def test_a_loop_that_is_held_does_not_count():
     held, after = asyncio.run(listened(2.5))
     assert held == 0
     assert 0.9 <= after <= 3.0
+
+
+def test_a_view_made_in_a_subshell_watches_the_loop_that_cells_keep_from_hearing():
+    async def main() -> None:
+        Listening()  # as each kernel's first view does
+        made: list[Listening] = []
+
+        async def in_a_subshell() -> None:
+            made.append(Listening())
+
+        subshell = threading.Thread(target=lambda: asyncio.run(in_a_subshell()))
+        subshell.start()
+        subshell.join()
+        before = made[0].seconds()
+        time.sleep(1.2)  # a cell: this loop hears nobody
+        assert made[0].seconds() == before
+        time.sleep(0.2)
+        assert made[0].seconds() == before
+
+    asyncio.run(main())
