@@ -1,10 +1,9 @@
 // What DevTools' Messages tab shows, for the notebook: connections, messages, and one message's payload.
 
-import { button, enable, make, setText } from "./dom.js";
+import { button, enable, make, setText, VirtualList } from "./dom.js";
 import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
 import { readable } from "./payload.js";
 import { Shell } from "./shell.js";
-import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 24;
 const ROWS = 14;

@@ -1,11 +1,10 @@
 // A live table: rows updated in place by key; sort, filter, scroll and selection stay.
 
-import { button, download, enable, make, setText } from "./dom.js";
+import { button, download, enable, make, setText, VirtualList } from "./dom.js";
 import { csvCell } from "./exporting.js";
 import { count, fileName, shorten } from "./format.js";
 import { Rows } from "./rows.js";
 import { Shell } from "./shell.js";
-import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 26;
 const ROWS = 12;
