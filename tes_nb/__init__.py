@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SessionError,
         TesError,
     )
+    from tes_nb.session.cluster_frame import cluster_frame
     from tes_nb.session.compare import compare
     from tes_nb.session.feed import Feed
     from tes_nb.session.many import open_many
@@ -58,6 +59,7 @@ _HOMES = {
     "Recording": "tes_nb.session.recordings",
     "Session": "tes_nb.session.session",
     "attach": "tes_nb.session.start",
+    "cluster_frame": "tes_nb.session.cluster_frame",
     "compare": "tes_nb.session.compare",
     "copy": "tes_nb.session.recordings:copy_session",
     "load_ipython_extension": "tes_nb.notebook",
@@ -94,6 +96,7 @@ __all__ = [
     "TesError",
     "__version__",
     "attach",
+    "cluster_frame",
     "compare",
     "copy",
     "nest",

@@ -257,7 +257,7 @@ def compare(
 
     found = compare_sessions(a, b, on=on or None)
     print(repr(found)[1:-1])
-    for sentence in found.unmatched:
+    for sentence in (*found.unmatched, *found.stray(*fail_over or ())):
         print(f"  {sentence}")
     if report is not None:
         print(f"Wrote {found.report(report)}.")

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tes_nb.errors import ArgumentError, SessionError
+from tes_nb.session.schedulers import chosen
 from tes_nb.views.clock import MAX_FPS, MIN_FPS, clock
 from tes_nb.views.zone import zone
 
@@ -76,13 +77,31 @@ class KernelOptions:
             )
         sys.setswitchinterval(value / 1e3)
 
+    @property
+    def scheduler(self) -> str | None:
+        """The address of the Dask scheduler of `tes.cluster_frame`, as "tcp://host:8786".
+
+        `None`, as at first: the current client's, else a cluster on this machine.
+        """
+        return chosen.address
+
+    @scheduler.setter
+    def scheduler(self, value: str | None) -> None:
+        if value is not None and not (isinstance(value, str) and "://" in value):
+            raise ArgumentError(
+                f"options.scheduler must be an address, such as 'tcp://host:8786', or None for a cluster on this "
+                f"machine, not {repr(value)[:60]}."
+            )
+        chosen.address = value
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in dir(type(self)) or name.startswith("_"):
-            raise ArgumentError(f"There is no option '{name}'; there are fps, switch_ms and tz.")
+            raise ArgumentError(f"There is no option '{name}'; there are fps, scheduler, switch_ms and tz.")
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<tes_nb options: fps={self.fps:g}, switch_ms={self.switch_ms:g}, tz={self.tz!r}>"
+        rest = f"switch_ms={self.switch_ms:g}, tz={self.tz!r}"
+        return f"<tes_nb options: fps={self.fps:g}, scheduler={self.scheduler!r}, {rest}>"
 
 
 options = KernelOptions()

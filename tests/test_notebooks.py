@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -15,7 +11,7 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from tests.support.waiting import eventually
+from tests.support.dask_by_hand import by_hand
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -64,25 +60,21 @@ def collectors() -> set[int]:
 def test_the_workers_notebook_runs_on_a_scheduler_started_by_hand_with_one_line_changed(tmp_path: Path):
     notebook = nbformat.read(ROOT / "notebooks" / "06_workers.ipynb", as_version=4)
     (cell,) = [one for one in notebook.cells if one.source == "client = s.cluster(2)"]
-    with by_hand(tmp_path / "scheduler.json") as address:
-        cell.source = f'from distributed import Client; client = Client("{address}"); s.observe(client)'
+    with by_hand(tmp_path / "scheduler.json") as dask:
+        cell.source = f'from distributed import Client; client = Client("{dask.address}"); s.observe(client)'
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     shown = nbformat.writes(notebook)
     assert "a scheduler has no means to start or end workers" in shown
     assert "restarted at tcp://127.0.0.1:" in shown
 
 
-@contextmanager
-def by_hand(file: Path) -> Iterator[str]:
-    """`dask scheduler` and `dask worker`, as one types them; the scheduler's address."""
-    command = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": file.parent}
-    local = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file)]
-    scheduler = subprocess.Popen([*command, "scheduler", "--port", "0", *local], **quiet)
-    workers = subprocess.Popen([*command, "worker", "--nworkers", "2", "--nthreads", "1", *local], **quiet)
-    try:
-        yield eventually(lambda: file.exists() and json.loads(file.read_text() or "{}").get("address"), 30)
-    finally:
-        for process in (workers, scheduler):
-            process.terminate()
-            process.wait(20)
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_fifty_sessions_are_the_same_on_a_scheduler_started_by_hand_with_one_line_changed(tmp_path: Path):
+    notebook = nbformat.read(ROOT / "notebooks" / "08_many_sessions.ipynb", as_version=4)
+    (cell,) = [one for one in notebook.cells if one.source.startswith("frame = tes.cluster_frame(")]
+    with by_hand(tmp_path / "scheduler.json") as dask:
+        line = f'frame = tes.cluster_frame(folder, "odds", scheduler="{dask.address}")'
+        cell.source = f"{line}\nassert len(many) == 50\nframe"
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+        assert f"<odds, 50 partitions, on {dask.address}>" in nbformat.writes(notebook)

@@ -33,6 +33,7 @@ PUBLIC = [
     "TesError",
     "__version__",
     "attach",
+    "cluster_frame",
     "compare",
     "copy",
     "nest",

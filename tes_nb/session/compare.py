@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import Floats, cells_beside
+from tes_nb.analysis.differences import FEWEST, Floats, cells_beside
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 from tes_nb.session.asof import began_ns, moment_ns
-from tes_nb.session.comparison import Comparison, Pair
+from tes_nb.session.comparison import CellPair, Comparison, Pair
 from tes_nb.session.open import open_session
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.streams.kernel import KERNEL
@@ -32,6 +33,13 @@ MOST_CELLS = 3600
 """Values of a series; longer ones have longer steps."""
 MOST_SUBJECTS = 50
 SHORTEST_STEP_S = 0.1
+NUMBERS = {"gauge", "counter"}
+UNITS: tuple[dict[str, float], ...] = (
+    {"bytes": 1, "B": 1, "kB": 1e3, "KiB": 1024, "MB": 1e6, "MiB": 1024**2, "GB": 1e9, "GiB": 1024**3},
+    {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600},
+    {"ratio": 1, "percent": 0.01, "%": 0.01},
+)
+"""Units of one kind: what one of each is."""
 IDENTITY = ("role", "kind", "name")
 """What tells processes apart over two runs; their ids and numbers do not."""
 
@@ -94,31 +102,31 @@ def _compare(
     count = length_ns // step_ns
     if count < 1:
         raise SessionError(f"There is nothing to compare: both together last {length_ns / 1e9:.1f} s.")
-    lost = np.zeros(count, dtype=bool)
-    for session, (begin, _) in zip((a, b), spans, strict=True):
-        lost |= _in_gaps(session, common, begin, step_ns, count)
-    series = []
-    for name in common:
-        for table in a.feeds[name].stream.tables:
-            if table.name == "cells" or (name, table.name) not in frames[1]:
-                continue
-            sides = [
-                _columns_of(one[name, table.name], table, begin, step_ns, count)
-                for one, (begin, _) in zip(frames, spans, strict=True)
-            ]
-            series += list(_matched(name, table, sides[0], sides[1], lost, unmatched))
+    sides = [_subjects_of(session, one, common) for session, one in ((a, frames[0]), (b, frames[1]))]
+    lost = _lost((a, b), common, (spans[0][0], spans[1][0]), step_ns, count)
+    window = Window((spans[0][0], spans[1][0]), step_ns, count, lost)
+    beside, numbers = pd.DataFrame(), list[CellPair]()
+    if KERNEL in common:
+        cells = [session.feeds[KERNEL].frame("cells") for session in (a, b)]
+        beside = cells_beside(*cells)
+        for number, begins, shorter_ns in _cells_in_both(cells[0], cells[1]):
+            steps = shorter_ns // step_ns
+            lost = _lost((a, b), common, begins, step_ns, steps)
+            part = Window(begins, step_ns, steps, lost)
+            pairs = list(_matched(sides[0], sides[1], part, [])) if steps >= FEWEST else []
+            seconds = np.count_nonzero(~lost) * step_ns / 1e9
+            numbers.append(CellPair(number, seconds, pairs))
     return Comparison(
         titles,
-        series,
+        list(_matched(sides[0], sides[1], window, unmatched)),
         step_s=step_ns / 1e9,
         seconds=count * step_ns / 1e9,
         lasts_s=tuple((end - begin) / 1e9 for begin, end in spans),
-        left_out_s=float(np.count_nonzero(lost)) * step_ns / 1e9,
+        left_out_s=float(np.count_nonzero(window.lost)) * step_ns / 1e9,
         unmatched=unmatched,
-        cells=cells_beside(*(session.feeds[KERNEL].frame("cells") for session in (a, b)))
-        if KERNEL in common
-        else pd.DataFrame(),
-        began=(spans[0][0], spans[1][0]),
+        cells=beside,
+        cell_pairs=numbers,
+        began=window.begins,
         least=least,
     )
 
@@ -156,22 +164,94 @@ def _usual_step(frames: Sequence[Frames]) -> int:
     return min([step for step in steps if step > 0] + [10**9])
 
 
-def _in_gaps(session: SessionOutputs, names: Sequence[str], begin: int, step_ns: int, count: int) -> Any:
+def _cells_in_both(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[tuple[int, tuple[int, int], int]]:
+    """Yield cells that ran once in both: number, when they began, and the shorter of their times, ns."""
+    runs = []
+    for cells in (a, b):
+        once = cells[~cells["number"].duplicated(keep=False)]
+        begins = pd.DatetimeIndex(once["start"]).as_unit("ns").asi8.tolist()
+        lasts = (once["wall_s"] * 1e9).round().astype("int64").tolist()
+        runs.append(dict(zip(once["number"].tolist(), zip(begins, lasts, strict=True), strict=True)))
+    for number in sorted(runs[0].keys() & runs[1].keys()):
+        (begin, lasts), (other, other_lasts) = runs[0][number], runs[1][number]
+        yield number, (begin, other), min(lasts, other_lasts)
+
+
+def _lost(
+    sessions: tuple[SessionOutputs, SessionOutputs],
+    names: Sequence[str],
+    begins: tuple[int, int],
+    step_ns: int,
+    count: int,
+) -> Any:
+    """Return which of so many steps lie in a gap of either."""
     lost = np.zeros(count, dtype=bool)
-    for name in names:
-        for gap in session.feeds[name].origin.gaps():
-            low = (began_ns(gap) - begin) // step_ns
-            high = count if gap.back_at_ns is None else (gap.back_at_ns - begin) // step_ns + 1
-            lost[max(low, 0) : max(high, 0)] = True
+    for session, begin in zip(sessions, begins, strict=True):
+        for name in names:
+            for gap in session.feeds[name].origin.gaps():
+                low = (began_ns(gap) - begin) // step_ns
+                high = count if gap.back_at_ns is None else (gap.back_at_ns - begin) // step_ns + 1
+                lost[max(low, 0) : max(high, 0)] = True
     return lost
 
 
-def _columns_of(
-    frame: pd.DataFrame, table: Table, begin: int, step_ns: int, count: int
-) -> dict[str, list[Callable[[Column], Floats]]]:
-    """Return subject → what puts its columns on even steps, one for each of those that are called so."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of both is compared: even steps from a moment of each."""
+
+    begins: tuple[int, int]
+    """Unix ns, of the one and of the other."""
+    step_ns: int
+    count: int
+    lost: Any
+    """Which steps lie in a gap of either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The rows of one subject of a table, such as one worker."""
+
+    rows: pd.DataFrame
+    unit: str
+    """Where rows have a unit of their own; "" = the columns' units hold."""
+
+    def steps(self, column: Column, begin: int, window: Window) -> Floats:
+        """Return the mean of a column in each step; a counter's is its rate."""
+        times = self.rows.index.as_unit("ns").asi8  # type: ignore[attr-defined] # a frame's index is time
+        low, high = np.searchsorted(times, (begin, begin + window.count * window.step_ns))
+        low = max(low - 1, 0)  # what a counter is compared with
+        times = times[low:high]
+        values = self.rows[column.name].iloc[low:high].to_numpy(dtype=np.float64, na_value=np.nan)
+        if column.kind == "counter":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.diff(values, prepend=np.nan) / (np.diff(times, prepend=begin) / 1e9)
+            values = np.where(np.isfinite(values) & (values >= 0), values, np.nan)
+        place = (times - begin) // window.step_ns
+        there = (place >= 0) & (place < window.count) & ~np.isnan(values)
+        sums = np.bincount(place[there], values[there], minlength=window.count)
+        amounts = np.bincount(place[there], minlength=window.count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean: Floats = np.where((amounts > 0) & ~window.lost, sums / amounts, np.nan)
+        return mean
+
+
+Subjects = Mapping[tuple[str, Table], Mapping[str, list[Subject]]]
+"""Feed and table → subject → those that are called so."""
+
+
+def _subjects_of(session: SessionOutputs, frames: Frames, names: Sequence[str]) -> Subjects:
+    return {
+        (name, table): _called(frames[name, table.name], table)
+        for name in names
+        for table in session.feeds[name].stream.tables
+        if table.name != "cells"
+    }
+
+
+def _called(frame: pd.DataFrame, table: Table) -> dict[str, list[Subject]]:
+    """Return the subjects of a table, by what they are called."""
     key = [name for name in table.key if name in frame]
-    found: dict[str, list[Callable[[Column], Floats]]] = {}
+    found: dict[str, list[Subject]] = {}
     for one, rows in frame.groupby(key, observed=True, sort=True) if key else [((), frame)]:
         if not len(rows):
             continue
@@ -179,65 +259,50 @@ def _columns_of(
         if "pid" in rows:  # a process: what it is, not which number it had
             last = [rows[name].dropna().iloc[-1:] for name in IDENTITY if name in rows]
             named = tuple(word for words in last for word in words)
-        label = " ".join(map(str, named))
-        found.setdefault(label, []).append(_resampler(rows, begin, step_ns, count))
+        units = rows[table.unit_by].dropna().iloc[-1:].tolist() if table.unit_by else []
+        found.setdefault(" ".join(map(str, named)), []).append(Subject(rows, "".join(map(str, units))))
     return found
 
 
-def _resampler(rows: pd.DataFrame, begin: int, step_ns: int, count: int) -> Callable[[Column], Floats]:
-    place = (rows.index.as_unit("ns").asi8 - begin) // step_ns  # type: ignore[attr-defined]
-    inside = (place >= 0) & (place < count)
-
-    def cells(column: Column) -> Floats:
-        values = rows[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
-        if column.kind == "counter":
-            seconds = np.diff(rows.index.as_unit("ns").asi8, prepend=begin) / 1e9  # type: ignore[attr-defined]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values = np.diff(values, prepend=np.nan) / seconds
-            values = np.where(np.isfinite(values) & (values >= 0), values, np.nan)
-        there = inside & ~np.isnan(values)
-        sums = np.bincount(place[there], values[there], minlength=count)
-        amounts = np.bincount(place[there], minlength=count)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean: Floats = np.where(amounts > 0, sums / amounts, np.nan)
-        return mean
-
-    return cells
-
-
-def _matched(  # noqa: PLR0917 - what is matched, and where the rest is said
-    feed: str,
-    table: Table,
-    a: Mapping[str, list[Callable[[Column], Floats]]],
-    b: Mapping[str, list[Callable[[Column], Floats]]],
-    lost: Any,
-    unmatched: list[str],
-) -> Iterator[Pair]:
-    """Yield the columns of subjects that both have once; say what is left."""
-    if max(len(a), len(b)) > MOST_SUBJECTS:
-        unmatched.append(f"{feed}.{table.name} has more than {MOST_SUBJECTS} subjects: it was left out.")
-        return
-    numbers = [
-        column
-        for column in table.columns
-        if column.kind in {"gauge", "counter"} and column.dtype != "boolean"
-    ]
-    for subject in dict.fromkeys([*a, *b]):
-        here, there = a.get(subject, []), b.get(subject, [])
+def _matched(a: Subjects, b: Subjects, window: Window, unmatched: list[str]) -> Iterator[Pair]:
+    """Yield the columns of subjects that both have once, in one unit; say what is left."""
+    for (feed, table), those in a.items():
+        others = b.get((feed, table), {})
+        numbers = [one for one in table.columns if one.kind in NUMBERS and one.dtype != "boolean"]
         if not numbers:
             continue
-        if len(here) != 1 or len(there) != 1:
-            spot = f"'{subject}' of {feed}.{table.name}" if subject else f"{feed}.{table.name}"
-            unmatched.append(
-                f"{spot} is there {len(here)} times in the one and {len(there)} times in the other."
-            )
+        if max(len(those), len(others)) > MOST_SUBJECTS:
+            unmatched.append(f"{feed}.{table.name} has more than {MOST_SUBJECTS} subjects: it was left out.")
             continue
-        for column in numbers:
-            yield Pair(
-                feed,
-                table.name,
-                column,
-                subject,
-                np.where(lost, np.nan, here[0](column)),
-                np.where(lost, np.nan, there[0](column)),
-            )
+        for subject in dict.fromkeys([*those, *others]):
+            here, there = those.get(subject, []), others.get(subject, [])
+            spot = f"'{subject}' of {feed}.{table.name}" if subject else f"{feed}.{table.name}"
+            if len(here) != 1 or len(there) != 1:
+                unmatched.append(
+                    f"{spot} is there {len(here)} times in the one and {len(there)} times in the other."
+                )
+                continue
+            units = here[0].unit, there[0].unit
+            factor = _factor(*units)
+            if factor is None:
+                unmatched.append(
+                    f"{spot} is in '{units[0]}' in the one and in '{units[1]}' in the other, which is not the same."
+                )
+                continue
+            for column in numbers:
+                named = replace(column, unit=units[0]) if units[0] else column
+                values = [
+                    side[0].steps(column, begin, window)
+                    for side, begin in zip((here, there), window.begins, strict=True)
+                ]
+                yield Pair(feed, table.name, named, subject, values[0], values[1] * factor)
+
+
+def _factor(unit: str, other: str) -> float | None:
+    """Return by what values in `other` become values in `unit`; `None` = they are not of one kind."""
+    if unit == other:
+        return 1.0
+    for units in UNITS:
+        if unit in units and other in units:
+            return units[other] / units[unit]
+    return None

@@ -12,13 +12,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import FEWEST, NONE, STATISTICS, Finding, Floats, differences
+from tes_nb.analysis.differences import FEWEST, NONE, STATISTICS, STRAY, Finding, Floats, differences
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Column
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+COLUMNS = (
+    "feed",
+    "table",
+    "column",
+    "subject",
+    "statistic",
+    "a",
+    "b",
+    "difference",
+    "percent",
+    "low",
+    "high",
+    "word",
+    "unit",
+)
+PEAK = "peak (without stray values)"
 FIGURES = 6
 NAMED = 5
 _RULE = re.compile(r"\s*(\w+)\s+(median|p95|peak|area)\s+(\d+(?:\.\d+)?)\s*%\s*")
@@ -53,6 +69,16 @@ class Pair:
         return f"{len(fewer)} values in {seconds:,.1f} s, and {FEWEST} in about {needed:,.1f} s are needed"
 
 
+@dataclass(frozen=True, slots=True)
+class CellPair:
+    """A cell that ran once in both, and the columns while it ran; none = it was too short to tell."""
+
+    number: int
+    seconds: float
+    """How much of it was compared: as long as the shorter run took."""
+    pairs: Sequence[Pair]
+
+
 class Comparison:
     """What `tes.compare` gives: `frame`, `unmatched`, `plot()`, `report(path)`."""
 
@@ -73,34 +99,48 @@ class Comparison:
         """What has no counterpart, or several, a sentence each."""
         self.cells: pd.DataFrame = about["cells"]
         """What cells that ran once in both have cost; one run is one value, without an interval."""
+        self._cell_pairs: Sequence[CellPair] = about["cell_pairs"]
+        self.unmatched += self._short_cells()
         self._began: tuple[int, int] = about["began"]
-        self.frame = self._compared(about["least"])
+        least = about["least"]
+        self._peaks: list[tuple[Pair, Finding]] = []
+        """What is judged without stray values."""
+        judged = self._judged(self._series, self.seconds - self.left_out_s, least, len(self._series))
+        self.frame = pd.DataFrame([self._row(*one) for one in judged], columns=COLUMNS)
         """A row per feed, table, column, subject and statistic: a, b, difference, percent, low, high, word, unit."""
+        self._peaks = [one for one in judged if one[1].statistic == "peak"]
+        questions = sum(len(cell.pairs) for cell in self._cell_pairs)
+        rows = [
+            (cell.number, *self._row(*one))
+            for cell in self._cell_pairs
+            for one in self._judged(cell.pairs, cell.seconds, least, questions)
+        ]
+        self.by_cell = pd.DataFrame(rows, columns=["number", *COLUMNS])
+        """The same while each cell ran that ran once in both and long enough, by `number`; aligned on its beginning."""
 
-    def _compared(self, least: float) -> pd.DataFrame:
-        questions = len(self._series) * len(STATISTICS)
-        rows = []
-        for one in self._series:
+    @staticmethod
+    def _judged(
+        series: Sequence[Pair], seconds: float, least: float, questions: int
+    ) -> list[tuple[Pair, Finding]]:
+        """Return how each statistic of each column differs; intervals are wide enough for all questions together."""
+        found = []
+        for one in series:
             a, b = (cells[~np.isnan(cells)] for cells in (one.a, one.b))
             if len(a) and len(b):
-                found = differences(
-                    a, b, questions=questions, least=least, seconds=self.seconds - self.left_out_s
-                )
-                rows += [self._row(one, each) for each in found]
-        names = [
-            "feed",
-            "table",
-            "column",
-            "subject",
-            "statistic",
-            "a",
-            "b",
-            "difference",
-            "percent",
-            "low",
-            "high",
-        ]
-        return pd.DataFrame(rows, columns=[*names, "word", "unit"])
+                asked = max(questions, 1) * len(STATISTICS)
+                found += [
+                    (one, each) for each in differences(a, b, questions=asked, least=least, seconds=seconds)
+                ]
+        return found
+
+    def _short_cells(self) -> list[str]:
+        short = [str(cell.number) for cell in self._cell_pairs if not cell.pairs]
+        if not short:
+            return []
+        named = ", ".join(short[:NAMED]) + (", …" if len(short) > NAMED else "")
+        seconds = FEWEST * self.step_s
+        what = f"Cells {named} ran for less than {seconds:g} s in one of both: what was measured then is too little"
+        return [f"{what} to compare; `cells` has what they cost."]
 
     def _without_values(self) -> list[str]:
         columns: dict[tuple[str, str], list[str]] = {}
@@ -124,12 +164,14 @@ class Comparison:
     @property
     def different(self) -> pd.DataFrame:
         """The rows in which there is more or less."""
-        return self.frame[~self.frame["word"].isin([NONE]) & self.frame["low"].notna()]
+        return _different(self.frame)
 
     def exceeds(self, rule: str) -> str | None:
         """Return the sentence of what exceeds a rule such as "memory_rss peak 10%"; `None` = nothing does.
 
-        b must be above a by more than that, and surely above it at all. Raises `ArgumentError` for a rule that cannot
+        b must be above a by more than that, and surely above it at all. A peak is judged by the third-highest value of
+        each, so that one or two stray values neither exceed a limit nor hide that it is exceeded; `stray(rule)` says
+        where the highest would say otherwise. Raises `ArgumentError` for a rule that cannot
         be understood, or names a column that was not compared, and `SessionError` where nothing exceeds it, but one of
         both has no values of the column, or too few to tell.
         """
@@ -146,6 +188,17 @@ class Comparison:
             there = ", ".join(dict.fromkeys(self.frame["column"])) or "none"
             raise ArgumentError(f"No column '{name}' was compared; there are {there}.")
         over = rows[(rows["percent"] > limit) & (rows["low"] > 0)]
+        if statistic == "peak":
+            lasting = [
+                (one, each.lasting) for one, each in self._peaks if one.column.name == name and each.lasting
+            ]
+            over = pd.DataFrame(
+                [
+                    {"subject": one.subject, "percent": each.percent, "a": each.a, "b": each.b}
+                    for one, each in lasting
+                    if each.percent > limit and each.low > 0
+                ]
+            ).assign(unit=rows["unit"].iloc[0] if len(rows) else "")
         if over.empty:
             if single:
                 without = self._names[1 if single[0].amounts[0] else 0]
@@ -157,12 +210,37 @@ class Comparison:
                         "Record both for longer."
                     )
             return None
+        what = statistic if statistic != "peak" else PEAK
         worst = over.sort_values("percent").iloc[-1]
         subject = f" of {worst['subject']}" if worst["subject"] else ""
         return (
-            f"{name} {statistic}{subject} is {worst['percent']:.1f} % more ({worst['a']:,.6g} to {worst['b']:,.6g} "
+            f"{name} {what}{subject} is {worst['percent']:.1f} % more ({worst['a']:,.6g} to {worst['b']:,.6g} "
             f"{worst['unit']}); the limit is {limit:g} %."
         )
+
+    def stray(self, *rules: str) -> list[str]:
+        """Return a sentence for each peak whose highest values say otherwise than a rule's verdict; [] = none."""
+        sentences = []
+        for rule in rules:
+            words = _RULE.fullmatch(rule)
+            if words is None or words[2] != "peak":
+                continue
+            limit = float(words[3])
+            for one, each in self._peaks:
+                rest = each.lasting
+                if (
+                    one.column.name != words[1]
+                    or rest is None
+                    or (each.percent > limit) == (rest.percent > limit)
+                ):
+                    continue
+                name = self._names[1 if each.percent > limit else 0]
+                sentences.append(
+                    f"The highest value of {one} is {each.percent:+.1f} % ({each.a:,.6g} to {each.b:,.6g}), and "
+                    f"without the {STRAY} highest of each {rest.percent:+.1f} %: {STRAY} values of {name} at most make "
+                    f"the difference, and '{rule}' is judged without them."
+                )
+        return sentences
 
     def plot(self, columns: Sequence[str] | None = None) -> go.Figure:
         """Return a figure with both on top of each other, the clock of `a` below and that of `b` above.
@@ -196,6 +274,10 @@ class Comparison:
         from tes_nb.views.report import figure_html, write_page  # noqa: PLC0415
 
         parts = [f"<p>{escape(self._head())}</p>", _table(self.different), figure_html(self.plot())]
+        if len(self.by_cell):
+            parts += ["<h2>By cell</h2>", _table(_different(self.by_cell))]
+        if len(self.cells):
+            parts += ["<h2>What cells cost</h2>", _table(self.cells)]
         parts += ["<h2>All that was compared</h2>", _table(self.frame)]
         if self.unmatched:
             items = "".join(f"<li>{escape(one)}</li>" for one in self.unmatched)
@@ -217,6 +299,10 @@ class Comparison:
             what.append(
                 f"too little to tell of {len(self._short)} columns ({named}): {least.lack(self.step_s)}"
             )
+        cells = _different(self.by_cell)
+        if len(cells):
+            counts = [f"cell {number} ({len(rows)})" for number, rows in cells.groupby("number")]
+            what.append(f"differences while a cell ran: {', '.join(counts[:NAMED])}")
         if not what:
             what = ["no column has values in both"]
         for place in (1, 0):
@@ -237,6 +323,10 @@ class Comparison:
             "text/plain": repr(self),
             "text/html": f"<p>{escape(self._head())}</p>{_table(self.different)}",
         }
+
+
+def _different(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[~rows["word"].isin([NONE]) & rows["low"].notna()]
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -25,31 +25,60 @@ def with_session(frame: pd.DataFrame, session: str) -> pd.DataFrame:
 
 def together(pieces: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """Return frames of sessions as one; words of categories are those of all, sorted."""
-    frames = [with_session(piece, session) for session, piece in pieces]
-    for column, dtype in frames[0].dtypes.items():
-        kinds = [frame.dtypes.get(column) for frame in frames]
-        if isinstance(dtype, pd.CategoricalDtype) and any(kind != dtype for kind in kinds):
-            if not all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
-                continue
-            columns = [frame[column] for frame in frames]
-            words = pd.api.types.union_categoricals(columns, sort_categories=True).categories
-            for frame in frames:
-                frame[column] = frame[column].cat.set_categories(words)
-    result = pd.concat(frames)
+    result = unified([with_session(piece, session) for session, piece in pieces])
     result.attrs = dict(pieces[0][1].attrs)
     return result
+
+
+def unified(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return frames with the same columns one after the other; words of categories are those of all, sorted."""
+    frames = [frame.copy(deep=False) for frame in frames]
+    for column, dtype in frames[0].dtypes.items():
+        kinds = [frame.dtypes.get(column) for frame in frames]
+        if not all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
+            continue
+        columns = [frame[column] for frame in frames]
+        words = columns[0].cat.categories
+        if any(kind != dtype for kind in kinds):
+            words = pd.api.types.union_categoricals(columns, sort_categories=True).categories
+        if words.empty:  # as of a table without rows; what reads Parquet makes objects of them
+            words = pd.Index([], dtype="str")
+        for frame in frames:
+            if frame[column].dtype != pd.CategoricalDtype(words):
+                frame[column] = frame[column].cat.set_categories(words)
+    return pd.concat(frames)
 
 
 def arrow_together(pieces: Sequence[tuple[str, Any]]) -> Any:
     """Return Arrow tables of sessions as one, `session` behind `time`."""
     import pyarrow as pa  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
 
-    tables = []
-    for session, piece in pieces:
-        places = pa.array([0] * piece.num_rows, pa.int32())
-        named = pa.DictionaryArray.from_arrays(places, pa.array([session], pa.string()))
-        tables.append(piece.add_column(1, "session", named))
+    tables = [
+        piece.add_column(1, "session", _arrow_words(session, piece.num_rows)) for session, piece in pieces
+    ]
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def batches_together(pieces: Iterable[tuple[str, Iterable[Any]]], schema: Any) -> Any:
+    """Return batches of sessions, all of this schema, as one Arrow stream, `session` behind `time`."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    whole = schema.insert(1, pa.field("session", pa.dictionary(pa.int32(), pa.string())))
+    batches = (
+        pa.RecordBatch.from_arrays(
+            [batch.column(0), _arrow_words(session, batch.num_rows), *batch.columns[1:]], schema=whole
+        )
+        for session, each in pieces
+        for batch in each
+    )
+    return pa.RecordBatchReader.from_batches(whole, batches)
+
+
+def _arrow_words(word: str, count: int) -> Any:
+    """Return a column with one word in all rows."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([word], pa.string()))
 
 
 def need_engine(engine: Engine) -> None:

@@ -6,7 +6,6 @@ is named, by `info()` and by a warning, and is no error for the others (docs/dec
 
 from __future__ import annotations
 
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from tes_nb.analysis.steam import DEFAULTS, SteamSettings
 from tes_nb.errors import ArgumentError, SessionError, TesError, counted, meant
-from tes_nb.session.engines import Engine, arrow_together, handed_to, need_engine, together, with_session
+from tes_nb.session.dask_frames import Segment, lazy_frame, ranges_of, result_of
+from tes_nb.session.engines import Engine, arrow_together, batches_together, handed_to, need_engine, together
 from tes_nb.session.frames import in_time
 from tes_nb.session.members import Paths, RecordingFile, members_of
+from tes_nb.session.per_session import PerSession, RecordedTables, SessionCells, SessionSteam, SessionTicks
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame as frame_of
 
@@ -138,17 +140,58 @@ class RecordingSet:
         """
         need_engine(engine)
         if engine == "dask":
-            return self._dask_map(function, meta, [member for member, _ in self._opened(progress)])
+            segments = [Segment(member) for member, _ in self._opened(progress)]
+            for segment in segments if meta is None else ():
+                with segment.member.open() as rec:
+                    meta = result_of(function, segment.member, rec)
+                if meta is not None:
+                    break
+            if meta is None:
+                raise SessionError("The function returned None for every recording that can be read.")
+            return lazy_frame(function, segments, meta)
         if engine != "pandas":
             raise ArgumentError(f"engine={engine!r} is not known here: give 'pandas' or 'dask'.")
         pieces = [
             (member.session, piece)
             for member, rec in self._opened(progress)
-            if (piece := _result(function, member, rec)) is not None
+            if (piece := result_of(function, member, rec)) is not None
         ]
         if not pieces:
             raise SessionError("The function returned None for every recording that can be read.")
         return together(pieces)
+
+    def per_session(
+        self,
+        function: PerSession,
+        *,
+        engine: Literal["pandas", "dask"] = "pandas",
+        meta: pd.DataFrame | None = None,
+        progress: bool = True,
+    ) -> Any:
+        """Return what a function makes of the tables of each recording; the rest is as in `map`."""
+        return self.map(partial(_of_tables, function=function), engine=engine, meta=meta, progress=progress)
+
+    def ticks(self, *, progress: bool = True) -> pd.DataFrame:
+        """Return the ticks derived from the table odds of each recording, with `session`: see `ticks_from_odds`."""
+        ticks: pd.DataFrame = self.per_session(SessionTicks(), progress=progress)
+        return ticks
+
+    def steam(self, settings: SteamSettings = DEFAULTS, *, progress: bool = True) -> pd.DataFrame:
+        """Return every tick of each recording, received and derived, and whether it is steam: `ng.steam(all=True)`."""
+        judged: pd.DataFrame = self.per_session(SessionSteam(settings), progress=progress)
+        return judged
+
+    def cells(
+        self, table: str = "metrics", columns: Sequence[str] | None = None, *, progress: bool = True
+    ) -> pd.DataFrame:
+        """Return what the gauges of a table were while each cell ran: a row per session, cell, subject and column.
+
+        Columns: session, number, wall_s, the key of the table, column, samples (how many), median, p95, peak, mean.
+        columns: names, `None` = all gauges. See `tes_nb.analysis.per_cell`.
+        """
+        function = SessionCells(table, None if columns is None else tuple(columns))
+        cells: pd.DataFrame = self.per_session(function, progress=progress)
+        return cells
 
     def walk(
         self,
@@ -189,6 +232,20 @@ class RecordingSet:
 
         exports = [one for member, rec in self._opened(progress) for one in _exports(member, rec)]
         return write_parquet(folder, exports, progress=progress)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Let polars, DuckDB and others read all messages as they came, session after session, in flat memory.
+
+        Columns: time, session, and the others of `RecordedSession.__arrow_c_stream__`; `frame` gives tables.
+        """
+        from tes_nb.store.memory.arrow import message_batches, need_pyarrow, stream_capsule  # noqa: PLC0415 - an extra
+
+        need_pyarrow()
+        pieces = (
+            (member.session, message_batches(rec.recorded_messages()))
+            for member, rec in self._opened(progress=False)
+        )
+        return stream_capsule(batches_together(pieces, message_batches([]).schema), requested_schema)
 
     # How it is read ------------------------------------------------------------------------------------------
 
@@ -238,68 +295,21 @@ class RecordingSet:
 
     def _dask_frame(self, table: str, within: Mapping[str, Any], *, progress: bool) -> Any:
         found: dict[RecordingFile, tuple[str, str]] = {}
+        segments: list[Segment] = []
         meta = None
         for member, rec in self._opened(progress):
             feed, name = _table_of(rec, table)
-            if feed is not None:
-                found[member] = feed.stream.name, name
-                if meta is None:
-                    meta = frame_of(Columns(feed.stream.table(name), stream=feed.stream.name))
+            if feed is None:
+                continue
+            found[member] = feed.stream.name, name
+            ranges = [within] if any(each is not None for each in within.values()) else ranges_of(feed, name)
+            segments += [Segment(member, each) for each in ranges]
+            if meta is None:
+                meta = frame_of(Columns(feed.stream.table(name), stream=feed.stream.name))
         if meta is None:
             raise self._lacks(table)
         _same_table(table, {member.session: each for member, each in found.items()})
-        return self._dask_map(partial(_frame, name=table, within=within), meta, list(found))
-
-    @staticmethod
-    def _dask_map(
-        function: Callable[[RecordedSession], pd.DataFrame | None],
-        meta: pd.DataFrame | None,
-        members: Sequence[RecordingFile],
-    ) -> Any:
-        import dask  # noqa: PLC0415 - an extra
-        from dask import dataframe as dd  # noqa: PLC0415 - an extra
-        from dask.dataframe.utils import clear_known_categories  # noqa: PLC0415 - an extra
-
-        for member in members if meta is None else ():
-            with member.open() as rec:
-                meta = _result(function, member, rec)
-            if meta is not None:
-                break
-        if meta is None:
-            raise SessionError("The function returned None for every recording that can be read.")
-        empty = with_session(meta.head(0), "")
-        with dask.config.set({"dataframe.convert-string": False}):  # text is pandas' own, as on one machine
-            return dd.from_map(
-                # a name of its own: what the cluster holds of an earlier read is not what the files have now
-                partial(_partition, function=function, empty=empty, read=secrets.token_hex(8)),
-                list(members),
-                meta=clear_known_categories(empty, dtype_backend=None),
-                label="recordings",
-            )
-
-
-def _partition(
-    member: RecordingFile,
-    *,
-    function: Callable[[RecordedSession], pd.DataFrame | None],
-    empty: pd.DataFrame,
-    read: str,
-) -> pd.DataFrame:
-    """Read one recording, on a worker. read: tells one reading of the set from another."""
-    del read
-    with member.open() as rec:
-        result = _result(function, member, rec)
-    return empty if result is None else with_session(result, member.session)
-
-
-def _result(
-    function: Callable[[RecordedSession], pd.DataFrame | None], member: RecordingFile, rec: RecordedSession
-) -> pd.DataFrame | None:
-    try:
-        return function(rec)
-    except Exception as error:
-        error.add_note(f"This was in the session '{member.session}' ({member.path}).")
-        raise
+        return lazy_frame(partial(_frame, name=table), segments, meta)
 
 
 def _about(member: RecordingFile) -> dict[str, Any]:
@@ -325,6 +335,10 @@ def _about(member: RecordingFile) -> dict[str, Any]:
         "feeds": ", ".join(info.sources),
         "text": " ".join([info.ending, *info.damage]),
     }
+
+
+def _of_tables(rec: RecordedSession, *, function: PerSession) -> pd.DataFrame | None:
+    return function(RecordedTables(rec))
 
 
 def _those(wanted: Sequence[str] | str | None, there: Sequence[str]) -> list[str] | None:
@@ -368,7 +382,7 @@ def _same_table(name: str, tables: Mapping[str, tuple[Any, Any]]) -> None:
 
 def _exports(member: RecordingFile, rec: RecordedSession) -> Iterator[TableExport]:
     """Give a recording's tables for a file; it is opened again when they are written, one source at a time."""
-    from tes_nb.store.export.export import TableExport, marks_export  # noqa: PLC0415 - only when somebody exports
+    from tes_nb.store.export.export import TableExport, gaps_export, marks_export  # noqa: PLC0415 - rarely
     from tes_nb.store.memory.tables import pieces_together  # noqa: PLC0415
 
     def messages(source: str) -> Iterator[Message]:
@@ -382,3 +396,4 @@ def _exports(member: RecordingFile, rec: RecordedSession) -> Iterator[TableExpor
             yield TableExport(stem, feed.stream.name, table, (), together=rows, session=member.session)
     marks = in_time(mark for feed in rec.feeds.values() for mark in feed.mark_list())
     yield marks_export(marks, member.session)
+    yield gaps_export({feed.source: feed.origin.gaps() for feed in rec.feeds.values()}, member.session)

@@ -109,8 +109,8 @@ class RecordedSession(SessionOutputs):
         """Whether somebody records into the file now."""
         return self._file.recording_pid is not None
 
-    def recorded_messages(self, source: str) -> Iterator[Message]:
-        """Yield what came of a source, as it came, in flat memory."""
+    def recorded_messages(self, source: str | None = None) -> Iterator[Message]:
+        """Yield what came of a source, `None` = of all, as it came, in flat memory."""
         return self._file.messages(source)
 
     def _title_and_page(self) -> tuple[str, str]:

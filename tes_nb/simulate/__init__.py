@@ -21,6 +21,7 @@ from tes_nb.simulate.process import (
     serve,
     start_child,
 )
+from tes_nb.simulate.recorded import record_day
 from tes_nb.simulate.service import GREETING, LABEL
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "parse_fault",
     "received_in",
     "reconcile",
+    "record_day",
     "run_forever",
     "serve",
     "start_child",

@@ -39,7 +39,7 @@ def test_fps_is_four_until_somebody_says_otherwise():
     assert tes.options.fps == DEFAULT_FPS == 4
     tes.options.fps = 10
     assert (tes.options.fps, clock.fps) == (10, 10)
-    assert repr(tes.options) == "<tes_nb options: fps=10, switch_ms=5, tz=None>"
+    assert repr(tes.options) == "<tes_nb options: fps=10, scheduler=None, switch_ms=5, tz=None>"
 
 
 def test_views_that_are_there_already_keep_to_it():
@@ -79,5 +79,5 @@ def test_what_is_no_switch_interval_is_a_sentence(value):
 
 
 def test_a_typo_is_refused():
-    with pytest.raises(ArgumentError, match="no option 'fsp'; there are fps, switch_ms and tz"):
+    with pytest.raises(ArgumentError, match="no option 'fsp'; there are fps, scheduler, switch_ms and tz"):
         tes.options.fsp = 2

@@ -279,3 +279,29 @@ def marks_export(marks: Iterable[Mark], session: str = "") -> TableExport:
         columns.append([(mark.label,)], time_ns=mark.at_ns)
     rows = columns.snapshot()
     return TableExport(MARKS.name, columns.stream, MARKS, [rows], len(rows), session=session)
+
+
+GAPS = Table(
+    "gaps",
+    "Holes in what was received; `time` is when the connection was lost, `source` whose it was.",
+    (
+        Column(
+            "last_seen", "datetime64[ns, UTC]", "", "time", "When the last message before it was received."
+        ),
+        Column("lost_at", "datetime64[ns, UTC]", "", "time", "When the connection was lost."),
+        Column("back_at", "datetime64[ns, UTC]", "", "time", "When messages came again; NA = they have not."),
+        Column("cause", "str", "", "text", "Why."),
+        Column("missing", "Int64", "", "gauge", "How many messages are missing; NA = nobody can know."),
+    ),
+)
+
+
+def gaps_export(gaps: Mapping[str, Iterable[Gap]], session: str) -> TableExport:
+    """Return the gaps of each source, ready to be written; session as in `TableExport`."""
+    columns = Columns(GAPS, stream="session")
+    found = [(gap, source) for source, each in gaps.items() for gap in each]
+    for gap, source in sorted(found, key=lambda one: one[0].lost_at_ns):
+        row = gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing
+        columns.append([row], time_ns=gap.lost_at_ns, conn=gap.conn, source=source)
+    rows = columns.snapshot()
+    return TableExport(GAPS.name, columns.stream, GAPS, [rows], len(rows), session=session)
