@@ -30,7 +30,7 @@ from tes_nb.session.per_session import (
     SessionSteam,
     SessionTicks,
 )
-from tes_nb.session.schedulers import Connection, connection
+from tes_nb.session.schedulers import SchedulerConnection, connection
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -81,7 +81,7 @@ class ClusterFrame:
     def __init__(
         self,
         lazy: Any,
-        link: Connection,
+        link: SchedulerConnection,
         sessions: RecordingSessions | LakeSessions,
         what: str,
         *,

@@ -27,7 +27,7 @@ Reads = Callable[..., pd.DataFrame | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class RecordingSegment:
     """What one partition is: a recording, or a range of its time."""
 
     member: RecordingFile
@@ -57,7 +57,7 @@ def ranges_of(feed: Feed, table: str, most: int | None = None) -> list[dict[str,
     return [{"start": low, "end": high - pd.Timedelta(1, "ns")} for low, high in pairwise(at)]
 
 
-def lazy_frame(function: Reads, segments: Sequence[Segment], meta: pd.DataFrame) -> Any:
+def lazy_frame(function: Reads, segments: Sequence[RecordingSegment], meta: pd.DataFrame) -> Any:
     """Return a `dask.dataframe` with a partition for each segment, `session` before the columns of `meta`."""
     empty = with_session(meta.head(0), "")
     # a name of its own: what the cluster holds of an earlier read is not what the files have now
@@ -80,7 +80,7 @@ def from_pieces(read: Callable[[Any], pd.DataFrame], pieces: Sequence[Any], empt
         )
 
 
-def _partition(segment: Segment, *, function: Reads, empty: pd.DataFrame, read: str) -> pd.DataFrame:
+def _partition(segment: RecordingSegment, *, function: Reads, empty: pd.DataFrame, read: str) -> pd.DataFrame:
     """Read one segment, on a worker. read: tells one reading of the set from another."""
     del read
     with segment.member.open() as rec:

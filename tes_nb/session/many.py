@@ -16,7 +16,7 @@ import pandas as pd
 
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings
 from tes_nb.errors import ArgumentError, SessionError, TesError, counted, meant
-from tes_nb.session.dask_frames import Segment, lazy_frame, ranges_of, result_of
+from tes_nb.session.dask_frames import RecordingSegment, lazy_frame, ranges_of, result_of
 from tes_nb.session.engines import Engine, arrow_together, batches_together, handed_to, need_engine, together
 from tes_nb.session.frames import in_time
 from tes_nb.session.members import Paths, RecordingFile, members_of
@@ -140,7 +140,7 @@ class RecordingSet:
         """
         need_engine(engine)
         if engine == "dask":
-            segments = [Segment(member) for member, _ in self._opened(progress)]
+            segments = [RecordingSegment(member) for member, _ in self._opened(progress)]
             for segment in segments if meta is None else ():
                 with segment.member.open() as rec:
                     meta = result_of(function, segment.member, rec)
@@ -295,7 +295,7 @@ class RecordingSet:
 
     def _dask_frame(self, table: str, within: Mapping[str, Any], *, progress: bool) -> Any:
         found: dict[RecordingFile, tuple[str, str]] = {}
-        segments: list[Segment] = []
+        segments: list[RecordingSegment] = []
         meta = None
         for member, rec in self._opened(progress):
             feed, name = _table_of(rec, table)
@@ -303,7 +303,7 @@ class RecordingSet:
                 continue
             found[member] = feed.stream.name, name
             ranges = [within] if any(each is not None for each in within.values()) else ranges_of(feed, name)
-            segments += [Segment(member, each) for each in ranges]
+            segments += [RecordingSegment(member, each) for each in ranges]
             if meta is None:
                 meta = frame_of(Columns(feed.stream.table(name), stream=feed.stream.name))
         if meta is None:

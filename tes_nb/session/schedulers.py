@@ -26,7 +26,7 @@ class ChosenScheduler:
 chosen = ChosenScheduler()
 
 
-class Connection:
+class SchedulerConnection:
     """A client of a scheduler. `close()` closes what it has opened itself, and nothing else."""
 
     def __init__(self, client: Client, opened: Sequence[Any]) -> None:
@@ -59,7 +59,7 @@ class Connection:
             return list(self.client.gather(futures))
 
 
-def connection(scheduler: str | Client | None = None) -> Connection:
+def connection(scheduler: str | Client | None = None) -> SchedulerConnection:
     """Return a connection to a scheduler.
 
     scheduler: an address ("tcp://host:8786") or a client; `None` = `tes.options.scheduler`, else the current client's,
@@ -69,7 +69,7 @@ def connection(scheduler: str | Client | None = None) -> Connection:
     from distributed import Client, LocalCluster, get_client  # noqa: PLC0415 - an extra
 
     if isinstance(scheduler, Client):
-        return Connection(scheduler, ())
+        return SchedulerConnection(scheduler, ())
     address = chosen.address if scheduler is None else scheduler
     if address is not None:
         if not isinstance(address, str):
@@ -83,9 +83,9 @@ def connection(scheduler: str | Client | None = None) -> Connection:
                 f"No Dask scheduler answers at {address} ({type(error).__name__}): start it with 'dask scheduler' and "
                 "its workers with 'dask worker', or leave scheduler= out for a cluster on this machine."
             ) from error
-        return Connection(client, [client])
+        return SchedulerConnection(client, [client])
     with contextlib.suppress(ValueError):  # there is no current client
-        return Connection(get_client(), ())
+        return SchedulerConnection(get_client(), ())
     cluster = LocalCluster(
         threads_per_worker=1,
         host="127.0.0.1",
@@ -93,7 +93,7 @@ def connection(scheduler: str | Client | None = None) -> Connection:
         worker_dashboard_address="127.0.0.1:0",
     )
     client = Client(cluster)
-    return Connection(client, [client, cluster])
+    return SchedulerConnection(client, [client, cluster])
 
 
 @contextlib.contextmanager
