@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tes_nb.session.recorded import RecordedSession
 
 
-class SessionTables(Protocol):
+class TablesOfSession(Protocol):
     """The tables of one session, wherever they are read from."""
 
     def frame(self, table: str) -> pd.DataFrame | None:
@@ -35,7 +35,7 @@ class SessionTables(Protocol):
         """Return the gaps of all feeds, with `source`."""
 
 
-PerSession = Callable[[SessionTables], pd.DataFrame | None]
+PerSession = Callable[[TablesOfSession], pd.DataFrame | None]
 """What makes a frame of a session; `None` = it has nothing of the kind."""
 
 
@@ -83,7 +83,7 @@ def in_order(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 class SessionTicks:
     """Ticks derived from the table odds, as `analysis.odds.ticks_from_odds` does; none across a gap or a refresh."""
 
-    def __call__(self, session: SessionTables) -> pd.DataFrame | None:
+    def __call__(self, session: TablesOfSession) -> pd.DataFrame | None:
         """Return the ticks of a session."""
         return _by_source(
             session, lambda odds, scores, _ticks, gaps: ticks_from_odds(odds, gaps, scores), ("odds",)
@@ -96,7 +96,7 @@ class SessionSteam:
 
     settings: SteamSettings = DEFAULTS
 
-    def __call__(self, session: SessionTables) -> pd.DataFrame | None:
+    def __call__(self, session: TablesOfSession) -> pd.DataFrame | None:
         """Return the ticks of a session, judged."""
         return _by_source(
             session,
@@ -115,7 +115,7 @@ class SessionCells:
     columns: tuple[str, ...] | None = None
     """`None` = all gauges of the table."""
 
-    def __call__(self, session: SessionTables) -> pd.DataFrame | None:
+    def __call__(self, session: TablesOfSession) -> pd.DataFrame | None:
         """Return the summaries of a session; `None` where no cells were measured, or the table is not there."""
         cells, rows = session.frame("cells"), session.frame(self.table)
         if cells is None or rows is None:
@@ -126,7 +126,7 @@ class SessionCells:
 
 
 def _by_source(
-    session: SessionTables, judge: Callable[..., pd.DataFrame], needed: Sequence[str]
+    session: TablesOfSession, judge: Callable[..., pd.DataFrame], needed: Sequence[str]
 ) -> pd.DataFrame | None:
     """Return what is made of odds, scores, ticks and gaps of each feed, feed after feed by name."""
     tables = [session.frame(name) for name in ("odds", "scores", "ticks")]
