@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from types import EllipsisType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, overload
 
 import msgspec
@@ -175,6 +176,30 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class RowRefusal:
+    """Why something makes no sense with some rows."""
+
+    where: Mapping[str, tuple[str | None, ...] | EllipsisType]
+    """Column → the values that it has in such rows, `None` = absent; `...` = any but absent. All columns count."""
+    why: str
+    """A sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowAction:
+    """An operation of the control socket that is about one row; a live table has a button for it."""
+
+    op: str
+    title: str
+    """The button's word."""
+    doc: str
+    """What it tells, in a few words."""
+    argument: str
+    """The operation's argument that gets the row's key."""
+    refusals: tuple[RowRefusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of a stream. Frames put `time`, `sent_at`, `seq`, `conn`, `source` before these columns."""
 
@@ -200,6 +225,8 @@ class Table:
     and of columns that a view looks up may be among them. () = all, as they stand."""
     moves: tuple[Difference, ...] = ()
     """What a view shows beside the columns: how far something has moved since the first row of a subject."""
+    actions: tuple[RowAction, ...] = ()
+    """What can be done with one row, where its subject is alive and not recorded."""
 
     @property
     def names(self) -> tuple[str, ...]:

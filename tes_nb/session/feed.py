@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tes_nb.views.annotations import Notes
     from tes_nb.views.build import Bounds
     from tes_nb.views.chart import Chart
+    from tes_nb.views.controls import Steering
     from tes_nb.views.inspector import Inspector
     from tes_nb.views.source import Lookup
     from tes_nb.views.table import LiveCards, LiveTable
@@ -53,6 +54,8 @@ class Feed(FeedOutputs):
         """Executed cells and held times, for charts; `None` = nobody reports them."""
         self.ask: Callable[[Any], Any] | None = None
         """Lets the collector carry out an operation; `None` = there is none."""
+        self.steers: Callable[[], Steering | None] = lambda: None
+        """Gives how buttons in its views reach the collector; `None` = they do not."""
         self.on_origin: Callable[[str], None] | None = None
         """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
 
@@ -62,6 +65,11 @@ class Feed(FeedOutputs):
         return self.origin.source
 
     name = source
+
+    @property
+    def steering(self) -> Steering | None:
+        """How the buttons of its rows reach the collector; `None` = they have nobody to ask."""
+        return self.steers()
 
     @property
     def store(self) -> StreamStore:

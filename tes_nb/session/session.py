@@ -119,7 +119,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         )
         reader: RelayReader = self._new_reader(origin, after)
         feed = extras_of(stream).feed(stream, origin)
-        feed.ask = None if self._past else self._call
+        if not self._past:
+            feed.ask, feed.steers = self._call, self._steering
         feed.url, feed.notes, feed.on_origin = self.url, self._notes, self._reporter.origin
         feed.cell_costs = self.cells
         self._readers[source], self.feeds[source] = reader, feed

@@ -49,9 +49,9 @@ class Part {
   }
 
   /** Put a view of this part into `el`. */
-  show(el, ask) {
+  show(el, ask, control) {
     if (this.chart) return showChart(el, this.spec, this.chart);
-    const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }) });
+    const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }), control });
     for (const [content, buffers] of this.backlog) dispatch(view, content, buffers);
     view.setState(this.state);
     this.views.add(view);
@@ -184,7 +184,7 @@ function render({ model, el }) {
     const here = [];
     const askHere = (message) => (message.type === "select" ? follow(here, message.key) : ask(message));
     for (const part of tab.parts.splice(0)) {
-      const view = part.show(tab.panel, askHere);
+      const view = part.show(tab.panel, askHere, spec.replay ? null : control);
       here.push([part, view]);
       open.push([part, view]);
       tab.views.push(view);

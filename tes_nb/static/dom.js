@@ -116,25 +116,45 @@ export class VirtualList {
     this.onClick = onClick;
     this.cellClasses = heads.map(({ className }) => className);
     this.rows = [];
+    /** What stands below a row: {element, height, at: the row's place}; null = nothing does. */
+    this.panel = null;
     this.space = make("div", { class: "tes-space", role: "rowgroup" });
     const head = make("div", { class: "tes-row tes-head", role: "row" }, heads);
     this.element = make("div", { class: `tes-grid ${style}`.trim(), role: "grid", tabindex: 0, "aria-label": label }, [
       make("div", { class: "tes-headgroup", role: "rowgroup" }, [head]),
       this.space,
     ]);
-    this.element.style.maxHeight = `${(rows + 1) * rowPx + 4}px`;
+    this.rowsShown = rows;
+    this.setHeight();
     this.element.addEventListener("scroll", onScroll);
     this.element.addEventListener("keydown", (event) => event.target === this.element && onKey(event));
     this.observer = new ResizeObserver(onScroll);
     this.observer.observe(this.element);
   }
 
+  setHeight() {
+    this.element.style.maxHeight = `${(this.rowsShown + 1) * this.rowPx + 4 + (this.panel?.height ?? 0)}px`;
+  }
+
+  /** Put an element of that height below the row at this place; null = remove it. */
+  setPanel(panel) {
+    if (this.panel && this.panel.element !== panel?.element) this.panel.element.remove();
+    if (panel && panel.element.parentElement !== this.space) this.space.append(panel.element);
+    this.panel = panel;
+    this.setHeight();
+  }
+
   /** Paint those of the items that are in view, and a few on either side. */
   paint(items) {
     this.element.setAttribute("aria-rowcount", String(items.length + 1));
-    this.space.style.height = `${items.length * this.rowPx}px`;
-    const first = Math.max(0, Math.floor(this.element.scrollTop / this.rowPx) - OVERSCAN);
-    const last = Math.min(items.length, first + Math.ceil(this.element.clientHeight / this.rowPx) + 2 * OVERSCAN);
+    const more = this.panel?.height ?? 0;
+    this.space.style.height = `${items.length * this.rowPx + more}px`;
+    if (this.panel) {
+      this.panel.element.style.transform = `translateY(${(this.panel.at + 1) * this.rowPx}px)`;
+      this.panel.element.style.setProperty("--tes-seen", `${this.element.clientWidth}px`);
+    }
+    const first = Math.max(0, Math.floor((this.element.scrollTop - more) / this.rowPx) - OVERSCAN);
+    const last = Math.min(items.length, first + Math.ceil((this.element.clientHeight + more) / this.rowPx) + 2 * OVERSCAN);
     while (this.rows.length < last - first) this.rows.push(this.makeRow());
     for (const row of this.rows.splice(Math.max(0, last - first))) row.element.remove();
     for (let at = first; at < last; at++) this.place(this.rows[at - first], items[at], at);
@@ -149,7 +169,8 @@ export class VirtualList {
   }
 
   place(row, item, at) {
-    row.element.style.transform = `translateY(${at * this.rowPx}px)`;
+    const more = this.panel && at > this.panel.at ? this.panel.height : 0;
+    row.element.style.transform = `translateY(${at * this.rowPx + more}px)`;
     row.element.setAttribute("aria-rowindex", String(at + 2));
     row.element.setAttribute("aria-selected", String(this.isSelected(item)));
     this.paintRow(row, item, at);
@@ -163,7 +184,7 @@ export class VirtualList {
 
   /** Scroll so far that the row at this place is in view. */
   reveal(at) {
-    const top = at * this.rowPx;
+    const top = at * this.rowPx + (this.panel && at > this.panel.at ? this.panel.height : 0);
     const room = this.element.clientHeight - 2 * this.rowPx;
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     else if (top > this.element.scrollTop + room) this.element.scrollTop = top - room;

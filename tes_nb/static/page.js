@@ -37,8 +37,8 @@ class Page {
     this.resting = false;
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
-    const control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
-    this.steers = new (states?.replay ? Scrubber : ControlBar)(root, control, () => this.ask());
+    this.control = new Control(socketUrl(location, null, "/ws/control"), credentials, FOR_CONTROLS);
+    this.steers = new (states?.replay ? Scrubber : ControlBar)(root, this.control, () => this.ask());
     this.steers.setStates(states);
     if (states?.replay) fetchTrack(credentials).then((track) => this.steers.setTrack(track));
     setInterval(() => this.ask(), states?.replay ? REPLAY_MS : CONTROLS_MS);
@@ -122,6 +122,7 @@ class Page {
       onBegin: () => stream.period_s === null && this.appear(view),
       onEvent: (event) => this.annotations.onEvent(event),
       credentials: this.credentials,
+      control: this.control,
     });
     this.views.push(view);
     if (stream.name === KERNEL) this.annotations.follow(view);

@@ -31,7 +31,7 @@ export class SourceView {
     this.stream = stream;
     this.url = url;
     this.options = options;
-    this.tables = new Map(stream.tables.map((table) => [table.name, new SourceTable(stream, table)]));
+    this.tables = new Map(stream.tables.map((table) => [table.name, new SourceTable(stream, table, options.control)]));
     this.count = 0;
     this.lastSeq = null;
     /** Which start of a collector answered; null = none did yet. */
@@ -221,9 +221,10 @@ function itemsOf(text) {
 
 /** One table of the source: its newest rows and its lines, shown by any number of views. */
 class SourceTable {
-  /** @param {object} source as in `GET /api/streams` @param {object} table one of its tables */
-  constructor(source, table) {
+  /** @param {object} source as in `GET /api/streams` @param {object} table one of its tables @param {object} control for the buttons of rows */
+  constructor(source, table, control) {
     this.source = source;
+    this.control = control;
     this.table = table;
     this.periodS = source.period_s ?? Infinity;
     this.isMain = table.name === source.main;
@@ -242,6 +243,7 @@ class SourceTable {
       columns: [...table.columns, ...(table.moves ?? []).map(({ column }) => column)],
       first: table.first ?? [],
       key: table.key ?? [],
+      actions: table.actions ?? [],
       period_s: this.periodS,
       empty: table.empty,
       break_s: this.keyed || !Number.isFinite(this.periodS) ? null : 3 * this.periodS,
@@ -396,7 +398,7 @@ class SourceTable {
     this.containers.push(container);
     el.append(container);
     const spec = { ...this.spec, newest_first: this.events, ...more, drawn: columns };
-    const view = CREATE[kind](container, spec, { data: this.chartData });
+    const view = CREATE[kind](container, spec, { data: this.chartData, control: this.control });
     this.views.push(view);
     return view;
   }

@@ -3,6 +3,7 @@
 import { button, download, enable, make, setText, VirtualList } from "./dom.js";
 import { csvCell } from "./exporting.js";
 import { count, fileName, shorten } from "./format.js";
+import { PANEL_PX, RowActions } from "./row_actions.js";
 import { Rows } from "./rows.js";
 import { Shell } from "./shell.js";
 
@@ -39,6 +40,9 @@ class Table {
     this.shell = new Shell(el, spec, { kind: "table", paint: () => this.paint(), ...options });
     this.id = `tes-table-${++tables}`;
     this.selected = null;
+    const hasActions = options.control && spec.actions?.length;
+    /** The buttons of each row; null = there is nobody to ask. */
+    this.actions = hasActions ? new RowActions(spec.actions, this.columns, options.control, () => this.shell.requestPaint()) : null;
     this.ifAny = Boolean(spec.if_any);
     /** Whether a click says which row others are to show alone; a second one takes it back. */
     this.chooses = Boolean(spec.chooses);
@@ -59,8 +63,8 @@ class Table {
     const all = `All ${this.columns.length} columns`;
     this.more = button(all, "Show every column, or the most important ones", "false", () => this.showAll(!this.showsAll));
     this.more.hidden = this.first.length === this.columns.length;
-    this.csv = button("CSV", "", undefined, () => this.saveCsv());
-    this.shell.tools.append(this.count, this.filter, this.more, this.csv);
+    this.csvButton = button("CSV", "", undefined, () => this.saveCsv());
+    this.shell.tools.append(this.count, this.filter, this.more, this.csvButton);
     this.rowsShown = rows;
     this.showAll(false);
     const isAging = () => this.shell.visible && this.shown.some((place) => this.rows.kinds[place].isAge);
@@ -76,6 +80,7 @@ class Table {
     if (all && isChosen) this.shown = this.places;
     this.more.setAttribute("aria-pressed", String(all));
     this.heads = this.shown.map((place) => this.head(place));
+    if (this.actions) this.heads.push(make("div", { class: "tes-cell tes-actions", role: "columnheader", "aria-label": "Buttons" }));
     this.sampleSize = this.widths = null;
     const { scrollTop = 0, scrollLeft = 0 } = this.list?.element ?? {};
     this.list?.destroy();
@@ -136,12 +141,14 @@ class Table {
     if (!this.showsAll && this.filled !== this.rows.filled.size) this.showAll(false);
     this.setWidths(visible);
     this.measureBars(visible);
-    enable(this.csv, "Save the rows shown as CSV, all columns", visible.length ? "" : "There are no rows to save.");
+    enable(this.csvButton, "Save the rows shown as CSV, all columns", visible.length ? "" : "There are no rows to save.");
     setText(this.count, visible.length === all ? count(all, "row") : `${visible.length} of ${count(all, "row")}`);
     this.shell.say(all ? "" : (this.shell.freshness.lastTick !== null && this.empty) || "No rows yet.");
-    this.heads.forEach((head, at) => head.setAttribute("aria-sort", this.sortWord(this.shown[at])));
+    this.shown.forEach((place, at) => this.heads[at].setAttribute("aria-sort", this.sortWord(place)));
     this.list.element.hidden = !all;
     this.shell.root.hidden = this.ifAny && !all;
+    const panelAt = this.actions?.key == null ? -1 : visible.findIndex(({ key }) => key === this.actions.key);
+    this.list.setPanel(panelAt < 0 ? null : { element: this.actions.element, height: PANEL_PX, at: panelAt });
     this.list.paint(visible);
   }
 
@@ -161,8 +168,9 @@ class Table {
     slot.element.id = `${this.id}-${at}`;
     if (row.key === this.selected) this.list.element.setAttribute("aria-activedescendant", slot.element.id);
     if (same && slot.version === row.version) return;
-    slot.cells.forEach((cell, at) => {
-      const place = this.shown[at];
+    if (this.actions) this.paintActions(slot, row);
+    this.shown.forEach((place, at) => {
+      const cell = slot.cells[at];
       const text = shorten(this.rows.kinds[place].cell(row.values[place]), CELL_CHARS);
       const differs = cell.textContent !== text;
       if (differs) cell.textContent = text;
@@ -172,6 +180,14 @@ class Table {
       else if (!same) cell.classList.remove("tes-flash");
     });
     slot.version = row.version;
+  }
+
+  paintActions(slot, row) {
+    if (!slot.buttons) {
+      slot.buttons = this.actions.buttons(() => slot.item);
+      slot.cells[slot.cells.length - 1].append(...slot.buttons);
+    }
+    this.actions.paint(slot.buttons, row);
   }
 
   /** How long the bar of a cell is, in percent of the largest one. */
@@ -208,6 +224,7 @@ class Table {
     const flexible = (place, width) => (this.rows.kinds[place].isNumber ? 1 : width);
     const tracks = widths.map((width, at) => `minmax(calc(${width}ch + ${PADDING_PX}px), ${flexible(this.shown[at], width)}fr)`);
     this.list.element.style.setProperty("--tes-width", `calc(${total}ch + ${PADDING_PX * widths.length}px)`);
+    if (this.actions) tracks.push("max-content");
     this.list.element.style.setProperty("--tes-columns", tracks.join(" "));
   }
 

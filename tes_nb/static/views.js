@@ -6,6 +6,7 @@
 //   cards      {type: "values", replace, rows: [[unixSeconds, [values]], …]}
 //   inspector  {type: "messages", replace, items: […]} with a buffer each (empty = not sent along);
 //              {type: "payload", id} with one buffer
+//   a table with buttons  {type: "token", token}; {type: "answer", id, ok, result | error}
 //   each       {type: "state", state: {upstream, sentence, connections}}
 // Absent values are null, times Unix seconds. Here → kernel: as in widget.js (hello, visible, alive, bye), and from an
 // inspector {type: "payload", id}, {type: "save", ids}. A view that has just been made says hello and needs everything.
@@ -13,6 +14,7 @@
 import { createCards } from "./cards.js";
 import { createInspector } from "./inspector.js";
 import { connect, dispatch, store } from "./comm.js";
+import { NotebookControl } from "./control.js";
 import { createTable } from "./table.js";
 
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
@@ -33,8 +35,16 @@ function initialize({ model }) {
 
 function render({ model, el }) {
   let comm = null;
-  const view = KINDS[model.get("kind")](el, model.get("spec"), { ask: (message) => comm?.send(message) });
-  const onMessage = (content, buffers) => dispatch(view, content, buffers);
+  let token = null;
+  const spec = model.get("spec");
+  const ask = (message) => comm?.send(message);
+  const control = spec.control_port ? new NotebookControl(spec.control_port, () => token, ask) : null;
+  const view = KINDS[model.get("kind")](el, spec, { ask, control });
+  const onMessage = (content, buffers) => {
+    if (content?.type === "token") token = content.token;
+    else if (content?.type === "answer") control?.onReply(content);
+    else dispatch(view, content, buffers);
+  };
   const onEnd = () => {
     view.shell.freshness.setOutage("the kernel was restarted or has ended", "Run the cell again");
     view.shell.paintBadge();

@@ -35,6 +35,7 @@ from tes_nb.model import (
     WorkerFacts,
 )
 from tes_nb.streams.describe import Field, Int, describe
+from tes_nb.streams.row_actions import WORKER_ACTIONS
 from tes_nb.streams.tes_protocol import answer_by_type, classify, is_own, ms_to_ns, pong, talk_decoded
 from tes_nb.wire.json_guard import decode_json
 
@@ -204,6 +205,7 @@ TABLES = (
         ),
         empty="no child processes",
         label=("role", "pid"),
+        actions=WORKER_ACTIONS,
     ),
     Table("summary", "The summary of each message.", tuple(map(_plain, _summary_columns))),
     Table(

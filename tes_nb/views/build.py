@@ -84,6 +84,7 @@ def live_table(feed: ViewSource, table: str, where: Mapping[str, Any] | None = N
         upstream=lambda: upstream_of(feed),
         lookup=feed.lookup(table),
         where=chosen_by(feed.stream.table(table), where),
+        steering=feed.steering,
         on_origin=feed.on_origin,
     )
     return _ending(view, [feed])

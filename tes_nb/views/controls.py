@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -11,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from tes_nb.errors import TesError
 from tes_nb.views.push import Sent
 from tes_nb.views.zone import WallClock
 
-OPERATIONS = ("mark", "scale", "record", "stop", "replay")
-"""What the controls may request."""
+OPERATIONS = ("mark", "scale", "record", "stop", "replay", "stack", "snapshot")
+"""What controls and the buttons of rows may request."""
 PERIOD_S = 1.0
 REPLAY_PERIOD_S = 0.25
 """A thumb that moves is to be seen moving."""
@@ -38,6 +40,23 @@ class Steering:
     """An operation without arguments → its answer as plain data later on, `None` where there is none; never blocks."""
     replay: bool = False
     """Whether what is steered is a replay."""
+
+    def answer(self, content: Mapping[str, Any], send: Callable[[Any], None]) -> None:
+        """Do what a browser requests that cannot reach the collector; send it the answer later on.
+
+        content: {"type": "control", "id", "op", "args"}.
+        """
+        threading.Thread(target=self._answer, args=(dict(content), send), daemon=True).start()  # it blocks
+
+    def _answer(self, content: Mapping[str, Any], send: Callable[[Any], None]) -> None:
+        answer: dict[str, Any] = {"type": "answer", "id": content.get("id")}
+        op, args = content.get("op"), content.get("args")
+        try:
+            if op not in OPERATIONS or not isinstance(args, Mapping):
+                raise TesError("There is no such control.")  # noqa: TRY301 - one way to answer
+            send({**answer, "ok": True, "result": self.call(op, **args)})
+        except (TesError, TypeError) as error:
+            send({**answer, "ok": False, "error": str(error)})
 
 
 class ControlWatch:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal, get_args
 
-from tes_nb.errors import ArgumentError, SessionError, TesError, meant
+from tes_nb.errors import ArgumentError, SessionError, meant
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.controls import OPERATIONS, ControlWatch, Steering
+from tes_nb.views.controls import ControlWatch, Steering
 from tes_nb.views.live import LiveView, silent_sentence
 from tes_nb.views.push import Content, Sent
 from tes_nb.views.zone import zone
@@ -199,20 +198,9 @@ class Dashboard(LiveView):
         kind = content.get("type")
         if kind == "tab" and isinstance(content.get("place"), int):
             self._content.tab = content["place"]
-        elif kind == "control":
-            threading.Thread(target=self._control, args=(dict(content),), daemon=True).start()
+        elif kind == "control" and self._steering is not None:
+            self._steering.answer(content, self.send)
         elif "part" in content:
             part = self._content.part(content["part"])
             if part is not None and part.on_request is not None:
                 part.on_request(content, lambda sent: self.send_message(_of_part(content["part"], sent)))
-
-    def _control(self, content: Mapping[str, Any]) -> None:
-        """Ask the collector for a browser that cannot reach it. On a thread of its own, since it blocks."""
-        answer: dict[str, Any] = {"type": "answer", "id": content.get("id")}
-        op, args = content.get("op"), content.get("args")
-        try:
-            if self._steering is None or op not in OPERATIONS or not isinstance(args, Mapping):
-                raise TesError("There is no such control.")  # noqa: TRY301 - one way to answer
-            self.send({**answer, "ok": True, "result": self._steering.call(op, **args)})
-        except (TesError, TypeError) as error:
-            self.send({**answer, "ok": False, "error": str(error)})

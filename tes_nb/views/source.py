@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tes_nb.store.memory.recent import RecentMessages
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.annotations import Notes
+    from tes_nb.views.controls import Steering
     from tes_nb.wire.events import Mark
 
 
@@ -147,6 +148,10 @@ class ViewSource(TableSource, Protocol):
     @property
     def on_origin(self) -> Callable[[str], None] | None:
         """Called with the `location.origin` of a browser that shows a view; `None` = nobody asks."""
+
+    @property
+    def steering(self) -> Steering | None:
+        """How the buttons of its rows reach the collector; `None` = they have nobody to ask."""
 
     @property
     def closed(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tes_nb.errors import SessionError
 from tes_nb.streams.browser_json import json_columns
+from tes_nb.streams.row_actions import actions_spec
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.html import newest_rows, state_html
@@ -14,12 +15,13 @@ from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import Lookup, RowlessMessages, all_columns, moved, plain_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tes_nb.model import Table
     from tes_nb.store.memory.columns import Fresh
     from tes_nb.store.memory.tables import StreamStore
     from tes_nb.views.annotations import Upstream
+    from tes_nb.views.controls import Steering
     from tes_nb.views.source import TableSource
     from tes_nb.views.where import Where
 
@@ -206,16 +208,30 @@ class LiveTable(LiveView):
         upstream: Upstream | None = None,
         lookup: Lookup | None = None,
         where: Where | None = None,
+        steering: Steering | None = None,
         on_origin: Callable[[str], None] | None = None,
         repaint: RepaintClock = clock,
     ) -> None:
         """Show `table` of the source; `None` = its main one. Raises `SessionError` for one without a key.
 
-        lookup: columns beside the table's own; `None` = there are none. where: the rows to show, `None` = all. url,
-        upstream, on_origin: as in `ChartOptions`.
+        lookup: columns beside the table's own; `None` = there are none. where: the rows to show, `None` = all.
+        steering: how its buttons reach the collector; `None` = it has none. url, upstream, on_origin: as in
+        `ChartOptions`.
         """
         spec, content = table_parts(source, table, url=url, upstream=upstream, lookup=lookup, where=where)
+        self._steering = steering if spec["actions"] else None
+        if self._steering is not None:
+            spec["control_port"] = self._steering.port
         super().__init__("views", "table", spec, content, on_origin=on_origin, repaint=repaint)
+
+    def on_request(self, content: Mapping[str, Any]) -> None:
+        """Called with what buttons request through the kernel; a new view gets the token, as a message."""
+        if self._steering is None:
+            return
+        if content.get("type") == "hello":
+            self.send_message(Sent({"type": "token", "token": self._steering.reveal()}))
+        elif content.get("type") == "control":
+            self._steering.answer(content, self.send)
 
 
 class LiveCards(LiveView):
@@ -262,6 +278,7 @@ def table_parts(
         "columns": columns,
         "first": described.first,
         "key": described.key,
+        "actions": actions_spec(described),
     }
     return spec, content
 

@@ -24,6 +24,7 @@ from tes_nb.model import HttpHalf, Observation, Stream
 from tes_nb.model.view_control import ControlStates
 from tes_nb.streams.browser_json import json_columns
 from tes_nb.streams.first_views import FirstView, ViewPart, first_views
+from tes_nb.streams.row_actions import actions_spec
 
 # TES_PUBLIC_URL             https://hub.example.org, where browsers find the hub; else JUPYTERHUB_PUBLIC_URL
 # TES_ALLOWED_HOSTS          further host names that may stand in the Host header, separated by commas
@@ -246,6 +247,7 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                 "complete": table.complete,
                 "empty": table.empty,
                 "first": list(table.first),
+                "actions": actions_spec(table) if source.is_produced else [],
                 "moves": [
                     {"column": json_columns([move.column])[0], "places": [*map(table.names.index, move.of)]}
                     for move in table.moves

@@ -171,28 +171,34 @@ async def test_a_scheduler_that_goes_and_comes_back_is_a_gap(tmp_path):
             assert len(observed(collector)) == 1
         (gone,) = observed(collector, "dask scheduler").values()
         await eventually_async(lambda: gaps(collector))
-        assert (open_gap := gaps(collector)[-1]).back_at_ns is None
-        assert "does not answer" in open_gap.cause
         (worker,) = observed(collector).values()
         assert (worker.status, worker.executing) in (("error", None), ("terminated", None))
         with dask_user(
             tmp_path / "second.log", 1, scheduler_port=int(port), dashboard_address=http
         ) as second:
             assert second.address == first.address
-            await eventually_async(lambda: gaps(collector)[-1].back_at_ns is not None, 15)
-            (scheduler,) = observed(collector, "dask scheduler").values()
-            assert scheduler.id == gone.id
-            assert scheduler.last_error is None
+
+            def scheduler():
+                (one,) = observed(collector, "dask scheduler").values()
+                return one
+
+            await eventually_async(lambda: scheduler().last_error is None, 15)
+            assert scheduler().id == gone.id
             await eventually_async(
                 lambda: [one.status for one in observed(collector).values()] == ["idle"], 10
             )
-            assert [one.lost_at_ns for one in gaps(collector)] == [open_gap.lost_at_ns] * 2
+            # one that is closing may answer once more: then there are two times in which it did not
+            *earlier, begun, ended = gaps(collector)
+            assert (begun.lost_at_ns, begun.back_at_ns) == (ended.lost_at_ns, None)
+            assert ended.back_at_ns is not None
+            assert all(one.lost_at_ns < begun.lost_at_ns for one in earlier)
 
 
 def gaps(collector):
     messages = [unpack("workers", one) for one in collector.hub.topics["workers"].log.after(0, 10**6)]
     events = [decode_event(one.payload) for one in messages if one.opcode == Opcode.EVENT]
-    return [one for one in events if isinstance(one, Gap)]
+    # a test that waits for processes on the collector's loop makes it stand still: that is a gap of its own
+    return [one for one in events if isinstance(one, Gap) and "does not answer" in one.cause]
 
 
 @run_async
