@@ -24,7 +24,7 @@ def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
     yield from frames(100_000 if quick else 1_000_000)
     yield from frames_with_text(100_000 if quick else 1_000_000)
-    yield cost_per_row(500_000 if quick else 10_000_000, groups=5 if quick else 10)
+    yield cost_per_row(500_000 if quick else 5_000_000, groups=5 if quick else 10)
 
 
 def frames(rows: int) -> Iterator[Result]:

@@ -1,4 +1,4 @@
-"""P11: CSV against pandas in time and memory, at 200,000 rows, since both grow with them."""
+"""P11: CSV against pandas in time and memory, at 100,000 rows, since both grow with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("numpy", "pandas")
 
 def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
-    rows = 20_000 if quick else 200_000
+    rows = 20_000 if quick else 100_000
     with tempfile.TemporaryDirectory() as folder:
         yield speed(Path(folder), rows)
         yield memory(Path(folder), 2 * rows)

@@ -98,6 +98,7 @@ def run(*, quick: bool) -> Iterable[Result]:
                 partial(through_tes_nb, session, path, case),
                 partial(by_hand, path, case),
                 rounds=3 if quick else 5,
+                warmup=0,
             )
             yield ratio(
                 case.id,

@@ -26,15 +26,15 @@ DRIFT_S = float(os.environ.get("TES_P6_DRIFT_S", "0"))
 
 WATCH = """
 import asyncio, sys, time, websockets
-from tes_nb.wire.record import unpack
+from tes_nb.wire.record import unpack_all
 url, token = sys.argv[1:]
 async def main():
     headers = {"X-TES-Dev-Token": token}
     async with websockets.connect(url, proxy=None, compression=None, additional_headers=headers) as socket:
         async for record in socket:
             arrived = time.monotonic_ns()
-            message = unpack("grid", record)
-            print(message.seq, arrived, message.t_mono_ns, flush=True)
+            for message in unpack_all("grid", record):
+                print(message.seq, arrived, message.t_mono_ns, flush=True)
 asyncio.run(main())
 """
 
@@ -42,7 +42,7 @@ asyncio.run(main())
 def run(*, quick: bool) -> Iterable[Result]:
     if usable_cores() < 2:
         raise Skipped("One core cannot run a kernel and a collector at the same time.")
-    seconds = 5 if quick else 15
+    seconds = 5 if quick else 12
     with collector() as running:
         base = f"ws://127.0.0.1:{running.ports[0]}"
         with (

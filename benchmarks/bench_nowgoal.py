@@ -329,7 +329,7 @@ def against_dicts(sent: list[Message], frames: int) -> Result:
         return decoding + standing_for * sum(cpu_ms(partial(pd.DataFrame, rows[:size])) for size in sizes)
 
     samples = interleave(
-        dicts, lambda: cpu_ms(lambda: fill(Columns(TICKS, cap=len(rows)), sent, frames)), rounds=5, warmup=0
+        dicts, lambda: cpu_ms(lambda: fill(Columns(TICKS, cap=len(rows)), sent, frames)), rounds=3, warmup=0
     )
     return ratio(
         "P2",

@@ -105,13 +105,14 @@ def run(*, quick: bool) -> Iterable[Result]:
                 lambda scene=scene, ours=ours: _keep(ours, through_tes_nb(session, scene, path, pushes)),
                 lambda scene=scene, theirs=theirs: _keep(theirs, by_hand(scene, path, pushes)),
                 rounds=2 if quick else 5,
+                warmup=0,
             )
             for name, (share, goal) in scene.goals.items():
                 yield ratio(
                     scene.id,
                     f"{scene.name}, {name}",
-                    [percentile(one, share) for one in ours[1:]],
-                    [percentile(one, share) for one in theirs[1:]],
+                    [percentile(one, share) for one in ours],
+                    [percentile(one, share) for one in theirs],
                     unit="ms",
                     against="a push through bare websockets into a thread of the same process",
                     at_most=goal,
@@ -139,21 +140,21 @@ def switched(session: tes.Session, path: Path, pushes: int) -> Iterable[Result]:
             tes.options.switch_ms = usual
         return 0.0
 
-    interleave(lambda: one(ours, 0.5), lambda: one(theirs, usual), rounds=5)
+    interleave(lambda: one(ours, 0.5), lambda: one(theirs, usual), rounds=5, warmup=0)
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         yield ratio(
             "E3",
             f"{scene.name}, options.switch_ms = 0.5, {name}",
-            [percentile(one, share) for one in ours[1:]],
-            [percentile(one, share) for one in theirs[1:]],
+            [percentile(one, share) for one in ours],
+            [percentile(one, share) for one in theirs],
             unit="ms",
             against=f"the same with Python's {usual:g} ms",
         )
     yield ratio(
         "E3",
         "CPU time of a turn of that Python loop, options.switch_ms = 0.5",
-        loops[0.5][1:],
-        loops[usual][1:],
+        loops[0.5],
+        loops[usual],
         unit="ns",
         against=f"the same with Python's {usual:g} ms",
     )
