@@ -33,7 +33,7 @@ def run(*, quick: bool) -> Iterator[Result]:
     """Yield the results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        many = sessions(folder, 10 if quick else 50, minutes=3 if quick else 30)
+        many = sessions(folder, 10 if quick else 50, minutes=3 if quick else 10)
         yield listing(folder, next(iter(many.sessions.values())), 50 if quick else 200)
         yield cluster(many)
         yield long_ones(folder, 600 if quick else 3600)

@@ -1,4 +1,4 @@
-"""S1, S2, S3: what rows, hours and files cost, as docs/scaling.md has it. Clients are P8, messages E1 and P9."""
+"""S1, S2, S3, S4: what hours, rows, files and messages cost, as docs/scaling.md has it. Clients are P8."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def run(*, quick: bool) -> Iterator[Result]:
         yield row(work, "metrics", "metrics")
         yield row(work, "workers", "workers")
         yield row(day, "simulated", "odds")
+        yield decoding(work, "metrics", "metrics")
+        yield decoding(day, "simulated", "scores and odds, compressed")
         yield from files(
             folder, record_day(folder / "short.tes", Options(seed=2), minutes=3), 20 if quick else 200
         )
@@ -60,6 +62,22 @@ def row(file: Path, source: str, table: str) -> Result:
             samples.append(tracemalloc.get_traced_memory()[0] / rows)
             tracemalloc.stop()
     return figure("S2", f"a row of {table}", samples, unit="bytes of memory")
+
+
+def decoding(file: Path, source: str, what: str) -> Result:
+    """Messages that a kernel makes rows of, a second of CPU time."""
+    with tes.open(file) as rec:
+        stream, messages = rec.feeds[source].stream, list(rec.recorded_messages(source))
+
+    def receive() -> None:
+        store = StreamStore(stream)
+        for message in messages:
+            store.receive(message)
+        for table in store.tables.values():
+            table.snapshot()
+
+    samples = [len(messages) / seconds(receive) for _ in range(ROUNDS)]
+    return figure("S4", f"messages of {what} into rows", samples, unit="messages/s")
 
 
 def files(folder: Path, file: Path, count: int) -> Iterator[Result]:
