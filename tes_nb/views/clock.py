@@ -80,7 +80,10 @@ class RepaintClock:
             view = reference()
             if view is None or not self._step_view(number, view):
                 with self._lock:
-                    self._views.pop(number, None)
+                    if (
+                        self._views.get(number) is reference
+                    ):  # else a new view has the number of one that was freed
+                        del self._views[number]
         with self._lock:
             if not self._views:
                 self._thread = None

@@ -394,7 +394,7 @@ async def test_fault_38_a_token_in_the_name_of_what_answers_is_not_shown():
 
     async with RawPeer(quoting) as peer, Running(only(peer.url), authorize=authorize) as (reader, sink):
         await sink.until(lambda _sink: len(peer.accepted) == 3)
-        assert any("a program (x … …) answers" in state.text for state in sink.states)
+        assert any("a program (x … … …) answers" in state.text for state in sink.states)
         assert "hush" not in repr((sink.states, sink.gaps, reader.state))
 
 
@@ -700,7 +700,9 @@ async def test_fault_23_a_peer_that_only_answers_pings_is_left_by_the_watchdog()
         )  # a busy machine may shake hands slowly
         async with Running(only(peer.url), profile=quick) as (_reader, sink):
             await sink.until(lambda _sink: len(peer.handshakes) >= 2)
-            assert 1.0 <= peer.handshakes[1] - peer.handshakes[0] <= 3.0  # 1.2, on a machine that has time
+            assert (
+                1.0 <= peer.handshakes[1] - peer.handshakes[0] <= busy(3.0)
+            )  # 1.2, on a machine that has time
             assert any("no message for 1.14 s" in state.text for state in sink.states)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import weakref
 
 import pytest
 
@@ -80,3 +81,19 @@ def test_its_pace_can_be_set_within_bounds_and_a_look_wakes_it():
     assert clock.fps == 10
     with pytest.raises(ValueError, match=r"0\.1 to 30"):
         clock.fps = 1000
+
+
+def test_a_view_that_has_the_number_of_one_that_was_freed_goes_on():
+    """Before, what ended took the view along that Python had made in its place meanwhile: it was never drawn again."""
+    clock, after = RepaintClock(), View()
+
+    class Ends:
+        def step(self) -> bool:
+            clock._views[id(self)] = weakref.ref(after)  # as when the one is freed and the other is made
+            return False
+
+    ending = Ends()
+    clock._views[id(ending)] = weakref.ref(ending)
+    assert clock._step_all(), "one is left"
+    assert clock._step_all()
+    assert after.steps == 1
