@@ -561,7 +561,9 @@ async def test_a_peer_without_the_websocket_is_polled_and_said_to_be():
         assert str(reader.state) == "POLLING: every 0.1 s over HTTP, HTTP 404 Not Found"
         assert {flags for _n, _conn, flags in sink.numbers} == {FLAG_POLLED}
         assert {conn for _n, conn, _flags in sink.numbers} == {1}
-        assert len(sink.gaps) == 1  # until the first poll
+        assert sink.gaps[0].cause == "HTTP 404 Not Found", "until the first poll"
+        # a busy machine may poll late, and that is said, too
+        assert all(gap.cause.startswith("no data for ") for gap in sink.gaps[1:])
 
 
 async def http_half(peer, _reader, writer):
@@ -614,9 +616,9 @@ async def test_old_workers_close_idle_readers_and_a_heartbeat_prevents_it():
     )
     async with OldTes(speed=20) as peer, Running(peer.url, workers) as (reader, sink):
         await asyncio.sleep(2.2)  # 44 s there
+        await sink.count(30)
         assert peer.idle_closes == 0
         assert set(peer.received) == {'{"type":"heartbeat"}'}
-        assert len(sink.numbers) >= 30
         assert (reader.state.word, reader.state.conn) == ("OPEN", 1)
 
 
