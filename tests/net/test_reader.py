@@ -614,8 +614,8 @@ async def test_old_workers_close_idle_readers_and_a_heartbeat_prevents_it():
         heartbeat=b'{"type":"heartbeat"}',
         heartbeat_s=0.5,
     )
-    async with OldTes(speed=20) as peer, Running(peer.url, workers) as (reader, sink):
-        await asyncio.sleep(2.2)  # 44 s there
+    async with OldTes(speed=10) as peer, Running(peer.url, workers) as (reader, sink):
+        await asyncio.sleep(4.4)  # 44 s there; six beats fit into what it waits for one
         await sink.count(30)
         assert peer.idle_closes == 0
         assert set(peer.received) == {'{"type":"heartbeat"}'}
