@@ -153,9 +153,9 @@ def watch(
     """Print states and values of a running TES, a line per stream and second. Exit with 1 where nothing answers."""
     from tes_nb.session.start import attach  # noqa: PLC0415
 
-    began = time.monotonic()
     with attach(url, workers=workers) as session:
         _wait_for_peer(session, min(REACH_S, seconds or REACH_S))
+        began = time.monotonic()
         before = {feed.name: feed.messages for feed in session.feeds.values()}
         while not seconds or time.monotonic() - began < seconds:
             time.sleep(1)

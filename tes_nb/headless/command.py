@@ -102,7 +102,13 @@ def _limits(rotate: Sequence[str]) -> tuple[int | None, int | None]:
     return size, span
 
 
+_NS = {"s": 10**9, "min": 60 * 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+
+
 def _span(text: str, option: str) -> int:
+    plain = re.fullmatch(r"\s*(\d{1,6})\s*(s|min|m|h|d)\s*", text)
+    if plain is not None and int(plain[1]):
+        return int(plain[1]) * _NS[plain[2]]
     from tes_nb.store.memory.timespec import span_ns  # noqa: PLC0415 - it loads pandas
 
     return span_ns(text, name=option)

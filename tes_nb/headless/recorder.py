@@ -35,9 +35,8 @@ from tes_nb.model.control import (
     StopRecording,
     WatchSource,
 )
-from tes_nb.session.source import wire_names
+from tes_nb.session.source import Source, wire_names
 from tes_nb.session.start import peer_upstreams
-from tes_nb.session.watching import source_of
 from tes_nb.store.session.files import remove
 from tes_nb.store.session.packed import zstd
 from tes_nb.store.session.schema import session_dir, session_path
@@ -104,6 +103,14 @@ def _series_of(request: RecordRequest) -> Series | None:
     return Series(path.parent, path.stem, compress=request.compress, keep_ns=request.keep_ns)
 
 
+def _sources(names: tuple[str, ...]) -> list[Source[Any]]:
+    if not names:
+        return []
+    from tes_nb.session.watching import source_of  # noqa: PLC0415 - it loads pandas
+
+    return [source_of(name).with_environment() for name in names]
+
+
 async def record_until_end(request: RecordRequest) -> None:
     """Record until a signal, the end of the time, or somebody ends the recording.
 
@@ -111,11 +118,11 @@ async def record_until_end(request: RecordRequest) -> None:
     """
     check_platform()
     recorder = HeadlessRecorder(request)
-    log_to_stderr()
-    logging.getLogger().setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     ended = watch_signals(signal.SIGINT, signal.SIGTERM)
-    await recorder.begin()
+    await recorder.begin()  # what goes wrong here is one sentence, and no log
+    log_to_stderr()
+    logging.getLogger().setLevel(logging.WARNING)
     try:
         reason = await first_of(ended, recorder.go_on(), _time_is_over(request.seconds))
     finally:
@@ -139,7 +146,7 @@ class HeadlessRecorder:
     def __init__(self, request: RecordRequest) -> None:
         """Check what can be checked. Raises `TesError`."""
         self._request = request
-        self._watched = [source_of(name).with_environment() for name in request.watch]
+        self._watched = _sources(request.watch)
         self._series = _series_of(request)
         self._path = session_path(request.path) if self._series is None else self._series.new_path()
         self._peer, upstreams = peer_upstreams(request.peer, request.workers) if request.peer else ("", ())

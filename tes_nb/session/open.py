@@ -5,17 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tes_nb.errors import SessionError
-from tes_nb.model import Stream
-from tes_nb.session.recorded import RecordedSession
+from tes_nb.session.recorded import RecordedSession, recognise
 from tes_nb.store.har.har_session import import_har
 from tes_nb.store.paths import user_path
 from tes_nb.store.session.packed import packed_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
-from tes_nb.streams import NAMES, all_streams, get
+from tes_nb.streams import NAMES, get
 
 
 def open_session(
@@ -42,33 +40,9 @@ def open_session(
         ) from error
 
 
-def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:
-    """Return the stream that an address belongs to; `None` = none of ours.
-
-    streams: part of an address → stream, from the user; it counts before what the streams themselves say.
-    """
-    for part, name in (streams or {}).items():
-        if part in url:
-            return name
-    place = urlsplit(url)
-    for stream in all_streams():
-        paths = filter(None, (stream.endpoint.path, *stream.endpoint.aliases))
-        if any(_is_at(stream, path, place.hostname or "", place.path) for path in paths):
-            return stream.name
-    return None
-
-
 def _address_channels(name: str, url: str) -> tuple[str, ...] | None:
     read = get(name).address_channels if name in NAMES else None
     return None if read is None else read(url)
-
-
-def _is_at(stream: Stream, path: str, host: str, url_path: str) -> bool:
-    """A stream on TES's ports is known by its path, an external one by its site (the last two labels)."""
-    if stream.endpoint.port != "none":
-        return url_path.endswith(path)
-    site = (urlsplit(path).hostname or "").split(".")[-2:]
-    return bool(site) and host.split(".")[-2:] == site
 
 
 def open_har(

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from tes_nb.errors import counted, meant
 from tes_nb.model import Message, Stream
@@ -20,7 +21,7 @@ from tes_nb.session.outputs import SessionOutputs
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
-from tes_nb.streams import NAMES, get
+from tes_nb.streams import NAMES, all_streams, get
 from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import table_html
 from tes_nb.views.source import KernelNotes
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tes_nb.store.har.har import HarReport
     from tes_nb.store.session.tables import SessionInfo
 
+_MARK = "tes_stream"
+"""What `to_har` adds to the query of an address that is not its stream's own, such as a stand-in's on this machine."""
 SHORT = 20_000
 """So many messages are decoded in about a second."""
 
@@ -136,7 +139,9 @@ class RecordedSession(SessionOutputs):
 
         sources = self._file.sources
         addresses = {name: sources[name].url or _address(feed.stream) for name, feed in self.feeds.items()}
-        on_the_wire = {name: url for name, url in addresses.items() if url}
+        on_the_wire = {
+            name: _marked(url, self.feeds[name].stream.name) for name, url in addresses.items() if url
+        }
         return write_har(path, connections_of(self._file, on_the_wire), redact=redact)
 
     def save_as(self, path: str | Path) -> Path:
@@ -196,3 +201,38 @@ def _address(stream: Stream) -> str:
         return endpoint.path
     status, workers = default_ports(None, os.environ)
     return f"ws://localhost:{workers if endpoint.port == 'workers' else status}{endpoint.path}"
+
+
+def recognise(url: str, streams: Mapping[str, str] | None = None) -> str | None:
+    """Return the stream that an address belongs to; `None` = none of ours.
+
+    streams: part of an address → stream, from the user; it counts before what the streams themselves say.
+    """
+    for part, name in (streams or {}).items():
+        if part in url:
+            return name
+    place = urlsplit(url)
+    marked = dict(parse_qsl(place.query)).get(_MARK)
+    if marked in NAMES:
+        return marked
+    for stream in all_streams():
+        paths = filter(None, (stream.endpoint.path, *stream.endpoint.aliases))
+        if any(_is_at(stream, path, place.hostname or "", place.path) for path in paths):
+            return stream.name
+    return None
+
+
+def _is_at(stream: Stream, path: str, host: str, url_path: str) -> bool:
+    """A stream on TES's ports is known by its path, an external one by its site (the last two labels)."""
+    if stream.endpoint.port != "none":
+        return url_path.endswith(path)
+    site = (urlsplit(path).hostname or "").split(".")[-2:]
+    return bool(site) and host.split(".")[-2:] == site
+
+
+def _marked(url: str, stream: str) -> str:
+    """Return the address with the stream in its query, where it does not say by itself what travels there."""
+    if recognise(url) == stream:
+        return url
+    parts = urlsplit(url)
+    return parts._replace(query="&".join(filter(None, (parts.query, f"{_MARK}={stream}")))).geturl()

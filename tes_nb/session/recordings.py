@@ -6,11 +6,14 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from tes_nb.collector.discovery import RunningCollector, running
 from tes_nb.collector.lifetime import is_same_process
@@ -29,6 +32,7 @@ from tes_nb.net.loop import background
 from tes_nb.session.backend import Backend, uninterrupted
 from tes_nb.session.waiting import wait_blocking
 from tes_nb.store.session.files import remove as remove_session
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.schema import session_path
 
 if TYPE_CHECKING:
@@ -73,6 +77,7 @@ class Recording(Owned):
                 )
             except (SessionError, CollectorEnded) as error:
                 self._ended = f"{self.path.name} has ended. {error}"
+                self._count_in_file()
                 return self._figures
             if status is not None:
                 self._figures = status
@@ -91,10 +96,19 @@ class Recording(Owned):
                     end = self._call(StopRecording(path=str(self.path)))
                 except (SessionError, CollectorEnded) as error:
                     self._ended = f"{self.path.name} has ended. {error}"
+                    self._count_in_file()
                     if isinstance(error, CollectorEnded):
                         raise  # once: a block is not to end as if all had been recorded
                 else:
                     self._figures, self._ended = end, end.ended
+
+    def _count_in_file(self) -> None:
+        """Take the figures from the file: who counted them is gone."""
+        with suppress(SessionError, OSError), SessionFile.open(self.path) as file:
+            info = file.info()
+            self._figures = msgspec.structs.replace(
+                self._figures, messages=info.messages, bytes=info.file_bytes, waiting=0
+            )
 
     @property
     def state(self) -> str:
@@ -110,7 +124,7 @@ class Recording(Owned):
 
     @property
     def messages(self) -> int:
-        """Messages that are safely in the file."""
+        """Messages that are safely in the file; where its collector was killed, those that can be read there."""
         return self._refresh().messages
 
     @property

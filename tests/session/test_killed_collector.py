@@ -25,5 +25,7 @@ def test_a_killed_collector_loses_nothing_that_was_acknowledged(tmp_path):
         with tes.open(tmp_path / "killed.tes") as opened:
             for source, seq in acknowledged.items():
                 assert max(message.seq for message in opened._file.messages(source)) >= seq
+            assert recording.state == "STOPPED"
+            assert recording.messages == opened.info().messages > 0, "the handle says what is in the file"
     finally:
         session.stop()
