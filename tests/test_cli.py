@@ -156,6 +156,7 @@ def test_a_peer_that_does_not_answer_ends_the_command_with_a_sentence(tmp_path: 
     assert not path.exists()
 
 
+@pytest.mark.timeout(90)
 def test_record_overwrites_on_demand_alone(tmp_path: Path):
     path = tmp_path / "night.tes"
     assert run("record", str(path), "--for", "1s").returncode == 0
