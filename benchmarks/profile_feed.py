@@ -102,7 +102,16 @@ def told(kernel: subprocess.Popen[str]) -> int:
 
 def seen(pid: int, out: Path) -> list[tuple[str, float]]:
     """The functions in which a process was seen most often, and how often of all times that it ran, in percent."""
-    command = ["py-spy", "record", "--rate", "400", "--duration", str(SECONDS // 2), "--function", "--gil"]
+    command = [
+        str(Path(sys.executable).with_name("py-spy")),
+        "record",
+        "--rate",
+        "400",
+        "--duration",
+        str(SECONDS // 2),
+        "--function",
+        "--gil",
+    ]
     spy = subprocess.run(
         [*command, "--format", "raw", "--output", str(out), "--pid", str(pid)],
         check=False,
