@@ -235,13 +235,13 @@ class Subject:
         return mean
 
 
-Subjects = Mapping[tuple[str, Table], Mapping[str, list[Subject]]]
-"""Feed and table → subject → those that are called so."""
+Subjects = Mapping[tuple[str, str], tuple[Table, Mapping[str, list[Subject]]]]
+"""Names of feed and table → the table, and subject → those that are called so."""
 
 
 def _subjects_of(session: SessionOutputs, frames: Frames, names: Sequence[str]) -> Subjects:
     return {
-        (name, table): _called(frames[name, table.name], table)
+        (name, table.name): (table, _called(frames[name, table.name], table))
         for name in names
         for table in session.feeds[name].stream.tables
         if table.name != "cells"
@@ -266,8 +266,8 @@ def _called(frame: pd.DataFrame, table: Table) -> dict[str, list[Subject]]:
 
 def _matched(a: Subjects, b: Subjects, window: Window, unmatched: list[str]) -> Iterator[Pair]:
     """Yield the columns of subjects that both have once, in one unit; say what is left."""
-    for (feed, table), those in a.items():
-        others = b.get((feed, table), {})
+    for (feed, name), (table, those) in a.items():
+        _, others = b.get((feed, name), (table, {}))
         numbers = [one for one in table.columns if one.kind in NUMBERS and one.dtype != "boolean"]
         if not numbers:
             continue
