@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,7 @@ class Window:
     """Which steps lie in a gap of either."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """The rows of one subject of a table, such as one worker."""
 
@@ -215,13 +216,27 @@ class Subject:
     unit: str
     """Where rows have a unit of their own; "" = the columns' units hold."""
 
+    @cached_property
+    def times(self) -> Any:
+        """When each row was received, Unix ns."""
+        return self.rows.index.as_unit("ns").asi8  # type: ignore[attr-defined] # a frame's index is time
+
+    @cached_property
+    def numbers(self) -> dict[str, Floats]:
+        """The columns that were asked for until now: name → values, none = all of them are absent."""
+        return {}
+
     def steps(self, column: Column, begin: int, window: Window) -> Floats:
         """Return the mean of a column in each step; a counter's is its rate."""
-        times = self.rows.index.as_unit("ns").asi8  # type: ignore[attr-defined] # a frame's index is time
-        low, high = np.searchsorted(times, (begin, begin + window.count * window.step_ns))
+        if column.name not in self.numbers:  # each is asked for once for the whole, and once for each cell
+            values = self.rows[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
+            self.numbers[column.name] = values[:0] if np.isnan(values).all() else values
+        values = self.numbers[column.name]
+        if not len(values):
+            return np.full(window.count, np.nan)
+        low, high = np.searchsorted(self.times, (begin, begin + window.count * window.step_ns))
         low = max(low - 1, 0)  # what a counter is compared with
-        times = times[low:high]
-        values = self.rows[column.name].iloc[low:high].to_numpy(dtype=np.float64, na_value=np.nan)
+        times, values = self.times[low:high], values[low:high]
         if column.kind == "counter":
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = np.diff(values, prepend=np.nan) / (np.diff(times, prepend=begin) / 1e9)
