@@ -1,7 +1,11 @@
-"""P15: what a job costs more in an observed pool than in the same pool alone; how soon a kernel's stack is there."""
+"""P15: what a job costs more in an observed pool than in the same pool alone, what workers import for it, and how soon
+a kernel's stack is there.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,6 +31,24 @@ def run(*, quick: bool) -> Iterator[Result]:
             at_most=50,
             packages=PACKAGES,
         )
+    yield figure(
+        "P15",
+        "import of what the workers of an observed pool import",
+        [import_ms() for _ in range(rounds)],
+        unit="ms",
+        at_most=20,
+        packages=PACKAGES,
+    )
+
+
+def import_ms() -> float:
+    """CPU time of the import in a new interpreter that has what a pool's worker has."""
+    code = (
+        "import time, concurrent.futures.process, multiprocessing.spawn; began = time.process_time();"
+        "import tes_nb.jobs.run; print((time.process_time() - began) * 1e3)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(said.stdout)
 
 
 def cost(name: str, observed: Executor, plain: Executor, jobs: int, rounds: int) -> Result:

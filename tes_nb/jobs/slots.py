@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 
+from tes_nb.jobs import holds
 from tes_nb.jobs.dumps import prepare
 
 TYPE_CHECKING = False
@@ -225,6 +226,7 @@ def _new_slot(folder: str) -> OwnSlot | None:
     except (OSError, ValueError):  # the session has ended, or there is no space left: jobs run on
         return None
     prepare(folder)
+    holds.start(folder)
     return OwnSlot(SharedCell(memory, taken * _SIZE, _SLOT))
 
 

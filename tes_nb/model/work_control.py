@@ -67,13 +67,18 @@ class WorkerSnapshot(msgspec.Struct, frozen=True):
         dict[str, Any] | None, Field("", "the system's figures; null = no process of this machine")
     ]
     stack: Annotated[ProcessStack | None, Field("", "what it does; null = it could not be read")] = None
+    holds: Annotated[
+        dict[str, Any] | None,
+        Field("", "objects by type, allocations by site in bytes; null = nobody there can say"),
+    ] = None
+    partial: Annotated[bool, Field("", "whether it ended before all was counted or read")] = False
     unread: Annotated[dict[str, str] | None, Field("", "what could not be read, and why; null = nothing")] = (
         None
     )
 
 
 class TakeSnapshot(Operation[WorkerSnapshot], tag="snapshot"):
-    """Return what can be known of one worker: its row, the system's figures, its stack. Once in 10 s a worker."""
+    """Return what can be known of one worker, once in 10 s: row, system's figures, stack, what it holds."""
 
     patience_s: ClassVar[float] = 8.0
 

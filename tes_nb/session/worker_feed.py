@@ -70,8 +70,10 @@ class WorkersFeed(Feed):
 
         worker: an id of `s.workers.frame()`. The result has "worker" (its row, memory in bytes), "process" (the
         system's figures: memory, CPU times, threads, descriptors, I/O; `None` = it is no process of this machine),
-        "stack" (as `stack()` has it; `None` = it could not be read) and "unread" (what could not be read, and
-        why; `None` = nothing). No arguments, environment, names of open files or contents of memory. Raises as `stack`
+        "stack" (as `stack()` has it; `None` = it could not be read), "holds" (of a process of an observed pool:
+        "objects" with counts by type, "allocations" by site in bytes where tracemalloc is on in it), "partial" (whether
+        something is missing) and "unread" (what could not be read, and why; `None` = nothing).
+        No arguments, environment, names of open files or contents of memory. Raises as `stack`
         does.
         """
         seen: dict[str, Any] = msgspec.to_builtins(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 
 import joblib
 import pytest
@@ -42,6 +44,13 @@ def load_chunk(path, gate):
 
 def fail(error):
     raise error
+
+
+def eat_too_much():
+    """Want a gigabyte where little more than what is in use may be had."""
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, in_use + 2**26))
+    return len(bytearray(2**30))
 
 
 class Quit(BaseException):
@@ -173,8 +182,12 @@ def test_what_a_pool_does_with_bad_jobs_is_what_it_does_without_us(session):
             pool.submit(sys.exit, 3).result()
         with pytest.raises(TypeError):
             pool.submit(abs).result()
+        with pytest.raises(MemoryError):
+            pool.submit(eat_too_much).result()
+        becomes(session, "bad jobs", (0, 0, 0, 5))
+        assert pool_row(session, "bad jobs")["last_error"] == "MemoryError in eat_too_much (job 5)"
         assert pool.submit(abs, -2).result() == 2
-        becomes(session, "bad jobs", (0, 0, 1, 4))
+        becomes(session, "bad jobs", (0, 0, 1, 5))
 
 
 def test_a_pool_that_is_shut_down_under_us(session):

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from tes_nb.collector.samplers.worker_life import check_id, worker_id
 from tes_nb.collector.stacks import StackRoutes
 from tes_nb.errors import CollectorError
 from tes_nb.model import WorkerFacts
-from tes_nb.model.work_control import GetStack, TakeSnapshot, WorkerSnapshot
+from tes_nb.model.work_control import GetStack, ProcessStack, TakeSnapshot, WorkerSnapshot
 
 __all__ = ["PERIOD_S", "Allowance", "SnapshotLimiter", "check_id", "file_name", "read_snapshot"]
 
@@ -154,6 +154,21 @@ _READINGS: dict[str, Callable[[psutil.Process], Any]] = {
 }
 
 
+_NOT_OBSERVED = "Only the processes of a pool under observation say what they hold: pool = s.observe(pool)."
+_NOT_TRACED = (
+    "tracemalloc is off in that process; after tracemalloc.start() in it a snapshot has allocations by site."
+)
+
+
+async def _in_time(asked: Awaitable[Any]) -> Any:
+    """Raises `CollectorError` where it takes too long."""
+    try:
+        async with asyncio.timeout(SNAPSHOT_S):
+            return await asked
+    except TimeoutError:
+        raise CollectorError(f"It took longer than {SNAPSHOT_S:.0f} s.") from None
+
+
 class WorkerRoutes:
     """Answers about workers."""
 
@@ -213,13 +228,31 @@ class WorkerRoutes:
         content = await read_snapshot(worker)
         if content is None:
             return None
-        try:
-            async with asyncio.timeout(SNAPSHOT_S):
-                stack = await self._stacks.stack(GetStack(worker=worker_id))
-        except (CollectorError, TimeoutError) as error:
-            unread = {"stack": str(error) or f"It took longer than {SNAPSHOT_S:.0f} s."}
-            return WorkerSnapshot(**content, unread=unread)
-        return WorkerSnapshot(**content, stack=stack)
+        stack, holds, unread = None, None, dict[str, str]()
+        owner = self._observer.workers.owner(worker_id)
+        asked = await asyncio.gather(
+            _in_time(self._stacks.stack(GetStack(worker=worker_id))),
+            _in_time(owner.snapshot(worker)),
+            return_exceptions=True,
+        )
+        for name, said in zip(("stack", "holds"), asked, strict=True):
+            if isinstance(said, CollectorError):
+                unread[name] = str(said)
+            elif isinstance(said, BaseException):
+                raise said
+            elif isinstance(said, ProcessStack):
+                stack = said
+            else:
+                holds = dict(said) or None
+        if holds is None:
+            unread.setdefault("holds", _NOT_OBSERVED)
+        elif not holds["tracing"]:
+            unread["allocations"] = _NOT_TRACED
+        short = holds is not None and (
+            not holds["complete"] or holds["objects"]["counted"] < holds["objects"]["total"]
+        )
+        partial = short or stack is None or holds is None
+        return WorkerSnapshot(**content, stack=stack, holds=holds, partial=partial, unread=unread or None)
 
     async def _snapshot_response(self, worker_id: str, headers: dict[str, str]) -> web.Response:
         content = await self._content(worker_id)

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tes_nb.collector.samplers.worker_life import safe_name
+from tes_nb.collector.workers.holds import read_holds
 from tes_nb.collector.workers.registry import last_words
 from tes_nb.collector.workers.source import Handler, SourceContext, WorkerSource
 from tes_nb.jobs import slots
+from tes_nb.jobs.holds import PIPE
 from tes_nb.jobs.slots import JobCounts, JobSlot, read_counts, read_slots
 from tes_nb.model import WorkerFacts
 from tes_nb.model.observation import WorkerStatus
@@ -95,6 +97,18 @@ class ExecutorWorkers(WorkerSource):
     def stack_folders(self) -> list[str]:
         """Return the pools' folders: each worker prepares itself in that of the first pool it works for."""
         return [str(pool.folder) for pool in self._pools.values()]
+
+    async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
+        """Return what one of its processes holds. Raises `CollectorError` with why it does not say."""
+        if worker.pid is None:
+            return {}
+        started = [
+            pool.folder for pool in self._pools.values() if (pool.folder / f"{PIPE}{worker.pid}").exists()
+        ]
+        folders = started or [
+            pool.folder for pool in self._pools.values() if (pool.folder / str(worker.pid)).exists()
+        ]
+        return await read_holds(folders[0], worker.pid) if folders else {}
 
     async def close(self) -> None:
         """End reading, and remove the folders."""

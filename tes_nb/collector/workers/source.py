@@ -121,6 +121,9 @@ class WorkerSource:
         return ()
 
     async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
-        """Return what it can say of one of its workers beside its facts, for the worker's snapshot."""
+        """Return what one of its workers holds: objects by type, allocations by site, whether that is all.
+
+        {} = nobody there can say. Raises `CollectorError` with why it does not.
+        """
         del worker
         return {}
