@@ -27,6 +27,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PORTS = {"BUN_PORT": "3052", "WORKER_API_PORT": "3053"}
 URL = f"http://127.0.0.1:{PORTS['BUN_PORT']}/"
 SIZE = {"width": 1000, "height": 900}
+TALL, LAST_LINE = 1300, 26
 ANIMATION_S = 20.0
 FRAME_S = 0.5
 COLOURS = 64
@@ -37,6 +38,13 @@ START = """import tes_nb as tes
 s = tes.start()
 s.metrics.plot(["cpu_percent", "memory_rss"], window="1min")"""
 NOTEBOOK = START.rpartition("\n")[0] + "\ns.gauge('loss', 0.7)\ns.dashboard()"
+MY_TES = (
+    START.rpartition("\n")[0]
+    + """
+first, second = s.ports
+a = tes.attach(f"http://127.0.0.1:{first}", workers=f"http://127.0.0.1:{second}")
+a.dashboard()"""
+)
 MATCH_DAY = START.rpartition("\n")[0] + "\nng = s.watch(tes.SIMULATED, speed=20)\ns.dashboard()"
 BUSY = """# A busy cell: the chart above keeps moving, it is fed by a process beside the kernel
 held = []
@@ -83,15 +91,17 @@ class Studio:
         with self.page(address) as page:
             until(page, IDLE, seconds=60)
             if place != "notebooks":
-                page.evaluate(
-                    "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
-                )
-                until(page, "(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
+                choose_theme(page, theme)
             page.evaluate(RUN_ALL)
             until(page, f"{IS_BUSY} && {LIVE}", seconds=60)
             page.locator(".jp-Cell").first.scroll_into_view_if_needed()
             yield page
             page.evaluate(SHUT)
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    until(page, "(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
 
 
 def shot(page: Page | Locator, name: str) -> None:
@@ -101,11 +111,11 @@ def shot(page: Page | Locator, name: str) -> None:
     report(name, "png")
 
 
-def report(name: str, ending: str) -> None:
+def report(name: str, ending: str, most: int = MOST_BYTES) -> None:
     size = (PICTURES / f"{name}.{ending}").stat().st_size
     print(f"{name}.{ending}: {size / 1e3:.0f} kB")
-    if size > MOST_BYTES:
-        sys.exit(f"{name}.{ending} is larger than {MOST_BYTES / 1e6} MB; take fewer frames or colours.")
+    if size > most:
+        sys.exit(f"{name}.{ending} is larger than {most / 1e6} MB; take fewer frames or colours.")
 
 
 def shoot_lab(studio: Studio) -> None:
@@ -177,6 +187,37 @@ def shoot_first_views(studio: Studio) -> None:
             shot(page.locator(dashboard), name)
 
 
+def shoot_persons(studio: Studio) -> None:
+    """What each of three persons sees first, wide and narrow, light and dark, during one busy cell."""
+    persons = {"notebook": NOTEBOOK, "tes": MY_TES, "match-day": MATCH_DAY}
+    for person, start in persons.items():
+        with studio.running(f"sees-{person}", "doc/tree", start=start, busy=POOL) as page:
+            page.set_viewport_size({"width": 1400, "height": TALL})
+            dashboard = page.locator(".tes-dashboard")
+            dashboard.scroll_into_view_if_needed()
+            time.sleep(15)
+            if person == "match-day":
+                dashboard.locator(".tes-space .tes-row").nth(1).click()
+            for scheme in ("light", "dark"):
+                choose_theme(page, f"JupyterLab {scheme.title()}")
+                for width in (1400, 900, 400):
+                    page.set_viewport_size({"width": width, "height": TALL})
+                    dashboard.evaluate("(element) => element.scrollIntoView({ block: 'start' })")
+                    time.sleep(3)
+                    until(page, IS_BUSY)
+                    small(dashboard, f"{person}-{width}-{scheme}")
+
+
+def small(view: Locator, name: str) -> None:
+    """Write a picture for docs that have many."""
+    box = view.bounding_box()
+    assert box is not None
+    clip = {**box, "height": min(box["height"], TALL - LAST_LINE - box["y"])}
+    picture = Image.open(io.BytesIO(view.page.screenshot(clip=clip))).convert("RGB")  # type: ignore[arg-type]
+    picture.save(PICTURES / f"{name}.webp", quality=70, method=6)
+    report(name, "webp", 100_000)
+
+
 def shoot_devtools(studio: Studio) -> None:
     with studio.running("inspected", "doc/tree", busy=POOL):
         path = chromium()
@@ -200,6 +241,7 @@ TAKES: dict[str, Callable[[Studio], None]] = {
     "voila": shoot_voila,
     "page": shoot_page,
     "views": shoot_first_views,
+    "persons": shoot_persons,
     "devtools": shoot_devtools,
 }
 

@@ -50,10 +50,9 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long to watch.")] = 15.0,
 ) -> None:
     """Watch this machine for some seconds and leave CSV files, a data dictionary and an HTML report."""
-    files = run_demo(out, seconds)
-    print("Wrote:")
-    for path in files:
-        print(f"  {path}  ({path.stat().st_size:,} bytes)")
+    files = [f"  {path}  ({path.stat().st_size:,} bytes)" for path in run_demo(out, seconds)]
+    print("Wrote:", *files, sep="\n")
+    print(f"Open the report in a browser: {(out / 'report.html').resolve().as_uri()}")
 
 
 # `tes-nb demo`: watch this machine while a small process pool works, then leave files to look at.
@@ -359,10 +358,11 @@ def simulate(
 def lab(
     folder: Annotated[Path, typer.Argument(help="The folder to open.")] = Path("notebooks"),
 ) -> None:
-    """Open JupyterLab on the notebooks."""
+    """Open JupyterLab on the notebooks, with the first one."""
     folder = folder if folder.is_dir() else Path()
+    first = folder / "01_quickstart.ipynb"
     # Lab is a server of its own with its own way to end; become it rather than watch it.
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S606 - fixed program
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(first if first.is_file() else folder)])  # noqa: S606 - fixed program
 
 
 def main() -> None:

@@ -65,6 +65,8 @@ def test_demo_writes_what_it_says(tmp_path: Path):
     assert {"metrics.csv", "status.csv", "workers.csv", "datapackage.json", "report.html"} <= {
         Path(name).name for name in named
     }
+    report = done.stdout.rstrip().rpartition(" ")[2]
+    assert report == (tmp_path / "demo" / "report.html").resolve().as_uri()
     metrics = pd.read_csv(
         tmp_path / "demo" / "metrics.csv", index_col="time", parse_dates=["time", "sent_at"]
     )

@@ -46,11 +46,13 @@ class Gauges(msgspec.Struct, tag="gauges"):
 class Cell(msgspec.Struct, tag="cell"):
     """What one executed cell cost."""
 
-    number: Annotated[Int, Field("", "execution count", "label")]
-    start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]")]
+    number: Annotated[Int, Field("", "execution count", "label", head="cell")]
+    start: Annotated[Int, Field("", "when the cell began", "time", "datetime64[ns, UTC]", head="started")]
     wall_s: Annotated[float, Field("s", "wall time")]
-    cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads")]
-    rss_peak: Annotated[Int | None, Field("bytes", "peak resident memory (RSS) of the kernel")] = None
+    cpu_s: Annotated[float, Field("s", "CPU time of the kernel's process, all threads", head="CPU")]
+    rss_peak: Annotated[
+        Int | None, Field("bytes", "peak resident memory (RSS) of the kernel", head="memory peak, kernel")
+    ] = None
     rss_mean: Annotated[float | None, Field("bytes", "mean resident memory (RSS) of the kernel")] = None
     children_rss_peak: Annotated[
         Int | None,
@@ -62,13 +64,22 @@ class Cell(msgspec.Struct, tag="cell"):
     outcome: Annotated[str | None, Field("", "ok, error or interrupted", "label", "category")] = None
     first_line: Annotated[str | None, Field("", "the cell's first line; only if asked for", "text")] = None
     children_cpu_s: Annotated[
-        float | None, Field("s", "CPU time of the kernel's descendants, ended ones included")
+        float | None,
+        Field("s", "CPU time of the kernel's descendants, ended ones included", head="CPU, children"),
     ] = None
     children_peak: Annotated[
-        Int | None, Field("bytes", "peak memory of its descendants together, shared pages counted once (PSS)")
+        Int | None,
+        Field(
+            "bytes",
+            "peak memory of its descendants together, shared pages counted once (PSS)",
+            head="memory peak, children",
+        ),
     ] = None
     total_peak: Annotated[
-        Int | None, Field("bytes", "peak memory of kernel and descendants together, shared pages once")
+        Int | None,
+        Field(
+            "bytes", "peak memory of kernel and descendants together, shared pages once", head="memory peak"
+        ),
     ] = None
 
 

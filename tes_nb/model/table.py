@@ -139,6 +139,8 @@ class Field:
     """As `Column.title`."""
     quantity: str = ""
     """As `Column.quantity`."""
+    head: str = ""
+    """As `Column.head`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +160,18 @@ class Column:
     """What people call it, in a few words; "" = its name, with spaces."""
     quantity: str = ""
     """What is measured, such as "Memory": lines of one quantity and unit share a panel, which is called so (0028)."""
+    head: str = ""
+    """What a table's head calls it, where no panel's title stands above; "" = its title, or else its name in words."""
 
     @property
     def caption(self) -> str:
         """What views call it."""
         return self.title or self.name.replace("_", " ")
+
+    @property
+    def heading(self) -> str:
+        """What the head of a table calls it, without its unit; "" = its name in words will do."""
+        return self.head or ("" if self.quantity else self.title)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tes_nb.views.report import CostFigure
+from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
+    from tes_nb.model import Table
     from tes_nb.session.feed import Feed
 
 GB = 1e9
@@ -29,9 +31,11 @@ def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> 
     facts = []
     if times:
         seconds = (max(times) - min(times)).total_seconds()
-        facts.append(CostFigure("Duration", span(seconds), f"from {min(times):%Y-%m-%d %H:%M:%S} UTC"))
-    cells = cell_rows(feeds)
-    if cells is not None and len(cells):
+        began = min(times).tz_convert(zone.here)
+        facts.append(CostFigure("Duration", span(seconds), f"from {began:%Y-%m-%d %H:%M:%S} ({zone.here})"))
+    listed = cell_rows(feeds)
+    if listed is not None:
+        cells = listed[0]
         failed = int((cells["outcome"] != "ok").sum())
         note = f"{span(float(cells['wall_s'].sum()))} in all" + (f", {failed} failed" if failed else "")
         facts.append(CostFigure("Cells", str(len(cells)), note))
@@ -76,12 +80,14 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
     return facts
 
 
-def cell_rows(feeds: Mapping[str, Feed]) -> pd.DataFrame | None:
-    """Return the newest cells with what each cost; `None` = nobody measured them."""
+def cell_rows(feeds: Mapping[str, Feed]) -> tuple[pd.DataFrame, Table] | None:
+    """Return the newest cells with what each cost, and their table; `None` = nobody measured any."""
     if "kernel" not in feeds:
         return None
     cells = feeds["kernel"].frame("cells")[CELL_COLUMNS].tail(MOST_CELLS)
-    return cells.dropna(axis="columns", how="all").set_index("number") if len(cells) else None
+    if not len(cells):
+        return None
+    return cells.dropna(axis="columns", how="all").set_index("number"), feeds["kernel"].stream.table("cells")
 
 
 def span(seconds: float) -> str:

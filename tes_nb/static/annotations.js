@@ -29,7 +29,7 @@ export class Annotations {
     this.marks = this.allMarks.filter((mark) => subject === null || (mark.subject ?? subject) === subject);
   }
 
-  /** Replace the parts that are given: marks {t, label}, else spans {start, end, label} (end null = still going on). */
+  /** Replace the parts that are given: marks {t, label, value and part of a point}, else spans {start, end, label} (end null = still going on). */
   set(state) {
     for (const name of ["marks", "cells", "held", "gaps"]) if (Array.isArray(state[name])) this[name] = state[name];
     if (!Array.isArray(state.marks)) return;
@@ -133,13 +133,16 @@ function paintBand(u, band, colour, words, theme, now) {
 }
 
 /** Paint what lies over the lines: marks, and limits, which colour when they are passed. */
-export function paintOver(u, annotations, limits, theme) {
+export function paintOver(u, annotations, limits, theme, part = "") {
   const { ctx, bbox } = u;
   ctx.save();
   clip(ctx, bbox);
   ctx.lineWidth = devicePixelRatio;
   let free = -Infinity;
-  for (const mark of [...annotations.marks].sort((a, b) => a.t - b.t)) free = paintMark(ctx, u, mark, theme, free);
+  const isPoint = ({ value }) => Number.isFinite(value);
+  const flags = annotations.marks.filter((mark) => !isPoint(mark)).sort((a, b) => a.t - b.t);
+  for (const mark of flags) free = paintMark(ctx, u, mark, theme, free);
+  for (const mark of annotations.marks) if (isPoint(mark) && mark.part === part) paintPoint(ctx, u, mark, theme);
   for (const limit of limits) {
     const y = Math.round(u.valToPos(limit.value, "y", true));
     ctx.strokeStyle = ctx.fillStyle = limit.passed ? theme.bad : theme.warn;
@@ -150,6 +153,16 @@ export function paintOver(u, annotations, limits, theme) {
     ctx.fillText(shorten(limit.words, 60), bbox.left + bbox.width - 4, y - 3 * devicePixelRatio);
   }
   ctx.restore();
+}
+
+/** Paint a mark that has a value, such as where a price went: a point on the line; the tip and the list have its words. */
+function paintPoint(ctx, u, { t, value }, theme) {
+  ctx.beginPath();
+  ctx.arc(u.valToPos(t, "x", true), u.valToPos(value, "y", true), 4 * devicePixelRatio, 0, 2 * Math.PI);
+  ctx.fillStyle = theme.warn;
+  ctx.strokeStyle = theme.ground;
+  ctx.fill();
+  ctx.stroke();
 }
 
 /** Paint a mark, with its text where that has room. free: where the text before it ends; returns where this one does. */

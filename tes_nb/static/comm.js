@@ -32,14 +32,25 @@ export function connect(model, el, { onVisible, onIdle }) {
     send({ type: "visible", value: visible, idle });
   };
   send({ type: "hello", origin: location.origin });
+  const reveal = hidePicture(model.get("uid"));
   const stop = watchVisible(el, changed, () => send({ type: "alive" }));
   return {
     send,
     close() {
       stop();
+      reveal();
       send({ type: "bye" });
     },
   };
+}
+
+/** Hide the static picture below a view, which is for those who cannot run it; return the function that shows it again. */
+export function hidePicture(uid) {
+  const picture = `.tes-picture-${CSS.escape(uid)}`;
+  const hiding = new CSSStyleSheet();
+  hiding.replaceSync(`${picture}, .jp-OutputArea-child:has(${picture}) { display: none !important; }`);
+  document.adoptedStyleSheets.push(hiding); // a strict page lets no <style> in
+  return () => (document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => sheet !== hiding));
 }
 
 /** The bytes of a buffer that came with a message; null = it is empty, or there is none. */

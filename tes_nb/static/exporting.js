@@ -2,7 +2,7 @@
 
 import { lowerBound } from "./decimate.js";
 import { formatValue } from "./format.js";
-import { isoTime } from "./zone.js";
+import { isoTime, zone } from "./zone.js";
 
 const LEGEND_LINE = 16;
 
@@ -29,7 +29,7 @@ export function toCsv(lines, from, to) {
       rows.get(times[at])[place] = values[at];
     }
   });
-  const head = ["time", ...lines.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
+  const head = [`time [${zone()}]`, ...lines.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
   const times = Array.from(rows.keys()).sort((a, b) => a - b);
   const body = times.map((time) => [isoTime(time), ...rows.get(time)]);
   return [head, ...body].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";

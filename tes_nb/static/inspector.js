@@ -4,11 +4,12 @@ import { button, enable, make, setText, VirtualList } from "./dom.js";
 import { count, formatDuration, formatTime, formatValue, shorten } from "./format.js";
 import { readable } from "./payload.js";
 import { Shell } from "./shell.js";
+import { clockWords, watchZone, zone } from "./zone.js";
 
 const ROW_PX = 24;
 const ROWS = 14;
 const CAPACITY = 2_000;
-const HEADS = ["time", "", "kind", "size", "inflated", "decoding", "outcome", "content"];
+const HEADS = ["", "", "kind", "size", "inflated", "decoding", "outcome", "content"];
 const FORMS = ["auto", "json", "xml", "text", "hex"];
 
 /**
@@ -78,6 +79,17 @@ class Inspector {
       onKey: (event) => this.onKey(event),
     });
     this.shell.body.append(this.lines, this.list.element);
+    this.nameZone();
+    this.unwatchZone = watchZone(() => this.nameZone());
+  }
+
+  /** Say whose clocks the times are of, and write them anew. */
+  nameZone() {
+    const head = this.list.element.querySelector("[role=columnheader]");
+    setText(head, clockWords());
+    head.title = `When it came, in ${zone()}`;
+    for (const slot of this.list.rows) slot.item = null;
+    this.shell.requestPaint();
   }
 
   buildPayload() {
@@ -195,6 +207,7 @@ class Inspector {
   }
 
   destroy() {
+    this.unwatchZone();
     this.list.destroy();
     this.shell.destroy();
   }

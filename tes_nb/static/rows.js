@@ -1,6 +1,7 @@
 // The rows of a table: stored by key, filtered and sorted. No DOM.
 
 import { columnWords, formatDuration, formatTime, formatValue } from "./format.js";
+import { clockWords } from "./zone.js";
 
 const NUMERIC = new Set(["float64", "int64", "Int64"]);
 const UNITS = { bytes: "B", "bytes/s": "B/s", percent: "%", "1/s": "/s", ratio: "" };
@@ -21,10 +22,11 @@ export class CellKind {
     this.scale = ["", 1];
   }
 
-  /** Its name as words, and its unit: the only place where that stands. */
+  /** What people call it, and its unit, or whose clocks its times are of: the only place where that stands. */
   get title() {
     const unit = this.isAge ? "" : UNITS[this.column.unit] ?? this.column.unit ?? "";
-    const words = columnWords(this.column.name, unit);
+    const words = this.column.head || columnWords(this.column.name, unit);
+    if (this.isTime && !this.isAge) return `${words} [${clockWords()}]`;
     return unit && this.isNumber ? `${words} [${this.scale[0]}${unit}]` : words;
   }
 

@@ -3,6 +3,7 @@
 import { keepKeys, make, setText } from "./dom.js";
 import { formatTime } from "./format.js";
 import { Freshness, periodOf } from "./freshness.js";
+import { setUsualZone } from "./zone.js";
 
 /** How often a view asks itself whether what it shows is still true. */
 export const FRESHNESS_MS = 500;
@@ -32,6 +33,7 @@ export class Shell {
    *   goes by; paint: paints what is inside, after `requestPaint` in the next frame
    */
   constructor(el, spec, { kind, paint, clock = () => Date.now() / 1000 }) {
+    if ("tz" in spec) setUsualZone(spec.tz);
     this.clock = clock;
     this.paint = paint;
     this.frame = 0;

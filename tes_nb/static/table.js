@@ -6,6 +6,7 @@ import { count, fileName, shorten } from "./format.js";
 import { PANEL_PX, RowActions } from "./row_actions.js";
 import { Rows } from "./rows.js";
 import { Shell } from "./shell.js";
+import { isoTime, watchZone, zone } from "./zone.js";
 
 const ROW_PX = 26;
 const ROWS = 12;
@@ -67,6 +68,7 @@ class Table {
     this.shell.tools.append(this.count, this.filter, this.more, this.csvButton);
     this.rowsShown = rows;
     this.showAll(false);
+    this.unwatchZone = watchZone(() => this.showAll(this.showsAll));
     const isAging = () => this.shell.visible && this.shown.some((place) => this.rows.kinds[place].isAge);
     this.timer = setInterval(() => isAging() && this.refresh(), AGES_MS);
   }
@@ -103,7 +105,9 @@ class Table {
 
   head(place) {
     const { name, doc } = this.columns[place];
-    const sort = button(this.rows.kinds[place].title, doc ? `${name}: ${doc}` : name, undefined, () => {
+    const isClock = this.rows.kinds[place].isTime && !this.rows.kinds[place].isAge;
+    const about = [doc ? `${name}: ${doc}` : name, isClock ? `(shown in ${zone()})` : ""].filter(Boolean).join(" ");
+    const sort = button(this.rows.kinds[place].title, about, undefined, () => {
       this.rows.turnSort(place);
       this.shell.requestPaint();
     });
@@ -249,7 +253,8 @@ class Table {
   }
 
   csv() {
-    const head = this.columns.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name));
+    const unitOf = ({ unit }, place) => (this.rows.kinds[place].isTime ? zone() : unit);
+    const head = this.columns.map((column, place) => (unitOf(column, place) ? `${column.name} [${unitOf(column, place)}]` : column.name));
     const cells = (row) => row.values.map((value, place) => this.plain(value, place));
     const lines = [head, ...this.rows.visible().map(cells)];
     return lines.map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
@@ -257,7 +262,7 @@ class Table {
 
   plain(value, place) {
     if (value === null || value === undefined) return "";
-    return this.rows.kinds[place].isTime ? new Date(value * 1000).toISOString() : value;
+    return this.rows.kinds[place].isTime ? isoTime(value) : value;
   }
 
   saveCsv() {
@@ -266,6 +271,7 @@ class Table {
 
   destroy() {
     clearInterval(this.timer);
+    this.unwatchZone();
     this.list.destroy();
     this.shell.destroy();
   }

@@ -101,6 +101,11 @@ export function zoneWords(seconds) {
   return name === "UTC" ? name : `${name} (${offsetWords(seconds)})`;
 }
 
+/** Whose clocks times are of, in a word: "Berlin time", "UTC". */
+export function clockWords() {
+  return zone() === "UTC" ? "UTC" : `${zone().split("/").pop().replaceAll("_", " ")} time`;
+}
+
 /** "2026-11-28T01:55:35.250+01:00"; with "Z" in UTC. "" = there is no such time. */
 export function isoTime(seconds) {
   const moment = wallClock(seconds);

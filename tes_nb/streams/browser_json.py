@@ -139,6 +139,7 @@ def json_columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
             "doc": one.doc,
             "title": one.caption,
             "quantity": one.quantity,
+            "head": one.heading,
         }
         | ({"words": dict(one.words)} if one.words else {})
         for one in columns

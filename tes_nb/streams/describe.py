@@ -55,9 +55,8 @@ def _walk(model: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[
 def _column(path: tuple[str, ...], hint: Any, field: Field, drop: str) -> Column:
     names = path[1:] if path[0] == drop else path
     dtype = field.dtype or _DTYPES[_bare_type(hint)]
-    return Column(
-        "_".join(names), dtype, field.unit, field.kind, field.doc, field.words, field.title, field.quantity
-    )
+    words = (field.words, field.title, field.quantity, field.head)
+    return Column("_".join(names), dtype, field.unit, field.kind, field.doc, *words)
 
 
 def _bare_type(hint: Any) -> type:

@@ -28,8 +28,8 @@ from tes_nb.wire.json_guard import decode_json
 class Held(msgspec.Struct, tag="held"):
     """A time in which the kernel's threads could not run, for example a long call that holds the GIL."""
 
-    start: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]")]
-    seconds: Annotated[float, Field("s", "for how long")]
+    start: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]", head="since")]
+    seconds: Annotated[float, Field("s", "for how long", head="for")]
     place: Annotated[
         str | None,
         Field("", "where in the user's code, such as re.match, cell 7 line 3; NA = unknown", "text"),

@@ -176,13 +176,15 @@ _QUANTITIES = {
 _WORDS = {
     name: (title, quantity) for quantity, titles in _QUANTITIES.items() for name, title in titles.items()
 }
+_HEADS = {"rss_mb": "memory", "cpu_percent": "CPU", "status": "state", "queue_depth": "jobs waiting"}
+_HEADS |= {"executing": "jobs running", "done": "jobs done", "failed": "jobs failed"}
 
 
 def _plain(column: Column) -> Column:
     """`resource_usage_rss_mb` reads better as `rss_mb`, which no other field is called."""
     name = column.name.removeprefix("resource_usage_")
     title, quantity = _WORDS.get(name, ("", ""))
-    return replace(column, name=name, title=title, quantity=quantity)
+    return replace(column, name=name, title=title, quantity=quantity, head=_HEADS.get(name, ""))
 
 
 _FIRST = len(_worker_columns) - len(LATER)

@@ -97,6 +97,10 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
 
 
 LABEL_CHARACTERS = 40
+LABEL_SHARE = 0.03
+"""What a character takes of the width of a narrow figure."""
+HOVER_ONLY = "·"
+MARK_LINES, LINE_PX = 3, 12
 MARK_COLOUR = "#8250df"
 CELL_COLOUR = "#57606a"
 HELD_COLOUR = "#cf222e"
@@ -121,11 +125,16 @@ PANEL = "panel"
 
 
 def annotate(
-    figure: go.Figure, beside: Beside, times: Iterable[pd.Timestamp], wall: WallClock | None = None
+    figure: go.Figure,
+    beside: Beside,
+    times: Iterable[pd.Timestamp],
+    wall: WallClock | None = None,
+    *,
+    above: bool = False,
 ) -> None:
     """Draw what lies in the range of `times` (UTC) over all panels; what was drawn before gives way.
 
-    wall: how the figure shows times; `None` = in UTC.
+    wall: how the figure shows times; `None` = in UTC. above: marks are named above the panels, not in them.
     """
     ends = list(times)
     pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -143,9 +152,35 @@ def annotate(
         for shape, text in pairs:
             shape |= {at: wall.moment(shape[at].value) for at in ("x0", "x1")}
             text["x"] = wall.moment(text["x"].value)
+    if ends:
+        _part_labels([text for _, text in pairs], (max(ends) - min(ends)) * LABEL_SHARE, above=above)
     titles = [title for title in figure.layout.annotations if title.name == PANEL]
     figure.layout.shapes = [shape for shape, _ in pairs]
     figure.layout.annotations = [*titles, *(text for _, text in pairs)]
+
+
+def _part_labels(texts: Iterable[dict[str, Any]], character: pd.Timedelta, *, above: bool) -> None:
+    """Labels that would lie over each other in a narrow window: a mark goes a line on, others are told on hover alone.
+
+    character: what one takes of the time axis there.
+    """
+    ends: dict[tuple[float, int], pd.Timestamp] = {}
+    for text in sorted(texts, key=lambda one: one["x"]):
+        high = text["y"]
+        free = (
+            line
+            for line in range(MARK_LINES if high == 1.0 else 1)
+            if ends.get((high, line), text["x"]) <= text["x"]
+        )
+        line = next(free, None)
+        if line is None:
+            text["text"] = HOVER_ONLY
+            continue
+        ends[high, line] = text["x"] + character * (len(text["text"]) + 1)
+        if high == 1.0 and above:
+            text |= {"yanchor": "bottom", "yshift": LINE_PX * line}
+        elif high == 1.0:
+            text["yshift"] = -4 - LINE_PX * line
 
 
 def _moment(ns: int) -> pd.Timestamp:

@@ -17,7 +17,8 @@ from tes_nb.views.annotations import Beside
 from tes_nb.views.chart import Chart, ChartOptions, chart_parts
 from tes_nb.views.controls import Steering
 from tes_nb.views.dashboard import Dashboard, Part, Tab
-from tes_nb.views.figure import FigureContent, live_figure, table_figure
+from tes_nb.views.figure import FigureContent, table_figure
+from tes_nb.views.figure_widget import live_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.lists import StreamsContent, event_parts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tes_nb.errors import SessionError
 from tes_nb.model import Table
 from tes_nb.views.annotations import PANEL, Beside, annotate, plain
-from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.lines import PlotLine, colour, dash, lines, plotted_columns
 from tes_nb.views.zone import WallClock
 
@@ -24,6 +22,7 @@ MARGIN_HEIGHT = 130
 NOTHING_BESIDE = Beside()
 UNIT_WORDS = {"1/s": "per second"}
 TITLE_NAMES = 3
+LEGEND_ROW, MOST_LEGEND_ROWS, QUIET_CHARACTERS, QUIET_HEIGHT = 20, 10, 38, 34
 LOOK = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -34,6 +33,17 @@ LOOK = {
     "uirevision": "tes_nb",
 }
 """Read on light and dark ground alike: the page's own shines through. uirevision: a zoom outlives new data."""
+TIME_AXIS = {"automargin": True, "autotickangles": [0, 90], "ticklabelstandoff": 4}
+LEGEND = {
+    "orientation": "h",
+    "font": {"size": 11},
+    "x": 0,
+    "xref": "paper",
+    "y": 0,
+    "yref": "container",
+    "yanchor": "bottom",
+}
+"""Below the panels: beside them it takes their width in a narrow window."""
 AXIS = {"gridcolor": "rgba(128,128,128,0.25)", "linecolor": "rgba(128,128,128,0.5)", "zeroline": False}
 
 
@@ -46,7 +56,7 @@ def table_figure(
     beside: Beside = NOTHING_BESIDE,
 ) -> go.Figure:
     """Return the figure, with what happened `beside` its lines. An empty frame gives a figure that says so."""
-    plotted = list(lines(frame, table, plotted_columns(frame, table, columns)))
+    plotted, quiet = drawn_lines(frame, table, columns)
     if not plotted:
         return _empty(title)
     wall = WallClock(range_of(plotted))
@@ -66,19 +76,51 @@ def table_figure(
         figure.update_yaxes(title_text=UNIT_WORDS.get(unit, unit), rangemode=mode, row=row, col=1)
         if unit == "bytes":
             figure.update_yaxes(tickformat=".3~s", ticksuffix="B", row=row, col=1)
+    rows = max(sum((line.panel, line.unit) == panel for line in plotted) for panel in panels)
+    quiet_height = QUIET_HEIGHT if quiet else 0
     figure.update_layout(
-        title=plain(title),
-        height=MARGIN_HEIGHT + PANEL_HEIGHT * len(panels),
+        title=heading(title, quiet),
+        height=MARGIN_HEIGHT
+        + PANEL_HEIGHT * len(panels)
+        + LEGEND_ROW * min(rows, MOST_LEGEND_ROWS)
+        + quiet_height,
         hovermode="x unified",
-        margin={"l": 80, "r": 20, "t": 70, "b": 50},
-        legend={"font": {"size": 11}},
+        margin={"l": 70, "r": 20, "t": 60 + quiet_height, "b": 40},
+        legend=LEGEND,
         **LOOK,
     )
-    figure.update_xaxes(**AXIS)
+    figure.update_xaxes(**AXIS, **TIME_AXIS)
     figure.update_yaxes(**AXIS)
     figure.update_xaxes(title_text=wall.axis, showticklabels=True, row=len(panels), col=1)
     annotate(figure, beside, range_of(plotted), wall)
     return figure
+
+
+def drawn_lines(
+    frame: pd.DataFrame, table: Table, columns: Iterable[str] | None
+) -> tuple[list[PlotLine], list[str]]:
+    """Return the lines to draw, and what those are called that are left out since they are 0 all along.
+
+    None is left out where columns were chosen, or where there is nothing else.
+    """
+    every = list(lines(frame, table, plotted_columns(frame, table, columns)))
+    numbers = [line.values for line in every]  # noqa: PD011 - of a line, not of a frame
+    is_quiet = [(some == 0).any() and not np.nan_to_num(some).any() for some in numbers]
+    if columns is not None or all(is_quiet):
+        return every, []
+    parts = list(zip(every, is_quiet, strict=True))
+    return [line for line, quiet in parts if not quiet], [line.title for line, quiet in parts if quiet]
+
+
+def heading(title: str, quiet: Sequence[str] = ()) -> dict[str, object]:
+    """Return a figure's title; quiet: the lines that are not drawn, named in at most two lines below it."""
+    words = wrap(
+        f"{len(quiet)} more, all 0: {', '.join(quiet)}", QUIET_CHARACTERS, max_lines=2, placeholder=" …"
+    )
+    below = {"text": "<br>".join(map(plain, words)), "font": {"size": 10}}
+    more = {"subtitle": below} if quiet else {}
+    place = {"x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}}
+    return {"text": plain(title), "font": {"size": 14}, **place, **more}
 
 
 def _least(plotted: Iterable[PlotLine], panel: tuple[str, str]) -> float:
@@ -118,15 +160,11 @@ def _trace(line: PlotLine, wall: WallClock, title: str) -> go.Scatter:
 
 def _empty(title: str) -> go.Figure:
     figure = go.Figure()
-    figure.update_layout(title=plain(title), height=MARGIN_HEIGHT + PANEL_HEIGHT, **LOOK)
+    figure.update_layout(title=heading(title), height=MARGIN_HEIGHT + PANEL_HEIGHT, **LOOK)
     figure.add_annotation(text="No data to draw yet.", showarrow=False, font={"size": 16})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure
-
-
-UPDATE_S = 0.5
-"""plotly redraws the whole figure at each update; more often costs a browser more than anybody sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,67 +199,3 @@ class FigureContent:
 def as_text(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.str_]:
     """Return times as a widget may have them: it sends `datetime64` as bare nanoseconds."""
     return np.datetime_as_string(times, unit="ms")
-
-
-class Updater:
-    """Keeps one figure up to date. Steps on the repaint clock's thread; ends with the widget, or with its feed."""
-
-    def __init__(self, figure: go.FigureWidget, content: FigureContent) -> None:
-        self._figure = figure
-        self._content = content
-        self._updated_at = time.monotonic()
-        self._version: int | None = None
-
-    def step(self) -> bool:
-        """Draw what is new, if it is time to; False = nothing can change any more."""
-        if self._figure.comm is None:
-            return False
-        if time.monotonic() - self._updated_at < UPDATE_S:
-            return True
-        version = self._content.version()
-        if version is None or version != self._version:
-            self._version, self._updated_at = version, time.monotonic()
-            self._update()
-        return version is not None
-
-    def _update(self) -> None:
-        content = self._content
-        frame = content.frame()
-        plotted = list(lines(frame, content.table, plotted_columns(frame, content.table, content.columns)))
-        traces = self._figure.data
-        if [line.name for line in plotted] != [trace.meta for trace in traces]:
-            # other lines than before: a worker has come, or the first data
-            new = content.live_figure()
-            _keep_zoom(self._figure, new)
-            self._figure.data = ()
-            # to replace the layout would send a width of null, which plotly takes for 700 pixels, for good
-            self._figure.update_layout(new.layout.to_plotly_json())
-            self._figure.add_traces(list(new.data))
-            return
-        wall = WallClock(range_of(plotted))
-        with self._figure.batch_update():
-            for trace, line in zip(traces, plotted, strict=True):
-                trace.update(x=as_text(wall.of(line.time)), y=line.values)
-            annotate(self._figure, content.beside(), range_of(plotted), wall)
-
-
-def _keep_zoom(old: go.Figure, new: go.Figure) -> None:
-    """Let the new figure show the stretch of time that somebody has chosen in the old one."""
-    for before, after in zip(old.select_xaxes(), new.select_xaxes(), strict=False):
-        if before.range is not None and before.autorange is not True:
-            after.range = before.range
-
-
-def live_figure(content: FigureContent, *, repaint: RepaintClock = clock) -> go.FigureWidget:
-    """Return a FigureWidget that goes on by itself. Raises `SessionError` where plotly cannot make widgets."""
-    try:
-        figure = go.FigureWidget(content.live_figure())
-    except ImportError as error:
-        raise SessionError(
-            f"A live figure needs plotly's widget, which cannot be loaded ({error}): pip install anywidget."
-        ) from error
-    figure._config = {**figure._config, "responsive": True}  # noqa: SLF001 - plotly's widget has no other way
-    updater = Updater(figure, content)
-    figure._tes_updater = updater  # noqa: SLF001 - the clock holds no views; this one lives with its figure
-    repaint.add(updater)
-    return figure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -20,6 +21,7 @@ import pandas as pd
 from tes_nb.errors import counted
 from tes_nb.model import Column, Table
 from tes_nb.views.lines import PlotLine, colour, lines
+from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,21 +132,25 @@ def state_html(state: Mapping[str, Any] | None) -> str:
 
 def chart(frame: pd.DataFrame, table: Table, columns: Sequence[Column]) -> str:
     """Return a panel per unit and the last values. Lines are split by the table's key."""
-    plotted = [line for line in lines(frame.iloc[-ROWS:], table, columns) if len(_finite(line))]
-    if not plotted:
+    some = [line for line in lines(frame.iloc[-ROWS:], table, columns) if len(_finite(line))]
+    if not some:
         return "<p>There were no data yet.</p>"
+    plotted = [line for line in some if _finite(line).any()] or some
     chosen, more = plotted[:MOST_LINES], len(plotted) - MOST_LINES
     panels = "".join(
-        _panel(unit, [(place, line) for place, line in enumerate(chosen) if line.unit == unit])
-        for unit in dict.fromkeys(line.unit for line in chosen)
+        _panel(*panel, [line for line in chosen if (line.panel, line.unit) == panel])
+        for panel in dict.fromkeys((line.panel, line.unit) for line in chosen)
     )
     rows = []
     for line in chosen:
         values = _finite(line)
-        rows.append((line.name, *map(_number, (values[-1], values.min(), values.max())), line.unit))
+        name = ", ".join(filter(None, (line.panel, line.title)))
+        rows.append(
+            (name, *(amount(one, line.unit) for one in (values[-1], values.min(), values.max())), line.name)
+        )
     if more > 0:
         rows.append((f"… and {more} more lines", "", "", "", ""))
-    return panels + table_html("", ("line", "last", "least", "most", "unit"), rows)
+    return panels + table_html("", ("line", "last", "least", "most", "column"), rows)
 
 
 def newest_rows(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -159,6 +165,30 @@ def _text(cell: object) -> str:
     if cell is None:
         return ""
     return _number(cell) if isinstance(cell, float) else str(cell)[:200]
+
+
+UNIT_ENDING = re.compile(r" (?:mb|s|ms|percent|pct|bytes)$")
+
+
+def is_time(column: Column) -> bool:
+    """Whether its cells are times."""
+    return column.kind == "time" or column.dtype.startswith("datetime64")
+
+
+def picture_head(column: Column) -> str:
+    """Return what the head of a table says of a column: what people call it, and its unit or its time zone."""
+    words, unit = column.name.replace("_", " "), zone.here if is_time(column) else column.unit
+    head = column.heading or (UNIT_ENDING.sub("", words) if column.unit else words)
+    return f"{head} [{'MB' if unit == 'bytes' else unit}]" if unit else head
+
+
+def picture_cell(value: object, column: Column) -> object:
+    """Return a cell below such a head. value: as views send it, times in Unix seconds."""
+    if isinstance(value, int | float) and is_time(column):
+        return f"{pd.Timestamp(value, unit='s', tz='UTC').tz_convert(zone.here):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, int | float) and column.unit == "bytes":
+        return round(value / 1e6, 3)
+    return value
 
 
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -184,25 +214,26 @@ def _finite(line: PlotLine) -> np.ndarray:
     return finite
 
 
-def _panel(unit: str, plotted: Sequence[tuple[int, PlotLine]]) -> str:
-    """One SVG: every line of a unit on one scale."""
-    times = np.concatenate([line.time for _, line in plotted]).astype("int64")
-    values = np.concatenate([_finite(line) for _, line in plotted])
+def _panel(panel: str, unit: str, plotted: Sequence[PlotLine]) -> str:
+    """One SVG: every line of a panel on one scale."""
+    times = np.concatenate([line.time for line in plotted]).astype("int64")
+    values = np.concatenate([_finite(line) for line in plotted])
     first, last, low, high = int(times.min()), int(times.max()), float(values.min()), float(values.max())
     across = _scale(first, last, LEFT, WIDTH - LEFT)
     up = _scale(low, high, PANEL - 16, 14)
-    paths = "".join(_path(line, colour(line.colour), across, up) for _, line in plotted)
-    start, end = (str(np.datetime64(at, "ns").astype("datetime64[s]"))[11:] for at in (first, last))
+    paths = "".join(_path(line, colour(line.colour), across, up) for line in plotted)
+    start, end = (f"{pd.Timestamp(at, tz='UTC').tz_convert(zone.here):%H:%M:%S}" for at in (first, last))
     words = (
-        _word(LEFT, 11, f"{_number(high)} {unit}")
-        + _word(LEFT, PANEL - 18, _number(low))
-        + _word(LEFT, PANEL - 3, f"{start} UTC")
+        _word(LEFT, 11, amount(high, unit))
+        + _word(WIDTH - LEFT, 11, panel or ", ".join(line.title for line in plotted)[:60], "end")
+        + _word(LEFT, PANEL - 18, amount(low, unit))
+        + _word(LEFT, PANEL - 3, f"{start} {zone.here}")
         + _word(WIDTH - LEFT, PANEL - 3, end, "end")
     )
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {PANEL}" width="{WIDTH}">{paths}{words}</svg>'
     # as an image: notebooks that are not trusted take <svg> out, and leave images that carry their data
     data = base64.b64encode(svg.encode()).decode()
-    names = escape(", ".join(line.name for _, line in plotted))
+    names = escape(", ".join(line.name for line in plotted))
     return f'<img alt="{names}" style="max-width:100%;display:block" src="data:image/svg+xml;base64,{data}">'
 
 

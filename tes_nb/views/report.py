@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import plotly.io
@@ -17,9 +18,12 @@ from plotly.offline import get_plotlyjs
 
 from tes_nb._version import __version__
 from tes_nb.errors import ExportError
-from tes_nb.model import Stream
+from tes_nb.model import Column, Stream, Table
+from tes_nb.model.table import BASE_COLUMNS
 from tes_nb.store.paths import user_path
+from tes_nb.views.html import picture_cell, picture_head
 from tes_nb.views.lines import plotted_columns
+from tes_nb.views.zone import zone
 
 LAST_ROWS = 8
 
@@ -81,11 +85,12 @@ def write_report(
     *,
     title: str,
     facts: Sequence[CostFigure] = (),
-    cells: pd.DataFrame | None = None,
+    cells: tuple[pd.DataFrame, Table] | None = None,
 ) -> Path:
     """Write the report and return its path. Raises `ExportError` with what to do when it cannot be written.
 
-    facts: what it cost, at the top. cells: what each executed cell cost, `None` = nobody measured.
+    facts: what it cost, at the top. cells: what each executed cell cost, and that table's description; `None` =
+    nobody measured.
     """
     sections = "".join(_section(feed) for feed in feeds if len(feed.frame()))
     return write_page(
@@ -101,7 +106,8 @@ def write_page(path: str | Path, title: str, sections: str) -> Path:
     page = _PAGE.format(
         title=escape(title),
         subtitle=escape(
-            f"Written {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by tes_nb {__version__}. Times are UTC."
+            f"Written {datetime.now(UTC).astimezone(ZoneInfo(zone.here)):%Y-%m-%d %H:%M:%S} by tes_nb {__version__}. "
+            f"Times are {zone.here}."
         ),
         plotly=get_plotlyjs(),
         sections=sections,
@@ -127,18 +133,41 @@ def figure_html(figure: Any) -> str:
     return html
 
 
-def _cost(facts: Sequence[CostFigure], cells: pd.DataFrame | None) -> str:
+def _cost(facts: Sequence[CostFigure], cells: tuple[pd.DataFrame, Table] | None) -> str:
     """What it cost: a box for each fact, and the cells."""
     boxes = "".join(
         f"<div><dt>{escape(fact.title)}</dt><dd>{escape(fact.value)}<small>{escape(fact.note)}</small></dd></div>"
         for fact in facts
     )
-    listed = "" if cells is None or not len(cells) else f"<h2>Cells</h2>{_table(cells)}"
+    listed = "" if cells is None else f"<h2>Cells</h2>{_table(*cells)}"
     return (f"<h2>What it cost</h2><dl>{boxes}</dl>" if boxes else "") + listed
 
 
-def _table(frame: pd.DataFrame, **options: Any) -> str:
-    return str(frame.to_html(escape=True, na_rep="", border=0, **options))
+def _table(frame: pd.DataFrame, table: Table) -> str:
+    """A table as views show it: titles, units and the zone in its head, the columns' names on hover."""
+    by_name = {column.name: column for column in (*BASE_COLUMNS, *table.columns)}
+    shown = frame.reset_index()
+    named = [by_name.get(str(name), Column(str(name), "str", "", "label", "")) for name in shown]
+    heads = "".join(
+        f'<th title="{escape(": ".join(filter(None, (one.name, one.doc))))}">{escape(picture_head(one))}</th>'
+        for one in named
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(f"<td>{escape(_cell(value, one))}</td>" for value, one in zip(row, named, strict=True))
+        + "</tr>"
+        for row in shown.itertuples(index=False, name=None)
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(value: Any, column: Column) -> str:
+    if pd.isna(value):
+        return ""
+    if isinstance(value, pd.Timestamp):
+        value = value.timestamp()
+    cell = picture_cell(value, column)
+    return f"{cell:,.6g}" if isinstance(cell, float) else str(cell)
 
 
 def _section(feed: ReportedFeed) -> str:
@@ -154,5 +183,6 @@ def _section(feed: ReportedFeed) -> str:
     return (
         f"<h2>{escape(feed.name)}</h2><p>{escape(feed.stream.doc)}</p>"
         f'<p class="quiet">{escape(str(feed.state))} · {escape(counts)}</p>{drawn}'
-        f"<details><summary>The newest rows</summary>{_table(newest)}</details>"
+        f"<details><summary>The newest rows</summary>"
+        f"{_table(newest, feed.stream.table(feed.stream.main))}</details>"
     )

@@ -9,10 +9,11 @@ from tes_nb.streams.browser_json import json_columns
 from tes_nb.streams.row_actions import actions_spec
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.html import newest_rows, state_html
+from tes_nb.views.html import is_time, newest_rows, picture_cell, picture_head, state_html
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import Lookup, RowlessMessages, all_columns, moved, plain_rows
+from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,13 +107,8 @@ class TableContent(RowsContent):
         names = [column.name for column in columns]
         first = [name for name in self._table.first if name in names] or names
         places = [names.index(name) for name in first]
-        heads = [
-            f"{name} [{columns[at].unit}]" if columns[at].unit else name
-            for name, at in zip(first, places, strict=True)
-        ]
-        return self.state_line() + newest_rows(
-            heads, [[row[at] for at in places] for row in content._newest.values()]
-        )
+        rows = [[picture_cell(row[at], columns[at]) for at in places] for row in content._newest.values()]
+        return self.state_line() + newest_rows([picture_head(columns[at]) for at in places], rows)
 
     def _update(self, fresh: Fresh) -> tuple[dict[str, list[Any]], list[str]]:
         """Take over new rows; return those that differ from the ones before, and the keys that are gone."""
@@ -186,7 +182,11 @@ class CardsContent(RowsContent):
         values = zip(self._table.columns, rows[0], strict=False)
         return self.state_line() + newest_rows(
             ("value", "now", "unit"),
-            [(column.name, value, column.unit) for column, value in values if value is not None],
+            [
+                (column.caption, picture_cell(value, column), zone.here if is_time(column) else column.unit)
+                for column, value in values
+                if value is not None
+            ],
         )
 
     def _new(self) -> list[list[Any]]:

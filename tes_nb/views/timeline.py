@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from tes_nb.views.annotations import MAX_TEXT, Beside, annotate, plain
+from tes_nb.views.annotations import MAX_TEXT, PANEL, Beside, annotate, plain
+from tes_nb.views.figure import AXIS, LEGEND, LOOK, TIME_AXIS, heading
+from tes_nb.views.zone import WallClock
 
-LANE_HEIGHT = 26
+LANE_HEIGHT = 38
+NAME_PX, BAR = 12, 0.42
+"""A lane's name stands above its bars: beside them it takes their width in a narrow window."""
 MOST_LANES = 200
 MOST_SPANS = 20_000
 """The newest of all lanes together."""
@@ -57,6 +61,8 @@ def state_spans(
 def timeline_figure(spans: Sequence[LaneSpan], *, beside: Beside, title: str = "") -> go.Figure:
     """Return the lanes in their order, with marks and held times across. Without spans a figure that says so."""
     figure = go.Figure()
+    ends = [time for span in spans for time in (span.start, span.end)]
+    wall = WallClock(ends)
     drawn = sorted(spans, key=lambda span: span.end)[-MOST_SPANS:]
     names = list(dict.fromkeys(span.lane for span in spans))[:MOST_LANES]
     labels = {name: plain(name[:MAX_TEXT]) for name in names}
@@ -69,7 +75,9 @@ def timeline_figure(spans: Sequence[LaneSpan], *, beside: Beside, title: str = "
                 name=plain(state),
                 orientation="h",
                 y=[labels[span.lane] for span in some],
-                base=[span.start for span in some],
+                base=[wall.moment(span.start.value) for span in some],
+                offset=-BAR,
+                width=BAR,
                 x=[max(1.0, (span.end - span.start).total_seconds() * 1000) for span in some],
                 marker={
                     "color": colour,
@@ -82,18 +90,24 @@ def timeline_figure(spans: Sequence[LaneSpan], *, beside: Beside, title: str = "
             )
         )
     figure.update_layout(
-        title=plain(title),
+        title=heading(title),
         barmode="overlay",
-        bargap=0.25,
-        template="plotly_white",
-        height=130 + LANE_HEIGHT * max(len(names), 3),
-        margin={"l": 10, "r": 20, "t": 50, "b": 40},
+        height=180 + LANE_HEIGHT * max(len(names), 3),
+        margin={"l": 10, "r": 20, "t": 90, "b": 40},
+        legend=LEGEND,
+        **LOOK,
     )
-    figure.update_xaxes(type="date", title_text="time (UTC)")
+    figure.update_xaxes(type="date", title_text=wall.axis, nticks=6, **AXIS, **TIME_AXIS)
     figure.update_yaxes(
-        automargin=True, categoryorder="array", categoryarray=[labels[name] for name in reversed(names)]
+        **AXIS | {"showgrid": False},
+        showticklabels=False,
+        categoryorder="array",
+        categoryarray=[labels[name] for name in reversed(names)],
     )
-    annotate(figure, beside, [time for span in drawn for time in (span.start, span.end)])
+    for label in labels.values():
+        place = {"x": 0, "xref": "paper", "xanchor": "left", "y": label, "yshift": NAME_PX}
+        figure.add_annotation(text=label, name=PANEL, showarrow=False, **place)
+    annotate(figure, beside, [time for span in drawn for time in (span.start, span.end)], wall, above=True)
     if not drawn:
         figure.add_annotation(
             text="Nothing has happened yet.", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"

@@ -234,7 +234,12 @@ def test_csv_and_png_are_what_is_seen(stage):
         stage.page.click("text=CSV")
     text = download.value.path().read_text()
     rows = list(csv.reader(io.StringIO(text)))
-    assert rows[0] == ["time", "memory_rss [bytes]", "cpu_percent [percent]", "http_total_requests [/s]"]
+    assert rows[0] == [
+        "time [UTC]",
+        "memory_rss [bytes]",
+        "cpu_percent [percent]",
+        "http_total_requests [/s]",
+    ]
     assert [row[1:3] for row in rows[1:]] == [["2", "6"], ["", "7"], ["4", "8"]]
     with stage.page.expect_download() as download:
         stage.page.click("text=PNG")

@@ -13,14 +13,18 @@ import nbconvert
 import nbformat
 import pytest
 
+from tests.browser.conftest import PICTURES
+from tests.browser.test_jupyterlab import IDLE, RUN, SHUT
 from tests.support.browser import until
 from tests.support.jupyter import Jupyter, jupyter_lab
+from tests.support.waiting import eventually
 
 CELLS = (
     "import tes_nb as tes\ns = tes.start(ports=(0, 0))\ns.metrics.wait(rows=3, timeout=20)",
     "s.metrics.plot(['cpu_cores', 'memory_rss'])",
     "s.workers.table()",
     "import time\ntime.sleep(3)\nprint(time.time())",
+    "s.metrics.figure(live=True)",
     "s.stop()",
 )
 PICTURE = "img[src^='data:image/svg+xml']"
@@ -54,7 +58,7 @@ def pictures(page: Any) -> None:
 def test_each_output_is_of_the_end_and_small(saved: Path) -> None:
     cells = nbformat.read(saved, as_version=4).cells
     ended = float(cells[3].outputs[0].text)
-    for place, kind in ((1, "chart"), (2, "table")):
+    for place, kind in ((1, "chart"), (2, "table"), (4, "figure")):
         (output,) = cells[place].outputs
         assert set(output.data) == {"text/plain", "text/html"}
         html = output.data["text/html"]
@@ -64,6 +68,58 @@ def test_each_output_is_of_the_end_and_small(saved: Path) -> None:
         drawn = re.search(r"as it was at (\S+ \S+) UTC", html)
         assert drawn is not None
         assert nbformat_time(drawn[1]) >= int(ended)
+
+
+def test_plotly_s_five_megabytes_are_in_no_notebook(saved: Path) -> None:
+    assert saved.stat().st_size < 600_000
+
+
+def test_saved_while_alive_it_shows_how_things_were_when_the_last_cell_ended(
+    browser: Any, lab: Jupyter
+) -> None:
+    address = lab.notebook("alive", *CELLS[:3], CELLS[4], CELLS[3])
+    notebook = lab.folder / "alive.ipynb"
+    with closing(browser.new_context(viewport={"width": 1100, "height": 1500})) as context:
+        page = context.new_page()
+        page.goto(address)
+        until(page, IDLE, seconds=60)
+        page.evaluate(RUN, "notebook:run-all-cells")
+        until(page, "document.querySelector('.jp-Notebook').innerText.includes('[5]:')", seconds=60)
+        page.wait_for_selector(".tes-chart .uplot")
+        assert (
+            page.locator(PICTURE).evaluate_all("some => some.filter((one) => one.checkVisibility()).length")
+            == 0
+        )
+        ended = float(page.locator(".jp-OutputArea-output pre").last.inner_text())
+
+        def last_pictures() -> list[float]:
+            page.evaluate(RUN, "docmanager:save")
+            return [
+                nbformat_time(text)
+                for text in re.findall(r"as it was at (\S+ \S+) UTC", notebook.read_text())
+            ]
+
+        eventually(lambda: len(last_pictures()) == 3 and min(last_pictures()) >= int(ended), 30)
+        page.evaluate(SHUT)
+    assert notebook.stat().st_size < 200_000
+    copy = notebook.with_name("mailed.ipynb")
+    copy.write_text(
+        notebook.read_text()
+        .replace('"id": "c1"', '"id": "d1"')
+        .replace("workers.table()", "workers.table( )")
+    )
+    for name in ("alive", "mailed"):
+        with closing(browser.new_context(viewport={"width": 1100, "height": 1400})) as context:
+            page = context.new_page()
+            page.goto(lab.address(name))
+            until(page, "window.jupyterapp?.shell?.currentWidget?.context?.isReady", seconds=60)
+            trusted = "window.jupyterapp.shell.currentWidget.content.model.cells.get(1).trusted"
+            assert page.evaluate(trusted) is (name == "alive")
+            pictures(page)
+            text = page.locator(".jp-Notebook").inner_text()
+            assert "Memory, process" in text
+            assert "as it was at" in text
+            page.screenshot(path=PICTURES / f"saved-{name}.png")
 
 
 def nbformat_time(text: str) -> float:

@@ -132,7 +132,7 @@ def test_a_table_by_keyboard_and_as_csv(stage):
     with stage.page.expect_download() as download:
         stage.page.click("text=CSV")
     saved = list(csv.reader(io.StringIO(download.value.path().read_text())))
-    assert saved[0] == ["id", "status", "rss_mb [MiB]", "since"]
+    assert saved[0] == ["id", "status", "rss_mb [MiB]", "since [UTC]"]
     assert [line[0] for line in saved[1:]] == ["w9", *(f"w{n}" for n in range(90, 100))]
     assert saved[1][3].endswith("Z")
 

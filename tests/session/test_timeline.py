@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 def bars(figure: go.Figure, state: str) -> list[tuple[str, pd.Timestamp, float]]:
     """(lane, start, seconds) of a state."""
     return [
-        (lane, pd.Timestamp(base), length / 1000)
+        (lane, pd.Timestamp(base, tz="UTC"), length / 1000)
         for trace in figure.data
         if trace.name == state
         for lane, base, length in zip(trace.y, trace.base, trace.x, strict=True)

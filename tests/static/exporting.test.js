@@ -13,5 +13,5 @@ test("CSV keeps formulas tame, quotes what needs it and leaves gaps empty", () =
     return series;
   };
   const csv = toCsv([line("a", "bytes", [[1, 5], [2, NaN], [9, 1]]), line("@b", "", [[1, 6], [1.5, 7]])], 1, 3);
-  assert.equal(csv, "time,a [bytes],'@b\r\n1970-01-01T00:00:01.000Z,5,6\r\n1970-01-01T00:00:01.500Z,,7\r\n");
+  assert.equal(csv, "time [UTC],a [bytes],'@b\r\n1970-01-01T00:00:01.000Z,5,6\r\n1970-01-01T00:00:01.500Z,,7\r\n");
 });

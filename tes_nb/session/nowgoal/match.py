@@ -12,6 +12,7 @@ import pandas as pd
 from tes_nb.errors import ArgumentError, TesError
 
 if TYPE_CHECKING:
+    from tes_nb.model import Stream
     from tes_nb.session.nowgoal.names import MatchNames
     from tes_nb.views.annotations import Notes
     from tes_nb.views.chart import Chart
@@ -49,6 +50,7 @@ class MatchSource(Protocol):
     """What a match takes of its feed."""
 
     notes: Notes | None
+    stream: Stream
 
     def frame(self, table: str) -> pd.DataFrame: ...
 
@@ -131,7 +133,7 @@ class MatchMarks:
         return notes
 
     def marks(self) -> list[dict[str, Any]]:
-        """Return {"t": Unix seconds, "label", "subject": match id}, the oldest first."""
+        """Return {"t": Unix seconds, "label", "subject": match id}, the oldest first; steam with "value" and "part"."""
         if time.monotonic() - self._looked_at > LOOK_EVERY_S:
             with contextlib.suppress(TesError):  # what the user's own functions raised comes in the next call
                 self._marks = sorted([*self._goals(), *self._steam()], key=lambda mark: float(mark["t"]))
@@ -146,9 +148,14 @@ class MatchMarks:
     def _steam(self) -> Iterator[dict[str, Any]]:
         columns = ["game_id", "market", "side", "old_value", "new_value"]
         steam = self._feed.steam().reindex(columns=columns)
+        odds = self._feed.stream.table("odds")
+        words = dict(next(column.words for column in odds.columns if column.name == odds.panel_by))
         ran = steam.index.to_series().groupby([steam[name].fillna("") for name in columns[:3]]).diff()
         steam = steam[~(ran < RUN).to_numpy()]
         for at, match_id, market, side, old, new in steam.itertuples():
             what = " ".join(str(word) for word in (market, side) if not pd.isna(word))
             label = f"steam {what} {old:g} → {new:g}"
-            yield {"t": at.value / 1e9, "label": label, "subject": str(match_id)}
+            mark = {"t": at.value / 1e9, "label": label, "subject": str(match_id)}
+            # a point where the price went to, in the panel of its market
+            is_price = not pd.isna(market) and not pd.isna(new)
+            yield {**mark, "value": float(new), "part": words.get(market, market)} if is_price else mark

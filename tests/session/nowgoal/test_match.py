@@ -65,6 +65,14 @@ def test_steam_gives_the_moves_alone_and_a_chart_marks_those_of_its_match(ng):
         marks = chart._push.content._annotations.state()["marks"]
         assert {mark["subject"] for mark in marks} == {match_id}
         assert any(mark["label"].startswith("steam ") for mark in marks)
+        points = [mark for mark in marks if "value" in mark]
+        prices = ng.match(match_id).prices
+        assert points
+        for point in points:  # on a line of its panel, at its time
+            at = pd.Timestamp(point["t"], unit="s", tz="UTC")
+            then = prices[abs(prices.index - at) < pd.Timedelta("1ms")]
+            sides = then[["home", "draw", "away", "over", "under"]].to_numpy()
+            assert (abs(sides - point["value"]) < 1e-9).any(), point
     finally:
         chart.close()
 
