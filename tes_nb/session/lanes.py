@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tes_nb.streams.kernel import KERNEL
+from tes_nb.streams.lanes import LaneChange, folds_of
+from tes_nb.views.lanes import FoldedTable
 from tes_nb.views.timeline import LaneSpan, state_spans
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
 
 WORKERS = "workers"
+_OWN = (KERNEL, WORKERS)
 
 
 def lanes(feeds: Mapping[str, Feed], last: Any = None) -> list[LaneSpan]:
@@ -21,6 +25,7 @@ def lanes(feeds: Mapping[str, Feed], last: Any = None) -> list[LaneSpan]:
     return [
         *(span for feed in feeds.values() if feed.stream.name == KERNEL for span in _cells(feed, last)),
         *(span for feed in feeds.values() if feed.stream.name == WORKERS for span in _workers(feed, last)),
+        *(span for feed in feeds.values() if feed.stream.name not in _OWN for span in _declared(feed, last)),
         *(span for feed in feeds.values() if feed.stream.name != KERNEL for span in _feed(feed, last)),
     ]
 
@@ -85,6 +90,25 @@ def _jobs(rows: pd.DataFrame) -> Iterator[LaneSpan]:
 def _short(worker: str, seen: pd.DataFrame) -> str:
     pid = seen["pid"].iloc[-1]
     return worker if pd.isna(pid) else str(pid)
+
+
+def _declared(feed: Feed, last: Any) -> Iterator[LaneSpan]:
+    """What the stream itself declares as lanes, such as the states of matches."""
+    times = feed.frame(last=last).index
+    for fold in folds_of(feed.stream):
+        table = FoldedTable(feed, fold)
+        table.forget()
+        lanes: dict[str, list[LaneChange]] = {}
+        for change in table.changes():
+            lanes.setdefault(change.lane, []).append(change)
+        for changes in lanes.values():
+            steps = [
+                (pd.Timestamp(one.time, unit="s", tz="UTC"), one.look, f"{one.state} {one.text}".strip())
+                for one in changes
+            ]
+            for span in state_spans(changes[0].name, steps, times.max()):
+                if span.end > times.min():
+                    yield replace(span, start=max(span.start, times.min()))
 
 
 def _feed(feed: Feed, last: Any) -> Iterator[LaneSpan]:

@@ -11,6 +11,7 @@ import { membersOf, Panel } from "./panel.js";
 import { FRESHNESS_MS } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
 import { setUsualZone, watchZone, zoneWords } from "./zone.js";
+import { SharedZoom } from "./zoom.js";
 
 const MAX_SERIES = 500;
 const SHORTEST_S = 30;
@@ -29,7 +30,8 @@ let charts = 0;
  *   period_s: the longest normal silence; break_s: a silence that breaks a line (null = none does);
  *   limits: [{column, label?, above?, below?}]; silent: what to do when nothing is heard any more;
  *   filter: which rows these are, in words; tz: the time zone of the kernel's options, null = the browser's.
- * @param {{data?: ChartData, clock?: () => number}} [options] data that others fill, a clock for tests
+ * @param {{data?: ChartData, clock?: () => number, zoom?: SharedZoom}} [options] data that others fill, a clock for tests,
+ *   what it zooms in step with
  * @returns {Chart} with append(buffer), setState(state), destroy()
  */
 export function createChart(el, spec, options = {}) {
@@ -37,7 +39,7 @@ export function createChart(el, spec, options = {}) {
 }
 
 class Chart {
-  constructor(el, spec, { data, clock = () => Date.now() / 1000 }) {
+  constructor(el, spec, { data, clock = () => Date.now() / 1000, zoom = new SharedZoom() }) {
     this.clock = clock;
     this.title = String(spec.title ?? "chart");
     this.filter = String(spec.filter ?? "");
@@ -47,7 +49,8 @@ class Chart {
     this.key = `tes-chart-${++charts}`;
     this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
     this.columns = new Set(spec.drawn ?? []);
-    this.zoom = null;
+    /** What it shows in step with others. */
+    this.shared = zoom;
     this.pausedAt = null;
     this.heldSince = null;
     this.hidden = new Set();
@@ -65,7 +68,7 @@ class Chart {
     this.restTimer = null;
     this.axisWidth = 48;
     this.build(el);
-    this.cleanups = [watchTheme(() => this.onThemeChange()), watchZone(() => this.onZoneChange()), this.watchSize()];
+    this.cleanups = [zoom.watch(() => this.onRangeChange()), watchTheme(() => this.onThemeChange()), watchZone(() => this.onZoneChange()), this.watchSize()];
     const listener = () => this.requestDraw();
     this.data.listeners.add(listener);
     this.cleanups.push(() => this.data.listeners.delete(listener));
@@ -137,7 +140,7 @@ class Chart {
 
   /** [from, to] in Unix seconds: the zoom, else the window up to the newest point, or to where it was paused. */
   range() {
-    if (this.zoom) return this.zoom;
+    if (this.shared.range) return this.shared.range;
     const to = this.pausedAt ?? this.newest();
     const reach = Math.max(to - this.earliest(to), Math.min(SHORTEST_S, this.windowS));
     return [to - Math.min(this.windowS, reach), to];
@@ -192,8 +195,7 @@ class Chart {
 
   /** Show [from, to]; null = the window again. */
   zoomTo(range) {
-    this.zoom = range && range[1] > range[0] ? [range[0], range[1]] : null;
-    this.onRangeChange();
+    this.shared.set(range);
   }
 
   onRangeChange() {
@@ -222,7 +224,7 @@ class Chart {
   }
 
   toolState() {
-    return { paused: this.isPaused(), zoomed: this.zoom !== null, stats: this.showsStats };
+    return { paused: this.isPaused(), zoomed: this.shared.range !== null, stats: this.showsStats };
   }
 
   savePng() {

@@ -60,6 +60,7 @@ function bytesOf(buffer) {
 
 const HANDLERS = {
   rows: (view, content) => view.apply(content),
+  lanes: (view, content) => view.apply(content),
   values: (view, content) => view.update(content.rows ?? [], content.replace),
   messages: (view, content, buffers) => view.add(content.items ?? [], buffers.map(bytesOf), content.replace),
   payload: (view, content, buffers) => view.payload(content.id, bytesOf(buffers[0])),

@@ -13,13 +13,15 @@ import { connect, dispatch, store } from "./comm.js";
 import { ControlBar, NotebookControl } from "./control.js";
 import { make } from "./dom.js";
 import { createInspector } from "./inspector.js";
+import { createLanes } from "./lanes.js";
 import { Scrubber } from "./scrubber.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 import { setUsualZone } from "./zone.js";
+import { SharedZoom } from "./zoom.js";
 
 const clock = () => Date.now() / 1000;
-const KINDS = { table: createTable, cards: createCards, inspector: createInspector };
+const KINDS = { table: createTable, cards: createCards, inspector: createInspector, lanes: createLanes };
 
 /** What came for one part, for any number of views of it. */
 class Part {
@@ -49,9 +51,9 @@ class Part {
   }
 
   /** Put a view of this part into `el`. */
-  show(el, ask, control) {
-    if (this.chart) return showChart(el, this.spec, this.chart);
-    const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }), control });
+  show(el, ask, control, zoom) {
+    if (this.chart) return showChart(el, this.spec, this.chart, zoom);
+    const view = KINDS[this.kind](el, this.spec, { ask: (message) => ask({ ...message, part: this.number }), control, zoom });
     for (const [content, buffers] of this.backlog) dispatch(view, content, buffers);
     view.setState(this.state);
     this.views.add(view);
@@ -69,10 +71,10 @@ class Part {
 }
 
 /** A chart that is only seen when there is something to draw, or when a subject is chosen, stays hidden until then. */
-function showChart(el, spec, data) {
+function showChart(el, spec, data, zoom) {
   const container = make("div", { class: "tes-view" });
   el.append(container);
-  const chart = createChart(container, spec, { data, clock });
+  const chart = createChart(container, spec, { data, clock, zoom });
   const reveal = () => (container.hidden = spec.follows ? chart.only === null : Boolean(spec.if_any) && !data.store.series.length);
   data.listeners.add(reveal);
   reveal();
@@ -180,11 +182,12 @@ function render({ model, el }) {
   if (control) dashboard.controls.add(control);
   const bar = control && dashboard.show(new (spec.replay ? Scrubber : ControlBar)(root, control));
   const open = [];
+  const zoom = new SharedZoom();
   const openTab = (tab) => {
     const here = [];
     const askHere = (message) => (message.type === "select" ? follow(here, message.key) : ask(message));
     for (const part of tab.parts.splice(0)) {
-      const view = part.show(tab.panel, askHere, spec.replay ? null : control);
+      const view = part.show(tab.panel, askHere, spec.replay ? null : control, zoom);
       here.push([part, view]);
       open.push([part, view]);
       tab.views.push(view);

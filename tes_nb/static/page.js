@@ -8,10 +8,12 @@ import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
 import { formatTime } from "./format.js";
 import { createInspector } from "./inspector.js";
+import { createLanes, LaneData } from "./lanes.js";
 import { Scrubber } from "./scrubber.js";
 import { SourceView } from "./source_view.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
+import { SharedZoom } from "./zoom.js";
 
 const KERNEL = "kernel";
 /** How often the page asks for the sources: a session may watch another feed at any time. */
@@ -23,6 +25,7 @@ const REPLAY_MS = 300;
 const STREAMS_MS = 1_000;
 const MOST_ANNOTATIONS = 200;
 const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so that the browser's DevTools list their messages";
+const LANES = "What was everything doing, and when: cells, workers, jobs, matches and feeds.";
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
 class Page {
@@ -47,6 +50,12 @@ class Page {
     this.firstViews = new Map();
     this.streamTables = [];
     setInterval(() => this.updateStreamTables(), STREAMS_MS);
+    this.zoom = new SharedZoom();
+    this.lanes = new LaneData();
+    const lanesTab = this.tabs.add("lanes", "Lanes");
+    lanesTab.panel.append(make("p", { class: "tes-sentence", text: LANES }));
+    this.lanesView = createLanes(lanesTab.panel, { title: "Lanes", period_s: 1 }, { data: this.lanes, zoom: this.zoom });
+    lanesTab.views.push(this.lanesView);
     this.inspectorTab = this.tabs.add("inspector", "Inspector");
     this.plainSockets = [];
     this.plainButton = button("Plain sockets", PLAIN, "false", () => this.setPlain(!this.plainSockets.length));
@@ -89,7 +98,7 @@ class Page {
       if (kind === "streams") this.showStreams(tab, spec);
       else {
         const one = tables.get(table);
-        const view = one.show(tab.panel, one.kindOf(kind, spec), columns.length ? columns : one.table.plot, spec);
+        const view = one.show(tab.panel, one.kindOf(kind, spec), columns.length ? columns : one.table.plot, spec, this.zoom);
         if (spec.chooses) view.ask = (message) => this.follow(tab, message.key);
         tab.views.push(view);
       }
@@ -112,10 +121,12 @@ class Page {
   updateStreamTables() {
     const rows = this.views.map((view) => [view.stream.name, view.summary()]);
     for (const table of this.streamTables) table.apply({ rows, replace: true });
+    if (this.lanesView.shell.visible) this.lanesView.setState({ ...this.annotations.state, feeds: this.views.map((view) => view.lane()) });
   }
 
   add(stream) {
     const view = new SourceView(stream, socketUrl(location, null, stream.path), {
+      lanes: this.lanes,
       inspect: (messages, payloads) => this.inspector.add(messages, payloads),
       onState: () => this.onState(),
       onRestart: (view) => this.onRestart(view.startId),
@@ -144,7 +155,7 @@ class Page {
     if (from) tab.panel.append(make("p", { class: "tes-detail", text: from }));
     for (const table of tables.values()) {
       tab.views.push(table.show(tab.panel, table.nowKind));
-      if (table.lineColumns.length) tab.views.push(table.show(tab.panel, "chart"));
+      if (table.lineColumns.length) tab.views.push(table.show(tab.panel, "chart", [], {}, this.zoom));
     }
   }
 

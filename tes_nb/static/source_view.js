@@ -97,7 +97,7 @@ export class SourceView {
         this.onEvent(item);
         continue;
       }
-      const { type, seq, age_s, rows, text: payload, ...info } = item;
+      const { type, seq, age_s, rows, lanes, text: payload, ...info } = item;
       messages.push({ ...info, id: `${this.stream.name} ${++this.count}` });
       payloads.push(encoder.encode(payload));
       this.lastSeq = seq ?? this.lastSeq;
@@ -106,6 +106,8 @@ export class SourceView {
         if (!this.hasRows) this.options.onBegin(this);
         this.hasRows = true;
       }
+      this.beganAt ??= info.t;
+      if (lanes?.length) this.options.lanes.add(this.stream.name, lanes);
       newest = item;
       for (const [name, table] of this.tables) if (Object.hasOwn(rows, name)) table.append(rows[name], info.t);
     }
@@ -150,6 +152,8 @@ export class SourceView {
   /** Forget what came: rows and gaps. */
   clear() {
     this.gaps = [];
+    this.beganAt = this.lastTime = undefined;
+    this.options.lanes.forget(this.stream.name);
     for (const table of this.tables.values()) {
       table.clear();
       table.chartData.setState({ gaps: [] });
@@ -185,6 +189,11 @@ export class SourceView {
     }
     const state = this.socket.state === "OPEN" ? this.upstream?.word ?? "OPEN" : this.socket.state;
     return [this.stream.name, state, this.lastTime ?? null, this.rate ?? null, this.count, this.gaps.length];
+  }
+
+  /** As the lanes show it. */
+  lane() {
+    return { name: this.stream.name, begin: this.beganAt ?? null, end: this.lastTime ?? null, gaps: this.gaps };
   }
 
   /** As an inspector shows it: the connection to the peer where there is one, else that to the collector. */
@@ -393,12 +402,12 @@ class SourceTable {
    * Put a view of this table into `el`: "chart", "table" or "cards". columns: what a chart draws, [] = all there are;
    * more: what is different from the table's own spec.
    */
-  show(el, kind, columns = [], more = {}) {
+  show(el, kind, columns = [], more = {}, zoom = undefined) {
     const container = make("div", { class: "tes-view", hidden: more.if_any ? !this.hasRows : !this.isVisible });
     this.containers.push(container);
     el.append(container);
     const spec = { ...this.spec, newest_first: this.events, ...more, drawn: columns };
-    const view = CREATE[kind](container, spec, { data: this.chartData, control: this.control });
+    const view = CREATE[kind](container, spec, { data: this.chartData, control: this.control, zoom });
     this.views.push(view);
     return view;
   }

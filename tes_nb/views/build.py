@@ -20,9 +20,10 @@ from tes_nb.views.dashboard import Dashboard, Part, Tab
 from tes_nb.views.figure import FigureContent, table_figure
 from tes_nb.views.figure_widget import live_figure
 from tes_nb.views.inspector import Inspector, InspectorContent, InspectorRequests, inspector_spec
+from tes_nb.views.lanes import LanesContent
 from tes_nb.views.lines import numeric_columns
 from tes_nb.views.lists import StreamsContent, event_parts
-from tes_nb.views.live import LiveView
+from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
 from tes_nb.views.where import chosen_by
 
@@ -219,7 +220,9 @@ def dashboard(
         Tab(view.title, view.question, _first_parts(feeds, parts))
         for view, parts in first_views(streams, notebook=notebook)
     ]
-    return _controlled(feeds, title, url, steering, [*first, *map(_tab, feeds), _inspector(feeds, url)])
+    return _controlled(
+        feeds, title, url, steering, [*first, _lanes(feeds, url), *map(_tab, feeds), _inspector(feeds, url)]
+    )
 
 
 def scrubber(feeds: Sequence[ViewSource], *, title: str, url: str, steering: Steering | None) -> Dashboard:
@@ -264,6 +267,17 @@ def _tab(feed: ViewSource) -> Tab:
         if numeric and table.name == feed.stream.main:
             parts.append(chart_part(feed, table.name))
     return Tab(feed.name, feed.stream.doc, parts)
+
+
+def _lanes(feeds: Sequence[ViewSource], url: str) -> Tab:
+    period = min((feed.stream.period_s for feed in feeds), default=math.inf)
+    spec = {"title": "Lanes", "silent": silent_sentence(url), "period_s": json_period(period)}
+    content = LanesContent(feeds, feeds[0].notes if feeds else None)
+    return Tab(
+        "Lanes",
+        "What was everything doing, and when: cells, workers, jobs, matches and feeds.",
+        [Part("lanes", spec, content)],
+    )
 
 
 def _inspector(feeds: Sequence[ViewSource], url: str) -> Tab:

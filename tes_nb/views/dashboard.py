@@ -23,7 +23,7 @@ EXTRA = 'pip install "tes-nb[lab]"'
 class Part:
     """One view of a dashboard."""
 
-    kind: Literal["chart", "table", "cards", "inspector"]
+    kind: Literal["chart", "table", "cards", "inspector", "lanes"]
     spec: Mapping[str, Any]
     content: Content
     on_request: Callable[[Mapping[str, Any], Callable[[Sent], None]], None] | None = None

@@ -21,6 +21,7 @@ MOST_SPANS = 20_000
 LOOKS = {
     "idle": ("#afb8c1", ""),
     "working": ("#1a7f37", "/"),
+    "pause": ("#bf8700", "|"),
     "error": ("#cf222e", "x"),
     "terminated": ("#57606a", "."),
     "open": ("#0969da", ""),

@@ -96,7 +96,7 @@ def test_every_tab_is_live_and_accessible(browser, url, scheme):
     with opened(browser, url, color_scheme=scheme) as one:
         one.all_say("LIVE")
         names = one.page.locator("[role=tab]").all_text_contents()
-        assert names == ["My TES", "status", "workers", "metrics", "Inspector"]
+        assert names == ["My TES", "Lanes", "status", "workers", "metrics", "Inspector"]
         one.page.evaluate(AXE.read_text())
         for name in names:
             one.tab(name)

@@ -23,6 +23,7 @@ from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.streams.browser_json import inspect_message, json_row
+from tes_nb.streams.lanes import LaneChange, folds_of, row_dicts
 from tes_nb.wire.events import ClockJump, Gap, Mark, Playback, StateChange, Subscription, decode_event
 from tes_nb.wire.record import unpack
 
@@ -43,12 +44,14 @@ class RowDecoder:
         self._decoder = stream.decoder()
         self._memory: dict[str, Any] = {}
         self._columns = {table.name: table.columns for table in stream.tables}
+        self._folds = folds_of(stream)
+        self._round: int | None = None
 
     def decode(self, message: Message) -> dict[str, Any] | None:
         """Return a message or an event as the page takes it; `None` = the page needs nothing of it."""
         if message.opcode == Opcode.EVENT:
             self._decoder.note(message)
-            return _event(message)
+            return self._note_round(_event(message))
         if message.direction == Direction.OUT:
             self._decoder.note(message)
         info, payload, decoded = inspect_message(self._source, self._decoder.decode, message)
@@ -56,14 +59,33 @@ class RowDecoder:
             text = payload[:512].hex(" ")
         else:
             text = payload[:PAYLOAD_CHARS].decode("utf-8", "replace")
+        rows = {} if message.flags & FLAG_DUPLICATE else self._rows(message, decoded)
         return {
             "type": "message",
             **msgspec.structs.asdict(info),
             "seq": message.seq,
             "age_s": max(0, time.monotonic_ns() - message.t_mono_ns) / 1e9 if self._ages else 0,
-            "rows": {} if message.flags & FLAG_DUPLICATE else self._rows(message, decoded),
+            "rows": rows,
+            "lanes": self._lanes(info.t, rows),
             "text": text,
         }
+
+    def _note_round(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A replay that went back begins with no state at all."""
+        if event is not None and event.get("round", self._round) != self._round:
+            self._round = event["round"]
+            for fold in self._folds:
+                fold.clear()
+        return event
+
+    def _lanes(self, time: float, rows: dict[str, list[list[Any]]]) -> list[LaneChange]:
+        changes: list[LaneChange] = []
+        for fold in self._folds:
+            name = fold.rule.table
+            if name in rows:
+                names = [column.name for column in self._columns[name]]
+                changes += fold.add(time, row_dicts(names, rows[name]))
+        return changes
 
     def _rows(self, message: Message, decoded: Decoded) -> dict[str, list[list[Any]]]:
         tables = dict(decoded.rows)
