@@ -223,8 +223,9 @@ class Lanes {
   }
 
   setState(state) {
+    const before = this.data.newest();
     this.data.set(state);
-    if (state.feeds) this.shell.freshness.tick();
+    if (this.data.newest() > before) this.shell.freshness.tick();
     this.shell.setState(state);
     this.data.notify();
   }

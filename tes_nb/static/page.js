@@ -10,7 +10,7 @@ import { formatTime } from "./format.js";
 import { createInspector } from "./inspector.js";
 import { createLanes, LaneData } from "./lanes.js";
 import { Scrubber } from "./scrubber.js";
-import { SourceView } from "./source_view.js";
+import { GONE, SourceView } from "./source_view.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 import { SharedZoom } from "./zoom.js";
@@ -121,7 +121,11 @@ class Page {
   updateStreamTables() {
     const rows = this.views.map((view) => [view.stream.name, view.summary()]);
     for (const table of this.streamTables) table.apply({ rows, replace: true });
-    if (this.lanesView.shell.visible) this.lanesView.setState({ ...this.annotations.state, feeds: this.views.map((view) => view.lane()) });
+    if (!this.lanesView.shell.visible) return;
+    const open = this.views.filter(({ socket }) => socket.state === "OPEN");
+    if (!open.length) return this.lanesView.shell.freshness.setOutage("the collector does not answer", GONE);
+    const upstream = open.find(({ round }) => round !== null)?.upstream ?? null; // a replay's; else there are many
+    this.lanesView.setState({ ...this.annotations.state, upstream, feeds: this.views.map((view) => view.lane()) });
   }
 
   add(stream) {

@@ -7,7 +7,7 @@ import { ReconnectingSocket } from "./connection.js";
 import { make } from "./dom.js";
 import { createTable } from "./table.js";
 
-const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
+export const GONE = "Start the session again (tes.start()), or tes-nb serve; this page connects by itself";
 const MOST_GAPS = 200;
 const HISTORY = 50;
 const CREATE = { chart: createChart, table: createTable, cards: createCards };

@@ -68,6 +68,9 @@ def test_the_page_of_a_replay_shows_its_states_at_each_place(browser, path, sche
             assert shown(page.evaluate(TEXTS)) == wanted
         replay.seek("100%")
         until(page, f"{TEXTS}.some((one) => one.startsWith('job load_chunk'))")
+        until(
+            page, f"document.querySelector('{SHOWN} .tes-state').textContent === 'CLOSED'"
+        )  # it has come to its end
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / f"lanes-{scheme}.png", full_page=True)
         box = page.locator(".tes-lane-stage canvas").bounding_box()
