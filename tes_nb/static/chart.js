@@ -11,7 +11,7 @@ import { membersOf, Panel } from "./panel.js";
 import { FRESHNESS_MS } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
 import { setUsualZone, watchZone, zoneWords } from "./zone.js";
-import { SharedZoom } from "./zoom.js";
+import { SharedZoom } from "./axes.js";
 
 const MAX_SERIES = 500;
 const SHORTEST_S = 30;

@@ -18,7 +18,7 @@ import { Scrubber } from "./scrubber.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 import { setUsualZone } from "./zone.js";
-import { SharedZoom } from "./zoom.js";
+import { SharedZoom } from "./axes.js";
 
 const clock = () => Date.now() / 1000;
 const KINDS = { table: createTable, cards: createCards, inspector: createInspector, lanes: createLanes };

@@ -2,13 +2,12 @@
 //
 // What comes are changes of state (tes_nb/streams/lanes.py): [lane, name, time, state, look, text, end], by source.
 
-import { timeTicks, timeWords } from "./axes.js";
+import { SharedZoom, timeTicks, timeWords, zoomed } from "./axes.js";
 import { button, enable, make, setText } from "./dom.js";
 import { count, formatDates, formatDuration, formatTime, shorten } from "./format.js";
 import { Shell } from "./shell.js";
 import { readTheme, watchTheme } from "./theme.js";
 import { watchZone, zoneWords } from "./zone.js";
-import { SharedZoom, zoomed } from "./zoom.js";
 
 const ROW = 24;
 const BAR = 16;

@@ -13,7 +13,7 @@ import { Scrubber } from "./scrubber.js";
 import { GONE, SourceView } from "./source_view.js";
 import { createTable } from "./table.js";
 import { Tabs } from "./tabs.js";
-import { SharedZoom } from "./zoom.js";
+import { SharedZoom } from "./axes.js";
 
 const KERNEL = "kernel";
 /** How often the page asks for the sources: a session may watch another feed at any time. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LaneData, spanAt } from "../../tes_nb/static/lanes.js";
-import { SharedZoom, zoomed } from "../../tes_nb/static/zoom.js";
+import { SharedZoom, zoomed } from "../../tes_nb/static/axes.js";
 
 const change = (time, state, end = null) => ["workers · 7", "python 7", time, state, state, "", end];
 
