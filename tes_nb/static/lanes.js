@@ -6,7 +6,7 @@ import { SharedZoom, timeTicks, timeWords, zoomed } from "./axes.js";
 import { button, enable, make, setText } from "./dom.js";
 import { count, formatDates, formatDuration, formatTime, shorten } from "./format.js";
 import { Shell } from "./shell.js";
-import { readTheme, watchTheme } from "./theme.js";
+import { LOOKS, paintLook, readTheme, watchTheme } from "./theme.js";
 import { watchZone, zoneWords } from "./zone.js";
 
 const ROW = 24;
@@ -19,19 +19,6 @@ const MOST_LANES = 200;
 const MOST_SPANS = 2_000;
 const WINDOWS = [60, 300, 900, 3600, 6 * 3600, Infinity];
 const SHORTEST_S = 30;
-/** Look → [colour's role, pattern, word of the legend]. */
-const LOOKS = {
-  idle: ["quiet", "", "idle"],
-  working: ["good", "/", "working"],
-  pause: ["warn", "-", "pause"],
-  error: ["bad", "x", "error"],
-  terminated: ["quiet", ".", "ended"],
-  other: ["fg", "+", "other"],
-  open: ["accent", "", "connected"],
-  gap: ["warn", "|", "gap"],
-};
-const PALE = new Set(["idle", "terminated"]);
-
 /** What there is to draw, filled by a kernel's messages or by the page. */
 export class LaneData {
   constructor() {
@@ -422,36 +409,4 @@ function fitted(ctx, text, width) {
     short = `${text.slice(0, most - 6)}…${text.slice(-6)}`;
   }
   return short;
-}
-
-/** Fill a rectangle with a look's colour, and its pattern in the colour of the ground. */
-function paintLook(ctx, theme, look, left, top, width, height) {
-  const [role, pattern] = LOOKS[look] ?? LOOKS.other;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(left, top, width, height);
-  ctx.clip();
-  ctx.fillStyle = ctx.strokeStyle = theme[role];
-  ctx.globalAlpha = PALE.has(look) ? 0.4 : 0.85;
-  ctx.fillRect(left, top, width, height);
-  ctx.globalAlpha = 1;
-  ctx.strokeStyle = ctx.fillStyle = theme.ground;
-  ctx.lineWidth = 1.5;
-  const first = Math.floor(left / 8) * 8;
-  const count = Math.ceil(width / 8) + 3;
-  const line = (x0, y0, x1, y1) => {
-    ctx.moveTo(x0, y0);
-    ctx.lineTo(x1, y1);
-  };
-  ctx.beginPath();
-  for (let at = 0; at < count && pattern; at++) {
-    const x = first + 8 * (at - 1);
-    if (pattern === "/" || pattern === "x") line(x, top + height, x + height, top);
-    if (pattern === "x") line(x, top, x + height, top + height);
-    if (pattern === "|" || pattern === "+") line(x, top, x, top + height);
-    if (pattern === ".") for (const y of [4, 10]) ctx.rect(x, top + y, 1.5, 1.5);
-  }
-  if (pattern === "-" || pattern === "+") for (const y of [height / 3, (2 * height) / 3]) line(left, top + y, left + width, top + y);
-  ctx.stroke();
-  ctx.restore();
 }
