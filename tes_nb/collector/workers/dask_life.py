@@ -141,7 +141,9 @@ class DaskLives:
                 return
         if worker.last_seen != life.last_seen:
             life.last_seen, life.heard_at = worker.last_seen, now
-        life.pid = pid
+        life.pid = (
+            life.pid if pid is None else pid
+        )  # a scheduler lists one that is dead for a while, and nobody listens
         life.facts = self._facts(life, worker, now)
 
     def _set_job(self, life: _Life, job: DaskJob | None) -> None:
