@@ -80,6 +80,7 @@ INTERNAL = {
     "cell_costs",
     "feed_and_table",
     "subject_notes",
+    "steering",
     "walk_filter",
     "walk_filters",
 }
