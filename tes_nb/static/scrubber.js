@@ -136,8 +136,9 @@ export class Scrubber {
     this.paint();
     clearTimeout(this.timer);
     const { began, length } = this.status;
-    // the last message lies before the end itself
-    const args = place >= length ? { seek_share: 1 } : { seek_ns: Math.round((began + place) * 1e9) };
+    // the ends by name: a time in seconds is too coarse to meet the first message or to lie behind the last one
+    const share = place <= 0 ? 0 : place >= length ? 1 : null;
+    const args = share === null ? { seek_ns: Math.round((began + place) * 1e9) } : { seek_share: share };
     this.timer = setTimeout(() => this.steer(args), restMs);
   }
 

@@ -326,7 +326,7 @@ def test_a_stream_nobody_knows_is_drawn_by_its_description(browser):
     things = [["a", 1, 1_700_000_000], ["b", 2, 1_700_000_000]]
     with made_up([batch(things, [[5]])]) as url, opened(browser, url) as one:
         one.page.wait_for_selector(".tes-space .tes-row >> nth=1")
-        assert one.page.locator("[role=tab]").all_text_contents() == ["My TES", "fifth", "Inspector"]
+        assert one.page.locator("[role=tab]").all_text_contents() == ["My TES", "Lanes", "fifth", "Inspector"]
         one.tab("fifth")
         one.page.wait_for_selector("[role=tabpanel]:not([hidden]) .uplot >> nth=1")
         assert one.page.locator("[role=tabpanel]:not([hidden]) .tes-unit").all_text_contents() == [
