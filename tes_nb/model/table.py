@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from types import EllipsisType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, overload
@@ -188,7 +188,7 @@ class Difference:
 class RowRefusal:
     """Why something makes no sense with some rows."""
 
-    where: Mapping[str, tuple[str | None, ...] | EllipsisType]
+    where: Mapping[str, tuple[str | None, ...] | EllipsisType] = field(hash=False)
     """Column → the values that it has in such rows, `None` = absent; `...` = any but absent. All columns count."""
     why: str
     """A sentence."""
