@@ -1,6 +1,6 @@
 """Tables of many sessions as Parquet, on a disk or anywhere that fsspec reads: what `many.to_parquet(folder)` wrote.
 
-<folder or URL>/stream=nowgoal/table=odds/session=friday/date=2026-03-01/part-0.parquet
+<folder or URL>/stream=metrics/table=metrics/session=friday/date=2026-03-01/part-0.parquet
 """
 
 from __future__ import annotations
