@@ -70,7 +70,7 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
         ),
     ):
         if cpu.notna().any():
-            peak = "" if memory.isna().all() else f"at most {memory.max() / GB:.2f} GB"
+            peak = "" if memory.isna().all() else f"at most {_size(memory.max())}"
             facts.append(CostFigure(title, f"{cpu.sum():.1f} s CPU", peak))
     limits = metrics[["limits_cores", "limits_memory"]].dropna().tail(1)
     if len(limits):
@@ -88,6 +88,11 @@ def cell_rows(feeds: Mapping[str, Feed]) -> tuple[pd.DataFrame, Table] | None:
     if not len(cells):
         return None
     return cells.dropna(axis="columns", how="all").set_index("number"), feeds["kernel"].stream.table("cells")
+
+
+def _size(amount: float) -> str:
+    """Return "187 MB", "2.05 GB"."""
+    return f"{amount / 1e6:.0f} MB" if amount < GB else f"{amount / GB:.2f} GB"
 
 
 def span(seconds: float) -> str:

@@ -9,7 +9,7 @@ import tes_nb as tes
 from tests.support.waiting import eventually
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def session():
     with tes.start(ports=(0, 0)) as running:
         running.metrics.wait(rows=2, timeout=20)
@@ -43,10 +43,8 @@ def test_it_ends_with_its_widget(session):
     assert not updater.step()
 
 
-def test_it_ends_with_its_feed():
-    with tes.start(ports=(0, 0)) as own:  # the feed stays closed, and tests come in any order
-        own.metrics.wait(rows=2, timeout=20)
-        figure = own.metrics.figure(["memory_rss"], live=True)
-        assert figure._tes_updater.step()
-        own.metrics.close()
-        eventually(lambda: not figure._tes_updater.step())
+def test_it_ends_with_its_feed(session):
+    figure = session.metrics.figure(["memory_rss"], live=True)
+    assert figure._tes_updater.step()
+    session.metrics.close()
+    eventually(lambda: not figure._tes_updater.step())
