@@ -171,7 +171,7 @@ class SessionOutputs(ABC):
 
         title: `None` = the session's own.
         """
-        from tes_nb.session.report import cell_rows, cost_facts  # noqa: PLC0415
+        from tes_nb.session.report import cell_rows, cost_facts, in_order_of_worth  # noqa: PLC0415
         from tes_nb.views.report import write_report  # noqa: PLC0415
 
         self._raise_pending()
@@ -179,7 +179,7 @@ class SessionOutputs(ABC):
         facts = cost_facts(self.feeds, self.gaps, live=self._is_live())
         return write_report(
             path,
-            list(self.feeds.values()),
+            in_order_of_worth(self.feeds, notebook=self._is_notebook()),
             title=title or self._title_and_page()[0],
             facts=facts,
             cells=cell_rows(self.feeds),

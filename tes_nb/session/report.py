@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tes_nb.streams.first_views import first_views
 from tes_nb.views.report import CostFigure
 from tes_nb.views.zone import zone
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 GB = 1e9
 CELL_COLUMNS = ["number", "first_line", "start", "wall_s", "cpu_s", "children_cpu_s", "total_peak", "outcome"]
 MOST_CELLS = 50
+
+
+def in_order_of_worth(feeds: Mapping[str, Feed], *, notebook: bool) -> list[Feed]:
+    """Return the feeds as the first views show them, then the others. notebook: as in `first_views`."""
+    streams = {name: feed.stream for name, feed in feeds.items()}
+    shown = [source for _, parts in first_views(streams, notebook=notebook) for source, _ in parts if source]
+    return [feeds[name] for name in dict.fromkeys([*shown, *feeds])]
 
 
 def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[CostFigure]:
@@ -61,17 +69,16 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
     seconds = metrics.index.to_series().diff().dt.total_seconds().clip(upper=5.0)
     kernel = metrics["cpu_cores"] * seconds
     children = (metrics["total_cores"] - metrics["cpu_cores"]).clip(lower=0) * seconds
-    for title, cpu, memory in (
-        ("Kernel", kernel, metrics["memory_rss"].astype("float64")),
-        (
-            "Children",
-            children,
-            (metrics["total_memory"] - metrics["memory_rss"]).astype("float64").clip(lower=0),
-        ),
+    # Pages that children share with the kernel belong to neither alone: the children's part is no difference of the two.
+    for title, cpu, memory, words in (
+        ("Kernel", kernel, "memory_rss", "at most"),
+        ("Children", children, "total_memory", "with the kernel at most"),
     ):
         if cpu.notna().any():
-            peak = "" if memory.isna().all() else f"at most {_size(memory.max())}"
-            facts.append(CostFigure(title, f"{cpu.sum():.1f} s CPU", peak))
+            most = metrics[memory].astype("float64").max()
+            facts.append(
+                CostFigure(title, f"{cpu.sum():.1f} s CPU", "" if pd.isna(most) else f"{words} {_size(most)}")
+            )
     limits = metrics[["limits_cores", "limits_memory"]].dropna().tail(1)
     if len(limits):
         cores, most = map(float, limits.iloc[0])

@@ -51,10 +51,10 @@ class Keepalive:
         held = now - self._looked_at > self._profile.tick_s + self._profile.held_s
         self._looked_at = now
         if held:  # we stood still, so the peer's silence proves nothing: ask it, and give it a moment
-            return self._ping(now, self._profile.wake_pong_s)
+            return self._ping(now, self._patience_s(self._profile.wake_pong_s))
         if self._ping_at is not None:
             return "dead" if now >= self._deadline() else "wait"
-        return self._ping(now, self._pong_s()) if now >= self._next_ping else "wait"
+        return self._ping(now, self._pong_patience_s()) if now >= self._next_ping else "wait"
 
     def due_at(self) -> float:
         """When `look` is wanted at the latest."""
@@ -74,14 +74,16 @@ class Keepalive:
         behind_a_frame = self._first_message - self._ping_at > self._allowance_s
         return (self._first_message if behind_a_frame else self._ping_at) + self._allowance_s
 
-    def _pong_s(self) -> float:
+    def _patience_s(self, usual_s: float) -> float:
         """The patience for a pong: more on a link with long round trips, at most twice the profile's."""
-        usual = self._profile.pong_timeout_s
-        return min(max(2 * self._round_trip_s, usual), 2 * usual)
+        return min(max(2 * self._round_trip_s, usual_s), 2 * self._profile.pong_timeout_s)
+
+    def _pong_patience_s(self) -> float:
+        return self._patience_s(self._profile.pong_timeout_s)
 
     def _interval_s(self) -> float:
         """What patience adds is taken from the interval, so that a dead link is noticed equally soon."""
         if self._profile.ping_interval_s is None:
             return NEVER
-        spare = self._profile.ping_interval_s + self._profile.pong_timeout_s - self._pong_s()
+        spare = self._profile.ping_interval_s + self._profile.pong_timeout_s - self._pong_patience_s()
         return max(spare, self._profile.ping_interval_s / 10)

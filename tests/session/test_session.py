@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -164,12 +165,36 @@ def test_figure_and_report(session, tmp_path):
     assert len(page) < 5_000_000
     body = page.partition("<body>")[2]
     facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>", body))
-    assert body.index("What it cost") < body.index("<h2>status</h2>")
+    assert body.index("What it cost") < body.index("<h2>metrics</h2>") < body.index("<h2>status</h2>")
     assert facts["Gaps"] == str(len(session.gaps))
     cost = session.cost()  # counted by the collector, not from these frames
     assert float(facts["Kernel"].split()[0]) <= cost.loc["kernel", "cpu_s"] + 0.1
     assert facts["Host"].startswith(f"{cost.attrs['cores_limit']:g} cores")
     assert "prefers-color-scheme: dark" in page
+
+
+def test_a_report_says_what_the_system_says_of_children(session, tmp_path):
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = float(report_facts(session, tmp_path)["Children"][0].split()[0])
+    code = "import time; a = bytearray(300_000_000); a[::4096] = b'x' * len(a[::4096])\nwhile time.process_time() < 1.5: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    session.metrics.wait(rows=4, timeout=20)  # the figures of the last half second
+    used, memory = report_facts(session, tmp_path)["Children"]
+    true_s = end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+    assert float(used.split()[0]) - before == pytest.approx(true_s, rel=0.05, abs=0.1)
+    words, amount = memory.rpartition("most ")[::2]
+    assert words == "with the kernel at "
+    assert float(amount.split()[0]) > 300 + psutil.Process().memory_info().rss / 1e6 * 0.7  # in MB
+
+
+def report_facts(session, folder):
+    """What its first lines say: title → the figure, and what stands below it."""
+    body = session.report(folder / "report.html").read_text().partition("<body>")[2]
+    return {
+        title: (figure, below)
+        for title, figure, below in re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>(.*?)</small>", body)
+    }
 
 
 def test_csv_round_trip(session, tmp_path):
