@@ -69,7 +69,7 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
     seconds = metrics.index.to_series().diff().dt.total_seconds().clip(upper=5.0)
     kernel = metrics["cpu_cores"] * seconds
     children = (metrics["total_cores"] - metrics["cpu_cores"]).clip(lower=0) * seconds
-    # Pages that children share with the kernel belong to neither alone: the children's part is no difference of the two.
+    # Pages that children share with the kernel belong to neither alone: the children's are no difference of the two.
     for title, cpu, memory, words in (
         ("Kernel", kernel, "memory_rss", "at most"),
         ("Children", children, "total_memory", "with the kernel at most"),

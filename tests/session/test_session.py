@@ -176,7 +176,11 @@ def test_figure_and_report(session, tmp_path):
 def test_a_report_says_what_the_system_says_of_children(session, tmp_path):
     begin = resource.getrusage(resource.RUSAGE_CHILDREN)
     before = float(report_facts(session, tmp_path)["Children"][0].split()[0])
-    code = "import time; a = bytearray(300_000_000); a[::4096] = b'x' * len(a[::4096])\nwhile time.process_time() < 1.5: pass"
+    code = """import time
+a = bytearray(300_000_000)
+a[::4096] = b"x" * len(a[::4096])
+while time.process_time() < 1.5: pass
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     session.metrics.wait(rows=4, timeout=20)  # the figures of the last half second
