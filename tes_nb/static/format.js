@@ -30,6 +30,7 @@ export function formatValue(value, unit = "") {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   const suffix = SUFFIX[unit] ?? ` ${unit}`;
+  if (unit === "cores") return String(Number(value.toFixed(2))) + suffix; // of a core, less is noise
   if (!SCALED.has(unit)) return digits(value) + suffix;
   const size = Math.abs(value);
   if (size >= 1e15) return value.toExponential(2) + spaced(suffix);

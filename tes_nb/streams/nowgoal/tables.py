@@ -64,9 +64,9 @@ def _text(name: str, doc: str, kind: ColumnKind = "text") -> Column:
     return Column(name, "str", "", kind, doc)
 
 
-def _word(name: str, doc: str, kind: ColumnKind = "label") -> Column:
+def _word(name: str, doc: str, kind: ColumnKind = "label", title: str = "") -> Column:
     """Text of which few different ones occur: a frame then shares them instead of copying each."""
-    return Column(name, "category", "", kind, doc)
+    return Column(name, "category", "", kind, doc, title=title)
 
 
 def _time(name: str, doc: str) -> Column:
@@ -99,7 +99,7 @@ SCORES: Final = Table(
             "0 to 5 while it lasts, -1 finished, -10 and below not played to the end.",
             quantity="State",
         ),
-        _word("state_word", "The state in words; NA for a state nobody has explained."),
+        _word("state_word", "The state in words; NA for a state nobody has explained.", title="state"),
         *_sides("Goals", "goals"),
         *_sides("Goals at half-time; NA before", "half_goals"),
         *_sides("Red cards", "red"),
