@@ -33,7 +33,6 @@ from tes_nb.model.control import (
     RecordingFigures,
     StartRecording,
     StopRecording,
-    WatchSource,
 )
 from tes_nb.session.source import Source, wire_names
 from tes_nb.session.start import peer_upstreams
@@ -212,18 +211,8 @@ class HeadlessRecorder:
             names = [one.source for one in collector.options.upstreams]
             await self._reach(names, self._peer, "check the address, and that a TES runs there.", REACH_S)
         for source in self._watched:
-            channels = list(self._request.channels)
-            reply = await collector.watches.watch(
-                WatchSource(
-                    stream=source.stream,
-                    source=source.name,
-                    url=source.url,
-                    token_url=source.token_url,
-                    auth=source.auth,
-                    token=source.token,
-                    channels=list(wire_names(get(source.stream), channels)) if channels else None,
-                )
-            )
+            channels = wire_names(get(source.stream), self._request.channels) or None
+            reply = await collector.watches.watch(source.request(channels))
             _, address = collector.watches.about(reply.source) or ("", source.name)
             advice = "check the address, and where its tokens come from."
             await self._reach([reply.source], str(address), advice, FEED_REACH_S)

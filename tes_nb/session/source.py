@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Stream
+from tes_nb.model.control import WatchSource
 from tes_nb.net.endpoints import is_loopback, without_query
 from tes_nb.streams import get
 
@@ -92,6 +93,19 @@ class Source(Generic[FeedT]):
     def is_local(self) -> bool:
         """Whether it is on this machine."""
         return self.url is not None and is_loopback(urlsplit(self.url).hostname or "")
+
+    def request(self, channels: Sequence[str] | None, *, note: str | None = None) -> WatchSource:
+        """Return what a collector is asked to watch. channels: the wire's names; `None` = the usual ones."""
+        return WatchSource(
+            stream=self.stream,
+            source=self.name,
+            url=self.url,
+            token_url=self.token_url,
+            auth=self.auth,
+            token=self.token,
+            channels=None if channels is None else list(channels),
+            note=note,
+        )
 
     def __repr__(self) -> str:
         """Without queries and the token."""

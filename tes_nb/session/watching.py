@@ -7,7 +7,7 @@ from typing import Any
 
 from tes_nb.errors import ArgumentError, SessionError, meant
 from tes_nb.model import Stream
-from tes_nb.model.control import SubscribeSource, UnwatchSource, WatchSource
+from tes_nb.model.control import SubscribeSource, UnwatchSource
 from tes_nb.model.operation import Call
 from tes_nb.session.backend import uninterrupted
 from tes_nb.session.extras import Extras, StandIn, Watch, extras_of
@@ -55,18 +55,7 @@ class Watching:
             source = source.with_endpoint(**options).with_environment()
             if source.is_local and extras.stand_ins is not None:
                 stand_in = extras.stand_ins.at(source.url or "")
-        reply = self._call(
-            WatchSource(
-                stream=source.stream,
-                source=source.name,
-                url=source.url,
-                token_url=source.token_url,
-                auth=source.auth,
-                token=source.token,
-                channels=None if names is None else list(names),
-                note=SIMULATED_NOTE if simulated else None,
-            )
-        )
+        reply = self._call(source.request(names, note=SIMULATED_NOTE if simulated else None))
         name = reply.source
         feed = self._feeds.get(name)
         fresh = feed is None or feed.closed
