@@ -87,7 +87,7 @@ else:
         re.match(r"(a+)+$", "a" * n + "b")
         longest = time.thread_time() - since
 time.sleep(1.5)
-print(round(longest, 2), len(s.kernel.frame("held")))
+print(round(longest, 2), len(s.kernel.frame("held")), flush=True)
 os._exit(0)
 """
 
