@@ -11,7 +11,7 @@ const BACKLOG = 500;
 /**
  * Tell the kernel that a view is there, whether it is seen, and that it is still there.
  *
- * @param {object} model anywidget's
+ * @param {{send: (message: object) => void}} model anywidget's, or whatever else has a comm
  * @param {HTMLElement} el
  * @param {{onVisible: (visible: boolean) => void, onIdle: (sentence: string) => void}} handlers
  */
@@ -32,20 +32,31 @@ export function connect(model, el, { onVisible, onIdle }) {
     send({ type: "visible", value: visible, idle });
   };
   send({ type: "hello", origin: location.origin });
-  const reveal = hidePicture(model.get("uid"));
   const stop = watchVisible(el, changed, () => send({ type: "alive" }));
   return {
     send,
     close() {
       stop();
-      reveal();
       send({ type: "bye" });
     },
   };
 }
 
+/** The same for the view of a widget, in whose place a saved notebook has a static picture. */
+export function connectView(model, el, handlers) {
+  const reveal = hidePicture(model.get("uid"));
+  const { send, close } = connect(model, el, handlers);
+  return {
+    send,
+    close() {
+      close();
+      reveal();
+    },
+  };
+}
+
 /** Hide the static picture below a view, which is for those who cannot run it; return the function that shows it again. */
-export function hidePicture(uid) {
+function hidePicture(uid) {
   const picture = `.tes-picture-${CSS.escape(uid)}`;
   const hiding = new CSSStyleSheet();
   hiding.replaceSync(`${picture}, .jp-OutputArea-child:has(${picture}) { display: none !important; }`);

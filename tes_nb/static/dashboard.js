@@ -9,7 +9,7 @@
 import { createCards } from "./cards.js";
 import { createChart } from "./chart.js";
 import { ChartData } from "./chart_data.js";
-import { connect, dispatch, store } from "./comm.js";
+import { connectView, dispatch, store } from "./comm.js";
 import { ControlBar, NotebookControl } from "./control.js";
 import { make } from "./dom.js";
 import { createInspector } from "./inspector.js";
@@ -201,7 +201,7 @@ function render({ model, el }) {
   });
   for (const part of dashboard.parts.values()) if (part.chart) part.chart.onHole = () => ask({ type: "keyframe" });
   if (tabs.tabs.length) tabs.choose(tabs.tabs[0]);
-  comm = connect(model, el, {
+  comm = connectView(model, el, {
     onVisible: (visible) => tabs.setVisible(visible),
     onIdle: (sentence) => {
       dashboard.suspend(sentence);

@@ -13,7 +13,7 @@
 
 import { createCards } from "./cards.js";
 import { createInspector } from "./inspector.js";
-import { connect, dispatch, store } from "./comm.js";
+import { connectView, dispatch, store } from "./comm.js";
 import { NotebookControl } from "./control.js";
 import { createTable } from "./table.js";
 
@@ -52,7 +52,7 @@ function render({ model, el }) {
   for (const [content, buffers] of backlogs.get(model.get("uid")) ?? []) onMessage(content, buffers);
   model.on("msg:custom", onMessage);
   model.on("comm_live_update", onEnd);
-  comm = connect(model, el, {
+  comm = connectView(model, el, {
     onVisible: (visible) => view.setVisible(visible),
     onIdle: (sentence) => {
       view.shell.freshness.suspend(sentence);

@@ -6,7 +6,7 @@
 
 import { createChart } from "./chart.js";
 import { ChartData } from "./chart_data.js";
-import { connect } from "./comm.js";
+import { connectView } from "./comm.js";
 
 const clock = () => Date.now() / 1000;
 
@@ -41,7 +41,7 @@ function initialize({ model }) {
 function render({ model, el }) {
   const data = dataOf(model);
   const chart = createChart(el, model.get("spec"), { data, clock });
-  const comm = connect(model, el, {
+  const comm = connectView(model, el, {
     onVisible: (visible) => chart.setVisible(visible),
     onIdle: (sentence) => {
       data.freshness.suspend(sentence);
