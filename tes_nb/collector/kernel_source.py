@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 
 import msgspec
@@ -32,11 +31,14 @@ from tes_nb.wire.events import Mark
 
 MAX_SILENCE_S = 1.0
 """Heartbeats come every 250 ms; a longer silence than this is a time in which the kernel was held."""
-FIRST_LOOK_S, SECOND_LOOK_S = MAX_SILENCE_S, 10.0
-"""After so long a silence it is looked where the kernel is."""
+LOOK_EVERY_S, LATER_EVERY_S = MAX_SILENCE_S, 10.0
+"""So often it is looked where a silent kernel is: in the first ten seconds, and later. A heartbeat may be made between
+two calls that hold the interpreter, and come only after the second: seen from here that is one silence, of two times.
+"""
 LOOK_AGAIN_S = 0.5
 """A look that failed is repeated: a machine with too much to do may not let the kernel answer."""
 LOOK_PERIOD_S = 0.1
+MOST_LOOKS = 20
 MAX_ORIGINS = 20
 
 
@@ -52,18 +54,18 @@ class KernelSource:
         self._starved_ns = 0
         self._page_origins: set[str] = set()
         self._stacks = stacks
-        self._held_stack: ProcessStack | None = None
-        """What the kernel did when it was looked, while it is held."""
+        self._looks: list[tuple[int, ProcessStack]] = []
+        """When it was looked, on the monotonic clock, and what the kernel did then; since the newest heartbeat."""
 
     async def follow(self) -> None:
         """Look where the kernel is whenever it is held, until cancelled."""
-        due_s = FIRST_LOOK_S
+        due_s = MAX_SILENCE_S
         while self._stacks is not None:
             await asyncio.sleep(LOOK_PERIOD_S)
-            since = self._last_beat_ns
-            silent_s = 0.0 if since is None else (time.monotonic_ns() - since) / 1e9
-            if silent_s < FIRST_LOOK_S:
-                due_s = FIRST_LOOK_S
+            now, since = time.monotonic_ns(), self._last_beat_ns
+            silent_s = 0.0 if since is None else (now - since) / 1e9
+            if silent_s < MAX_SILENCE_S:
+                due_s = MAX_SILENCE_S
             elif silent_s >= due_s:
                 try:
                     stack = await self._stacks.read(self._observer.observed_pid)
@@ -71,9 +73,8 @@ class KernelSource:
                     due_s = silent_s + LOOK_AGAIN_S
                     logger.info("Nobody knows where the kernel is held: %s", error)
                 else:
-                    due_s = SECOND_LOOK_S if due_s < SECOND_LOOK_S else math.inf
-                    if self._last_beat_ns == since:  # else it is held no longer
-                        self._held_stack = stack
+                    due_s = silent_s + (LOOK_EVERY_S if silent_s < LATER_EVERY_S else LATER_EVERY_S)
+                    self._looks = [*self._looks[1 - MOST_LOOKS :], (now, stack)]
 
     async def report(self, report: KernelReport) -> RecordNumber | None:
         """Take in one report."""
@@ -102,12 +103,12 @@ class KernelSource:
         starved, self._starved_ns = max(starved_ns - self._starved_ns, 0), starved_ns
         if before is not None and beat_ns - before - starved >= MAX_SILENCE_S * 1e9:
             start = time.time_ns() - (time.monotonic_ns() - before)
-            self._stamp(self._held(start, (beat_ns - before) / 1e9))
-        self._held_stack = None
+            self._stamp(self._held(start, before, beat_ns))
+        self._looks = [look for look in self._looks if look[0] > beat_ns]
 
-    def _held(self, start: int, seconds: float) -> Held:
-        stack = self._held_stack
-        held = Held(start=start, seconds=seconds)
+    def _held(self, start: int, before_ns: int, beat_ns: int) -> Held:
+        stack = next((stack for at, stack in reversed(self._looks) if before_ns < at < beat_ns), None)
+        held = Held(start=start, seconds=(beat_ns - before_ns) / 1e9)
         if stack is not None and (frame := innermost(stack.threads)) is not None:
             held.place, held.file, held.line = stack.place, frame.file, frame.line
         return held
