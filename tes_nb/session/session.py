@@ -288,7 +288,8 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
 
     def stop(self) -> None:
         """End readers and collector; frames stay. May be called twice; does nothing in a forked child."""
-        if not (self._stopped or self._owner.elsewhere):
+        if not (self._ended or self._owner.elsewhere):
+            self._stopped = True  # an interrupt may come before the thread has its turn, and then tes.start()
             uninterrupted(self.stop_now)
 
     def await_stop(self) -> None:
