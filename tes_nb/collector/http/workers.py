@@ -229,10 +229,9 @@ class WorkerRoutes:
         if content is None:
             return None
         stack, holds, unread = None, None, dict[str, str]()
-        owner = self._observer.workers.owner(worker_id)
         asked = await asyncio.gather(
             _in_time(self._stacks.stack(GetStack(worker=worker_id))),
-            _in_time(owner.snapshot(worker)),
+            _in_time(self._observer.workers.snapshot(worker)),
             return_exceptions=True,
         )
         for name, said in zip(("stack", "holds"), asked, strict=True):

@@ -55,6 +55,13 @@ class WorkerRegistry:
                 "There is no worker of that id; s.workers.frame() lists those there are."
             ) from None
 
+    async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
+        """Return what it holds, from the source that can say: a pool's process may not be put together with it yet."""
+        for source in self.sources:
+            if said := await source.snapshot(worker):
+                return said
+        return {}
+
     def operations(self) -> Mapping[type[Operation[Any]], Handler]:
         """Return what the sources carry out for the control socket."""
         return {
