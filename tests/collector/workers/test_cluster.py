@@ -44,7 +44,10 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def listens_outside(processes: list[psutil.Process]) -> list[tuple]:
-    sockets = [socket for one in processes for socket in one.net_connections("inet")]
+    sockets = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a worker that was sent away ends meanwhile
+            sockets += one.net_connections("inet")
     return [
         one.laddr for one in sockets if one.status == "LISTEN" and one.laddr.ip not in ("127.0.0.1", "::1")
     ]
