@@ -21,7 +21,7 @@ from tests.support.aio import run_async
 from tests.support.collectors import collecting
 from tests.support.dask_user import dask_user
 from tests.support.processes import tells_codes
-from tests.support.waiting import busy, eventually_async
+from tests.support.waiting import busy, eventually, eventually_async
 
 WORKERS = (
     "{str(one.name): [one.address, len(one.processing), one.nthreads] for one in scheduler.workers.values()}"
@@ -58,6 +58,9 @@ async def unobserve(collector, seen):
 async def test_what_is_seen_is_what_the_scheduler_has_also_while_tasks_run(user, log_path, way):
     address = {"http": user.http, "page": f"{user.http}/status", "tcp": user.address}[way]
     await asyncio.to_thread(user.ask, "work(0.3, 12)")
+    await asyncio.to_thread(
+        eventually, lambda: user.ask("len(scheduler.tasks)") >= 12
+    )  # tasks are counted at once
     reader = SchedulerReader(scheduler_address(address))
     try:
         seen = [await reader.read()]
