@@ -29,9 +29,10 @@ class KernelSession {
     this.figures = null;
     /** Whether a cell runs; the kernel's status is that of its subshells, too. */
     this.runs = kernel.status === "busy";
-    kernel.iopubMessage.connect((_, { header, parent_header, content }) => {
+    const onStatus = (_, { header, parent_header, content }) => {
       if (header.msg_type === "status" && parent_header.msg_type === "execute_request") this.runs = content.execution_state === "busy";
-    });
+    };
+    kernel.iopubMessage.connect(onStatus);
     /** When something came last, since the item shows this session; null = nothing did. */
     this.heardAt = null;
     this.onAnswer = () => {};
@@ -41,7 +42,10 @@ class KernelSession {
       this.onMessage(content.data);
       changed();
     };
-    comm.onClose = () => changed(this);
+    comm.onClose = () => {
+      kernel.iopubMessage.disconnect(onStatus);
+      changed(this);
+    };
   }
 
   onMessage(data) {

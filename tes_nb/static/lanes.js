@@ -16,6 +16,8 @@ const GUTTER = 230;
 const NARROW_GUTTER = 110;
 const NARROW = 560;
 const MOST_LANES = 200;
+/** So many are remembered: of more, those go that ended longest ago. */
+const MOST_REMEMBERED = 1_000;
 const MOST_SPANS = 2_000;
 const WINDOWS = [60, 300, 900, 3600, 6 * 3600, Infinity];
 const SHORTEST_S = 30;
@@ -43,6 +45,14 @@ export class LaneData {
       if (state !== null) one.spans.push({ start: time, end, state, look, text });
       if (one.spans.length > MOST_SPANS) one.spans.shift();
     }
+    if (this.lanes.size > MOST_REMEMBERED) this.forgetOldest();
+  }
+
+  /** A tenth more than must go, so that it is not done for each one. */
+  forgetOldest() {
+    const endOf = ([, { spans }]) => (spans.length ? spans[spans.length - 1].end ?? Infinity : 0);
+    const ended = Array.from(this.lanes).filter((entry) => endOf(entry) < Infinity).sort((a, b) => endOf(a) - endOf(b));
+    for (const [key] of ended.slice(0, this.lanes.size - 0.9 * MOST_REMEMBERED)) this.lanes.delete(key);
   }
 
   /** Forget the lanes of a source, or of all: a replay has gone back. */
@@ -294,11 +304,11 @@ class Lanes {
 
   paint() {
     this.theme ??= readTheme(this.shell.root);
-    const all = this.data.rows();
     const [from, to] = this.range();
-    this.drawn = all.filter(({ spans }) => spans.some(({ start, end }) => end >= from && start <= to)).slice(0, MOST_LANES);
+    const here = this.data.rows().filter(({ spans }) => spans.some(({ start, end }) => end >= from && start <= to));
+    this.drawn = here.slice(0, MOST_LANES);
     enable(this.reset, "Show the whole window again (0)", this.zoom.range ? "" : "The whole window is shown.");
-    this.shell.say(this.drawn.length ? (all.length > MOST_LANES ? `${all.length} lanes; the first ${MOST_LANES} are drawn.` : "") : "Nothing has happened yet.");
+    this.shell.say(this.drawn.length ? (here.length > MOST_LANES ? `${here.length} lanes; the first ${MOST_LANES} are drawn.` : "") : "Nothing has happened yet.");
     this.draw(from, to);
     setText(this.zoneWords, `${formatDates(from, to)} · ${zoneWords(to)}`);
     this.paintLegend();

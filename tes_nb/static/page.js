@@ -26,6 +26,7 @@ const STREAMS_MS = 1_000;
 const MOST_ANNOTATIONS = 200;
 const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so that the browser's DevTools list their messages";
 const LANES = "What was everything doing, and when: cells, workers, jobs, matches and feeds.";
+const RESTART = "tes_nb restarted at";
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
 class Page {
@@ -35,8 +36,7 @@ class Page {
     this.credentials = credentials;
     this.views = [];
     /** What is said of another collector that took this one's place. */
-    this.restart = "";
-    this.startId = null;
+    this.restart = restartWords();
     this.resting = false;
     this.head = make("span", { class: "tes-detail", role: "status" });
     root.append(make("header", { class: "tes-bar" }, [make("h1", { text: "tes_nb" }), this.head]));
@@ -133,7 +133,7 @@ class Page {
       lanes: this.lanes,
       inspect: (messages, payloads) => this.inspector.add(messages, payloads),
       onState: () => this.onState(),
-      onRestart: (view) => this.onRestart(view.startId),
+      onRestart,
       onBegin: () => stream.period_s === null && this.appear(view),
       onEvent: (event) => this.annotations.onEvent(event),
       credentials: this.credentials,
@@ -161,15 +161,6 @@ class Page {
       tab.views.push(table.show(tab.panel, table.nowKind));
       if (table.lineColumns.length) tab.views.push(table.show(tab.panel, "chart", [], {}, this.zoom));
     }
-  }
-
-  /** Another collector answers at this address: nothing that came before is its own. */
-  onRestart(id) {
-    if (id === this.startId) return; // each source says it
-    this.startId = id;
-    this.restart = ` · another collector since ${formatTime(Date.now() / 1000)}, what came before is gone`;
-    this.annotations.clear();
-    this.onState();
   }
 
   /** A source's connection changed. */
@@ -219,6 +210,19 @@ class Page {
   }
 }
 
+/** Another collector answers at this address: nothing here is its own, so the page begins anew. */
+function onRestart() {
+  sessionStorage.setItem(RESTART, String(Date.now() / 1000));
+  location.reload();
+}
+
+/** What a page says that has begun anew; "" = it has not. */
+function restartWords() {
+  const since = sessionStorage.getItem(RESTART);
+  sessionStorage.removeItem(RESTART);
+  return since ? ` · another collector since ${formatTime(Number(since))}, what came before is gone` : "";
+}
+
 /** What is written over all charts of the page: marks, executed cells, times in which the kernel was held. */
 class PageAnnotations {
   /** @param {() => SourceView[]} views all sources on the page */
@@ -252,12 +256,10 @@ class PageAnnotations {
     });
   }
 
+  /** A replay that goes back sends them again. */
   add(name, annotation) {
+    if (annotation.start !== undefined && this.state[name].some(({ start }) => start === annotation.start)) return;
     this.set(name, [...this.state[name], annotation].slice(-MOST_ANNOTATIONS));
-  }
-
-  clear() {
-    for (const name of Object.keys(this.state)) this.set(name, []);
   }
 
   set(name, annotations) {

@@ -75,8 +75,10 @@ export class RowActions {
     this.onPanel(key);
     let text;
     try {
-      this.result = await this.control.call(action.op, { [action.argument]: key });
-      text = this.result.threads ? stackText(this.result) : JSON.stringify(this.result, null, 2);
+      const result = await this.control.call(action.op, { [action.argument]: key });
+      if (asked !== this.asked) return; // another one was asked for meanwhile
+      this.result = result;
+      text = result.threads ? stackText(result) : JSON.stringify(result, null, 2);
     } catch (error) {
       if (!(error instanceof ControlError)) throw error;
       text = error.message;

@@ -132,6 +132,7 @@ export class Scrubber {
   /** Go to a place, in seconds from the beginning; several in a row are one. */
   goTo(place, restMs = 0) {
     this.dragging = false;
+    if (!this.status) return; // the collector does not answer just now
     this.target = place;
     this.paint();
     clearTimeout(this.timer);
@@ -237,7 +238,7 @@ export class Scrubber {
       return band;
     });
     const flags = this.marks.map((mark) => {
-      const on = { click: () => this.goTo(mark.t - this.status.began) };
+      const on = { click: () => this.goTo(mark.t - began) };
       const flag = make("span", { class: "tes-track-mark", title: `${formatTime(mark.t)} ${mark.label}`, text: "⚑", on });
       flag.style.left = `${share(mark.t)}%`;
       return flag;

@@ -24,7 +24,7 @@ export class SourceView {
    * @param {object} stream as in `GET /api/streams`
    * @param {string} url its `/ws/rows/…`
    * @param {{inspect: (messages: object[], payloads: Uint8Array[]) => void, onState: (view: SourceView) => void,
-   *   onRestart: (view: SourceView) => void, onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
+   *   onRestart: () => void, onBegin: (view: SourceView) => void, onEvent: (event: object, view: SourceView) => void,
    *   credentials: import("./collector_api.js").Credentials}} options
    */
   constructor(stream, url, options) {
@@ -65,14 +65,8 @@ export class SourceView {
 
   /** Another collector may have taken the port of one that ended: what came from that one is not shown as this one's. */
   setStart(id) {
-    const restarted = this.startId !== null && id !== this.startId;
+    if (this.startId !== null && id !== this.startId) this.options.onRestart();
     this.startId = id;
-    if (!restarted) return;
-    this.lastSeq = null;
-    this.skipped = 0;
-    this.upstreamHistory = [];
-    this.clear();
-    this.options.onRestart(this);
   }
 
   /** Connect no more, and say why; `connect` begins again. */

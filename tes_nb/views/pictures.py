@@ -87,6 +87,8 @@ class Pictures:
         del result
         alone = without_browser(self._shell)
         self._refresh(lambda view: view.over or (alone and not view.seen))
+        if not self._below:
+            return
         rest = self._resting_until - time.monotonic()
         if rest <= 0:
             self._refresh_below()

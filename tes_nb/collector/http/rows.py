@@ -135,6 +135,8 @@ def _playback_state(playback: Playback) -> dict[str, str]:
 
 BACK = 600
 """Records that a page begins with, as far as the log still holds them: five minutes of our own fastest stream."""
+REMEMBERED = 10
+"""Records before the first that is sent, which are decoded for what follows from them."""
 PACE_S = 0.1
 SLICE_S = 0.01
 """So long one turn of the loop may decode for a page."""
@@ -154,6 +156,10 @@ class RowsConnection:
         self._socket = socket
         back = max(topic.log.first - 1, topic.log.last - BACK)
         self._sent = back if after is None else min(after, topic.log.last)
+        # What a row says of those before it (a state that changed, a lane that ended) needs them here, too.
+        earlier = max(topic.log.first - 1, self._sent - REMEMBERED)
+        if earlier < self._sent:
+            self._decode(topic.log.after(earlier, self._sent - earlier))
         self._wake = asyncio.Event()
         self._wake.set()
 

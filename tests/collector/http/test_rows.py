@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 
@@ -26,6 +27,7 @@ from tests.support.collectors import (
     receive,
     socket,
 )
+from tests.support.observations import observation
 
 KERNEL = "/ws/rows/kernel"
 
@@ -92,6 +94,21 @@ async def test_a_page_goes_on_where_it_was_and_begins_with_the_newest():
             assert (await items(client, 1))[0]["seq"] == 53
         assert (await handshake(collector.ports[0], f"{KERNEL}?after=x")).status == 400
         assert (await handshake(collector.ports[0], "/ws/rows/nobody")).status == 404
+
+
+@run_async
+async def test_a_page_that_comes_back_learns_what_ended_meanwhile():
+    def workers(*listed):
+        build = get("workers").producer.build
+        return json.dumps(build(dataclasses.replace(observation(), workers=listed))).encode()
+
+    async with collecting() as collector:
+        last = collector.hub.add("workers", workers(*observation().workers)).seq
+        collector.hub.add("workers", workers())
+        async with socket(collector.ports[0], f"/ws/rows/workers?after={last}") as client:
+            changes = (await items(client, 1))[0]["lanes"]
+        ended = [state for _, _, _, state, *_ in changes]
+        assert None in ended
 
 
 @run_async
