@@ -94,7 +94,7 @@ def test_a_stuck_worker_is_asked_by_a_click_while_the_kernel_is_held(browser: An
         row.get_by_role("button", name="Snapshot").click()
         answered(page, "a moment ago")
         page.click(".tes-below >> text=Close")
-        assert page.locator(".tes-below").count() == 0
+        page.wait_for_selector(".tes-below", state="detached")
         os.kill(int(pid), signal.SIGKILL)
         until(
             page,

@@ -23,6 +23,7 @@ from loky import get_reusable_executor
 import tes_nb as tes
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.jobs.run import name_of
+from tests.support.child import ROOT
 from tests.support.processes import delay_s
 from tests.support.waiting import busy, eventually
 
@@ -261,7 +262,7 @@ def test_what_joblib_keeps_for_itself_is_ended_without_a_word():
         assert not psutil.Process().children()
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -90,6 +90,7 @@ def test_a_number_beyond_every_float_is_a_sentence(both):
         both[0].gauge("big", 10**5000)
 
 
+@pytest.mark.usefixtures("own_registry")  # else it would end the session of the others
 def test_a_gauge_that_nobody_can_take_is_an_error_as_a_mark_is():
     with tes.start(ports=(0, 0)) as session:
         acts = (

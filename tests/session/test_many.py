@@ -20,6 +20,7 @@ from tes_nb.store.session.schema import SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 from tests.support.nowgoal_sessions import at, gap, odds, recording, score
 from tests.support.sessions import flipped, numbered, write_session
+from tests.support.waiting import busy
 
 SESSIONS = [f"day-{number}" for number in range(5)]
 
@@ -283,7 +284,7 @@ def test_two_hundred_files_are_listed_within_a_second(folder, tmp_path):
         shutil.copy(folder / f"day-{number % 5}.tes", tmp_path / f"{number}.tes")
     began = time.process_time()
     info = tes.open_many(tmp_path).info(progress=False)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < busy(1)
     assert (len(info), info["messages"].sum()) == (200, 200 * 25)
 
 

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -257,10 +258,11 @@ def test_views_say_a_new_state_at_once_not_with_the_next_repaint():
         eventually(lambda: view.steps >= 2)
         steps = view.steps
         origin.append(message(b"{}", source="metrics"))
+        time.sleep(0.3)
         assert view.steps == steps
         payload = encode_event(StateChange("OPEN", "OPEN", 1, 1))
         origin.append(message(payload, source="metrics", opcode=Opcode.EVENT, seq=2))
-        eventually(lambda: view.steps > steps)
+        eventually(lambda: view.steps > steps, 3)
     finally:
         clock.fps = fps
         clock.remove(view)

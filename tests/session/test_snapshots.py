@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import tracemalloc
 import urllib.request
@@ -133,3 +135,11 @@ def test_a_dead_worker_and_a_process_of_no_pool_say_why(session):
     with pytest.raises(CollectorError, match="no live worker"):
         session.workers.snapshot(worker)
     pool.shutdown()
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as child:
+        listed = eventually(lambda: (rows := session.workers.frame())["pid"].eq(child.pid).any() and rows)
+        seen = session.workers.snapshot(listed.loc[listed["pid"] == child.pid, "id"].iloc[-1])
+        assert seen["holds"] is None
+        assert "pool = s.observe(pool)" in seen["unread"]["holds"]
+        child.stdin.close()

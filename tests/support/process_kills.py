@@ -66,8 +66,8 @@ class Victim:
         lines = [] if self.early else [self.said.readline(), self.said.readline()]
         if self.which == "kernel":
             self._kill_after(self.kernel)
-        elif lines and lines[0]:
-            self._kill_after(json.loads(lines[0])["collector"])
+        elif lines and "collector" in (first := json.loads(lines[0] or b"{}")):
+            self._kill_after(first["collector"])
         elif self.early and (collector := _child_of(self.kernel)) is not None:
             self._kill_after(collector)
         if self.which == "kernel":
