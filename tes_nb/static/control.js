@@ -141,7 +141,7 @@ export class NotebookControl {
 }
 
 const NOT_SAID = "The collector has not said yet whether this can be done.";
-const NO_ANSWER = "The collector does not answer: it has ended, or is just starting.";
+export const NO_ANSWER = "The collector does not answer: it has ended, or is just starting.";
 const SEVERAL = "Several recordings run: end one where it was begun, or with tes-nb recordings --stop FILE.";
 const DOES = {
   mark: "Put a mark on the time line of every stream",

@@ -15,9 +15,7 @@ const AXIS = 26;
 const GUTTER = 230;
 const NARROW_GUTTER = 110;
 const NARROW = 560;
-const MOST_LANES = 200;
-/** So many are remembered: of more, those go that ended longest ago. */
-const MOST_REMEMBERED = 1_000;
+const [MOST_LANES, MOST_REMEMBERED] = [200, 1_000];
 const MOST_SPANS = 2_000;
 const WINDOWS = [60, 300, 900, 3600, 6 * 3600, Infinity];
 const SHORTEST_S = 30;
@@ -48,10 +46,10 @@ export class LaneData {
     if (this.lanes.size > MOST_REMEMBERED) this.forgetOldest();
   }
 
-  /** A tenth more than must go, so that it is not done for each one. */
+  /** Those that ended longest ago; a tenth more than must go, so that it is not done for each one. */
   forgetOldest() {
-    const endOf = ([, { spans }]) => (spans.length ? spans[spans.length - 1].end ?? Infinity : 0);
-    const ended = Array.from(this.lanes).filter((entry) => endOf(entry) < Infinity).sort((a, b) => endOf(a) - endOf(b));
+    const ends = Array.from(this.lanes, ([key, { spans }]) => [key, spans.at(-1)?.end ?? Infinity]);
+    const ended = ends.filter(([, end]) => end < Infinity).sort(([, a], [, b]) => a - b);
     for (const [key] of ended.slice(0, this.lanes.size - 0.9 * MOST_REMEMBERED)) this.lanes.delete(key);
   }
 
@@ -66,7 +64,7 @@ export class LaneData {
   }
 
   notify() {
-    for (const listener of this.listeners) listener();
+    this.listeners.forEach((listener) => listener());
   }
 
   /** The newest time of a source; null = of all. */

@@ -2,7 +2,7 @@
 //
 // A drag shows where it leads and goes there when it ends, since going back delivers everything anew (decisions/0011).
 
-import { ControlError } from "./control.js";
+import { ControlError, NO_ANSWER } from "./control.js";
 import { button, enable, keepKeys, make, setText } from "./dom.js";
 import { count, formatDuration, formatTime, shorten } from "./format.js";
 import { chooseZone, homeZone, offsetWords, otherZone, usualZone, watchZone, zone } from "./zone.js";
@@ -10,7 +10,6 @@ import { chooseZone, homeZone, offsetWords, otherZone, usualZone, watchZone, zon
 const SPEEDS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 500];
 /** Keys come in a row: one goes there when they have come to rest. */
 const REST_MS = 250;
-const NO_ANSWER = "The collector does not answer: it has ended, or is just starting.";
 let scrubbers = 0;
 
 /** Seconds that an arrow key moves: a hundredth of the recording, at least one. */

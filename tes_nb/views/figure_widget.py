@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import logging
 import time
 from functools import cache
@@ -21,18 +19,14 @@ from tes_nb.views.annotations import annotate
 from tes_nb.views.clock import RepaintClock, clock
 from tes_nb.views.figure import FigureContent, as_text, drawn_lines, range_of
 from tes_nb.views.lines import plotted_columns
+from tes_nb.views.live import packed_module
 from tes_nb.views.pictures import pictures, without_browser
 from tes_nb.views.zone import WallClock
 
 logger = logging.getLogger("tes_nb.views")
 
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
-_UNPACK = """// plotly's widget, gzip in base64; it hides the picture below it while it is shown
-const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
-const plain = new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
-const address = URL.createObjectURL(new Blob([await plain.text()], { type: "text/javascript" }));
-const { default: widget } = await import(address);
-URL.revokeObjectURL(address);
+_RENDER = """// it hides the picture below it while it is shown
 async function render(made, context) {
   const picture = `.tes-picture-${context.model.get("uid")}`;
   const hiding = new CSSStyleSheet();
@@ -58,7 +52,7 @@ _NOBODY = (
 @cache
 def _packed(path: Path) -> str:
     """Plotly's module as a smaller one that unpacks it: 2 MB of 5."""
-    return _UNPACK % base64.b64encode(gzip.compress(path.read_bytes(), 6, mtime=0)).decode()
+    return packed_module("plotly's widget", path.read_bytes(), _RENDER)
 
 
 def _shell() -> Any:

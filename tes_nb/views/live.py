@@ -49,17 +49,20 @@ def front_end_module(name: str) -> str:
 
     Raises `SessionError` like `front_end`.
     """
-    packed = base64.b64encode(gzip.compress(front_end(name).encode(), 9, mtime=0)).decode()
-    return _UNPACK % packed
+    return packed_module("tes_nb's; the source is tes_nb/static of the package", front_end(name).encode())
 
 
-_UNPACK = """// tes_nb, gzip in base64; the source is tes_nb/static of the package
+def packed_module(name: str, source: bytes, end: str = "export default widget;\n") -> str:
+    """Return a module as a smaller one that unpacks it, with `widget` as what it exports. end: what follows."""
+    return _UNPACK % (name, base64.b64encode(gzip.compress(source, 9, mtime=0)).decode()) + end
+
+
+_UNPACK = """// %s, gzip in base64
 const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
 const plain = new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
 const address = URL.createObjectURL(new Blob([await plain.text()], { type: "text/javascript" }));
 const { default: widget } = await import(address);
 URL.revokeObjectURL(address);
-export default widget;
 """
 
 

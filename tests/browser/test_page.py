@@ -185,9 +185,9 @@ def test_stopped_is_stale_and_gone_is_lost_until_it_is_back(browser):
             one.all_say("LOST", seconds=6)
             assert "tes-nb serve" in one.page.locator(".tes-detail:has-text('since')").first.text_content()
             with child(status_port=ports[0], workers_port=ports[1], ports_required=True) as other:
+                # It is another collector: what the one before sent is not shown as its own, the page begins anew.
+                one.page.wait_for_selector("header:has-text('another collector since')", timeout=20_000)
                 one.all_say("LIVE", seconds=20)
-                # It is another collector, and what that one before it sent is not shown as its own.
-                assert "another collector since" in one.page.locator("header").text_content()
                 one.tab("metrics")
                 with one.page.expect_download() as download:
                     one.page.click("[role=tabpanel]:not([hidden]) .tes-chart >> text=CSV")

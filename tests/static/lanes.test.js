@@ -34,3 +34,12 @@ test("all that share a zoom show the same stretch, and one that is none is none"
   assert.equal(changes, 2);
   assert.deepEqual(zoomed([0, 10], 0.5), [2.5, 7.5]);
 });
+
+test("of very many lanes those go that ended longest ago", () => {
+  const data = new LaneData();
+  data.add("workers", [["open", "open", 0, "idle", "idle", "", null]]);
+  for (let n = 1; n <= 1_000; n++) data.add("workers", [[`w${n}`, `w${n}`, n, "idle", "idle", "", n + 0.5]]);
+  const names = data.rows().map(({ name }) => name);
+  assert.equal(names.length, 900);
+  assert.ok(names.includes("open") && names.includes("w1000") && !names.includes("w101") && names.includes("w102"));
+});
