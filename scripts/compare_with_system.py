@@ -128,12 +128,16 @@ class MemoryWatch(threading.Thread):
 
     def _look(self) -> None:
         while self._kernel.is_running():
-            below = self._below()
-            parts = [*map(pss, below)]
-            together = sum(parts) + pss(self._kernel.pid)
-            if self._below() == below:  # else it is no sum of one moment
-                self.children, self.total = max(self.children, sum(parts)), max(self.total, together)
+            first, again = self._parts(), self._parts()
+            # What forks share moves to the others when one ends: a sum is of one moment only if it stands still.
+            if first.keys() == again.keys() and all(abs(first[pid] - again[pid]) < MIB for pid in first):
+                together = sum(again.values())
+                self.children = max(self.children, together - again[self._kernel.pid])
+                self.total = max(self.total, together)
             time.sleep(0.02)
+
+    def _parts(self) -> dict[int, int]:
+        return {pid: pss(pid) for pid in [self._kernel.pid, *self._below()]}
 
     def _below(self) -> list[int]:
         return [one.pid for one in self._kernel.children(recursive=True) if one.pid != self._collector]
