@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Places: TypeAlias = npt.NDArray[np.int32]
+Places: TypeAlias = npt.NDArray[np.intp]
 
 STATISTICS = ("median", "p95", "peak", "area")
 CELL_COLUMNS = ("wall_s", "cpu_s", "rss_peak", "rss_mean", "children_cpu_s", "children_peak", "total_peak")
@@ -77,14 +77,14 @@ def differences(
     a, b: values at even distances, without NaN; they need not be of one length. questions: how many intervals are made
     in all. least: the share of a's value that a difference must exceed. seconds: how long both last, for the area.
     """
-    here, there = measures(a[None, :], seconds)[:, 0], measures(b[None, :], seconds)[:, 0]
+    here, there = measures(a, seconds), measures(b, seconds)
     if min(len(a), len(b)) < FEWEST:
         return [
             Finding(name, float(x), float(y), math.nan, math.nan, TOO_LITTLE)
             for name, x, y in zip(STATISTICS, here, there, strict=True)
         ]
     rng = np.random.default_rng(seed)
-    drawn = [measures(one[_blocks(len(one), rng)], seconds) for one in (a, b)]
+    drawn = [_drawn(one, seconds, rng) for one in (a, b)]
     spread = drawn[1] - drawn[0]
     rest = [np.delete(one, np.argpartition(one, -STRAY)[-STRAY:]) for one in (a, b)]
     peaks = [_block_peaks(one, rng) for one in rest]
@@ -120,11 +120,14 @@ def cells_beside(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 
 
 def measures(values: Floats, seconds: float) -> Floats:
-    """Return median, 95th percentile, peak and area of each row: an array of four rows."""
-    count = values.shape[1]
-    middle, high = (count - 1) // 2, math.ceil(0.95 * (count - 1))
-    ordered = np.partition(values, sorted({middle, high}), axis=1)
-    return np.stack([ordered[:, middle], ordered[:, high], values.max(axis=1), values.mean(axis=1) * seconds])
+    """Return median, 95th percentile, peak and area of the values."""
+    ranked = np.sort(values)
+    return np.array([*ranked[_ranks(len(values))], values.mean() * seconds])
+
+
+def _ranks(count: int) -> Places:
+    """Return which of so many sorted values are median, 95th percentile and peak."""
+    return np.array([(count - 1) // 2, math.ceil(0.95 * (count - 1)), count - 1])
 
 
 def _furthest(values: Floats) -> float:
@@ -132,12 +135,28 @@ def _furthest(values: Floats) -> float:
     return float(np.abs(values - np.median(values)).max())
 
 
-def _blocks(count: int, rng: np.random.Generator) -> Places:
-    """Return the places of `DRAWS` series put together from blocks."""
-    length = _block_length(count)
-    starts = rng.integers(0, count - length + 1, (DRAWS, -(-count // length)), dtype=np.int32)
-    places = starts[:, :, None] + np.arange(length, dtype=np.int32)
-    return places.astype(np.int32, copy=False).reshape(DRAWS, -1)[:, :count]
+def _drawn(values: Floats, seconds: float, rng: np.random.Generator) -> Floats:
+    """Return `measures` of `DRAWS` series put together from blocks: an array of four rows.
+
+    The series are not made. How often each value is in them is enough: sums over the sorted values then say where a
+    series' median lies, which takes a sixth of the time that sorting the series takes.
+    """
+    count, length = len(values), _block_length(len(values))
+    starts = rng.integers(0, count - length + 1, (DRAWS, -(-count // length)), dtype=np.int32).astype(np.intp)
+    ends = starts + length
+    ends[:, -1] -= starts.shape[1] * length - count
+    first = np.arange(DRAWS)[:, None] * (count + 1)
+    steps = [
+        np.bincount((first + places).ravel(), minlength=DRAWS * (count + 1)) for places in (starts, ends)
+    ]
+    often = (steps[0] - steps[1]).cumsum().reshape(DRAWS, count + 1)[:, :count].astype(np.int16)
+    order = np.argsort(values)
+    # Every series has `count` values, so one sum over all of them is in order, and one search is enough.
+    up_to = often[:, order].cumsum(dtype=np.min_scalar_type(DRAWS * count))
+    wanted = (np.arange(DRAWS) * count + _ranks(count)[:, None]).astype(up_to.dtype)
+    ranked = values[order][np.searchsorted(up_to, wanted, side="right") % count]
+    sums = np.concatenate([[0.0], values.cumsum()])
+    return np.vstack([ranked, (sums[ends] - sums[starts]).sum(axis=1) / count * seconds])
 
 
 def _block_peaks(values: Floats, rng: np.random.Generator) -> Floats:
