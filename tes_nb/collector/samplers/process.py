@@ -58,7 +58,8 @@ class ProcessSampler:
             self._facts = replace(
                 self._facts, alive=False, cpu_percent=0.0, cpu_cores=0.0, cpu_user_ms=0.0, cpu_system_ms=0.0
             )
-        else:
+        elif memory is not None or self._facts.heap_total is None:
+            # Else it has given its memory back and is about to be a zombie: what it had before counts.
             self._born = times.born
             self._facts = self._measure(now, times, memory)
         return self._facts

@@ -92,6 +92,26 @@ def test_what_is_gone_keeps_its_last_values() -> None:
     assert facts.cpu_cores == 0
 
 
+def test_who_has_given_its_memory_back_and_is_no_zombie_yet_keeps_its_last_values() -> None:
+    reader = TableReader({7: times(born=1, rss=1000)})
+    sampler = ProcessSampler(7, reader=reader)
+    before = sampler.sample(1.0)
+    reader.memory = lambda pid: None  # type: ignore[method-assign]
+    assert sampler.sample(2.0) == before
+    reader.table.clear()
+    facts = sampler.sample(3.0)
+    assert (facts.alive, facts.rss, facts.heap_total) == (False, before.rss, before.heap_total)
+
+
+def test_a_system_that_tells_no_words_of_memory_has_the_resident_one() -> None:
+    reader = TableReader({7: times(born=1, rss=1000)})
+    reader.memory = lambda pid: None  # type: ignore[method-assign]
+    sampler = ProcessSampler(7, reader=reader)
+    sampler.sample(1.0)
+    reader.table[7] = times(born=1, rss=2000)
+    assert (sampler.sample(2.0).rss, sampler.latest.heap_total) == (2000, None)
+
+
 def test_a_pid_used_again_is_somebody_else() -> None:
     reader = TableReader({7: times(born=1, rss=1000)})
     sampler = ProcessSampler(7, reader=reader)
