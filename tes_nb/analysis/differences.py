@@ -95,7 +95,7 @@ def differences(
     for place, name in enumerate(STATISTICS):
         x, y = float(here[place]), float(there[place])
         change, half = y - x, float(width[place])
-        if name == "peak":  # what blocks leave out of a peak is on one side, and no spread tells it
+        if name == "peak":  # what blocks miss of a peak is on one side, which the spread does not show
             half = max(half, _furthest(spread[place]))
         margin = least * abs(x)
         word = MORE if change - half > margin else LESS if change + half < -margin else NONE

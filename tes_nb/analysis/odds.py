@@ -79,7 +79,7 @@ def ticks_from_odds(
 def _keys(rows: pd.DataFrame) -> Ints:
     """Return a number for each row, equal for one match, company and market; -1 without a match or market.
 
-    -1 too where nobody says which channel the row came on: it may be of any company.
+    -1 too where the row's channel is not known: it may be of any company.
     """
     keys = np.zeros(len(rows), dtype=np.int64)
     unknown = np.zeros(len(rows), dtype=np.bool_)
@@ -262,7 +262,7 @@ def goals(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the goals in a frame of the table scores: `match_id`, `side`, and the score after it.
 
     The index is the receive time of the first record with the goal. A score that falls again (a goal taken
-    back) is none; a rise across rows is one row per side, however many goals it tells.
+    back) is none; a rise across rows is one row per side, however many goals it reports.
 
     >>> goals(example_scores())[["match_id", "side", "home_goals"]].to_numpy().tolist()
     [['7', 'home', 1]]

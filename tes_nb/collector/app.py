@@ -19,10 +19,9 @@ from tes_nb.collector.http.pages import PageSource, http_half, page_routes
 from tes_nb.collector.http.relay import relay_socket
 from tes_nb.collector.http.routes import RouteTable
 from tes_nb.collector.http.rows import rows_socket
-from tes_nb.collector.http.scaling import ScaleRoutes
 from tes_nb.collector.http.server import Bound, Port, bind_ports
 from tes_nb.collector.http.sockets import Sockets, stream_socket
-from tes_nb.collector.http.workers import WorkerRoutes
+from tes_nb.collector.http.workers import ScaleRoutes, WorkerRoutes
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.kernel_source import KernelSource
 from tes_nb.collector.lifetime import create_time
@@ -70,7 +69,7 @@ class Collector:
     def __init__(self, options: CollectorOptions) -> None:
         self.options = options
         self.start_id = secrets.token_hex(8)
-        """Tells this start of a collector from all others; no secret."""
+        """Distinguishes this start of a collector from all others; no secret."""
         self.hub = Hub(options.limits.relay_bytes)
         self.guard = Guard(
             options.token,
@@ -159,7 +158,7 @@ class Collector:
                 channel.touch()
 
     def _gap(self, gap: Gap) -> None:
-        """Nobody knows, or knew, how the workers of a source are: the stream's log has it."""
+        """The state of a source's workers is, or was, not known: the stream's log has it."""
         self.hub.event(_WORKERS, gap, conn=gap.conn)
 
     # Life ----------------------------------------------------------------------------------------------------
@@ -284,7 +283,7 @@ class Collector:
         await asyncio.gather(*(server.stop() for server in servers))
 
     def _withdraw(self) -> None:
-        """Remove the discovery file: nobody should find what is about to end."""
+        """Remove the discovery file: a collector that is about to end must not be found."""
         if self.discovery_path is not None:
             with contextlib.suppress(OSError):
                 self.discovery_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A collector that serves until it is told to end: in the foreground, as the child of a kernel, or after that."""
+"""A collector that serves until it is stopped: in the foreground, as the child of a kernel, or after that."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LATE_LABEL = "The recording was kept as long as it may be, and ends here."
 
 
 async def keep(collector: Collector, ended: Awaitable[str]) -> str:
-    """Go on until the last kept recording ends, it is told to end, or the time is over. Returns the reason."""
+    """Go on until the last kept recording ends, a signal stops it, or the time is over. Returns the reason."""
     await collector.retire()
     _mark(collector, ALONE_LABEL)
     port = await _serve_control(collector)
@@ -82,7 +82,7 @@ async def _serve_control(collector: Collector) -> Port:
 
 
 async def _last_one_ends(collector: Collector) -> str:
-    while collector.recordings.keeps:  # noqa: ASYNC110 - a recorder that meets its size limit tells nobody
+    while collector.recordings.keeps:  # noqa: ASYNC110 - a recorder that meets its size limit sends no event
         await asyncio.sleep(CHECK_S)
     return "the last kept recording has ended"
 
@@ -94,7 +94,7 @@ async def _time_is_over(collector: Collector) -> str:
 
 
 def _nothing() -> None:
-    """Nobody shows how many clients there are."""
+    """The number of clients is not shown anywhere."""
 
 
 SWITCH_INTERVAL_S = 0.0005
@@ -155,7 +155,7 @@ async def serve_until(
 ) -> str:
     """Announce it and serve until one of the awaitables gives its reason, then stop; return the reason.
 
-    ended: somebody wants it to end. The others say that its owner is gone: then recordings that are kept go on.
+    ended: it is asked to end. The others say that its owner is gone: then recordings that are kept go on.
     """
     try:
         announce()

@@ -1,4 +1,4 @@
-"""Where every message is stamped, kept for readers that come back, and handed to whoever listens.
+"""Where every message is stamped, kept for readers that come back, and handed to listeners.
 
 A source is a log (decisions/0002). Relays read it at their own pace: one that has read everything gets each record in
 the same turn of the loop; one that lags reads the log when it can, and nothing piles up for it elsewhere. A record's
@@ -43,7 +43,7 @@ def memory_is_short() -> bool:
 
 
 class LogReader(Protocol):
-    """Somebody who reads a source's log."""
+    """A reader of a source's log."""
 
     @property
     def sent(self) -> int:
@@ -128,7 +128,7 @@ class Topic:
     def __init__(
         self, source: str, max_bytes: int, listeners: list[Listener], shrink: Callable[[], None]
     ) -> None:
-        """listeners: called with every message, whoever's topic it is in; the hub's own list.
+        """listeners: called with every message of every topic; the hub's own list.
 
         shrink: makes room where memory is short.
         """

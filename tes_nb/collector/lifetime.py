@@ -1,4 +1,4 @@
-"""When a collector ends: at its parent's death, at the end of its standard input, or when it is told to.
+"""When a collector ends: at its parent's death, at the end of its standard input, or by a signal.
 
 The end of standard input alone is not enough: a pool forked by the kernel keeps the pipe open after the kernel
 was killed. So the parent's pid and create time are looked at every 500 ms as well (decisions/0001).
@@ -38,7 +38,7 @@ def is_same_process(pid: int, created: float | None) -> bool:
 
 async def watch_parent(pid: int, created: float | None) -> str:
     """Return a reason as soon as the parent is gone."""
-    while is_same_process(pid, created):  # noqa: ASYNC110 - no system tells it to a stranger
+    while is_same_process(pid, created):  # noqa: ASYNC110 - the system notifies only a parent
         await asyncio.sleep(CHECK_S)
     return f"the parent process {pid} has ended"
 

@@ -27,9 +27,8 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 class LineLimit(logging.Filter):
     """Lets ten records a second pass; the first one after a flood says how many did not."""
 
-    def __init__(self, per_s: int = LINES_PER_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._per_s = per_s
         self._clock = clock
         self._second = -1
         self._passed = 0
@@ -40,7 +39,7 @@ class LineLimit(logging.Filter):
         second = int(self._clock())
         if second != self._second:
             self._second, self._passed = second, 0
-        if self._passed >= self._per_s:
+        if self._passed >= LINES_PER_S:
             self._left_out += 1
             return False
         self._passed += 1

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from tes_nb.collector.logs import logger
@@ -64,7 +64,7 @@ class Observer:
     """Owns the samplers. Call `tick()` on each point of the metrics grid; `observe()` is cheap at any time.
 
     The CPU figures of an observation count from one tick to the next, so that all CPU time is in exactly one
-    metrics message, however many other observations (pushes, requests) lie between. Whoever never ticks gets
+    metrics message, however many other observations (pushes, requests) lie between. Where nothing ticks there is
     a new sample from `observe()` itself, at most once a period.
     """
 
@@ -74,29 +74,26 @@ class Observer:
         *,
         period_s: float = 0.5,
         worker_pids: Collection[int] = (),
-        own_pids: Collection[int] = (),
-        environ: Mapping[str, str] = os.environ,
-        http: HttpWindow | None = None,
         on_change: Callable[[], None] | None = None,
         on_gap: Callable[[Gap], None] = lambda _gap: None,
         most_workers: int = 16,
     ) -> None:
         """Observe a process (`None` = this one) and its children.
 
-        `worker_pids` are listed as workers too; `own_pids` and what is below them are never found as workers:
-        pass nothing, this process is left out by itself when it observes another. `on_change` is called in
-        the loop when tmux or the registry changed, `on_gap` when a time begins or ends in which nobody knows how
-        workers are. most_workers: of a Dask cluster of our own. Raises ValueError for a worker pid that does not run.
+        `worker_pids` are listed as workers too; this process and its helpers are none where it observes another.
+        `on_change` is called in the loop when tmux or the registry changed, `on_gap` when a time begins or ends in
+        which the state of workers is unknown. most_workers: of a Dask cluster of our own. Raises ValueError for a
+        worker pid that does not run.
         """
         self.observed_pid = os.getpid() if observed_pid is None else observed_pid
         self._period_s = period_s
-        self._own_pids = {*own_pids, os.getpid()} - {self.observed_pid}
+        self._own_pids = {os.getpid()} - {self.observed_pid}
         reader = default_reader()
         self.shares = ShareSampler(reader)
         self.process = ProcessSampler(self.observed_pid, reader=reader)
-        self.host = HostSampler(self.observed_pid, environ=environ)
-        self.tmux = TmuxSampler(environ=environ, on_change=on_change)
-        self.http = HttpWindow() if http is None else http
+        self.host = HostSampler(self.observed_pid)
+        self.tmux = TmuxSampler(on_change=on_change)
+        self.http = HttpWindow()
         self.workers = WorkerRegistry(
             SourceContext(
                 observed_pid=self.observed_pid,
@@ -215,7 +212,7 @@ class Observer:
         self._sample_memory(all_of_them=True)
         children_cores = (self.memory.tree.cpu_s - self._children_s) / elapsed
         self._children_s = self.memory.tree.cpu_s
-        # two files of the system tell the RSS, and differ by some pages: the total is never the smaller one
+        # two files of the system have the RSS, and differ by some pages: the total is never the smaller one
         total = max(process.rss, self.memory.total)
         self._tree = TreeFacts(round(process.cpu_cores + children_cores, 4), total)
 

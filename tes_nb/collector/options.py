@@ -1,4 +1,4 @@
-"""What a collector is told when it starts: one JSON object, on the first line of its standard input."""
+"""The options of a collector, given when it starts: one JSON object, on the first line of its standard input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tes_nb.errors import ArgumentError, CollectorError, no_posix
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much one outsider may take. All sizes in bytes, all times in seconds."""
+    """How much of the collector's resources one client may use. All sizes in bytes, all times in seconds."""
 
     clients: int = 64
     """Open WebSocket connections without the token; the owner's connections have as many again."""
@@ -62,7 +62,7 @@ class ReplayOptions(msgspec.Struct, frozen=True):
     loop: bool = False
     """Begin again at the end; the time line goes on."""
     playing: bool = True
-    """False = it waits at the beginning until it is told to go on."""
+    """False = it waits at the beginning until `resume`."""
 
 
 class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
     parent_pid: int | None = None
     """Whose death ends the collector; `None` = nobody's (`tes-nb serve`)."""
     parent_created: float | None = None
-    """The parent's create time (`lifetime.create_time`), so that a re-used pid is told apart."""
+    """The parent's create time (`lifetime.create_time`), so that a re-used pid is recognised."""
     status_port: int = 0
     workers_port: int = 0
     ports_required: bool = False

@@ -66,7 +66,7 @@ class CollectorProcess:
             close_pipe(self._child.stdin)
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
-        """Tell it to end and wait for that; insist if it takes too long. May be called twice."""
+        """Ask it to end and wait for that; kill it if it takes too long. May be called twice."""
         if os.getpid() != self._owner:
             return  # a forked child must not end its parent's collector
         self._child.terminate()  # the end of its input would do, did no forked pool hold the pipe open

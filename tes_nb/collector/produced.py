@@ -15,6 +15,7 @@ from tes_nb.collector.hub import Hub
 from tes_nb.collector.logs import logger
 from tes_nb.model import Direction, Message, Observation, Opcode, Producer, Stream
 from tes_nb.model.stream import STALE_PERIODS
+from tes_nb.net.loop import now
 from tes_nb.wire.events import Gap
 
 
@@ -63,12 +64,6 @@ COALESCE_S = 0.020
 _encode = msgspec.json.Encoder().encode
 
 
-def _seconds() -> float:
-    """Of a clock that nobody sets, and that goes on while the machine sleeps (where there is one)."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
 class Channel:
     """Builds the messages of one stream and sends each to the hub and to all clients."""
 
@@ -84,7 +79,7 @@ class Channel:
         self._ticked: tuple[float, int] | None = None
         """When the last message was made: seconds, Unix ns. `None` = none was."""
         self._greeted: dict[Client, tuple[object, float]] = {}
-        """Clients that have just been greeted: what they were told, and until when nobody need say it again."""
+        """Clients that have just been greeted: the state they got, and until when it need not be sent again."""
         self._quiet_until = 0.0
         self._check: asyncio.Handle | None = None
 
@@ -105,11 +100,11 @@ class Channel:
 
     def _note_standstill(self) -> None:
         """Say where our own stream has a hole: the collector was stopped, or had no processor, or the machine slept."""
-        now, wall_ns = _seconds(), time.time_ns()
-        before, self._ticked = self._ticked, (now, wall_ns)
-        if before is None or now - before[0] <= STALE_PERIODS * self.stream.period_s:
+        now_s, wall_ns = now(), time.time_ns()
+        before, self._ticked = self._ticked, (now_s, wall_ns)
+        if before is None or now_s - before[0] <= STALE_PERIODS * self.stream.period_s:
             return
-        cause = f"the collector stood still for {now - before[0]:.1f} s"
+        cause = f"the collector stood still for {now_s - before[0]:.1f} s"
         last = before[1]
         self._hub.event(
             self.stream.name, Gap(0, last_seen_ns=last, lost_at_ns=last, back_at_ns=wall_ns, cause=cause)

@@ -99,14 +99,14 @@ class _Opening:
         self._settled = False
 
     def settle(self) -> bool:
-        """Whether whoever calls is the first: the thread, that the file is there, or the loop, that it was too late."""
+        """Whether this call is the first: the thread's, that the file is there, or the loop's, that it was too late."""
         with self._lock:
             first, self._settled = not self._settled, True
         return first
 
 
 def on_disk(call: Callable[[], Result], name: str) -> asyncio.Future[Result]:
-    """Carry out what touches a user's disk on a thread that nobody waits for when the process ends."""
+    """Carry out what touches a user's disk on a thread that is not waited for when the process ends."""
     future: concurrent.futures.Future[Result] = concurrent.futures.Future()
 
     def run() -> None:
@@ -164,7 +164,7 @@ class Recordings:
         return self._begin(path, _Running(recorder, sources, operation.keep, self._new_peaks()))
 
     def _begin(self, path: Path, running: _Running) -> RecordingStatus:
-        """Give it what comes from now on, and first what whoever begins to read must know."""
+        """Give it what comes from now on, and first what a reader needs at the beginning."""
         name = str(path)
         self._ends.pop(name, None)
         self._running[name], self._named[name] = running, set()
@@ -262,7 +262,7 @@ class Recordings:
     def _end_later(
         self, path: str, running: _Running, ending: Callable[[], object]
     ) -> asyncio.Task[RecordingEnd]:
-        """End it on a thread, and keep how for whoever asks; of those handed over only the newest."""
+        """End it on a thread, and keep how it ended for later calls; of those handed over only the newest."""
         end = asyncio.create_task(self._end(path, running, ending), name="end of a recording")
         self._ends[path] = running, end
         for old in [path for path, (_, task) in self._ends.items() if task.done()][:-MOST_ENDS]:
@@ -284,7 +284,7 @@ class Recordings:
                 rose.clear()
 
     def _only(self) -> str:
-        """The path of the recording that runs, where nobody says which."""
+        """The path of the recording that runs, where none is named."""
         if len(self._running) != 1:
             names = ", ".join(self._running) or "none"
             raise SessionError(f"Which recording is to end? Those that run: {names}.")
@@ -296,7 +296,7 @@ class Recordings:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-            self._watch = None  # what is kept has nobody to look at any more
+            self._watch = None  # recordings that are kept have no observed process any more
         late = [
             on_disk(one.recorder.stop, f"ends {Path(path).name} now")
             for path, (one, end) in self._ends.items()

@@ -100,7 +100,7 @@ class StackReader:
 
 
 class StackRoutes:
-    """Answers whoever asks what a worker does, or the observed process."""
+    """Answers requests for what a worker, or the observed process, does."""
 
     def __init__(self, observer: Observer, stacks: StackReader) -> None:
         self._observer = observer

@@ -132,7 +132,7 @@ class _Endpoint:
     """Watch → the channels it asked for, in the wire's names."""
 
     def union(self) -> tuple[str, ...]:
-        """All channels that somebody wants, each once, in the order in which they were first asked for."""
+        """All channels that any watch wants, each once, in the order in which they were first asked for."""
         return tuple(dict.fromkeys(itertools.chain.from_iterable(self.wants.values())))
 
 
@@ -224,7 +224,7 @@ class Watches:
         await endpoint.reader.stop()
         topic = self._hub.topic(source)
         topic.log.clear()
-        topic.gap = None  # nobody waits for it any more
+        topic.gap = None  # no reader waits for it any more
         self._ended.add(source)
         return UnwatchResult(ended=True, channels=[])
 
@@ -241,7 +241,7 @@ class Watches:
         return SubscribeResult(list(reader.channels))
 
     async def _ask(self, endpoint: _Endpoint) -> None:
-        """Ask for all that somebody wants, unless that is what was asked for already."""
+        """Ask for all channels that any watch wants, unless those were asked for already."""
         union = endpoint.union()
         if set(union) != set(endpoint.reader.channels):
             await endpoint.reader.subscribe(union)

@@ -72,7 +72,7 @@ class FinishedFiles:
 
 
 class StatusLines:
-    """Says on standard output how it is. Nobody who stops reading ends the recording."""
+    """Prints status lines on standard output. A reader that goes away does not end the recording."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json

@@ -111,7 +111,7 @@ def _sources(names: tuple[str, ...]) -> list[Source[Any]]:
 
 
 async def record_until_end(request: RecordRequest) -> None:
-    """Record until a signal, the end of the time, or somebody ends the recording.
+    """Record until a signal, the end of the time, or a request to end the recording.
 
     Raises `TesError` where it cannot begin or ends by itself, KeyboardInterrupt after SIGINT.
     """
@@ -229,7 +229,7 @@ class HeadlessRecorder:
     # Going on ------------------------------------------------------------------------------------------------
 
     async def go_on(self) -> str:
-        """Rotate, tidy and say how it is, until the recording ends; return why, "" = somebody ended it."""
+        """Rotate, tidy and say how it is, until the recording ends; return why, "" = it was ended on request."""
         began_ns, rotate_at = time.time_ns(), 0.0
         while True:
             await asyncio.sleep(LOOK_S)

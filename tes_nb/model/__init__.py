@@ -1,4 +1,4 @@
-"""The words every room speaks: messages, streams, tables, columns, and what samplers observe."""
+"""The types that every room uses: messages, streams, tables, columns, and what samplers observe."""
 
 from tes_nb.model.message import Decoded, Direction, Kind, Message, Opcode
 from tes_nb.model.observation import (

@@ -11,7 +11,7 @@ WorkerStatus = Literal["idle", "working", "error", "terminated"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """The observed process. Memory in bytes; a `None` means the platform does not tell."""
+    """The observed process. Memory in bytes; `None` = the platform does not say."""
 
     pid: int
     alive: bool
@@ -87,14 +87,14 @@ class WorkerFacts:
 
     id: str
     pid: int | None
-    """`None` = it is no process of this machine, or nobody knows which."""
+    """`None` = it is no process of this machine, or not known."""
     name: str
     """The program's name, never with arguments; or the name that a pool or a cluster has given it."""
     kind: Literal["process", "executor", "dask"]
     status: WorkerStatus
     created_at_ms: int
     rss: int | None = None
-    """Bytes, as `heap_used`, `heap_total`, `external` and `uss`; `None` = it has ended, or nobody tells."""
+    """Bytes, as `heap_used`, `heap_total`, `external` and `uss`; `None` = it has ended, or it is not known."""
     heap_used: int | None = None
     heap_total: int | None = None
     external: int | None = None
@@ -105,7 +105,7 @@ class WorkerFacts:
     errors: int = 0
     last_error: str | None = None
     exit_code: int | None = None
-    """`None` = still alive, or it vanished and nobody reported a code."""
+    """`None` = still alive, or it vanished without a code."""
     messages_processed: int = 0
     queue_depth: int = 0
     current_job: Mapping[str, Any] | None = None
@@ -176,6 +176,6 @@ class Observation:
     workers_port: Literal["answers", "silent"] = "answers"
     """Whether the workers port of this collector is up."""
     tree: TreeFacts | None = None
-    """`None` = nobody looks below the observed process."""
+    """`None` = the descendants are not sampled."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """For streams of the user's own: whatever their samplers add."""

@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 TOKEN_HEADER = "X-TES-Dev-Token"  # noqa: S105 - the header's name, not a token
-"""How whoever can set headers shows the token. A browser cannot, on a WebSocket: it sends a `Greeting`."""
+"""The header with the token. A browser cannot set one on a WebSocket: it sends a `Greeting`."""
 START_HEADER = "X-TES-Start"
 """In the answer to each WebSocket handshake: the id of the collector's start, no secret. Who was connected before knows
 by it whether the same collector answers (decisions/0017)."""
@@ -27,7 +27,7 @@ POLICY_VIOLATION = 1008
 
 
 class Greeting(msgspec.Struct, kw_only=True):
-    """The first message of whoever must show the token."""
+    """The first message of a client that must show the token."""
 
     type: Literal["auth"]
     token: str
@@ -65,7 +65,7 @@ class Operation(
     """What the owner asks a collector to do; `R` is what the collector answers."""
 
     patience_s: ClassVar[float] = 5.0
-    """How long whoever asks waits for the answer, in seconds."""
+    """How long a client waits for the answer, in seconds."""
 
     @classmethod
     def op(cls) -> str:

@@ -1,4 +1,4 @@
-"""Whose a handle is. A fork copies sessions, feeds, recordings and views, but not the threads behind them, nor sockets.
+"""Which process a handle belongs to: a fork copies sessions, feeds and views, but no threads behind them, nor sockets.
 
 In a forked child a handle says so instead of showing what never grows again, and instead of waiting for locks that a
 thread of the parent held in that instant. `gauge()` and `mark()` of a session work there all the same, over a

@@ -202,7 +202,7 @@ class RowAction:
     title: str
     """The button's word."""
     doc: str
-    """What it tells, in a few words."""
+    """What its answer says, in a few words."""
     argument: str
     """The operation's argument that gets the row's key."""
     refusals: tuple[RowRefusal, ...] = ()
@@ -218,11 +218,11 @@ class Table:
     key: tuple[str, ...] = ()
     """The columns that tell one row's subject from another's, for example ("id",); () = one subject."""
     plot: tuple[str, ...] = ()
-    """The columns that are drawn when nobody chooses; () = all gauges and counters."""
+    """The columns that are drawn where none are chosen; () = all gauges and counters."""
     complete: bool = False
     """Whether each message lists every subject there is: one that is missing is gone. False = only what changed."""
     empty: str = ""
-    """What a view says where messages come and list nobody."""
+    """What a view says where messages come and list no subject."""
     label: tuple[str, ...] = ()
     """The columns by which people know a subject, such as ("name", "pid"); () = the key."""
     panel_by: str = ""

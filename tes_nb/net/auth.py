@@ -25,7 +25,7 @@ from tes_nb.wire.lifecycle import Failure
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Headers and a query that open the door. Never shown: both may hold a token."""
+    """Headers and a query by which a peer accepts a connection. Never shown: both may hold a token."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with the handshake and with polls, to the host that was asked for and to no other."""
@@ -36,9 +36,9 @@ class Credentials:
     channels: tuple[str, ...] | None = None
     """The channels that the query asks for, so that they are not asked for again; `None` = it asks for none."""
     renew_at_s: float | None = None
-    """When the next ones are due, on the room's monotonic clock; `None` = never, or nobody knows."""
+    """When the next ones are due, on the room's monotonic clock; `None` = never, or not known."""
     expires_at_s: float | None = None
-    """When these stop to open doors, on the same clock."""
+    """When these expire, on the same clock."""
 
     def url(self, url: str) -> str:
         """Return `url` with the query added."""

@@ -104,7 +104,7 @@ def end(child: subprocess.Popen[bytes], timeout_s: float) -> None:
 
 
 def close_pipe(pipe: IO[bytes] | None) -> None:
-    """Close it, whatever has become of the other end."""
+    """Close it, also where the other end is gone."""
     if pipe is not None:
         with contextlib.suppress(OSError):
             pipe.close()

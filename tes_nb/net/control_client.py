@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,16 +17,15 @@ from tes_nb.errors import ArgumentError, AuthenticationError, CollectorError, Co
 from tes_nb.model import Opcode
 from tes_nb.model.control import KernelReport
 from tes_nb.model.operation import POLICY_VIOLATION, TOKEN_HEADER, Greeting, Operation, Reply
-from tes_nb.net.collector_connection import LOCAL, LocalConnection
+from tes_nb.net.collector_connection import LocalConnection
 from tes_nb.net.logs import note
 from tes_nb.net.transport import Closed, Link
 from tes_nb.wire.lifecycle import ReaderState
-from tes_nb.wire.profile import Profile
 
 MOST_BYTES = 64 * 1024
 """What a collector takes in one message."""
 REPORT_LIMIT = 1000
-"""Reports that wait for a connection; beyond it the oldest gives way."""
+"""Reports that wait for a connection; beyond it the oldest is dropped."""
 _LAST_WORDS_S = 0.5
 
 R = TypeVar("R")
@@ -42,18 +40,13 @@ class ControlClient:
         token: str,
         *,
         start_id: str = "",
-        on_state: Callable[[ReaderState], None] | None = None,
-        profile: Profile = LOCAL,
-        dice: Callable[[], float] = random.random,
     ) -> None:
         """`url` is `ws://127.0.0.1:PORT/ws/control`. The token goes into header and first message, never into a URL.
 
-        By the header the collector has a place for its owner, whoever else knocks.
-
+        The header makes the collector count it among its owner's connections, for which it keeps places free.
         start_id: that of the collector which may have it; "" = whichever answers.
         """
         self._token = token
-        self._on_state = on_state
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[Operation[Any], asyncio.Future[Any]]] = {}
         self._reports: deque[KernelReport] = deque(maxlen=REPORT_LIMIT)
@@ -72,8 +65,6 @@ class ControlClient:
             headers={TOKEN_HEADER: token},
             start_id=start_id,
             on_state=self._note_state,
-            profile=profile,
-            dice=dice,
         )
 
     def __repr__(self) -> str:
@@ -106,7 +97,7 @@ class ControlClient:
                 await asyncio.wait_for(self.drain(), _LAST_WORDS_S)
         await self._connection.stop()
         self._fail_all("the session stopped")
-        self._ready.set()  # whoever still waits for a connection learns that there will be none
+        self._ready.set()  # wakes the calls that still wait for a connection: `check` raises
 
     async def call(self, operation: Operation[R], *, timeout_s: float | None = None) -> R:
         """Let the collector carry out an operation and return its result.
@@ -139,9 +130,9 @@ class ControlClient:
             self._waiting.pop(number, None)
 
     def report(self, report: KernelReport) -> None:
-        """Tell the collector something that only the kernel knows; nobody waits for the answer.
+        """Report something that only the kernel knows; the answer is not waited for.
 
-        While there is no connection reports queue up, the oldest give way, and a mere heartbeat is left out,
+        While there is no connection reports queue up, the oldest are dropped, and a mere heartbeat is left out,
         since it is only true now. Raises `ArgumentError` for what does not fit into one message.
         """
         _encode(0, report)
@@ -178,14 +169,12 @@ class ControlClient:
 
     def _note_state(self, state: ReaderState) -> None:
         if state.word == "FAILED":
-            self._ready.set()  # whoever waits for a connection learns that there is none for him
+            self._ready.set()  # wakes the calls that wait for a connection: `check` raises
         elif state.word == "CONNECTING":
             self._ready.clear()
-        if self._on_state is not None:
-            self._on_state(state)
 
     async def _serve(self, link: Link) -> Closed:
-        with contextlib.suppress(ConnectionFailed):  # `receive` tells how it ended
+        with contextlib.suppress(ConnectionFailed):  # `receive` returns how it ended
             await link.send(msgspec.json.encode(Greeting(type="auth", token=self._token)))
         self._link = link
         self._ready.set()

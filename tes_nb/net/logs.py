@@ -34,13 +34,11 @@ class RecentLog(logging.Handler):
     def __init__(
         self,
         *,
-        per_s: int = LINES_PER_S,
         keep: int = MAX_LINES,
         parent: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self._per_s = per_s
         self._parent = parent
         self._clock = clock
         self._lines: deque[LogLine] = deque(maxlen=keep)
@@ -64,7 +62,7 @@ class RecentLog(logging.Handler):
             return
         if self.suppressed:
             left_out, self.suppressed = self.suppressed, 0
-            text = f"{left_out} more lines were left out: at most {self._per_s} a second are kept."
+            text = f"{left_out} more lines were left out: at most {LINES_PER_S} a second are kept."
             self._pass(logging.LogRecord(record.name, logging.WARNING, __file__, 0, text, None, None))
             self._passed += 1
         self._pass(record)
@@ -73,7 +71,7 @@ class RecentLog(logging.Handler):
         now = self._clock()
         if not self._window <= now < self._window + 1:
             self._window, self._passed = now, 0
-        if self._passed >= self._per_s:
+        if self._passed >= LINES_PER_S:
             return False
         self._passed += 1
         return True

@@ -98,7 +98,7 @@ class Background:
         return future
 
     def report(self, name: str, error: BaseException) -> None:
-        """Keep an error that nobody waits for; `name` says what failed. Callable from any thread."""
+        """Keep an error that no call waits for; `name` says what failed. Callable from any thread."""
         if len(self._errors) == _MAX_ERRORS:
             self._more_errors += 1
         self._errors.append((name, error))
@@ -161,7 +161,7 @@ class Background:
         self._loop.close()
 
     def _uncaught(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take what asyncio found that nobody caught: in a callback, in a task, in a transport."""
+        """Take what asyncio reports as uncaught: in a callback, in a task, in a transport."""
         error = context.get("exception")
         task = context.get("task") or context.get("future")
         name = task.get_name() if isinstance(task, asyncio.Task) else "A callback"

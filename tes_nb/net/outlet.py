@@ -1,4 +1,4 @@
-"""The way out of a reader: messages and events go to whoever reads them, and nothing that he does harms the reader.
+"""The way out of a reader: it hands messages and events on, and an error of their receiver does not end the reader.
 
 There is one `Outlet` for each stream that is read, and in it the one book of gaps, also when two connections
 take turns (`tes_nb.net.renewing`). A message is made once, where it leaves the socket, and classified there; the
@@ -75,7 +75,7 @@ class Outlet:
             self._gaps.note_message(self._wall_ns())
         try:
             self._on_message(message)
-        except Exception as error:  # noqa: BLE001 - whatever is done with it, the reader goes on
+        except Exception as error:  # noqa: BLE001 - an error of the receiver must not end the reader
             report(f"What takes the messages of '{self._source}'", error)
 
     def event(self, event: Event) -> None:
@@ -109,6 +109,6 @@ class Outlet:
 
 
 def report(what: str, error: Exception) -> None:
-    """Tell the running loop's handler of an error that nobody waits for."""
+    """Hand an error that nothing awaits to the running loop's exception handler."""
     context = {"message": f"{what} raised", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)

@@ -39,7 +39,7 @@ from tes_nb.wire.supervisor import Supervisor
 
 _SOONEST_S = 0.001
 _REMEMBERED_TEXTS = 8
-"""So many of the texts that were sent last are known again when the peer sends them back."""
+"""So many of the newest texts that were sent are recognised as echoes when the peer sends them back."""
 
 
 class Reader:
@@ -160,15 +160,15 @@ class Reader:
         if self._link is not None:
             await self._send_subscription(self._link)
 
-    # The supervisor's words ---------------------------------------------------------------------------------
+    # Driving the supervisor ---------------------------------------------------------------------------------
 
     def _feed(self, event: life.Event) -> None:
-        """Tell the supervisor, do what it says, show what changed."""
+        """Give the supervisor an event, carry out its commands, publish what changed."""
         for command in self._supervisor.handle(event, self._clock()):
             self._do(command)
         if self._supervisor.revision != self._published_revision:
             self._publish_state()
-        if type(event) is not life.Received:  # a message only puts things off
+        if type(event) is not life.Received:  # a message can only postpone what is due
             self._set_timer()
 
     def _set_timer(self) -> None:
@@ -191,7 +191,9 @@ class Reader:
         """Publish the state if a user would read something else than before."""
         self._published_revision = self._supervisor.revision
         state = self.state
-        visible = replace(state, attempts=0, retry_in_s=None)  # a countdown and one more try are no news
+        visible = replace(
+            state, attempts=0, retry_in_s=None
+        )  # a countdown and one more attempt are no change of state
         if visible == self._published:
             return
         self._published = visible
@@ -338,7 +340,7 @@ class Reader:
     # Tasks --------------------------------------------------------------------------------------------------
 
     async def _quietly(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Send; a connection that ends meanwhile is no news here, `Lost` tells it."""
+        """Send; that a connection ended meanwhile is reported by `Lost`."""
         with contextlib.suppress(ConnectionFailed):
             await coro
 

@@ -97,7 +97,7 @@ class Half:
             whole.append_merged(self, message, kind)
 
     def event(self, event: Event) -> None:
-        """Tell the whole of a change of state."""
+        """Hand on a change of state."""
         if not self.retired and isinstance(event, StateChange):
             self._whole.change(self, event)
 
@@ -118,7 +118,7 @@ class Half:
 
 
 class RenewingReader:
-    """Keeps one stream coming, with the face of a `Reader`."""
+    """Keeps one stream coming, with the interface of a `Reader`."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class RenewingReader:
         self.second: Half | None = None
         self.first = self._lead = Half(self, authorize)
         self._past = ReaderState("IDLE")
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._held_at = self.proven_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._ends: set[asyncio.Task[None]] = set()
@@ -252,7 +252,7 @@ class RenewingReader:
         was_open, half.is_open = half.is_open, change.state == "OPEN"
         if half.is_open and not was_open:
             half.opened_at, half.was_open = self._clock(), True
-        self._news.set()
+        self._changed.set()
         lost = not half.is_open and (was_open or change.state != "CONNECTING")
         if half is self.second:
             if lost:
@@ -278,7 +278,7 @@ class RenewingReader:
     async def _until_due(self) -> None:
         """Wait until the token of the open connection is about to expire."""
         while True:
-            self._news.clear()
+            self._changed.clear()
             first, due = self.first, self.first.credentials.renew_at_s
             wait = None
             if first.is_open and due is not None:
@@ -286,8 +286,10 @@ class RenewingReader:
             if wait is not None and wait <= 0:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):  # wait_for may swallow a cancellation that comes with news
-                    await self._news.wait()
+                async with asyncio.timeout(
+                    wait
+                ):  # wait_for may swallow a cancellation that comes with the event
+                    await self._changed.wait()
 
     async def _renew(self) -> None:
         """Open a second connection, and keep both until one is enough."""
@@ -329,7 +331,7 @@ class RenewingReader:
         self._publish_state()
 
     def _take_over(self, lost: StateChange) -> None:
-        """The first connection is gone: the second one is the first now, whatever it is doing."""
+        """The first connection is gone: the second one is the first now, in whatever state it is."""
         first, second = self.first, self.second
         assert second is not None  # who calls has looked
         whole = self.merge.proven or self._was_calm(first, second, lost)

@@ -28,8 +28,8 @@ from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, plain, 
 from tes_nb.net.logs import QUIET
 from tes_nb.net.loop import now
 from tes_nb.net.proxies import proxy_for, shown
-from tes_nb.wire.keepalive import Keepalive
 from tes_nb.wire.lifecycle import Failure
+from tes_nb.wire.liveness import Keepalive
 from tes_nb.wire.profile import PROFILE, Profile
 
 

@@ -20,7 +20,7 @@ _CELL = re.compile(r"\s*(?:cell\s*|in\s*\[)(\d+)\]?\s*", re.IGNORECASE)
 def moment_ns(value: Any, marks: Iterable[Mark], cells: pd.DataFrame | None) -> int:
     """Return a moment in Unix ns: of a time, a mark by its name, or the end of a cell ("cell 12", or its row).
 
-    cells: as `s.cells()` gives them; `None` = nobody measured any. Raises `ArgumentError` for what is none of these,
+    cells: as `s.cells()` gives them; `None` = none were measured. Raises `ArgumentError` for what is none of these,
     and for a name that several marks have.
     """
     if isinstance(value, pd.Series) and {"start", "wall_s"} <= set(value.index):
@@ -60,9 +60,9 @@ def newest_rows(
 ) -> pd.DataFrame:
     """Return the newest row of each key; `rows` are those up to `at_ns`, in the order of time.
 
-    Rows from before the last gap that had begun by then are left out unless `across_gaps`: nobody knows whether they
+    Rows from before the last gap that had begun by then are left out unless `across_gaps`: it is not known whether they
     still held. Where each message lists every subject, those of the newest message alone are given; `newest_seq` is
-    its number where it is known to have listed nobody (`None` = it is among the rows). `.attrs["as_of"]` has the
+    its number where it listed no subject (`None` = it is among the rows). `.attrs["as_of"]` has the
     moment, `.attrs["left_out"]` how many rows were.
     """
     attrs = {**rows.attrs, "as_of": pd.Timestamp(at_ns, unit="ns", tz="UTC"), "left_out": 0}
@@ -85,12 +85,7 @@ def newest_rows(
 
 def last_loss(gaps: Iterable[Gap], at_ns: int) -> int:
     """Return when the last gap that had begun before a moment began, in Unix ns: what came by then may not hold."""
-    return max((began for gap in gaps if (began := began_ns(gap)) < at_ns), default=-(2**63))
-
-
-def began_ns(gap: Gap) -> int:
-    """Return since when messages may be missing."""
-    return gap.lost_at_ns if gap.last_seen_ns is None else gap.last_seen_ns
+    return max((gap.began_ns for gap in gaps if gap.began_ns < at_ns), default=-(2**63))
 
 
 def newest_before(frames: Sequence[pd.DataFrame]) -> int | None:

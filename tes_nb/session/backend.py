@@ -1,4 +1,4 @@
-"""Where a session's collector runs: a child process, or a thread of this one. Both have the same face."""
+"""Where a session's collector runs, a child process or a thread of this one, and the ways to it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import msgspec
 
 from tes_nb.collector.options import CollectorOptions
 from tes_nb.collector.process import start_process
-from tes_nb.errors import SessionError
-from tes_nb.model.operation import Operation, R
+from tes_nb.errors import SessionError, TesError
+from tes_nb.model.control import operations
+from tes_nb.model.operation import Call, Operation, R, Request, decode_operation
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
+
+if TYPE_CHECKING:
+    from tes_nb.views.controls import Steering
+
 
 T = TypeVar("T")
 
@@ -26,7 +33,7 @@ def uninterrupted(
 
     Python delivers interrupts to the main thread alone, so `act` comes to its end in any case. The caller still
     gets the KeyboardInterrupt at once; `undo` is then called with the result, as soon as there is one.
-    turn: a lock that is held by `act` and by `undo`: whoever takes it next finds both done.
+    turn: a lock that is held by `act` and by `undo`: the next holder finds both done.
     """
     done: Future[T] = Future()
     caller = threading.get_ident()
@@ -38,7 +45,7 @@ def uninterrupted(
             except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
                 done.set_exception(error)
             else:
-                done.set_result(result)  # `discard` runs in here when nobody waits any more
+                done.set_result(result)  # `discard` runs in here when the caller does not wait any more
 
     def discard(late: Future[T]) -> None:
         if late.exception() is not None or undo is None:
@@ -70,7 +77,7 @@ class Backend(Protocol):
 
     @property
     def busy_ports(self) -> tuple[int, ...]:
-        """Wanted ports that somebody else holds."""
+        """Wanted ports that another program holds."""
         ...
 
     @property
@@ -183,3 +190,43 @@ class Secret(str):
     def __repr__(self) -> str:
         """Without the secret."""
         return "<hidden; print() shows it, and leaves it in the cell's output until that is cleared>"
+
+
+def _operation(op: str, args: dict[str, Any]) -> Operation[Any]:
+    """Return the operation of that name, as the browser asks for it.
+
+    Raises ValueError with a sentence for a name or arguments that there are not.
+    """
+    return decode_operation(Request(op=op, args=msgspec.Raw(msgspec.json.encode(args))), operations())
+
+
+def steering(
+    call: Call, control: ControlClient, port: int, reveal: Callable[[], str], *, replay: bool
+) -> Steering:
+    """Return how the controls of a session's views reach the collector at `port`: through the kernel.
+
+    A browser on the collector's machine needs neither of the two ways: it has the port and the token, and is answered
+    while a cell holds the kernel. What buttons show is asked by the kernel for all (docs/decisions/0034).
+    call: carries out an operation and waits. control: the same on the background thread. reveal: gives the token.
+    replay: whether the collector replays a recording.
+    """
+    from tes_nb.views.controls import Steering  # noqa: PLC0415 - only when there is a view with controls
+
+    def call_plainly(op: str, **args: Any) -> Any:
+        """Carry out what a button wants, and wait for it. Raises `TesError` with the collector's refusal."""
+        return msgspec.to_builtins(call(_operation(op, args)))
+
+    async def answer(op: str) -> Any:
+        """`None` where the collector does not answer: the view says so."""
+        with contextlib.suppress(TesError):
+            return msgspec.to_builtins(await control.call(_operation(op, {})))
+        return None
+
+    def ask(op: str) -> Future[Any]:
+        """Begin to ask. Called by the thread that paints all views, which must not wait."""
+        try:
+            return background().spawn(answer(op), name=f"the answer to '{op}'")
+        except SessionError:  # the interpreter ends: no view needs an answer
+            return Future()
+
+    return Steering(port, reveal, call=call_plainly, ask=ask, replay=replay)

@@ -1,7 +1,7 @@
 """Dask in the kernel: `s.observe(client)` and `s.cluster(4)`. Nothing of dask is imported before it is used.
 
 The collector reads the scheduler by its address (decisions/0027). What only the kernel can do is to scale a cluster
-object of the user's: the background thread waits for a count that somebody wants, and calls the object's own `scale`.
+object of the user's: the background thread waits for a wanted count, and calls the object's own `scale`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Ask = Callable[..., Coroutine[Any, Any, Any]]
 """`ControlClient.call`."""
 AWAIT_S = 60.0
-"""Longer than the collector lets anybody wait."""
+"""Longer than the collector lets a call wait."""
 START_S = 25.0
 AGAIN_S = 1.0
 
@@ -74,7 +74,7 @@ class ObservedScheduler(Owned):
 
 
 def is_dask(what: object) -> TypeGuard[Client | Cluster]:
-    """Whether it is a client or a cluster of Dask. Imports nothing: whoever has one has imported it."""
+    """Whether it is a client or a cluster of Dask. Imports nothing: where there is one, dask is imported."""
     distributed = sys.modules.get("distributed")
     return distributed is not None and isinstance(what, distributed.Client | distributed.deploy.Cluster)
 
@@ -136,7 +136,7 @@ def start_cluster(ask: Ask, count: int) -> Client:
 
 
 class ClusterAgent:
-    """Scales a cluster object that lives in this process, whenever somebody wants that."""
+    """Scales a cluster object that lives in this process, on request."""
 
     def __init__(self, ask: Ask, scheduler_id: str, cluster: Cluster) -> None:
         self._ask = ask

@@ -20,7 +20,7 @@ import pandas as pd
 from tes_nb.analysis.differences import FEWEST, Floats, cells_beside
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
-from tes_nb.session.asof import began_ns, moment_ns
+from tes_nb.session.asof import moment_ns
 from tes_nb.session.comparison import CellPair, Comparison, Pair
 from tes_nb.session.open import open_session
 from tes_nb.session.outputs import SessionOutputs
@@ -42,7 +42,7 @@ UNITS: tuple[dict[str, float], ...] = (
 )
 """Units of one kind: what one of each is."""
 IDENTITY = ("role", "kind", "name")
-"""What tells processes apart over two runs; their ids and numbers do not."""
+"""What identifies processes over two runs; their ids and numbers do not."""
 
 
 def compare(
@@ -190,7 +190,7 @@ def _lost(
     for session, begin in zip(sessions, begins, strict=True):
         for name in names:
             for gap in session.feeds[name].origin.gaps():
-                low = (began_ns(gap) - begin) // step_ns
+                low = (gap.began_ns - begin) // step_ns
                 high = count if gap.back_at_ns is None else (gap.back_at_ns - begin) // step_ns + 1
                 lost[max(low, 0) : max(high, 0)] = True
     return lost

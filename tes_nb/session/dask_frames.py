@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tes_nb.session.engines import with_session
-from tes_nb.session.members import RecordingFile
+from tes_nb.session.open import RecordingFile
 from tes_nb.session.origin import RecordedOrigin
 
 if TYPE_CHECKING:
@@ -35,22 +35,20 @@ class RecordingSegment:
     """start and end, as of `Feed.frame`; `None` = all of it, in one piece."""
 
 
-def ranges_of(feed: Feed, table: str, most: int | None = None) -> list[dict[str, Any]]:
+def ranges_of(feed: Feed, table: str) -> list[dict[str, Any]]:
     """Return the ranges of time, start and end, in which a recorded table is read by several workers.
 
     A table that compares each message with those before, and a source that was not written in order, are one range.
-    most: messages of a range; `None` = `SEGMENT`.
     """
-    most = most or SEGMENT
     summary, origin = feed.origin.summary(), feed.origin
     whole = [{"start": None, "end": None}]
-    if summary is None or summary.first_ns is None or summary.last_ns is None or summary.messages <= most:
+    if summary is None or summary.first_ns is None or summary.last_ns is None or summary.messages <= SEGMENT:
         return whole
     if table in feed.stream.folded or not isinstance(origin, RecordedOrigin):
         return whole
     if not origin.file.sources[feed.source].ordered:
         return whole
-    count = -(-summary.messages // most)
+    count = -(-summary.messages // SEGMENT)
     length = summary.last_ns + 1 - summary.first_ns
     bounds = [summary.first_ns + length * number // count for number in range(count + 1)]
     at = [pd.Timestamp(bound, unit="ns", tz="UTC") for bound in bounds]
@@ -81,7 +79,7 @@ def from_pieces(read: Callable[[Any], pd.DataFrame], pieces: Sequence[Any], empt
 
 
 def _partition(segment: RecordingSegment, *, function: Reads, empty: pd.DataFrame, read: str) -> pd.DataFrame:
-    """Read one segment, on a worker. read: tells one reading of the set from another."""
+    """Read one segment, on a worker. read: identifies this reading of the set."""
     del read
     with segment.member.open() as rec:
         result = result_of(function, segment.member, rec, segment.within)

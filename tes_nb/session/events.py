@@ -27,11 +27,11 @@ class WalkEvent(msgspec.Struct):
     source: str
     """The feed it belongs to; "" = all of them."""
     at_ns: int
-    """When whoever walks sees it: Unix ns, UTC; the receive time, and the delay of `walk(delay=…)` on top."""
+    """When the loop sees it: Unix ns, UTC; the receive time, and the delay of `walk(delay=…)` on top."""
 
     type: ClassVar[str] = ""
     local: ClassVar[bool] = False
-    """Whether it happened beside whoever walks: a delay does not hold for it."""
+    """Whether it happened on this machine: a delay does not hold for it."""
 
     @property
     def time(self) -> pd.Timestamp:
@@ -105,7 +105,7 @@ class DamageEvent(WalkEvent):
     """Messages that were in the recording, or on their way to this loop, and cannot be had any more."""
 
     missing: int | None
-    """How many; `None` = nobody can know."""
+    """How many; `None` = not known."""
     sentence: str
 
     type: ClassVar[str] = "damage"

@@ -14,8 +14,8 @@ from weakref import WeakSet
 
 # Nothing is reaped here: `waitid(WNOWAIT)` looks at a dead child and leaves it to whoever waits for it, who may be
 # quicker. A pidfd says at once when a child ends, mostly in time. multiprocessing's own objects keep the code of a
-# child that was waited for, and are held here until they tell it, since pools forget them at once. A child of which
-# neither tells is reported by nobody, and its code stays NA.
+# child that was waited for, and are held here until they have it, since pools drop them at once. A child of which
+# neither has the code is not reported, and its code stays NA.
 
 MOST_HANDLES = 500
 
@@ -29,9 +29,9 @@ class ExitWatch:
         self._handles: dict[int, int] = {}
         """pid → pidfd of a child that lives."""
         self._processes: dict[int, Any] = {}
-        """pid → multiprocessing's `Popen` of a child whose code it does not tell yet."""
+        """pid → multiprocessing's `Popen` of a child whose code it does not have yet."""
         self._finished: WeakSet[Any] = WeakSet()
-        """Those that have told it: their pid may be another process's by now."""
+        """Those whose code was reported: their pid may be another process's by now."""
 
     def new_exits(self) -> Iterator[tuple[int, int]]:
         """Yield (pid, exit code) of children that ended since the last look; negative = killed by that signal."""
@@ -86,7 +86,7 @@ class ExitWatch:
                 yield pid, code
 
     def close(self) -> None:
-        """Follow nobody any more."""
+        """Follow no process any more."""
         for pid in tuple(self._handles):
             self._forget(pid)
 
@@ -97,7 +97,7 @@ class ExitWatch:
 
 
 def _exit_code(kind: int, which: int) -> int | None:
-    """Return the code of a dead child that was not reaped yet; `None` = it lives, or somebody was quicker."""
+    """Return the code of a dead child that was not reaped yet; `None` = it lives, or was reaped first."""
     try:
         status = os.waitid(kind, which, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except (ChildProcessError, AttributeError):
@@ -108,7 +108,7 @@ def _exit_code(kind: int, which: int) -> int | None:
 
 
 class Children:
-    """The pids of this process's children, dead ones included; none where the system does not tell cheaply.
+    """The pids of this process's children, dead ones included; none where the system does not list them cheaply.
 
     The system lists them by the thread that started them. Each file that is opened gives the interpreter away to a cell
     that computes, for 5 ms and more, so a process of many threads would be deaf for a third of a second. While a cell

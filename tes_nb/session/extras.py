@@ -49,7 +49,7 @@ class StandIns(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What a session tells a feed that it begins to read at run time."""
+    """What a session hands to a feed that it begins to read at run time."""
 
     channels: tuple[str, ...]
     """What is asked for, in the wire's names."""
@@ -78,7 +78,7 @@ class Extras:
     stand_ins: StandIns | None = None
     """`None` = there is no stand-in for it."""
     opened: Callable[[Any, Watch], None] | None = None
-    """Called with a feed and what the collector answered to a watch; `None` = nobody wants to know."""
+    """Called with a feed and what the collector answered to a watch; `None` = not called."""
 
 
 PLAIN = Extras()

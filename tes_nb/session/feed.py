@@ -51,13 +51,13 @@ class Feed(FeedOutputs):
         self.url = ""
         """The page that shows the same while the kernel is held; "" = there is none."""
         self.notes: Notes | None = None
-        """Executed cells and held times, for charts; `None` = nobody reports them."""
+        """Executed cells and held times, for charts; `None` = they are not reported."""
         self.ask: Callable[[Any], Any] | None = None
         """Lets the collector carry out an operation; `None` = there is none."""
         self.steers: Callable[[], Steering | None] = lambda: None
         """Gives how buttons in its views reach the collector; `None` = they do not."""
         self.on_origin: Callable[[str], None] | None = None
-        """Called with the `location.origin` of a browser that shows a view of the feed; `None` = nobody asks."""
+        """Called with the `location.origin` of a browser that shows a view of the feed; `None` = not called."""
 
     @property
     def source(self) -> str:
@@ -68,7 +68,7 @@ class Feed(FeedOutputs):
 
     @property
     def steering(self) -> Steering | None:
-        """How the buttons of its rows reach the collector; `None` = they have nobody to ask."""
+        """How the buttons of its rows reach the collector; `None` = there is no collector to ask."""
         return self.steers()
 
     @property

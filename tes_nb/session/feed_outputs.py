@@ -34,7 +34,7 @@ class FeedOutputs(Owned):
     walk_filters: tuple[str, ...] = ()
     """Names beyond columns by which a walk over the feed can choose rows."""
     cell_costs: Callable[[], pd.DataFrame] | None = None
-    """Gives what the executed cells cost; `None` = nobody measures them."""
+    """Gives what the executed cells cost; `None` = they are not measured."""
 
     def walk(
         self,
@@ -82,7 +82,7 @@ class FeedOutputs(Owned):
         """Return how a table (`None` = the main one) stood at a moment: the newest row of each key by then.
 
         t: a time, the name of a mark, a cell ("cell 12", or its row of `s.cells()`): its end. What came before a gap
-        that had begun by then is left out, and counted in `.attrs["left_out"]`, since nobody knows whether it still
+        that had begun by then is left out, and counted in `.attrs["left_out"]`, since it is not known whether it still
         held; across_gaps=True gives it. Raises `ArgumentError` for what is no moment.
         """
         self.origin.check()
@@ -96,7 +96,7 @@ class FeedOutputs(Owned):
         table = self.stream.table(name)
         rows = self._rows_until(name, at_ns, tz)
         newest = None
-        if table.complete:  # the newest message may list nobody; it has rows in another table
+        if table.complete:  # the newest message may list no subject; it has rows in another table
             others = [self._rows_until(one.name, at_ns, tz) for one in self.stream.tables if not one.complete]
             newest = newest_before([rows, *others])
         gaps = self.origin.gaps()

@@ -46,7 +46,7 @@ FIRST_BYTES = 32
 
 
 def gaps_frame(gaps: Iterable[Gap]) -> pd.DataFrame:
-    """Return a row per gap; `back_at` is NA while it is open, `missing` where nobody can know."""
+    """Return a row per gap; `back_at` is NA while it is open, `missing` where it is not known."""
     rows = [
         (gap.conn, gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing) for gap in gaps
     ]

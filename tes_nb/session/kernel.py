@@ -161,22 +161,21 @@ def _peak() -> int | None:
     return None
 
 
-# A widget says its page's origin itself, but the kernel hears that only between cells; controls are to answer sooner.
+# A widget says its page's origin itself, but the kernel gets that only between cells; controls are to answer sooner.
 
 LOOPBACK = ("localhost", "127.0.0.1")
 
 
-def jupyter_origins(parent: int | None = None) -> tuple[str, ...]:
+def jupyter_origins() -> tuple[str, ...]:
     """Return the origins of the server that started this kernel; () = none did, or it does not say.
 
-    parent: the process that started this one; `None` = as it is. Looks only where IPython's kernel runs.
+    Looks only where IPython's kernel runs.
     """
     if "ipykernel" not in sys.modules:
         return ()
     from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415 - ipykernel has imported it
 
-    server = os.getppid() if parent is None else parent
-    files = Path(jupyter_runtime_dir()).glob(f"jpserver-{server}.json")
+    files = Path(jupyter_runtime_dir()).glob(f"jpserver-{os.getppid()}.json")
     return tuple(origin for path in files for origin in _origins(_server_info(path)))
 
 
@@ -206,9 +205,9 @@ FLUSH_S = 2.0
 class Starvation:
     """How long the kernel would have run, and had no processor (Linux counts that for each thread).
 
-    Two threads tell: the one that sends heartbeats, and the main one, which runs the cells. While the main one waits
-    for a processor with the interpreter in its hand, the other waits for the interpreter, in no queue. What both wait
-    at once counts once; a call that holds the interpreter on a processor of its own counts not at all.
+    Two threads are measured: the one that sends heartbeats, and the main one, which runs the cells. While the main one
+    waits for a processor and holds the interpreter's lock, the other waits for the lock, in no queue of the system.
+    What both wait at once counts once; a call that holds the lock on a processor of its own counts not at all.
     """
 
     _THREADS = ("self", "thread-self")
@@ -219,7 +218,7 @@ class Starvation:
         self._files: list[int] = []
 
     def total_ns(self) -> int | None:
-        """Return the total so far; `None` = the system does not tell. Belongs on the heartbeat's thread."""
+        """Return the total so far; `None` = the system does not say. Belongs on the heartbeat's thread."""
         try:
             if (
                 not self._files
@@ -290,7 +289,7 @@ class KernelReporter:
     async def start(self) -> None:
         """Begin to report."""
         for _ in self._exits.new_exits():
-            pass  # ended before us: nobody's worker
+            pass  # ended before us: no worker of this session
         self._task = asyncio.create_task(self._beat(), name="kernel heartbeat")
 
     async def stop(self) -> None:

@@ -118,7 +118,7 @@ def _feed(feed: Feed, last: Any) -> Iterator[LaneSpan]:
     lane, begin, until = f"feed {feed.source}", times.min(), times.max()
     yield LaneSpan(lane, begin, until, "open", str(feed.stream.name))
     for gap in feed.store.gaps:
-        lost = pd.Timestamp(gap.lost_at_ns if gap.last_seen_ns is None else gap.last_seen_ns, tz="UTC")
+        lost = pd.Timestamp(gap.began_ns, tz="UTC")
         back = until if gap.back_at_ns is None else pd.Timestamp(gap.back_at_ns, tz="UTC")
         if back > begin and back > lost:
             yield LaneSpan(lane, max(lost, begin), back, "gap", gap.cause)

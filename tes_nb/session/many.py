@@ -19,7 +19,7 @@ from tes_nb.errors import ArgumentError, SessionError, TesError, counted, meant
 from tes_nb.session.dask_frames import RecordingSegment, lazy_frame, ranges_of, result_of
 from tes_nb.session.engines import Engine, arrow_together, batches_together, handed_to, need_engine, together
 from tes_nb.session.frames import in_time
-from tes_nb.session.members import Paths, RecordingFile, members_of
+from tes_nb.session.open import Paths, RecordingFile, members_of
 from tes_nb.session.per_session import PerSession, RecordedTables, SessionCells, SessionSteam, SessionTicks
 from tes_nb.store.memory.columns import Columns
 from tes_nb.store.memory.frames import frame as frame_of
@@ -187,7 +187,7 @@ class RecordingSet:
         """Return what the gauges of a table were while each cell ran: a row per session, cell, subject and column.
 
         Columns: session, number, wall_s, the key of the table, column, samples (how many), median, p95, peak, mean.
-        columns: names, `None` = all gauges. See `tes_nb.analysis.per_cell`.
+        columns: names, `None` = all gauges. See `tes_nb.session.per_session`.
         """
         function = SessionCells(table, None if columns is None else tuple(columns))
         cells: pd.DataFrame = self.per_session(function, progress=progress)

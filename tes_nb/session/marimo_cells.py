@@ -1,4 +1,4 @@
-"""marimo's cells as IPython tells of its own, so that one watch measures both: its runner calls hooks around each cell.
+"""marimo's cells as events like IPython's, so that one watch measures both: its runner calls hooks around each cell.
 
 The hooks are marimo's own and not public: where a marimo has others, cells are not measured, and all else goes on.
 """
@@ -29,7 +29,7 @@ class MarimoShell:
         self._callbacks.append((event, callback))
 
     def unregister(self, event: str, callback: Callable[[Any], None]) -> None:
-        """Call back no longer. Raises `ValueError` where nobody was to be called."""
+        """Call back no longer. Raises `ValueError` where it is not registered."""
         self._callbacks.remove((event, callback))
 
     def follow(self, hooks: Any) -> None:
@@ -39,7 +39,7 @@ class MarimoShell:
 
     def _before(self, cell: Any, context: object) -> None:
         del context
-        self._tell("pre_run_cell", SimpleNamespace(raw_cell=cell.code))
+        self._send("pre_run_cell", SimpleNamespace(raw_cell=cell.code))
 
     def _after(self, cell: Any, context: object, run: Any) -> None:
         del context
@@ -50,9 +50,9 @@ class MarimoShell:
             error_in_exec=None if stopped else run.exception,
         )
         self.prompt_count += 1
-        self._tell("post_run_cell", result)
+        self._send("post_run_cell", result)
 
-    def _tell(self, event: str, what: object) -> None:
+    def _send(self, event: str, what: object) -> None:
         for wanted, callback in tuple(self._callbacks):
             if wanted == event:
                 callback(what)
@@ -81,7 +81,7 @@ def marimo_shell() -> MarimoShell | None:
 
 
 def _running_hooks() -> Any:
-    """The hooks of the runner that runs the calling cell; nobody but the stack knows it. `None` = there is none."""
+    """The hooks of the runner that runs the calling cell; it is found on the stack alone. `None` = there is none."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001
     while frame is not None:
         runner: Any = frame.f_locals.get("self")

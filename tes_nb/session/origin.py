@@ -95,7 +95,7 @@ class Origin(Protocol):
         """Yield all tables, for the files of a folder."""
 
     def summary(self) -> SourceSummary | None:
-        """What is known of the whole source without a look at its messages; `None` = the store tells."""
+        """What is known of the whole source without a look at its messages; `None` = it is in the store."""
 
     def messages(self) -> AsyncIterator[Message]:
         """Yield messages in the caller's own loop: those to come, or all of a recording."""
@@ -412,4 +412,4 @@ class RecordedOrigin:
         return self.file.info().sources[self.source]
 
     async def subscribe(self, names: Sequence[str]) -> None:
-        """Nobody is there to be asked, see `refusal`."""
+        """There is no peer to ask, see `refusal`."""

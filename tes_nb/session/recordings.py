@@ -89,7 +89,7 @@ class Recording(Owned):
         return self._figures
 
     def _end(self) -> None:
-        """End it, or hear how it ended when somebody else has done so."""
+        """End it, or return how it ended where it was ended before."""
         with self._stopping:
             if self._ended is None:
                 try:
@@ -157,7 +157,7 @@ class Recording(Owned):
         return self.text
 
     def discard(self, *, remove: bool) -> None:
-        """End it. remove: with its file, which holds nothing that anybody waits for."""
+        """End it. remove: with its file, which is not needed."""
         self.stop()
         if remove:
             remove_session(self.path)
@@ -317,7 +317,7 @@ class Recordable(ABC):
     feeds: Mapping[str, Feed]
     _backend: Backend
     _recording_turn: threading.Lock
-    """Whoever begins a recording waits for one that an interrupt has left to end."""
+    """A recording begins only after one that an interrupt left to end has ended."""
     _keeps = False
     """Whether a recording was asked to outlive this process."""
 

@@ -30,7 +30,7 @@ def in_order_of_worth(feeds: Mapping[str, Feed], *, notebook: bool) -> list[Feed
 
 
 def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[CostFigure]:
-    """Return duration, cells, kernel, children, host and gaps; what nobody measured is left out.
+    """Return duration, cells, kernel, children, host and gaps; what was not measured is left out.
 
     gaps: of all sources. live: whether this machine is the one that was watched.
     """
@@ -88,7 +88,7 @@ def _metrics_facts(metrics: pd.DataFrame, *, live: bool) -> list[CostFigure]:
 
 
 def cell_rows(feeds: Mapping[str, Feed]) -> tuple[pd.DataFrame, Table] | None:
-    """Return the newest cells with what each cost, and their table; `None` = nobody measured any."""
+    """Return the newest cells with what each cost, and their table; `None` = none were measured."""
     if "kernel" not in feeds:
         return None
     cells = feeds["kernel"].frame("cells")[CELL_COLUMNS].tail(MOST_CELLS)

@@ -26,7 +26,7 @@ from tes_nb.model.owner import Owned, Owner
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.net.relay_client import RelayReader
-from tes_nb.session.backend import Backend, ChildConnection, Secret, uninterrupted
+from tes_nb.session.backend import Backend, ChildConnection, Secret, steering, uninterrupted
 from tes_nb.session.extras import extras_of
 from tes_nb.session.feed import Feed
 from tes_nb.session.kernel import KernelReporter, gauge_report, gauges_report
@@ -304,11 +304,11 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
     def stop_now(self, *, leave: bool = False) -> None:
         """End in the caller's own thread. leave: the collector ends by itself, when no recording is kept any more."""
         if self._owner.elsewhere:
-            return  # whoever forked may have held the lock in that instant
+            return  # the lock may have been held in the instant of the fork
         with self._stopping:
             if self._ended:
                 return
-            self._stopped = True  # first: nobody is to get a session that ends
+            self._stopped = True  # first: `start()` must not return a session that ends
             if self._cells is not None:
                 self._cells.remove()
             self._release_workers()
@@ -382,8 +382,6 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
         return ("tes_nb session" if self.peer is None else f"attached to {self.peer}"), self.url
 
     def _steering(self) -> Steering | None:
-        from tes_nb.session.steering import steering  # noqa: PLC0415 - only when there is a view with controls
-
         reveal = lambda: str(self._reveal())  # noqa: E731
         return steering(self._call, self._control, self.ports[0], reveal, replay=bool(self._past))
 

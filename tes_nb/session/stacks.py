@@ -1,4 +1,4 @@
-"""What makes a kernel answer when somebody asks where it is, also while a cell holds it."""
+"""What lets a kernel's stack be read, also while a cell holds it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def new_folder() -> Path:
 
 
 def no_place(error: OSError) -> SessionError:
-    """Return the error of whoever needs such a folder and has none."""
+    """Return the error for where such a folder cannot be made."""
     return SessionError(
         f"There is no place to write what the pool does ({error}); free some space, then try again."
     )

@@ -44,7 +44,7 @@ AnySession = TypeVar("AnySession", bound="Session")
 _sessions: dict[int, tuple[int, Session]] = globals().get("_sessions", {})
 """Session id → (the pid that made it, session). `%autoreload` runs this line again, and must lose none."""
 _turn: threading.Lock = globals().get("_turn") or threading.Lock()
-"""Held by whoever starts or undoes a session that others would get, too (decisions/0022)."""
+"""Held while a session that other threads would get, too, is started or undone (decisions/0022)."""
 
 DEFAULT_PERIOD = "500ms"
 _DEFAULT_PERIOD_S = 0.5
@@ -239,7 +239,9 @@ def _begin(
 
 def _discard(session: Session) -> None:
     """Undo a start that was interrupted."""
-    _sessions.pop(id(session), None)  # first: ending it takes a while, and nobody is to get it meanwhile
+    _sessions.pop(
+        id(session), None
+    )  # first: ending it takes a while, and `start()` must not return it meanwhile
     session.stop_now()
 
 

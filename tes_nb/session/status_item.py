@@ -4,7 +4,7 @@
                       {"type": "docked", "panel": id or null}, {"type": "refused", "error"}
     browser → kernel  as of each view (`tes_nb/static/comm.js`); {"type": "dock"}
 
-Silence is what tells the browser that the kernel is held, so that something is sent each half second while it is seen.
+By silence the browser sees that the kernel is held: something is sent each half second while the item is visible.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FiguresContent:
         self._figures: dict[str, Any] = dict.fromkeys(FIGURES)
 
     def check(self) -> None:
-        """Nothing is lost while nobody looks."""
+        """Nothing is lost while the item is not visible."""
 
     def everything(self) -> list[Sent]:
         """Return the figures as they are now."""

@@ -118,7 +118,7 @@ class HasState(Protocol):
 
 
 def wait_for_states(feeds: Iterable[HasState]) -> None:
-    """Wait a moment until each feed has its first state: whoever looks at once is to see how things are."""
+    """Wait a moment until each feed has its first state: a user who looks at once is to see how things are."""
     new, until = list(feeds), time.monotonic() + FIRST_STATES_S
     while any(feed.look() == "CONNECTING" for feed in new) and time.monotonic() < until:
         time.sleep(_FIRST_LOOK_EVERY_S)

@@ -270,7 +270,7 @@ class _Reading:
         until = None if high == LATEST else high + 1
         each = []
         for name, feed in self.feeds.items():
-            # what is told by comparison, or chosen by what went before, needs the beginning
+            # what compares messages, or is chosen by earlier ones, needs the beginning
             whole = self.wanted.filters or feed.stream.fold is not None
             begin = None if whole else since
             if begin is not None and feed.stream.feed_decoder is not None:

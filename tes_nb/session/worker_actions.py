@@ -1,10 +1,11 @@
-"""What a session does with workers: observe pools and clusters, ask what a process does."""
+"""What a session and its feed of workers do beyond others: observe pools and clusters, ask what a process does."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,17 +13,105 @@ import msgspec
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model.control import ScaleWorkers
 from tes_nb.model.operation import Operation, R
-from tes_nb.model.work_control import GetStack, ObservePool
+from tes_nb.model.work_control import (
+    GetStack,
+    ObservePool,
+    ProcessStack,
+    StackFrame,
+    TakeSnapshot,
+    ThreadStack,
+)
+from tes_nb.session.extras import Extras
+from tes_nb.session.feed import Feed
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from tes_nb.net.control_client import ControlClient
     from tes_nb.session.clusters import ObservedScheduler
-    from tes_nb.session.worker_feed import Stack
+
+
+class Stack:
+    """What a process did at one instant: `print(stack)` shows it like a traceback, innermost call last."""
+
+    def __init__(self, said: ProcessStack) -> None:
+        self.pid = said.pid
+        self.place = said.place
+        """Where the main thread was in the user's own code, in words; `None` = nowhere there."""
+        self.door = said.door
+        """How it was looked at: faulthandler, or py-spy."""
+        self.took_ms = said.took_ms
+        """How long that took, in milliseconds."""
+        self.threads: list[ThreadStack] = said.threads
+        """Each with a name and frames, innermost first: function, file, line, and whether it is the user's."""
+
+    def __str__(self) -> str:
+        parts = [f"process {self.pid}, {self.place or 'not in your code'} ({self.door}, {self.took_ms:g} ms)"]
+        for thread in self.threads:
+            parts += [f"{thread.name}:", *(_line(frame) for frame in reversed(thread.frames))]
+        return "\n".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def checked_id(worker: object) -> str:
+    """Return a worker's id. Raises `ArgumentError` for what is none, such as a pid, which another may have later."""
+    if isinstance(worker, str):
+        return worker
+    raise ArgumentError(
+        f"A worker is given by its id, a text such as '4242-81733', not by {worker!r}: "
+        "s.workers.frame()[['id', 'pid', 'name']] has them."
+    )
+
+
+def _line(frame: StackFrame) -> str:
+    return f"{'>' if frame.mine else ' '} {frame.function}, {frame.file} line {frame.line}"
+
+
+class WorkersFeed(Feed):
+    """The workers: `s.workers.frame()`, `s.workers.table()`, `s.workers.stack(id)`."""
+
+    def stack(self, worker: str) -> Stack:
+        """Return what a worker does now: functions, files and lines of each thread, no values.
+
+        worker: an id of `s.workers.frame()`. Raises `CollectorError` where it cannot be seen, with the cause and what
+        to do; `SessionError` where this is a recording.
+        """
+        return Stack(self._ask("stack()", GetStack(worker=checked_id(worker))))
+
+    def snapshot(self, worker: str) -> dict[str, Any]:
+        """Return what can be known of a worker from outside, once in 10 s for each.
+
+        worker: an id of `s.workers.frame()`. The result has "worker" (its row, memory in bytes), "process" (the
+        system's figures: memory, CPU times, threads, descriptors, I/O; `None` = it is no process of this machine),
+        "stack" (as `stack()` has it; `None` = it could not be read), "holds" (of a process of an observed pool:
+        "objects" with counts by type, "allocations" by site in bytes where tracemalloc is on in it), "partial" (whether
+        something is missing) and "unread" (what could not be read, and why; `None` = nothing).
+        No arguments, environment, names of open files or contents of memory. Raises as `stack`
+        does.
+        """
+        seen: dict[str, Any] = msgspec.to_builtins(
+            self._ask("snapshot()", TakeSnapshot(worker=checked_id(worker)))
+        )
+        return seen
+
+    def _ask(self, what: str, operation: Operation[R]) -> R:
+        if self.ask is None:
+            raise SessionError(
+                f"A recording holds no processes that could be asked; s.workers.{what} is for live ones."
+            )
+        result: R = self.ask(operation)
+        return result
+
+
+EXTRAS = Extras(feed=WorkersFeed)
+
 
 CLOSE_S = 1.0
-"""A client of a cluster that ends has so long to say goodbye."""
+"""How long a client of a cluster that ends may take to close."""
 
 
 class WorkerActions(ABC):
@@ -54,8 +143,6 @@ class WorkerActions(ABC):
         program with the token can ask for the kernel's while a cell holds it; `s.kernel.frame("held")` says where it
         was held. Raises `CollectorError` where a process cannot be seen, with the cause and what to do.
         """
-        from tes_nb.session.worker_feed import Stack, checked_id  # noqa: PLC0415 - only when somebody asks
-
         self._check_present("stack()")
         return Stack(self._call(GetStack(worker=None if worker is None else checked_id(worker))))
 

@@ -35,7 +35,7 @@ async def _serve(options: Options, parent: int) -> None:
     try:
         give_answer({"http": server.http})
         closed = asyncio.get_running_loop().create_task(input_ended())
-        # A forked pool of the parent keeps the pipe open: then its end tells nothing.
+        # A forked pool of the parent keeps the pipe open: then its end is not noticed.
         while os.getppid() == parent and not closed.done():
             await asyncio.wait([closed], timeout=PARENT_CHECK_S)
         closed.cancel()

@@ -31,7 +31,7 @@ from tes_nb.simulate.world import (
 
 # Simulating a match day and composing its messages takes several times as long as a reader needs for them, so
 # that a feed "as fast as possible" measures the stand-in. `MessageLoop` leaves the numbering, the compression and the
-# framing; what its messages tell repeats itself, their times included.
+# framing; the content of its messages repeats itself, their times included.
 
 REMEMBERED = 10_000
 """Matches whose kick-off is remembered, the newest."""
@@ -87,7 +87,7 @@ class Composer:
     def changes(
         self, channel: str, changes: Sequence[Change], number: int, instant: Instant, *, sister: bool = False
     ) -> str:
-        """Return the text of the message that tells these changes; `sister` = in the sister-site form."""
+        """Return the text of the message with these changes; `sister` = in the sister-site form."""
         moves = [(change.at, change.body) for change in changes if isinstance(change.body, Move)]
         if moves:
             return self._ticks(moves, number, instant)
@@ -104,7 +104,7 @@ class Composer:
         refresh: int = 0,
         sister: bool = False,
     ) -> str:
-        """Return the text of the message that tells these snapshots; `refresh` is the flag it carries."""
+        """Return the text of the message with these snapshots; `refresh` is the flag it carries."""
         sister = channel == FOOTBALL_SCORES and (sister or self._options.sister_site)
         lines = [self._record(body, instant, sister=sister) for body in bodies]
         xml = encoding.document(channel, lines, number, refresh)

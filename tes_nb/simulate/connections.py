@@ -37,7 +37,7 @@ class Connection:
     subscriptions: list[tuple[float, list[str]]] = field(default_factory=list)
     """(seconds after the opening, channels) of each request."""
     muted: bool = False
-    """Nothing is sent any more, and nobody notices: a silence."""
+    """Nothing is sent any more, without an error: a silence."""
     unreadable: int = 0
     """Client messages that are no channel request."""
     sent: int = 0
@@ -90,7 +90,7 @@ class Connection:
             await self.socket.close(code=code, message=reason.encode()[:123])
 
     def report(self, now: float) -> dict[str, Any]:
-        """Return what the ledger tells of the connection."""
+        """Return what the ledger says of the connection."""
         return {
             "connection": self.number,
             "subscriber": self.subscriber,

@@ -1,6 +1,6 @@
 """From snapshots to records: the fields of NowGoal's XML and the attributes of TES's ticks, as text.
 
-The start of a half is told as if the match had always run at the speed 1, counted back from the instant of the
+The start of a half is sent as if the match had always run at the speed 1, counted back from the instant of the
 message: so a reader's "minute" is right at every speed, and at the speed 1 the time does not move. The kick-off
 never moves: it is what `Instant.kick_off` said for the first message of the match.
 """
@@ -42,7 +42,7 @@ class Frame(NamedTuple):
 
 
 def is_score(channel: str) -> bool:
-    """Whether the channel tells scores (records in `<h>`), not odds (records in `<m>`)."""
+    """Whether the channel carries scores (records in `<h>`), not odds (records in `<m>`)."""
     return channel.endswith("change_xml")
 
 
@@ -146,7 +146,7 @@ LEAGUE_WORDS = {"NBA": "nba", "WNCAAB": "ncaab", "EuroLeague": "Euro"}
 
 
 class Instant(NamedTuple):
-    """When a record is told: the same instant on both clocks."""
+    """When a record is sent: the same instant on both clocks."""
 
     wall_s: float
     """Unix seconds."""

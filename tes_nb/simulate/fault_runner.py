@@ -16,7 +16,7 @@ from tes_nb.simulate.faults import ActiveFaults, Fault, Plan
 from tes_nb.simulate.world import chance
 
 SAMPLE = document("change_xml", ["9000000^-10^0^0^^^0^0^0^0^2020-01-09 06:15:00"], None)
-"""A match that the match day does not have, cancelled: whoever decodes it by mistake does not mix it up."""
+"""A match that the match day does not have, cancelled: decoding it by mistake mixes up no other match."""
 DEFAULT_BOMB = 64 << 20
 MEMBERS = 1000
 DEPTH = 100_000
@@ -226,7 +226,7 @@ class FaultRunner:
 
 
 async def _run(act: Callable[[Fault], Awaitable[None]], fault: Fault) -> None:
-    """Carry a fault out; with `seconds` no longer than that, where these do not mean one strike's length."""
+    """Carry a fault out; with `seconds` no longer than that, where these do not mean the length of one occurrence."""
     if fault.seconds is None or fault.fault in {"silence", "blackhole"}:
         await act(fault)
         return

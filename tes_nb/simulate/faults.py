@@ -1,4 +1,4 @@
-"""Faults on demand: what each is called, what it may be told, and which are in force.
+"""Faults on demand: what each is called, its parameters, and which are in force.
 
 Pure: the time is an argument. What a fault does is done where it belongs: tokens, handshakes, connections
 and messages in `fault_runner`.
@@ -20,7 +20,7 @@ Place = Literal["token", "handshake", "connection", "message", "plan"]
 Which = Literal["all", "oldest", "newest"]
 
 STATES = ("only_ok", "refuse_second", "sister_form", "flap", "random")
-"""In force until cleared, unless `times` or `seconds` says otherwise; all others strike once."""
+"""In force until cleared, unless `times` or `seconds` says otherwise; all others happen once."""
 
 FAULTS: dict[str, tuple[Place, str]] = {
     "token_dashes": ("token", "dashes instead of a token"),
@@ -68,15 +68,15 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One fault as it is posted: `{"fault": "reset"}`. What it is not told has the value in `FAULTS`."""
+    """One fault as it is posted: `{"fault": "reset"}`. What is left out has the value in `FAULTS`."""
 
     fault: str
     times: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
-    """How often it strikes; `None` = once, or until cleared for a state (`STATES`) or with `seconds`."""
+    """How often it happens; `None` = once, or until cleared for a state (`STATES`) or with `seconds`."""
     seconds: Positive | None = None
     """How long it is in force (or lasts); `None` = no bound."""
     which: Which = "all"
-    """The connections a connection fault strikes."""
+    """The connections that a connection fault hits."""
     status: Annotated[int, msgspec.Meta(ge=300, le=599)] | None = None
     retry_after: Positive | None = None
     """Seconds, sent as `Retry-After`."""
@@ -149,7 +149,7 @@ class ActiveFaults:
         return entry[0]
 
     def use(self, name: str, now: float) -> Fault | None:
-        """Return the fault of that name if it is in force, and count one strike."""
+        """Return the fault of that name if it is in force, and count it once."""
         fault = self.peek(name, now)
         if fault is not None:
             _, left, ends = self._active.pop(name)
@@ -159,7 +159,7 @@ class ActiveFaults:
         return fault
 
     def use_any(self, place: Place, now: float) -> Fault | None:
-        """Return the first fault in force at that place, and count one strike."""
+        """Return the first fault in force at that place, and count it once."""
         names = [name for name in self._active if FAULTS[name][0] == place]
         return next((fault for name in names if (fault := self.use(name, now))), None)
 
@@ -168,7 +168,7 @@ class ActiveFaults:
         return any(fault.place in ("token", "handshake") for fault in self.active(now))
 
     def clear(self) -> None:
-        """End every fault; the counts of strikes stay."""
+        """End every fault; the counts stay."""
         self._active.clear()
 
     def active(self, now: float) -> list[Fault]:
@@ -177,7 +177,7 @@ class ActiveFaults:
 
 
 LASTING = ("silence", "blackhole", "token_hang")
-"""Faults whose `seconds` say how long one strike lasts, not how long they are in force."""
+"""Faults whose `seconds` say how long one occurrence lasts, not how long they are in force."""
 
 
 # Only faults that a good reader survives without losing a message in silence: each either ends the connection

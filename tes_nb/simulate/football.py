@@ -37,7 +37,7 @@ PER_MATCH = {"yellow": 3.6, "red": 0.2, "corner": 10.0}
 DRIFT_EVERY_S = 6.0
 STEAM_EVERY_S = 900.0
 REPEAT_EVERY_S = 20.0
-"""A match in play is told of so often though nothing happened, as on the real feed."""
+"""A match in play is sent so often though nothing happened, as on the real feed."""
 MOST_GOALS = 10
 """More goals than that in the time left are as good as impossible."""
 

@@ -1,6 +1,6 @@
 """The match day: football, basketball and ticks side by side, one match after the other, without end.
 
-Pure simulation: a seed and a set of options give the same changes every time; nobody looks at a clock.
+Pure simulation: a seed and a set of options give the same changes every time; no clock is read.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class MatchDay:
         return None if self._next is None else self._next.at
 
     def standing(self, channel: str) -> list[Body]:
-        """Return the latest snapshot of each match or game told on `channel`, oldest match first."""
+        """Return the latest snapshot of each match or game on `channel`, oldest match first."""
         return [body for (on_channel, _), body in self._scores.items() if on_channel == channel]
 
     def roster(self) -> list[Fixture]:
-        """Return the fixtures of every match and game that was told of so far."""
+        """Return the fixtures of every match and game that was sent so far."""
         return list(self._roster.values())
 
     def _skip_lead_in(self) -> Change | None:
@@ -115,7 +115,7 @@ class MatchDay:
 
 
 def _subject(body: Body) -> str:
-    """Return the id of what a snapshot tells of."""
+    """Return the id of a snapshot's match or game."""
     match body:
         case Score() | Price():
             return body.match_id

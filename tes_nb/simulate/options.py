@@ -37,7 +37,7 @@ class Options:
     games: int = 3
     """Basketball games at a time; each also has a TES ticks feed of its own."""
     companies: tuple[int, ...] = (8,)
-    """Bookmakers that quote football, each on the channel `ch_goal<id>_xml`; () = nobody does."""
+    """Bookmakers that quote football, each on the channel `ch_goal<id>_xml`; () = none does."""
     compression: Compression = "mixed"
     shape: Shape = "mixed"
     sister_site: bool = False

@@ -71,7 +71,7 @@ class StandInClient(Addresses):
         self._ask("DELETE", "/faults")
 
     def ledger(self) -> dict[str, Any]:
-        """Return the account of what was sent, as `GET /ledger` tells it."""
+        """Return the account of what was sent, as `GET /ledger` answers it."""
         account: dict[str, Any] = self._ask("GET", "/ledger")
         return account
 
@@ -174,7 +174,7 @@ class RunningServer(Addresses):
         await self._service.fault_runner.clear()
 
     def ledger(self) -> dict[str, Any]:
-        """Return what `GET /ledger` tells."""
+        """Return the answer of `GET /ledger`."""
         return ControlRoutes(self._service).account()
 
     def sent(self, subscriber: str) -> list[int]:

@@ -1,6 +1,6 @@
 """What the server sent, for the loss ledger: nine bytes a message, and who had asked for what when.
 
-A *logical subscriber* is whoever reads, over all its connections: while a renewal has two of them open, both
+A *logical subscriber* is one reader over all its connections: while a renewal has two of them open, both
 carry the same numbered broadcast, and the ledger expects each message once. It is known by the header
 `X-Simulated-Subscriber` or the query field `subscriber`, else by its address and `User-Agent`.
 

@@ -27,7 +27,7 @@ from tes_nb.simulate.service import (
 
 
 class ControlRoutes:
-    """Tells what there is and what was sent, and takes orders for faults."""
+    """Answers what there is and what was sent, and accepts faults."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -37,11 +37,11 @@ class ControlRoutes:
         return web.Response(text=f"This is the {GREETING}.\n")
 
     async def roster(self, _: web.Request) -> web.Response:
-        """Tell match_id, home_team, away_team and league of every match there has been."""
+        """Answer match_id, home_team, away_team and league of every match there has been."""
         return _json([fixture._asdict() for fixture in self._service.pump.day.roster()])
 
     async def ledger(self, request: web.Request) -> web.Response:
-        """Tell the whole account, or with `subscriber` or `channels` the numbers from `since` to `until`."""
+        """Answer the whole account, or with `subscriber` or `channels` the numbers from `since` to `until`."""
         query, sent = request.query, self._service.connections.log
         try:
             start, end = int(query.get("since", 1)), int(query.get("until", sent.last))
@@ -55,7 +55,7 @@ class ControlRoutes:
         return _json(self.account())
 
     def account(self) -> dict[str, Any]:
-        """Return the first and last number, the subscribers, the connections and the strikes of faults."""
+        """Return the first and last number, the subscribers, the connections and how often each fault happened."""
         connections, now = self._service.connections, asyncio.get_running_loop().time()
         sent = connections.log
         return {
@@ -71,7 +71,7 @@ class ControlRoutes:
         }
 
     async def list_faults(self, _: web.Request) -> web.Response:
-        """Tell which faults are in force, how often each struck, and which there are."""
+        """Answer which faults are in force, how often each happened, and which there are."""
         faults = self._service.faults
         active = faults.active(asyncio.get_running_loop().time())
         descriptions = {name: f"{place}: {text}" for name, (place, text) in FAULTS.items()}
@@ -116,7 +116,7 @@ class ChannelRequest(msgspec.Struct, tag=0, tag_field="type"):
 
 
 class SocketRoute:
-    """Takes connections in, hears what channels they want, and ends them when their token expires."""
+    """Accepts connections, takes their choice of channels, and ends them when their token expires."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -68,7 +68,7 @@ NOT_STARTED, FIRST_HALF, HALF_TIME, SECOND_HALF, FINISHED = 0, 1, 2, 3, -1
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A football match as `change_xml` tells it."""
+    """A football match as `change_xml` carries it."""
 
     match_id: str
     state: int
@@ -87,7 +87,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The three football markets of one bookmaker as `ch_goal8_xml` tells them."""
+    """The three football markets of one bookmaker as `ch_goal8_xml` carries them."""
 
     match_id: str
     company: int
@@ -100,12 +100,12 @@ class Price:
     total_hk: tuple[float, float]
     """Over, under."""
     markets: int
-    """How many of the three markets are told (a row may stop after any of them)."""
+    """How many of the three markets are sent (a row may stop after any of them)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GameScore:
-    """A basketball game as `nba_change_xml` tells it."""
+    """A basketball game as `nba_change_xml` carries it."""
 
     game_id: str
     state: int
@@ -117,7 +117,7 @@ class GameScore:
 
 @dataclass(frozen=True, slots=True)
 class GamePrice:
-    """The handicap of a basketball game as `ch_nbaGoal8_xml` tells it."""
+    """The handicap of a basketball game as `ch_nbaGoal8_xml` carries it."""
 
     game_id: str
     line: float
@@ -141,7 +141,7 @@ Body = Score | Price | GameScore | GamePrice | Move
 
 
 class Change(NamedTuple):
-    """Something happened at a simulated instant and is told on a channel."""
+    """Something that happens at a simulated instant and is sent on a channel."""
 
     at: float
     channel: str

@@ -83,7 +83,7 @@ class PayloadRedactor:
         self._harmless: set[bytes] = set()
 
     def __call__(self, payload: bytes) -> bytes:
-        """Return the payload without credentials: the very same object when it has none."""
+        """Return the payload without credentials: the same object when it has none."""
         shape = payload.translate(None, b"0123456789.-")
         if shape in self._harmless:
             return payload

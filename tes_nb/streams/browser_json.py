@@ -87,7 +87,7 @@ def inflated(message: Message) -> bytes | None:
 
 
 def _decode(decode: Callable[[Message], Decoded], message: Message) -> tuple[Decoded, str]:
-    """Decode what a peer sent; what we sent is data of nobody."""
+    """Decode what a peer sent; what we sent is no data."""
     if message.direction == Direction.OUT:
         return Decoded(Kind.REPLY), "sent"
     try:

@@ -54,7 +54,7 @@ _decoder: msgspec.json.Decoder[Gauge | Gauges | Cell | Held | KernelActivity] = 
 
 
 def decode(message: Message) -> Decoded:
-    """One report of the kernel → one row; a cell that has ended tells, too, that none runs now."""
+    """One report of the kernel → one row; a cell that has ended also means that none runs now."""
     report = decode_json(message.payload, _decoder, check=not is_own(message))
     match report:
         case Gauge():

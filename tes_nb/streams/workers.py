@@ -383,7 +383,7 @@ def answer(payload: bytes, now_ms: int) -> Answer:
 
 STREAM = Stream(
     name="workers",
-    extras="tes_nb.session.worker_feed:EXTRAS",
+    extras="tes_nb.session.worker_actions:EXTRAS",
     doc="Each worker's state, memory and queue, on every change and every second.",
     endpoint=Endpoint("workers", "/ws/workers/telemetry"),
     tables=TABLES,

@@ -10,7 +10,7 @@ from tes_nb.errors import DecodeError
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="event"):
-    """A hole in what was received: nobody may mistake it for calm. Times are Unix nanoseconds, UTC.
+    """A hole in what was received, as distinct from a calm time. Times are Unix nanoseconds, UTC.
 
     It comes when it begins and again, with the same `conn` and `lost_at_ns`, when it ends (decisions/0017).
     """
@@ -27,6 +27,11 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="event"):
     """A sentence, for example "connection reset" or "closed 1000 Idle timeout"."""
     missing: int | None = None
     """How many messages are missing, where that is known."""
+
+    @property
+    def began_ns(self) -> int:
+        """Since when messages may be missing."""
+        return self.lost_at_ns if self.last_seen_ns is None else self.last_seen_ns
 
 
 class StateChange(msgspec.Struct, frozen=True, tag="state", tag_field="event"):
@@ -72,7 +77,7 @@ class ClockJump(msgspec.Struct, frozen=True, tag="clock_jump", tag_field="event"
 
 
 class Playback(msgspec.Struct, frozen=True, tag="playback", tag_field="event"):
-    """How the replay of a recording goes on. Told beside the recorded messages, with the number 0."""
+    """How the replay of a recording goes on. Sent beside the recorded messages, with the number 0."""
 
     word: Literal["PLAYING", "PAUSED", "ENDED"]
     speed: float

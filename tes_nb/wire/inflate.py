@@ -5,7 +5,7 @@
     78 xx          zlib (RFC 1950), when the two bytes divide by 31 as the RFC wants
     else           uncompressed if it is UTF-8 text, raw deflate (RFC 1951) if it inflates wholly into such
 
-Where two readings hold at once the frame is refused as ambiguous: nobody may guess. One layer is inflated,
+Where two readings hold at once the frame is refused as ambiguous: guessing would corrupt data. One layer is inflated,
 never two. Nothing is ever inflated beyond the limits: a bomb costs their size, not its own.
 
 Every refusal is a `DecodeError` whose `reason` is one of `REASONS`.
@@ -27,7 +27,7 @@ REASONS: Final = (
     "truncated",  # the compressed data stop before their end
     "corrupt",  # broken in the middle, or a wrong checksum
     "trailing bytes",  # something follows the compressed data
-    "preset dictionary",  # needs a dictionary that nobody has
+    "preset dictionary",  # needs a dictionary that is not sent
     "twice compressed",  # what comes out is compressed again
     "ambiguous",  # two readings hold
     "not text",  # neither compressed nor text

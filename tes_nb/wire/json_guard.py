@@ -1,4 +1,4 @@
-"""JSON from strangers: what msgspec lets through silently is refused here, in a few microseconds.
+"""JSON from untrusted peers: what msgspec accepts silently is refused here, in a few microseconds.
 
 A typed msgspec decoder skips fields it does not know without looking inside them, takes integers of any
 length, and keeps the last of two equal keys. `parse_json` looks at the whole payload. Good messages pay an
@@ -34,7 +34,7 @@ REASONS: Final = (
     "too deep",  # nested deeper than MAX_DEPTH
     "number",  # NaN, Infinity, or a number too large for a float
     "integer",  # an integer that does not fit into 64 bits, signed
-    "duplicate key",  # two equal keys in one object: which one is meant is anybody's guess
+    "duplicate key",  # two equal keys in one object: which one is meant cannot be known
     "too large",  # more than MAX_ITEMS (FrameTooLarge)
     "schema",  # good JSON, but not of the expected form
 )

@@ -27,7 +27,7 @@ REASONS: Final = ("too large", "empty", "dashes", "html", "not a JWT", "expired"
 """What an answer is that is no token: the `reason` of the error."""
 
 LONGEST_LIFE_S: Final = 10 * 366 * 86_400.0
-"""A token that says that it lives longer is taken to live so long: times stay numbers that can be told."""
+"""A token that says that it lives longer is taken to live so long: times stay representable."""
 
 _JWT: Final = re.compile(rb"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 

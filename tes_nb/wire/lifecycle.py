@@ -1,7 +1,7 @@
-"""The words between a supervisor and the shell that does the I/O: events go in, commands come out.
+"""Events and commands between a supervisor and the shell that does the I/O: events go in, commands come out.
 
 An *attempt* is one try to connect, numbered from 1; every event and command that belongs to a connection
-carries the attempt's number, so that a late word about an old connection is never taken for the present one.
+carries the attempt's number, so that a late event of an old connection is never taken for one of the present.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 Before a token expires a *second* connection is opened beside the *first*, and for a while both bring the same
 messages. Each content is emitted max(count on the first, count on the second) times; what is more than that is
-a duplicate. Which messages are the same is told by a key, the hash of the content.
+a duplicate. Two messages are the same when their keys, the hashes of their contents, are equal.
 
     first    1 2 3 4 5 6 │ closed
     second         4 5 6 7 8 9        4 came on both: from here on the second carries all that the first does
 
-What the second brings before anything came on both is held back: it may be ahead of the first, and nobody can
-tell where its place is. A content that came on both shows its place, and proves that nothing lies between what
+What the second brings before anything came on both is held back: it may be ahead of the first, and nothing can
+show its place. A content that came on both shows its place, and proves that nothing lies between what
 the first brought and what the second brings: then the first may be closed.
 """
 
@@ -21,7 +21,7 @@ Emitted: TypeAlias = list[tuple[T, bool]]
 """What to hand on, in this order: (item, whether it is a duplicate)."""
 
 REMEMBERED = 65_536
-"""So many contents that came on one connection alone are remembered; the oldest give way."""
+"""So many contents that came on one connection alone are remembered; the oldest are dropped."""
 
 
 class Merge(Generic[T]):
@@ -41,7 +41,7 @@ class Merge(Generic[T]):
         self._flows = False
         """Whether the second's messages are emitted as they come."""
         self._in_step = False
-        """With one connection: whether the first news that it brings lies beyond all that it still owes."""
+        """With one connection: whether its first message that is no duplicate comes after all that it owes."""
         self.proven = False
         """Whether a content came on both: the second carries on where the first is, without a hole."""
 
@@ -56,7 +56,7 @@ class Merge(Generic[T]):
         return len(self._held)
 
     def begin(self) -> None:
-        """Tell that a second connection is about to be opened: from now on both are counted.
+        """A second connection is about to be opened: from now on both are counted.
 
         Before it is opened, not after: whatever the peer sends on both comes on the first after this moment.
         """
@@ -88,19 +88,19 @@ class Merge(Generic[T]):
         return []
 
     def release(self) -> Emitted[T]:
-        """Hold nothing back any longer; return what was."""
+        """Stop holding messages back; return those that were."""
         self._flows = True
         held, self._held = self._held, []
         return [(item, False) for item in held]
 
     def second_lost(self) -> None:
-        """Tell that the second connection has ended. What is held stays so: the first will bring it, too."""
+        """The second connection has ended. What is held back stays so: the first will bring it, too."""
         self._more_first.clear()
         self._in_step = self.proven
         self._two = self.proven = False
 
     def promote(self) -> Emitted[T]:
-        """Tell that the first connection has ended: the second is the first now. Return what was held."""
+        """The first connection has ended: the second is the first now. Return what was held back."""
         self._more_second, self._more_first = self._more_first, {}
         self._in_step = True
         self._two = self.proven = False

@@ -50,7 +50,7 @@ class Profile:
     longest_retry_after_s: float = 3600.0
     """A peer may ask us to stay away for no longer than that."""
     tick_s: float = 1.0
-    """Whoever drives the state machine shows it the clock at least so often."""
+    """The shell gives the state machine a tick at least so often."""
     held_s: float = 1.5
     """A clock later than `tick_s` by more than this was held: a suspended machine, a stopped process."""
     wake_pong_s: float = 3.0

@@ -11,7 +11,7 @@ _MOST_DOUBLINGS = 32  # beyond every sensible cap; keeps 2**n small
 class Backoff:
     """Delays that double from `first_s` up to `cap_s`; each is half fixed, half random.
 
-    The fixed half keeps the number of tries bounded (full jitter can draw a row of zeros), the random half
+    The fixed half keeps the number of tries bounded (full jitter can give several zeros in a row), the random half
     keeps many readers of one peer from coming back together.
     """
 

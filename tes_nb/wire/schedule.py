@@ -66,7 +66,7 @@ class Schedule:
         self._since = now
 
     def reached(self, recorded_ns: int) -> None:
-        """Tell that a message of that time was played: at infinite speed that is the position."""
+        """Note that a message of that time was played: at infinite speed that is the position."""
         if math.isinf(self.speed):
             self._at_ns = max(self._at_ns, recorded_ns + 1)
 

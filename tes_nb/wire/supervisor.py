@@ -1,8 +1,8 @@
-"""The life of one upstream connection, without I/O, clock or dice of its own.
+"""The states of one upstream connection, without I/O, clock or random numbers of its own.
 
 `Supervisor.handle(event, now)` takes one event and returns the commands that follow. What can happen in which
 state is the table `TRANSITIONS` at the end of this file; a pair that is not listed is ignored on purpose,
-because words about an attempt that is over arrive late in every real program.
+because events of an attempt that is over arrive late in every real program.
 
     IDLE ─► AUTHORIZING ─► CONNECTING ─► OPEN ─► CLOSING
                  ▲              │          │        │

@@ -1,6 +1,6 @@
-"""XML from strangers: UTF-8, no DTD, no entities of its own, bounded depth and size, as a small tree.
+"""XML from untrusted peers: UTF-8, no DTD, no entities of its own, bounded depth and size, as a small tree.
 
-The text is decoded here, strictly, and expat is told that it is UTF-8 whatever the document declares: no
+The text is decoded here, strictly, and expat gets it as UTF-8 whatever the document declares: no
 other encoding can hide a `<!DOCTYPE` from the search that runs before parsing. Without a DTD there are no
 entities to expand and nothing external to fetch.
 
@@ -17,7 +17,7 @@ from tes_nb.errors import DecodeError, FrameTooLarge
 MAX_DEPTH: Final = 64
 """Elements inside one another, the root counted."""
 MAX_MARKS: Final = 50_000
-"""`<` and `=` in one document, so at most as many elements and attributes: no honest message comes near."""
+"""`<` and `=` in one document, so at most as many elements and attributes: real messages have far fewer."""
 
 REASONS: Final = (
     "utf-8",  # bytes that are not UTF-8

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 
-from tes_nb.collector.samplers.ends import exit_code_of
+from tes_nb.collector.samplers.children import exit_code_of
 from tests.support.waiting import eventually
 
 IDLE = "import time; print('ready', flush=True); time.sleep(60)"

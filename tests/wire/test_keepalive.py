@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tes_nb.wire.keepalive import Keepalive
+from tes_nb.wire.liveness import Keepalive
 from tes_nb.wire.profile import PROFILE
 
 

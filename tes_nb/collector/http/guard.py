@@ -1,4 +1,4 @@
-"""Who may do what: exact Host, exact Origin, the token, and how often one may guess it."""
+"""Who may do what: exact Host, exact Origin, the token, and how many wrong tokens are accepted a minute."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def public_origins(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def public_origin(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the hub's own origin, as a browser writes it; `None` = nobody has said where browsers find it."""
+    """Return the hub's own origin, as a browser writes it; `None` = it is not configured where browsers find it."""
     for name in PUBLIC:
         try:
             parts = urlsplit(environ.get(name, "").strip())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from aiohttp import web
 from websockets.frames import Frame
@@ -15,7 +16,7 @@ from websockets.frames import Opcode as FrameOpcode
 
 from tes_nb.collector.http.guard import Handler, sentence
 from tes_nb.collector.http.sockets import Sockets, messages
-from tes_nb.collector.hub import Hub, Topic
+from tes_nb.collector.hub import Hub, LogReader, Topic
 from tes_nb.model import Direction, Message, Opcode
 from tes_nb.wire.events import Gap, encode_event
 from tes_nb.wire.record import join, pack, unpack
@@ -160,19 +161,32 @@ def relay_socket(hub: Hub, sockets: Sockets) -> Handler:
             return socket
         # A reader from before a restart asks for a number that is not reached yet: it gets what is new.
         place = topic.log.last if after is None else topic.place_after(int(after), int(round_))
-        reader = RelayConnection(topic, socket, request.transport, place)
-        topic.readers.add(reader)
-        pump = asyncio.create_task(reader.pump())
         try:
-            with contextlib.suppress(ConnectionError):
-                async for _ in messages(socket):
-                    pass  # a relay has nothing to answer
+            await serve_log(RelayConnection(topic, socket, request.transport, place), topic, socket)
         finally:
-            topic.readers.discard(reader)
-            pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await pump
             sockets.release(socket)
         return socket
 
     return handler
+
+
+class PumpedReader(LogReader, Protocol):
+    """A reader of a log that sends what it reads to a socket."""
+
+    async def pump(self) -> None:
+        """Send what is new, without end."""
+
+
+async def serve_log(reader: PumpedReader, topic: Topic, socket: web.WebSocketResponse) -> None:
+    """Let the reader send until the client leaves; what the client sends is not answered."""
+    topic.readers.add(reader)
+    pump = asyncio.create_task(reader.pump())
+    try:
+        with contextlib.suppress(ConnectionError):
+            async for _ in messages(socket):
+                pass
+    finally:
+        topic.readers.discard(reader)
+        pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await pump

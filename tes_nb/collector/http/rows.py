@@ -2,7 +2,7 @@
 
 The page decodes nothing itself: what a peer sends may be deflated XML, and one decoder is enough (docs/decisions/0010).
 The collector's grid comes first: a slice of the loop decodes for `SLICE_S` at most, and a page that cannot keep up with
-a source skips the oldest records and is told how many.
+a source skips the oldest records and gets their number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import msgspec
 from aiohttp import web
 
 from tes_nb.collector.http.guard import Handler, sentence
-from tes_nb.collector.http.sockets import Sockets, messages
+from tes_nb.collector.http.relay import serve_log
+from tes_nb.collector.http.sockets import Sockets
 from tes_nb.collector.hub import Hub, Topic
 from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Direction, Kind, Message, Opcode, Stream
@@ -165,7 +166,7 @@ class RowsConnection:
 
     @property
     def sent(self) -> int:
-        """A page that falls behind skips: nobody waits for it."""
+        """A page that falls behind skips records, so that it counts as up to date."""
         return self._topic.log.last
 
     def skip_to(self, place: int) -> None:
@@ -248,23 +249,9 @@ def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | 
                 here = request.query.get("start", sockets.start_id) == sockets.start_id
                 number = int(after) if after is not None and here else None
                 connection = RowsConnection(topic, stream, socket, sockets.start_id, number)
-                await _serve(connection, topic, socket)
+                await serve_log(connection, topic, socket)
         finally:
             sockets.release(socket)
         return socket
 
     return handler
-
-
-async def _serve(connection: RowsConnection, topic: Topic, socket: web.WebSocketResponse) -> None:
-    topic.readers.add(connection)
-    pump = asyncio.create_task(connection.pump())
-    try:
-        with contextlib.suppress(ConnectionError):
-            async for _ in messages(socket):
-                pass  # a page has nothing to say here
-    finally:
-        topic.readers.discard(connection)
-        pump.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await pump

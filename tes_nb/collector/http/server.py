@@ -83,7 +83,7 @@ class Bound:
 def bind_ports(status: int, workers: int, *, required: bool) -> Bound:
     """Bind both ports on 127.0.0.1 and, where there is one, ::1; 0 = any free one.
 
-    When a wanted port is taken, both move to free ports, so that nobody talks half to us and half to a
+    When a wanted port is taken, both move to free ports, so that no client talks half to us and half to a
     stranger. Raises `CollectorError` instead if `required`, and for numbers that are no two ports.
     """
     _check_ports(status, workers)
@@ -165,7 +165,7 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it: nobody may fill a turn of the loop with 256 KiB of tiny frames.
+        # Connections inherit it: no client may fill a turn of the loop with 256 KiB of tiny frames.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if family is socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

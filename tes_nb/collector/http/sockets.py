@@ -18,10 +18,10 @@ from tes_nb.model.operation import POLICY_VIOLATION, START_HEADER, TOKEN_HEADER,
 from tes_nb.streams.tes_protocol import answer_by_type
 
 MESSAGES_PER_S = 200
-"""A stranger's messages, pings among them, are read at this rate at most; beyond it his own socket fills up."""
+"""A client without the token is read at this rate at most, pings included; beyond it its socket fills up."""
 BURST = 100
 TURN = 16
-"""After so many messages, anybody's, the loop serves others first."""
+"""After so many messages of a client the loop serves others first."""
 
 
 class Pace:
@@ -146,7 +146,7 @@ class Sockets:
         socket.headers[START_HEADER] = self.start_id
         refusal = self._refusal(request, socket, self._open[place])
         if refusal is not None:
-            refusal.force_close()  # whoever knocks a thousand times leaves no thousand idle connections behind
+            refusal.force_close()  # repeated refused attempts must not leave idle connections behind
             return refusal
         self._open[place].add(socket)  # before the first await, so that a burst cannot overtake the count
         try:

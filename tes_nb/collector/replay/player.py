@@ -309,7 +309,7 @@ class Player:
         return "ENDED" if self.at_end else "PAUSED" if self.schedule.paused else "PLAYING"
 
     def _announce(self) -> None:
-        """Tell every reader how it goes on, also those that come later."""
+        """Send every reader how the replay goes on, also those that come later."""
         self._changed.set()
         speed = 0.0 if math.isinf(self.schedule.speed) else self.schedule.speed
         for source, topic in self._hub.topics.items():

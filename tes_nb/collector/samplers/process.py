@@ -20,7 +20,7 @@ class _Mark:
 
 
 class ProcessSampler:
-    """Samples one process, told from a later user of the same pid by its start time.
+    """Samples one process; its start time distinguishes it from a later process with the same pid.
 
     The CPU figures count from the sample before, so one caller on one grid should ask for samples; everybody
     else reads `latest`.

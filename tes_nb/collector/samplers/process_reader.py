@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import psutil
 
-# Every read tells three cases apart: a value; `None`, the process is gone; `OSError`, it could not be read just
+# Every read distinguishes three cases: a value; `None`, the process is gone; `OSError`, it could not be read just
 # now (no file descriptors left, no permission), which says nothing about the process.
 
 
@@ -22,7 +22,7 @@ class Times(NamedTuple):
     name: str
     """The program's name as the system knows it (Linux: at most 15 characters); never arguments."""
     born: int
-    """Together with the pid this names one process for ever: a pid that is used again has another `born`."""
+    """Together with the pid this identifies one process: a pid that is used again has another `born`."""
     zombie: bool
     """Ended, but its parent has not asked for the exit code yet."""
     threads: int
@@ -44,7 +44,7 @@ class Times(NamedTuple):
 
 
 class MemoryWords(NamedTuple):
-    """Memory in bytes, in the words of the wire; `None` = the platform does not tell."""
+    """Memory in bytes, by its names on the wire; `None` = the platform does not say."""
 
     rss: int
     heap_used: int
@@ -65,7 +65,7 @@ class Share(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a process has of the system beside memory and CPU; `None` = the platform does not tell, or refuses."""
+    """What a process uses beside memory and CPU; `None` = the platform does not say, or refuses."""
 
     disk_read: int | None = None
     """Bytes that were read from disks for it so far."""

@@ -2,7 +2,7 @@
 
 A forked child shares most of its memory with its parent. Its RSS counts those pages again, PSS counts each
 page once over all its users. What a page counts in one process depends on who else has it, so only readings of one
-moment may be added: all are read together, when somebody is new, when somebody has changed, and now and then.
+moment may be added: all are read together, when one is new, when one has changed, and every few seconds.
 Between two readings a process is taken to have grown by pages of its own.
 """
 
@@ -19,7 +19,7 @@ from tes_nb.collector.samplers.process_reader import ProcessReader, Share
 RENEW_S = 5.0
 """All are read again after this time, or later when reading costs much."""
 RENEW_CHANGED_S = 1.0
-"""The same when somebody was given or gave back 1 MiB since."""
+"""The same when a process was given or gave back 1 MiB since."""
 _CHANGED_PAGES = 256
 CHANGED_BYTES = 2**20
 _SOON_S = 0.2

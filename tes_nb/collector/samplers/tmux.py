@@ -98,7 +98,7 @@ class TmuxSampler:
         return self._understand(code, output, complaint)
 
     async def _run(self, program: str) -> tuple[int, str, str]:
-        """Return exit code, output and complaint. The pid is known from the very turn it begins."""
+        """Return exit code, output and complaint. The pid is known before anything is awaited."""
         command = (program, *self._arguments, "list-sessions", "-F", _FORMAT)
         process = self._running = subprocess.Popen(  # noqa: ASYNC220 - tmux alone; it takes a millisecond
             command,

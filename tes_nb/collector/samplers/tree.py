@@ -4,10 +4,10 @@ The system adds a child's CPU time to its parent's account when the parent has w
 
     reaped(process) + sum over its descendants, zombies too, of (own + reaped)
 
-is all that descendants ever used, whoever waited for whom. Only what no process of the tree waits for leaves this
-sum: an orphan that ends, a child of somebody who ignores SIGCHLD. The sum can only rise, so what it falls by is
+is all that descendants ever used, whichever waited for which. Only what no process of the tree waits for leaves this
+sum: an orphan that ends, a child of a process that ignores SIGCHLD. The sum can only rise, so what it falls by is
 what they took along, and is kept. Readings of different moments would count the same second twice, in a child that
-was just reaped and in its parent; so a reading during which somebody vanished is made again, parents first.
+was just reaped and in its parent; so a reading during which a process ended is made again, parents first.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Descendant:
 
 
 class ProcessTree:
-    """Follows one process and what is below it. Reads only; whoever knows of new descendants tells `look`."""
+    """Follows one process and what is below it. Reads only; new descendants are passed to `look`."""
 
     def __init__(self, pid: int, reader: ProcessReader | None = None) -> None:
         self._pid = pid

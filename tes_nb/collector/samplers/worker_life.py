@@ -37,11 +37,11 @@ QUIET_SAMPLES = 2
 _NAME_MOST = 100
 NO_USAGE = Usage()
 CAUSE_UNKNOWN = "ended, cause unknown"
-"""What is said of an end that nobody has explained."""
+"""The text for an end without an explanation."""
 
 
 class Activity:
-    """Tells idle from working by CPU use alone, with hysteresis in time. At first sight a worker is idle."""
+    """Distinguishes idle from working by CPU use alone, with hysteresis in time. At first sight a worker is idle."""
 
     def __init__(self) -> None:
         self.status: WorkerStatus = "idle"
@@ -67,7 +67,7 @@ class WorkerLife:
         role: str = "",
         usage: Usage = NO_USAGE,
     ) -> None:
-        """role: what the process is for; "" = nobody knows."""
+        """role: what the process is for; "" = not known."""
         self.pid = pid
         self.born = first.born
         self.user_name = ""
@@ -174,7 +174,7 @@ class WorkerLife:
         )
 
     def give_up_asking(self) -> None:
-        """Nobody has reported why it ended, and nobody will: that is not the same as a normal end."""
+        """Why it ended was not reported, and will not be: that is not the same as a normal end."""
         self.facts = replace(self.facts, last_error=CAUSE_UNKNOWN)
 
 
@@ -200,7 +200,7 @@ def safe_name(text: str) -> str:
 
 
 def short_lived(pid: int, name: str, *, wall_ms: int, now: float) -> WorkerLife:
-    """Return the life of a process of which only the end was told: it was too short to be seen."""
+    """Return the life of a process of which only the end was reported: it was too short to be sampled."""
     times = Times(
         name=name or "process", born=0, zombie=True, threads=0, user_s=0, system_s=0, reaped_s=0, rss=0
     )

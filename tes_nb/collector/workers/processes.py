@@ -19,8 +19,7 @@ import os
 import time
 from collections.abc import Callable, Collection
 
-from tes_nb.collector.samplers.children import ChildFinder, LoopPace
-from tes_nb.collector.samplers.ends import EndWatch
+from tes_nb.collector.samplers.children import ChildFinder, EndWatch, LoopPace
 from tes_nb.collector.samplers.process_reader import ProcessReader, Times, default_reader
 from tes_nb.collector.samplers.shares import Member, ShareSampler
 from tes_nb.collector.samplers.tree import runs_tes_nb

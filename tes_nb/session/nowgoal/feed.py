@@ -20,8 +20,7 @@ from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
 from tes_nb.model import Message, Opcode, Stream
 from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
-from tes_nb.session.nowgoal.closing import opening_rows, rows_at_kick_off
-from tes_nb.session.nowgoal.kick_off import MatchFilter
+from tes_nb.session.nowgoal.kick_off import MatchFilter, opening_rows, rows_at_kick_off
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
 from tes_nb.session.nowgoal.match import Match, MatchMarks, chosen_match
 from tes_nb.session.nowgoal.names import NAMES, MatchNames, PriceTimes
@@ -112,7 +111,7 @@ class NowGoalFeed(Feed):
     def opening(self) -> pd.DataFrame:
         """Return the first price seen of each match, company and market, and whether it is the opening one.
 
-        `opening` is True, False, or NA where nobody can know: the feed tells changes only, see `opening_rows`.
+        `opening` is True, False, or NA where it cannot be known: the feed sends changes only, see `opening_rows`.
         """
         rows = opening_rows(self.frame("odds"), self.frame("scores"), self.origin.gaps())
         return self._with_names(rows)
@@ -128,7 +127,7 @@ class NowGoalFeed(Feed):
         return self._with_names(latest, place=1).set_index("match_id")
 
     def set_names(self, names: pd.DataFrame) -> None:
-        """Tell which teams play: columns `match_id`, `home_team`, `away_team`, and optionally `league`.
+        """Set which teams play: columns `match_id`, `home_team`, `away_team`, and optionally `league`.
 
         Names that were set before stay for other matches. Raises `ArgumentError` when a column is missing.
         """

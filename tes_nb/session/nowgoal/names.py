@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = ("home_team", "away_team", "league")
 COLUMNS = (
-    Column("home_team", "str", "", "label", "Who plays at home; NA if nobody has told (set_names)."),
+    Column("home_team", "str", "", "label", "Who plays at home; NA if not set (set_names)."),
     Column("away_team", "str", "", "label", "Who plays away."),
     Column("league", "str", "", "label", "Where they play."),
     Column("match", "str", "", "label", "Who plays whom; the match's id where nobody has said."),
@@ -26,7 +26,7 @@ COLUMNS = (
 )
 UNKNOWN: tuple[str | None, ...] = (None,) * len(NAMES)
 LOOK_EVERY_S = 5.0
-"""Between two looks for names that nobody has set, while a live table waits for them."""
+"""Between two looks for names that are not set, while a live table waits for them."""
 AGES_EVERY_S = 2.0
 
 

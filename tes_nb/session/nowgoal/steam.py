@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tes_nb.store.memory.columns import Columns
 
 EVERY_S = 0.25
-"""New rows are looked at so often at most; what a look costs depends on them alone."""
+"""New rows are judged at most so often; the cost depends on their number alone."""
 
 
 class SteamWatch:
@@ -71,11 +71,11 @@ class SteamWatch:
             self._run(self.look)
 
     def end(self) -> None:
-        """Tell of nothing any more."""
+        """Call back no more."""
         self._ended = True
 
     def look(self) -> None:
-        """Judge all new rows and tell of the steam among them."""
+        """Judge all new rows and call back with the steam among them."""
         with self._lock:
             self._looked_s = now()
             ticks = [one for one in (self._new("ticks"), self._derived()) if len(one)]

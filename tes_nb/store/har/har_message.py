@@ -1,4 +1,4 @@
-"""One WebSocket message as a HAR file tells it, checked and converted. The hot loop of reading HAR files.
+"""One WebSocket message of a HAR file, checked and converted. The hot loop of reading HAR files.
 
 The form of Chrome's files is read quickly; another one by what it most likely means (`read_message`).
 """

@@ -78,7 +78,7 @@ def _write_entry(file: StagedFile, connection: HarConnection, redactor: PayloadR
     head = json.dumps(_entry(url, began))
     file.write(head[:-1] + ',"_webSocketMessages":[')
     count, last, block = 0, began, list[str]()
-    for message in () if first is None else _chain(first, wire):
+    for message in () if first is None else itertools.chain([first], wire):
         block.append((",\n" if count else "") + _message(message, redactor))
         count, last = count + 1, message.t_wall_ns
         if len(block) >= _BLOCK:
@@ -86,11 +86,6 @@ def _write_entry(file: StagedFile, connection: HarConnection, redactor: PayloadR
             block.clear()
     file.write("".join(block) + f'],"time":{(last - began) / 1e6!r}}}')
     return count
-
-
-def _chain(first: Message, others: Iterator[Message]) -> Iterator[Message]:
-    yield first
-    yield from others
 
 
 def _message(message: Message, redactor: PayloadRedactor | None) -> str:

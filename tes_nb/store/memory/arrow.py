@@ -83,7 +83,7 @@ def arrow_table(rows: Snapshot) -> pa.Table:
 def arrow_arrays(rows: Snapshot, *, spare_words: bool = False) -> dict[str, Any]:
     """Return each column as an array, `time` among them, in the order of the times.
 
-    spare_words: dictionaries may have words that do not occur, so that nobody need look for those that do.
+    spare_words: dictionaries may have words that do not occur, which saves a search for those that do.
     """
     rows = rows.by_time()
     time = Cells("datetime64[ns, UTC]", rows.time)

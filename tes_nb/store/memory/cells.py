@@ -83,7 +83,7 @@ class Cells:
     blocks: dict[int, Any] | None = None
     """What frames have made of that memory (`frames.text_array`), which it goes with. `None` = nothing."""
     usage: WordCounts | None = None
-    """Which words occur in that memory. `None` = nobody counts."""
+    """Which words occur in that memory. `None` = not counted."""
 
     def __len__(self) -> int:
         return len(self.values)

@@ -60,7 +60,7 @@ class Fresh:
     cursor: int
     """Hand this to the next `since`."""
     lost: int
-    """Rows that came after the cursor but were dropped before anybody asked."""
+    """Rows that came after the cursor but were dropped before this call."""
     time: Array
     """int64, Unix ns, UTC, in the order received."""
     columns: Mapping[str, Array]

@@ -70,7 +70,7 @@ def align(
             if unit := frame.attrs.get("units", {}).get(column):
                 units[f"{name}_{label}"] = unit
         if fill == "latest":
-            lost = [_began(gap) for gap in (gaps or {}).get(name, ())]
+            lost = [gap.began_ns for gap in (gaps or {}).get(name, ())]
             mine = _filled(mine, np.searchsorted(np.sort(np.array(lost, np.int64)), grid, "left"))
         parts |= mine
     aligned = pd.DataFrame(parts, index=pd.RangeIndex(len(grid)))
@@ -174,10 +174,6 @@ def _filled(parts: dict[str, Any], epoch: Array) -> dict[str, Any]:
             if rest[:1] in {"", "["} and (other := f"{stem}_{word}{rest}") in parts and "_close" in name:
                 carried[other] = frame[other].fillna(carried[name])
     return {name: carried[name].array for name in parts}
-
-
-def _began(gap: Gap) -> int:
-    return gap.lost_at_ns if gap.last_seen_ns is None else gap.last_seen_ns
 
 
 def _index_of(frame: pd.DataFrame) -> pd.DatetimeIndex:

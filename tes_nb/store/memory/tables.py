@@ -310,7 +310,7 @@ PIECE_ROWS = 16_384
 
 
 class _EmptyTable(Columns):
-    """A table that nobody reads."""
+    """A table that keeps no rows."""
 
     def append(self, rows: Sequence[Row], **stamp: Any) -> None:
         """Keep nothing."""

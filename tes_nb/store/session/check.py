@@ -1,6 +1,6 @@
 """Check a session file from end to end, and say what of it is damaged or missing.
 
-What is read here is what anybody reads: a check gives no other values than `SessionFile` does. It only looks at every
+What is read here is what every reader gets: a check gives no other values than `SessionFile`. It only looks at every
 page first, and holds what a file says twice against each other.
 """
 

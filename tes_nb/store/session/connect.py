@@ -21,7 +21,7 @@ _LENIENT = ("cell_size_check=OFF", "writable_schema=ON")
 
 
 def refuse_what_is_no_file(path: Path) -> None:
-    """Raise `SessionError` for what need not be opened to be told apart: nothing, a folder, an empty file."""
+    """Raise `SessionError` for what is recognised without opening it: nothing, a folder, an empty file."""
     if path.is_dir():
         raise SessionError(
             f"{path} is a folder, not a session: name the file in it, for example {path / 'NAME.tes'}."

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tes_nb.store.session.tables import SessionTables
 
 
-# The messages themselves are not looked at: each has its checksum, which whoever reads it compares.
+# The messages themselves are not looked at: each has its checksum, which is compared when it is read.
 
 
 def examine(tables: SessionTables) -> list[str]:
@@ -184,7 +184,7 @@ _HEADER, _FRAME = 32, 24
 
 
 def log_is_cut(connection: sqlite3.Connection, session: Path) -> bool:
-    """Whether the log of a recording that nobody ended is missing, or was cut off inside a page.
+    """Whether the log of a recording without an end record is missing, or was cut off inside a page.
 
     A killed process or a full disk leaves whole blocks of the file system; only a copy ends elsewhere.
     """
@@ -261,7 +261,7 @@ def _frames_read(session: Path) -> int | None:
 def mend(wal: Path, copy: Path) -> None:
     """Write a copy of a damaged log with checksums that fit, so that SQLite reads on behind the changed bytes.
 
-    Of pages that nobody can know, the rows' own checksums tell what to believe.
+    Which rows of doubtful pages are intact follows from the rows' own checksums.
     """
     with wal.open("rb") as file, copy.open("wb") as mended:
         salts = file.read(_HEADER)[16:24]

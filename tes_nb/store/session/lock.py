@@ -27,9 +27,9 @@ else:
 
 _held: dict[tuple[int, Path], int] = {}
 """This process's pid and a session it writes → the lock's descriptor. POSIX locks do not exclude their own process;
-the pid tells a forked child that they are not its own."""
+by the pid a forked child sees that they are not its own."""
 _guards: WeakValueDictionary[Path, _Guard] = WeakValueDictionary()
-"""One for each session that somebody looks at now: a disk that hangs holds up nobody who records elsewhere."""
+"""One for each session in use: a disk that hangs does not block recordings elsewhere."""
 _guarding = threading.Lock()
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 _RESERVE = 128 * 1024
@@ -88,7 +88,7 @@ class WriterLock:
             os.close(descriptor)  # the former owner removed it between our open and our lock
 
     def give_room(self) -> None:
-        """Give back what the lock's file holds free on a full disk, for the last words of a recording."""
+        """Free the space that the lock's file reserves, for the end record of a recording on a full disk."""
         with contextlib.suppress(OSError, KeyError):
             os.ftruncate(_held[self._key], len(_signature()))
 
@@ -115,9 +115,9 @@ class WriterLock:
 
 
 def owner_of(session: Path) -> int | None:
-    """Return the pid of the process that writes this session, or `None` when nobody does.
+    """Return the pid of the process that writes this session, or `None` when none does.
 
-    0 = somebody does, but does not say who. Where nothing can be locked, nobody writes.
+    0 = one does, but does not say which. Where nothing can be locked, none writes.
     """
     if not HAS_LOCKS:
         return None
@@ -172,7 +172,7 @@ def _not_ours(path: Path, session: Path) -> SessionError:
 
 
 def _is_lock(descriptor: int) -> bool:
-    """Whether a file holds a pid and zeros, or nothing, and has one name: anything else is somebody's."""
+    """Whether a file holds a pid and zeros, or nothing, and has one name: anything else is another program's."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         return False

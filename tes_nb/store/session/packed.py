@@ -1,6 +1,6 @@
 """Compressed session files, `friday.tes.zst`: one zstd frame that `zstd -d` undoes, with a note in front of it.
 
-The note is a skippable frame, which every decoder passes over: what the file is can be told without decompressing it.
+The note is a skippable frame, which every decoder passes over: what the file is can be read without decompressing it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def part_path(packed: Path) -> Path:
 
 
 def pack(session: Path, note: Any, *, wanted: Callable[[], bool] = lambda: True) -> Path | None:
-    """Put a compressed file in the place of a session that nobody writes and that has no log; return its path.
+    """Put a compressed file in the place of a session that is not being written and has no log; return its path.
 
     The session is removed once the other has been read back and is on the disk: whatever ends this process, one of both
     is whole. The file has the session's time. note: what JSON can say. wanted: asked again and again; False = leave it,

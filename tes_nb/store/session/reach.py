@@ -64,7 +64,7 @@ def reachable(connection: sqlite3.Connection, table: str, ranges: Iterable[tuple
     """Yield the intact rows of a message table in these ranges of ids, in no certain order, some of them twice.
 
     SQLite reads up to a damaged page. What lies behind it is read from the middle of the remaining ids on, and so
-    forth by halves, down to a single row. A row counts only with its checksum: damaged trees lead astray.
+    forth by halves, down to a single row. A row counts only with its checksum: a damaged tree may lead to others.
     """
     query = f"SELECT rowid, * FROM {table} NOT INDEXED WHERE rowid"  # noqa: S608 - \w only
     forwards, backwards = f"{query} >= ? ORDER BY rowid", f"{query} <= ? ORDER BY rowid DESC"

@@ -43,7 +43,7 @@ class Recorder:
     cannot be made. Both callbacks run on the writer's thread: hand over and return. `overwrite` replaces a session
     file of that name, once the new one is there.
 
-    `wanted` is asked once, when the file is there: False = whoever began it has given up, and nothing is left of it.
+    `wanted` is asked once, when the file is there: False = its caller has given up, and nothing is left of it.
     `size_limit` is in bytes; `None` = four fifths of what is free on the disk now. `facts` are noted in the file.
     `after` is the recorder whose work goes on here: nothing is written before that one has written all it has, so that
     whatever ends the process, what is in the files has no hole (decision 0038).
@@ -210,7 +210,7 @@ def _withdraw(writer: SessionWriter) -> NoReturn:
 def _replacing(path: Path) -> Iterator[None]:
     """Put a session file aside; it goes when the block has made another, and is back when that failed.
 
-    Whoever reads it reads on: it keeps its inode. What is no session of ours stays, whatever it is.
+    Readers that have it open read on: it keeps its inode. A file that is no session stays.
     """
     if not path.is_file() or not path.stat().st_size:
         yield

@@ -1,4 +1,4 @@
-"""The writer's thread of a recording: takes groups from the queue, commits them, and lives through a failing disk."""
+"""The writer's thread of a recording: takes groups from the queue, commits them, goes on after failures of the disk."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class RecorderLoop:
         try:
             while self._step():
                 pass
-        except Exception as error:  # a thread must never die without a word
+        except Exception as error:  # the thread must not end silently
             log.exception("The recorder of %s failed", self._path.name)
             self._ending = f"The recording of {self._path.name} ended by an error of its own ({error!r})"
             self._drop([*self._in_hand, *self._queue.take(len(self._queue))], self._ending)

@@ -99,7 +99,7 @@ class Salvaged:
     missing: dict[str, LostMessages]
     """Source → messages known to be lost; sources without loss are left out."""
     complete: bool
-    """Whether the file still tells how many there were. If not, more may be lost than `missing` says."""
+    """Whether the file still says how many there were. If not, more may be lost than `missing` says."""
     anew: tuple[str, ...] = ()
     """Small tables that do not fit their checksums, and were made anew."""
 
@@ -128,7 +128,9 @@ def salvage(damaged: Path, target: Path) -> Salvaged | None:
         for view in views:
             names = tables_of(view)
             last_id = last_id_of(view, names, in_segments)
-            for _ in range(2):  # what led astray the first time is out of the way the second
+            for _ in range(
+                2
+            ):  # rows found in the first pass are skipped in the second, which thus reaches further
                 ranges = _unused(copy, source_ids, last_id)
                 for table in names if len(ranges) < _RANGES else ():
                     source_ids |= _copy_rows(copy, reachable(view, table, ranges))
@@ -155,7 +157,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged | None:
                 rest = lost - sum(gap.missing or 0 for gap in holes)
                 holes += [_edge(copy, number, extent, rest)] if rest > 0 else []
                 for gap in holes:
-                    if gap.lost_at_ns:  # else nobody knows when it was
+                    if gap.lost_at_ns:  # else it is not known when it was
                         write_gap(copy, rows, number, gap)
                 missing[name] = LostMessages.of(lost, holes)
         if not has_sums:
@@ -286,7 +288,7 @@ def _fill_small_tables(
 
 
 def _complete_gaps(copy: sqlite3.Connection, rows: RowWriter, views: list[sqlite3.Connection]) -> None:
-    """Take the ends of gaps from a table without checksum, where the messages that told of them are lost."""
+    """Take the ends of gaps from a table without checksum, where the messages with those events are lost."""
     for view in views:
         with contextlib.suppress(*DAMAGE):
             for row in read_rows(view, "gaps", None):
@@ -307,7 +309,7 @@ def _add(copy: sqlite3.Connection, rows: RowWriter, table: str, row: tuple[Any, 
 
 
 def _counts_at_end(tables: SessionTables) -> dict[str, int]:
-    """Source → messages when the recording ended; {} = nobody ended it, or that is lost."""
+    """Source → messages when the recording ended; {} = it has no end record, or that is lost."""
     ended = tables.facts().get("ended")
     counts = ended.get("messages") if isinstance(ended, dict) else None
     if not isinstance(counts, dict) or not tables.sources().keys() >= counts.keys():

@@ -1,4 +1,4 @@
-"""The tables of a session file, and how to tell such a file from any other SQLite file.
+"""The tables of a session file, and how such a file differs from any other SQLite file.
 
 docs/session-format.md describes each column; the words here and there are the same.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,9 +107,9 @@ def decode_record(payload: bytes) -> Record:
 SUFFIX = ".tes"
 
 
-def session_dir(environ: Mapping[str, str] = os.environ) -> Path:
+def session_dir() -> Path:
     """Return where recordings go that are not given a folder: `TES_SESSION_DIR`, else `sessions/`."""
-    return Path(environ.get("TES_SESSION_DIR", "").strip() or "sessions")
+    return Path(os.environ.get("TES_SESSION_DIR", "").strip() or "sessions")
 
 
 def session_path(path: str | Path | None) -> Path:

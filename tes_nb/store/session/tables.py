@@ -236,7 +236,7 @@ class SessionTables:
         return sums
 
     def tally(self, source_id: int, want: Want, *, recorded: bool) -> Tally:
-        """Return what counts the rows that are wanted. `recorded`: whether somebody is writing the file."""
+        """Return what counts the rows that are wanted. `recorded`: whether the file is being written."""
         if want.among == STATES:
             ids = sorted(row.id for row in self.rows("state_changes") if row.source_id == source_id)
             return Tally([(number, number, 1) for number in ids], grows=recorded)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_MS = 1000
 _LOG_BYTES = 16 * 2**20
-"""What stays of a write-ahead log that has grown beyond it, because somebody read for long, once it begins anew."""
+"""What stays of a write-ahead log that has grown beyond it, because a reader read for long, once it begins anew."""
 _UNWRITABLE = (struct.error, TypeError, ValueError, OverflowError)
 """What a message raises that no session can hold: numbers out of range, a payload too long."""
 
@@ -160,7 +160,7 @@ class SessionWriter:
         self._connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
 
     def restore(self) -> None:
-        """Make the session whole again at its path after somebody moved or removed a file under us.
+        """Make the session whole again at its path after one of its files was moved or removed.
 
         An open file outlives its name, so nothing is lost yet. Raises `OSError` or `sqlite3.Error` while it
         cannot be done, for example because the folder is gone too, or another file has taken the name.

@@ -37,10 +37,10 @@ USUAL: Final[dict[Family, str]] = {
     "basketball scores": BASKETBALL_SCORES,
     "basketball odds": BASKETBALL_ODDS,
 }
-"""What travels → the channel it comes on where nobody says another."""
+"""What travels → the channel it comes on where no other is named."""
 
 DEFAULT: Final = (FOOTBALL_SCORES, FOOTBALL_ODDS)
-"""What is asked for when nobody says which."""
+"""What is asked for when none are named."""
 
 _ODDS: Final = re.compile(r"ch_(goal|nbaGoal)([0-9]{1,6})_xml")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")

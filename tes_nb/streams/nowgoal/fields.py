@@ -1,4 +1,4 @@
-"""One field of a NowGoal record → one value. What is not exactly a number is none: no guess, no zero.
+"""One field of a NowGoal record → one value. What is not exactly a number is absent, and not guessed.
 
 Fields repeat all day (`0`, `1`, `1.20`), so each kind of field has a cache: a text that was met before costs
 one look-up. A text that cannot be read is never remembered and raises `UnreadableError`.

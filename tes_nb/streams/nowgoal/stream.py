@@ -37,7 +37,7 @@ _ECHO: Final = b'{"type":0,"channels":'
 
 
 def decode(message: Message, conversation: Conversation = UNKNOWN) -> Decoded:
-    """Return the rows of a message. Raises nothing: what is unreadable is told in `raw` and `notes`."""
+    """Return the rows of a message. Raises nothing: what is unreadable is in `raw` and `notes`."""
     try:
         text = (message.payload if message.opcode == Opcode.TEXT else inflate(message.payload)).strip()
     except DecodeError as error:

@@ -174,7 +174,7 @@ async def test_head_is_get_without_a_body():
 
 @run_async
 async def test_a_body_that_is_too_large_or_never_comes(monkeypatch):
-    monkeypatch.setattr("tes_nb.collector.http.scaling.BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tes_nb.collector.http.workers.BODY_TIMEOUT_S", 0.2)
     async with collecting() as collector:
         large = await scale(collector, b"[" + b" " * 70_000 + b"]")
         assert large.status == 413

@@ -10,7 +10,7 @@ import signal
 import psutil
 import pytest
 
-from tes_nb.collector.http import scaling
+from tes_nb.collector.http import workers
 from tes_nb.collector.workers.dask import KernelScaler
 from tes_nb.collector.workers.source import ScaleRefused
 from tes_nb.errors import CollectorError
@@ -170,7 +170,7 @@ async def test_a_kernel_that_is_held_is_said_and_scales_nothing_later(monkeypatc
 
 @run_async
 async def test_without_the_extra_it_says_how_to_install_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(scaling, "find_spec", lambda _name: None)
+    monkeypatch.setattr(workers, "find_spec", lambda _name: None)
     async with collecting() as collector:
         answer = await scale(collector.ports[1], 1)
         assert answer.status == 501
