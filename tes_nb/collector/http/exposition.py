@@ -8,13 +8,11 @@ from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from tes_nb.model import HttpFacts, Observation, ProcessFacts, WorkerFacts
 from tes_nb.model.observation import WorkerStatus
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class _Fact(NamedTuple):
@@ -32,7 +30,7 @@ async def scrape(observation: Observation) -> bytes:
 
 
 def render(observation: Observation) -> bytes:
-    """Return the text of one scrape, in the format that `CONTENT_TYPE` names."""
+    """Return the text of one scrape."""
     registry = CollectorRegistry()
     registry.register(_ObservationCollector(observation))
     return generate_latest(registry)

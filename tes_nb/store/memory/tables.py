@@ -12,7 +12,7 @@ from tes_nb.errors import DecodeError
 from tes_nb.model import Decoded, Direction, Kind, Message, Opcode, Stream
 from tes_nb.model.message import FLAG_DUPLICATE
 from tes_nb.store.memory.columns import DEFAULT_CAP, Columns
-from tes_nb.wire.events import ClockJump, Event, Gap, Mark, Playback, StateChange, decode_event
+from tes_nb.wire.events import Event, Gap, Mark, Playback, StateChange, decode_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_UNDECODED = 1000
 MAX_UNDECODED_BYTES = 8 * 2**20
 MAX_EVENTS = 100_000
-MAX_NOTES = 1000
 SEARCHED_GAPS = 100
 """So many of the newest gaps are looked at for one that is still open."""
 
@@ -47,18 +46,12 @@ class Counts:
     """All that were received; sent ones, duplicates and our own events are not among them."""
     kinds: Mapping[str, int]
     """`Kind` → messages; their sum is `messages`."""
-    rows: Mapping[str, int]
-    """Table → rows ever stored; since it went back, for a replay."""
-    dropped: Mapping[str, int]
-    """Table → rows that its cap has cost."""
     decode_errors: Mapping[str, int]
     """Reason → messages; their sum is `kinds["undecoded"]`."""
     duplicates: int
     """Messages that came twice during a renewal and were left out."""
     notes: int
     """Things that could not be read in otherwise readable messages."""
-    unfit: int
-    """Cells and rows that a decoder gave in a form that their column refuses."""
 
 
 class StreamStore:
@@ -78,9 +71,9 @@ class StreamStore:
         """The upstream reader's last state."""
         self.playback: Playback | None = None
         """How a replay goes on; `None` = this is none."""
-        self._changed = threading.Condition()
-        self._waiters = 0
-        self._version = 0
+        self._lock = threading.RLock()
+        self.version = 0
+        """Rises with everything that is received."""
         self._begin()
 
     def _begin(self) -> None:
@@ -91,12 +84,10 @@ class StreamStore:
         self._errors: Counter[str] = Counter()
         self._duplicates = 0
         self._note_count = 0
-        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._undecoded: deque[Undecoded] = deque(maxlen=MAX_UNDECODED)
         self._undecoded_bytes = 0
         self._gaps: deque[Gap] = deque(maxlen=MAX_EVENTS)
         self._marks: deque[Mark] = deque(maxlen=MAX_EVENTS)
-        self._clock_jumps: deque[ClockJump] = deque(maxlen=MAX_EVENTS)
 
     # Filling: one thread.
 
@@ -117,7 +108,7 @@ class StreamStore:
             self.note(message)
             return None
         if message.flags & FLAG_DUPLICATE:
-            with self._changed:
+            with self._lock:
                 self._duplicates += 1
             return None
         try:
@@ -163,16 +154,15 @@ class StreamStore:
         if unreadable:
             self.add_undecoded(message, decoded.reason or "undecoded", " ".join(decoded.notes[:1]))
             return
-        with self._changed:
+        with self._lock:
             if decoded.kind == Kind.DATA:
                 self.latest = message
             self._note_count += len(decoded.notes)
-            self._notes.extend(decoded.notes)
             self._count(message, decoded.kind)
 
     def add_undecoded(self, message: Message, reason: str, sentence: str) -> None:
         """Keep a message that could not be read, and count it under `reason`."""
-        with self._changed:
+        with self._lock:
             if len(self._undecoded) == MAX_UNDECODED:
                 self._forget_undecoded()
             self._undecoded.append(Undecoded(message, reason, sentence))
@@ -187,25 +177,23 @@ class StreamStore:
 
     def add_event(self, event: Event) -> None:
         """Keep one of our own events. A gap that was open is replaced when it comes again, closed."""
-        with self._changed:
+        with self._lock:
             if isinstance(event, Gap):
                 self._add_gap(event)
             elif isinstance(event, Mark):
                 self._marks.append(event)
-            elif isinstance(event, ClockJump):
-                self._clock_jumps.append(event)
             elif isinstance(event, Playback):
                 self._follow(event)
             elif isinstance(event, StateChange):
                 self.state = event
-            self._notify()
+            self.version += 1
 
     def withdraw(self, gap: Gap) -> None:
         """Take back a gap that turned out to be none."""
-        with self._changed:
+        with self._lock:
             if gap in self._gaps:
                 self._gaps.remove(gap)
-            self._notify()
+            self.version += 1
 
     def _follow(self, playback: Playback) -> None:
         """A replay that went back sends everything again: what was held counts no longer."""
@@ -227,32 +215,9 @@ class StreamStore:
     def _count(self, message: Message, kind: Kind) -> None:
         self._kinds[kind] += 1
         self.newest_ns = message.t_wall_ns
-        self._notify()
-
-    def _notify(self) -> None:
-        self._version += 1
-        if self._waiters:
-            self._changed.notify_all()
+        self.version += 1
 
     # Reading: any thread.
-
-    @property
-    def version(self) -> int:
-        """Rises with everything that is received."""
-        return self._version
-
-    def wait(self, version: int, timeout: float | None = None) -> int:
-        """Block until something came after `version`, at most `timeout` seconds (`None` = for ever).
-
-        Returns the version then, which is the given one when the time ran out.
-        """
-        with self._changed:
-            self._waiters += 1
-            try:
-                self._changed.wait_for(lambda: self._version != version, timeout)
-            finally:
-                self._waiters -= 1
-            return self._version
 
     @property
     def main(self) -> Columns:
@@ -262,45 +227,30 @@ class StreamStore:
     @property
     def gaps(self) -> list[Gap]:
         """The gaps, oldest first; the last may still be open (`back_at_ns` is None)."""
-        with self._changed:
+        with self._lock:
             return list(self._gaps)
 
     @property
     def marks(self) -> list[Mark]:
         """The marks, oldest first."""
-        with self._changed:
+        with self._lock:
             return list(self._marks)
-
-    @property
-    def clock_jumps(self) -> list[ClockJump]:
-        """Where the wall clock jumped, oldest first."""
-        with self._changed:
-            return list(self._clock_jumps)
 
     @property
     def undecoded(self) -> list[Undecoded]:
         """The newest messages that could not be read: at most 1000, and at most 8 MiB of them."""
-        with self._changed:
+        with self._lock:
             return list(self._undecoded)
-
-    @property
-    def notes(self) -> list[str]:
-        """The newest sentences about what could not be read in otherwise readable messages; at most 1000."""
-        with self._changed:
-            return list(self._notes)
 
     def counts(self) -> Counts:
         """Return all counters."""
-        with self._changed:
+        with self._lock:
             return Counts(
                 messages=self._kinds.total(),
                 kinds=dict(self._kinds),
-                rows={name: table.total - table.cleared for name, table in self.tables.items()},
-                dropped={name: table.dropped for name, table in self.tables.items()},
                 decode_errors=dict(self._errors),
                 duplicates=self._duplicates,
                 notes=self._note_count,
-                unfit=sum(table.unfit + table.refused for table in self.tables.values()),
             )
 
 

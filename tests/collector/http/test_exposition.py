@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tes_nb.collector.http.exposition import CONTENT_TYPE, render, scrape
+from tes_nb.collector.http.exposition import render, scrape
+from tes_nb.collector.http.pages import PROMETHEUS
 from tes_nb.model import Observation, SocketFacts
 from tests.support.observations import PROCESS, WORKER, observation
 
@@ -106,4 +107,4 @@ def test_a_scrape_does_not_hold_up_the_loop() -> None:
 
 
 def test_the_content_type_names_the_format() -> None:
-    assert CONTENT_TYPE.startswith("text/plain; version=")
+    assert PROMETHEUS.startswith("text/plain; version=")

@@ -1,8 +1,5 @@
 """One feed's memory: rows where they belong, everything else counted and kept."""
 
-import threading
-import time
-
 import pytest
 
 from tes_nb.errors import DecodeError
@@ -75,7 +72,7 @@ def test_rows_go_to_their_tables_with_the_times_of_the_message():
     assert held.tables["jumps"].snapshot().cells["by"].numpy().tolist() == [3.0]
     assert held.latest.seq == 2
     assert held.newest_ns == WALL + 2
-    assert dict(held.counts().rows) == {"readings": 3, "jumps": 1}
+    assert {name: table.total for name, table in held.tables.items()} == {"readings": 3, "jumps": 1}
 
 
 def test_counters_add_up():
@@ -101,8 +98,7 @@ def test_counters_add_up():
         "bug: ZeroDivisionError": 1,
         "bug: KeyError": 1,
     }
-    assert (counts.rows["readings"], counts.dropped["readings"]) == (5, 2)
-    assert (counts.notes, held.notes) == (1, ["an odd value"])
+    assert (held.main.total, held.main.dropped, counts.notes) == (5, 2, 1)
     assert [kept.message.payload for kept in held.undecoded][2] == b"\xff\xfe"
     assert "'test' failed: ZeroDivisionError('oops')" in held.undecoded[3].sentence
 
@@ -127,7 +123,7 @@ def test_rows_of_a_table_that_is_not_there_store_nothing_of_the_message():
 def test_a_row_that_its_columns_refuse_is_counted():
     held = store()
     held.receive(message(["text", 1.0]))
-    assert held.counts().unfit == 1
+    assert (held.main.unfit, held.main.refused) == (1, 0)
     assert len(held.main) == 2
 
 
@@ -154,7 +150,7 @@ def test_events_are_kept_and_a_gap_that_closes_replaces_its_open_form():
         held.receive(event(reported))
     assert held.gaps == [closed, other, later]
     assert held.state == state
-    assert (held.marks, held.clock_jumps) == ([Mark("deploy", 21)], [ClockJump(22, -5)])
+    assert held.marks == [Mark("deploy", 21)]
     assert held.counts().messages == 0
     held.receive(message(b"no event", opcode=Opcode.EVENT))
     assert held.counts().decode_errors == {"event": 1}
@@ -171,17 +167,6 @@ def test_undecoded_messages_are_bounded_in_number_and_bytes(monkeypatch):
     assert sum(len(kept.message.payload) for kept in held.undecoded) <= tables_module.MAX_UNDECODED_BYTES
     assert held.undecoded[-1].message.seq == 19
     assert held.counts().decode_errors == {"no list": 140}
-
-
-def test_waiting_ends_with_the_next_message_or_its_time():
-    held = store()
-    before = held.version
-    assert held.wait(before, timeout=0.05) == before
-    threading.Timer(0.1, held.receive, [message([1.0])]).start()
-    started = time.monotonic()
-    assert held.wait(before, timeout=30) > before
-    assert time.monotonic() - started < 20
-    assert held.wait(before, timeout=30) > before  # at once: it came already
 
 
 def test_every_kind_of_news_is_reported():

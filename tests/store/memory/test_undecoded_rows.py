@@ -28,9 +28,9 @@ def test_fault_62_the_store_counts_each_injected_fault_and_keeps_every_raw_messa
     for text, reason in UNREADABLE.items():
         assert counts.decode_errors[reason] == sent.count(text)
     assert counts.notes == sent.count(HALF_READABLE)
-    assert counts.rows["raw"] == len(unreadable) + counts.notes
+    assert store.tables["raw"].total == len(unreadable) + counts.notes
     assert [kept.message.payload.decode() for kept in store.undecoded] == unreadable
-    assert counts.unfit == 0
+    assert not any(table.unfit or table.refused for table in store.tables.values())
 
 
 def test_the_raw_table_tells_what_the_counter_tells():
