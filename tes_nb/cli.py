@@ -254,16 +254,16 @@ def compare(
     """Say what differs between two recordings; exit with 4 where a limit, or one of several, is exceeded."""
     from tes_nb.session.compare import compare as compare_sessions  # noqa: PLC0415
 
-    found = compare_sessions(a, b, on=on or None)
-    print(repr(found)[1:-1])
-    for sentence in (*found.unmatched, *found.stray(*fail_over or ())):
+    comparison = compare_sessions(a, b, on=on or None)
+    print(repr(comparison)[1:-1])
+    for sentence in (*comparison.unmatched, *comparison.stray(*fail_over or ())):
         print(f"  {sentence}")
     if report is not None:
-        print(f"Wrote {found.report(report)}.")
+        print(f"Wrote {comparison.report(report)}.")
     code = 0
     for rule in fail_over or ():
         try:
-            if (why := found.exceeds(rule)) is not None:
+            if (why := comparison.exceeds(rule)) is not None:
                 print(why)
                 code = OVER_THE_LIMIT
         except SessionError as error:

@@ -49,10 +49,10 @@ class KernelOptions:
     @tz.setter
     def tz(self, value: str | None) -> None:
         try:
-            known = value is None or bool(ZoneInfo(value).key)
+            exists = value is None or bool(ZoneInfo(value).key)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            known = False
-        if not known:
+            exists = False
+        if not exists:
             raise ArgumentError(
                 f"options.tz must be the name of a time zone, such as 'Europe/Berlin' or 'UTC', or None for the "
                 f"browser's, not {repr(value)[:60]}."

@@ -109,8 +109,8 @@ def clv(
     wanted = long.rename(columns={"price": "closing_price", "line": "closing_line"})[
         [*by, "side", "closing_price", "closing_line"]
     ]
-    known = wanted.astype(text).merge(chances.astype(text), on=[*by, "side"], how="left")
-    result = bets.astype(text).merge(known, on=[*by, "side"], how="left").set_index(bets.index)
+    priced = wanted.astype(text).merge(chances.astype(text), on=[*by, "side"], how="left")
+    result = bets.astype(text).merge(priced, on=[*by, "side"], how="left").set_index(bets.index)
     if "line" in bets.columns:
         other = (
             (result["line"] != result["closing_line"])
@@ -124,9 +124,9 @@ def clv(
 
 def _long(odds: pd.DataFrame) -> pd.DataFrame:
     """Return a row per price, with `time` as a column."""
-    kept = [name for name in LINE if name in odds.columns]
+    lines = [name for name in LINE if name in odds.columns]
     parts = [
-        odds[kept].assign(side=side, price=odds[side].astype("float64"), time=odds.index)
+        odds[lines].assign(side=side, price=odds[side].astype("float64"), time=odds.index)
         for side in SIDES
         if side in odds.columns
     ]

@@ -91,7 +91,7 @@ def differences(
     x, y = float(rest[0].max()), float(rest[1].max())
     lasting = Lasting(x, y, y - x - _furthest(peaks[1] - peaks[0]))
     width = NormalDist().inv_cdf(1 - ERROR / (2 * max(questions, 1))) * spread.std(axis=1, ddof=1)
-    found = []
+    findings = []
     for place, name in enumerate(STATISTICS):
         x, y = float(here[place]), float(there[place])
         change, half = y - x, float(width[place])
@@ -99,10 +99,10 @@ def differences(
             half = max(half, _furthest(spread[place]))
         margin = least * abs(x)
         word = MORE if change - half > margin else LESS if change + half < -margin else NONE
-        found.append(
+        findings.append(
             Finding(name, x, y, change - half, change + half, word, lasting if name == "peak" else None)
         )
-    return found
+    return findings
 
 
 def cells_beside(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:

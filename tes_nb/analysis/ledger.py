@@ -64,8 +64,8 @@ def number_in(text: bytes) -> int | None:
     >>> number_in(b"ok") is None
     True
     """
-    found = _NUMBER.search(text)
-    return None if found is None else int(found[1])
+    match = _NUMBER.search(text)
+    return None if match is None else int(match[1])
 
 
 def received_in(messages: Iterable[Message]) -> list[tuple[int, int]]:
@@ -73,7 +73,7 @@ def received_in(messages: Iterable[Message]) -> list[tuple[int, int]]:
 
     Left out is what does not inflate, has no number, went out, or was marked as a duplicate on receipt.
     """
-    found = []
+    numbers = []
     for message in messages:
         skipped = message.direction != Direction.IN or message.opcode == Opcode.EVENT
         if skipped or message.flags & FLAG_DUPLICATE:
@@ -84,8 +84,8 @@ def received_in(messages: Iterable[Message]) -> list[tuple[int, int]]:
             continue
         number = number_in(text)
         if number is not None:
-            found.append((number, message.t_wall_ns))
-    return found
+            numbers.append((number, message.t_wall_ns))
+    return numbers
 
 
 def reconcile(

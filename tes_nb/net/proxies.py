@@ -41,13 +41,13 @@ def proxy_for(url: str) -> str | Failure | None:
     if why is None:
         return value
     sentence = (
-        f"the proxy {shown(value)} of {_variable(kind)} cannot be used: {why}; set it to http://HOST:PORT, or name "
-        f"{host} in NO_PROXY to go there directly"
+        f"the proxy {without_password(value)} of {_variable(kind)} cannot be used: {why}; set it to http://HOST:PORT, "
+        f"or name {host} in NO_PROXY to go there directly"
     )
     return Failure("network", sentence)
 
 
-def shown(proxy: str) -> str:
+def without_password(proxy: str) -> str:
     """Return the proxy without a user's name and password."""
     head, sign, rest = proxy.partition("://") if "://" in proxy else ("", "", proxy)
     return f"'{head}{sign}{rest.rpartition('@')[2]}'"

@@ -27,7 +27,7 @@ from tes_nb.net.endpoints import is_loopback
 from tes_nb.net.failures import REDIRECTS, Redirect, failure_of, follow, plain, status_failure, unsendable
 from tes_nb.net.logs import QUIET
 from tes_nb.net.loop import now
-from tes_nb.net.proxies import proxy_for, shown
+from tes_nb.net.proxies import proxy_for, without_password
 from tes_nb.wire.lifecycle import Failure
 from tes_nb.wire.liveness import Keepalive
 from tes_nb.wire.profile import PROFILE, Profile
@@ -284,7 +284,7 @@ async def _handshake(
     except (ProxyError, OSError) as error:
         if proxy is None or isinstance(error, TimeoutError):
             raise
-        return Failure("network", f"the proxy {shown(proxy)}: {_proxy_failure(error)}")
+        return Failure("network", f"the proxy {without_password(proxy)}: {_proxy_failure(error)}")
     return cast("GuardedConnection", connection)
 
 

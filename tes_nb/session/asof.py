@@ -76,9 +76,9 @@ def newest_rows(
     else:
         rows = rows.iloc[-1:]
     if not across_gaps:
-        known = pd.DatetimeIndex(rows.index).as_unit("ns").asi8 > last_loss(gaps, at_ns)
-        attrs["left_out"] = int(np.count_nonzero(~known))
-        rows = rows[known]
+        valid = pd.DatetimeIndex(rows.index).as_unit("ns").asi8 > last_loss(gaps, at_ns)
+        attrs["left_out"] = int(np.count_nonzero(~valid))
+        rows = rows[valid]
     rows.attrs = attrs
     return rows
 

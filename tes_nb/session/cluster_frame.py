@@ -70,9 +70,9 @@ class Lake:
         """Return the path of a table's dataset. Raises `SessionError` where there is none, or there are several."""
         system, path = self.system()
         try:
-            found = sorted(system.glob(f"{path}/stream=*/table={quote(table, safe='')}"))
-            if len(found) == 1:
-                return str(found[0])
+            datasets = sorted(system.glob(f"{path}/stream=*/table={quote(table, safe='')}"))
+            if len(datasets) == 1:
+                return str(datasets[0])
             there = {unquote(one.rpartition("table=")[2]) for one in system.glob(f"{path}/stream=*/table=*")}
         except OSError as error:
             raise SessionError(f"'{self.url}' cannot be listed ({error}): check the address.") from error
@@ -80,7 +80,7 @@ class Lake:
             raise SessionError(
                 f"There is no Parquet of sessions at '{self.url}': write it with open_many(…).to_parquet(folder)."
             )
-        if found:
+        if datasets:
             raise SessionError(
                 f"Several streams of '{self.url}' have a table '{table}': make a folder of each."
             )
@@ -210,8 +210,8 @@ class ClusterFrame:
         where it takes more than a second; `None` = as it was asked for at first. Raises `SessionError` where the
         scheduler is gone.
         """
-        shown = self._progress if progress is None else progress
-        frames = self._link.results(self.dask, progress=shown)
+        bar = self._progress if progress is None else progress
+        frames = self._link.results(self.dask, progress=bar)
         return unified([each for each in frames if len(each)] or frames[:1])
 
     def ticks(self) -> ClusterFrame:

@@ -266,7 +266,7 @@ def _subjects_of(session: SessionOutputs, frames: Frames, names: Sequence[str]) 
 def _called(frame: pd.DataFrame, table: Table) -> dict[str, list[Subject]]:
     """Return the subjects of a table, by what they are called."""
     key = [name for name in table.key if name in frame]
-    found: dict[str, list[Subject]] = {}
+    subjects: dict[str, list[Subject]] = {}
     for one, rows in frame.groupby(key, observed=True, sort=True) if key else [((), frame)]:
         if not len(rows):
             continue
@@ -275,8 +275,8 @@ def _called(frame: pd.DataFrame, table: Table) -> dict[str, list[Subject]]:
             last = [rows[name].dropna().iloc[-1:] for name in IDENTITY if name in rows]
             named = tuple(word for words in last for word in words)
         units = rows[table.unit_by].dropna().iloc[-1:].tolist() if table.unit_by else []
-        found.setdefault(" ".join(map(str, named)), []).append(Subject(rows, "".join(map(str, units))))
-    return found
+        subjects.setdefault(" ".join(map(str, named)), []).append(Subject(rows, "".join(map(str, units))))
+    return subjects
 
 
 def _matched(a: Subjects, b: Subjects, window: Window, unmatched: list[str]) -> Iterator[Pair]:

@@ -123,15 +123,16 @@ class Comparison:
         series: Sequence[Pair], seconds: float, least: float, questions: int
     ) -> list[tuple[Pair, Finding]]:
         """Return how each statistic of each column differs; intervals are wide enough for all questions together."""
-        found = []
+        findings = []
         for one in series:
             a, b = (cells[~np.isnan(cells)] for cells in (one.a, one.b))
             if len(a) and len(b):
-                asked = max(questions, 1) * len(STATISTICS)
-                found += [
-                    (one, each) for each in differences(a, b, questions=asked, least=least, seconds=seconds)
+                intervals = max(questions, 1) * len(STATISTICS)
+                findings += [
+                    (one, each)
+                    for each in differences(a, b, questions=intervals, least=least, seconds=seconds)
                 ]
-        return found
+        return findings
 
     def _short_cells(self) -> list[str]:
         short = [str(cell.number) for cell in self._cell_pairs if not cell.pairs]
@@ -153,13 +154,13 @@ class Comparison:
         ]
 
     @staticmethod
-    def _row(series: Pair, found: Finding) -> tuple[Any, ...]:
+    def _row(series: Pair, finding: Finding) -> tuple[Any, ...]:
         unit = f"{series.column.unit or 1}/s" if series.column.kind == "counter" else series.column.unit
-        if found.statistic == "area":
+        if finding.statistic == "area":
             unit = f"{unit} * s" if unit else "s"
         where = series.feed, series.table, series.column.name, series.subject
-        numbers = found.a, found.b, found.change, found.percent, found.low, found.high
-        return (*where, found.statistic, *numbers, found.word, unit)
+        numbers = finding.a, finding.b, finding.change, finding.percent, finding.low, finding.high
+        return (*where, finding.statistic, *numbers, finding.word, unit)
 
     @property
     def different(self) -> pd.DataFrame:

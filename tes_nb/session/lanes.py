@@ -72,23 +72,23 @@ def _names(rows: pd.DataFrame) -> dict[str, str]:
 
 def _jobs(rows: pd.DataFrame) -> Iterator[LaneSpan]:
     """A span for each job that a row shows; a job shorter than the stream's period may be in none."""
-    shown = rows[rows["current_job_id"].notna() & rows["pool"].notna()]
-    for (worker, job), seen in shown.groupby(["id", "current_job_id"], sort=False):
-        function, start = seen["current_job_type"].iloc[-1], seen["current_job_started_at"].iloc[-1]
-        begin = seen.index.min() if pd.isna(start) else start
-        failed = seen["status"].iloc[-1] == "error"
-        text = str(seen["last_error"].iloc[-1]) if failed else f"job {job}"
+    running = rows[rows["current_job_id"].notna() & rows["pool"].notna()]
+    for (worker, job), of_job in running.groupby(["id", "current_job_id"], sort=False):
+        function, start = of_job["current_job_type"].iloc[-1], of_job["current_job_started_at"].iloc[-1]
+        begin = of_job.index.min() if pd.isna(start) else start
+        failed = of_job["status"].iloc[-1] == "error"
+        text = str(of_job["last_error"].iloc[-1]) if failed else f"job {job}"
         yield LaneSpan(
-            f"job {function} on {_short(str(worker), seen)}",
+            f"job {function} on {_short(str(worker), of_job)}",
             begin,
-            max(seen.index.max(), begin),
+            max(of_job.index.max(), begin),
             "error" if failed else "working",
             text,
         )
 
 
-def _short(worker: str, seen: pd.DataFrame) -> str:
-    pid = seen["pid"].iloc[-1]
+def _short(worker: str, of_job: pd.DataFrame) -> str:
+    pid = of_job["pid"].iloc[-1]
     return worker if pd.isna(pid) else str(pid)
 
 

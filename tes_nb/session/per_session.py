@@ -200,6 +200,6 @@ def _lines(
             values = numbers[low:high]
             values = values[~np.isnan(values)]
             if len(values):
-                found = dict(zip(STATISTICS, measures(values, 1.0).tolist(), strict=True))
-                summary = [found["median"], found["p95"], found["peak"], found["area"]]
+                measured = dict(zip(STATISTICS, measures(values, 1.0).tolist(), strict=True))
+                summary = [measured["median"], measured["p95"], measured["peak"], measured["area"]]
                 yield start, cell.number, seconds, *subject, name, len(values), *summary

@@ -221,8 +221,8 @@ class Recording(Owned):
         state = "STOPPED" if self._ended is not None else figures.state
         lost = f", {figures.lost:,} lost" if figures.lost else ""
         size = f"{counted(figures.messages, 'message')}, {figures.bytes / 1e6:,.1f} MB"
-        kept = ", kept" if self.kept and self._ended is None else ""
-        return f"<recording {self.path.name}: {state}, {size}{lost}{kept}>"
+        keep = ", kept" if self.kept and self._ended is None else ""
+        return f"<recording {self.path.name}: {state}, {size}{lost}{keep}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """How far it is, now: display it again for later figures, or `wait()` with a bar."""

@@ -25,8 +25,8 @@ MOST_CELLS = 50
 def in_order_of_worth(feeds: Mapping[str, Feed], *, notebook: bool) -> list[Feed]:
     """Return the feeds as the first views show them, then the others. notebook: as in `first_views`."""
     streams = {name: feed.stream for name, feed in feeds.items()}
-    shown = [source for _, parts in first_views(streams, notebook=notebook) for source, _ in parts if source]
-    return [feeds[name] for name in dict.fromkeys([*shown, *feeds])]
+    first = [source for _, parts in first_views(streams, notebook=notebook) for source, _ in parts if source]
+    return [feeds[name] for name in dict.fromkeys([*first, *feeds])]
 
 
 def cost_facts(feeds: Mapping[str, Feed], gaps: pd.DataFrame, *, live: bool) -> list[CostFigure]:

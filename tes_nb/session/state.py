@@ -110,10 +110,10 @@ def silence(beats: Iterable[tuple[float, float] | None]) -> float | None:
 
     beats: of each stream that it makes itself, seconds since a message came and its period; three may be missing.
     """
-    known = [beat for beat in beats if beat is not None]
-    if not known or any(silent_s <= STALE_PERIODS * period_s for silent_s, period_s in known):
+    present = [beat for beat in beats if beat is not None]
+    if not present or any(silent_s <= STALE_PERIODS * period_s for silent_s, period_s in present):
         return None
-    return min(silent_s for silent_s, _ in known)
+    return min(silent_s for silent_s, _ in present)
 
 
 def _with_countdown(upstream: StateChange) -> str:

@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 class Stack:
     """What a process did at one instant: `print(stack)` shows it like a traceback, innermost call last."""
 
-    def __init__(self, said: ProcessStack) -> None:
-        self.pid = said.pid
-        self.place = said.place
+    def __init__(self, stack: ProcessStack) -> None:
+        self.pid = stack.pid
+        self.place = stack.place
         """Where the main thread was in the user's own code, in words; `None` = nowhere there."""
-        self.door = said.door
+        self.door = stack.door
         """How it was looked at: faulthandler, or py-spy."""
-        self.took_ms = said.took_ms
+        self.took_ms = stack.took_ms
         """How long that took, in milliseconds."""
-        self.threads: list[ThreadStack] = said.threads
+        self.threads: list[ThreadStack] = stack.threads
         """Each with a name and frames, innermost first: function, file, line, and whether it is the user's."""
 
     def __str__(self) -> str:
@@ -93,10 +93,10 @@ class WorkersFeed(Feed):
         No arguments, environment, names of open files or contents of memory. Raises as `stack`
         does.
         """
-        seen: dict[str, Any] = msgspec.to_builtins(
+        snapshot: dict[str, Any] = msgspec.to_builtins(
             self._ask("snapshot()", TakeSnapshot(worker=checked_id(worker)))
         )
-        return seen
+        return snapshot
 
     def _ask(self, what: str, operation: Operation[R]) -> R:
         if self.ask is None:

@@ -88,8 +88,8 @@ class PayloadRedactor:
         if shape in self._harmless:
             return payload
         if _HINT.search(payload.lower()):
-            redacted, found = _IN_PAYLOAD.subn(_replace_in_payload, payload)
-            if found:
+            redacted, count = _IN_PAYLOAD.subn(_replace_in_payload, payload)
+            if count:
                 return redacted
         if len(shape) <= self.SHAPE:
             if len(self._harmless) >= self.CACHE:

@@ -147,10 +147,10 @@ class LaneFold:
         began = time if began is None else float(began)
         seconds = row[rule.seconds] if rule.seconds else None
         text = ", ".join(word for word in (_word(row[one]) for one in rule.text) if word)
-        seen = (state, text, began if rule.start else None)
-        if self._now.get(lane) == seen:
+        newest = (state, text, began if rule.start else None)
+        if self._now.get(lane) == newest:
             return []
-        self._now[lane] = seen
+        self._now[lane] = newest
         name = " ".join(filter(None, (rule.title, *dict.fromkeys(_word(row[one]) for one in rule.name))))
         look = rule.looks.get(state, rule.looks.get("", "other"))
         end = None if seconds is None else began + float(seconds)

@@ -161,7 +161,7 @@ def _ends_in_half_pair(payload: bytes) -> bool:
 
 
 def _stumbled_over_not_a_number(payload: bytes, text: str) -> bool:
-    found = _AT_BYTE.search(text)
-    if found is None:
+    match = _AT_BYTE.search(text)
+    if match is None:
         return payload.strip().lstrip(b"-") in {b"NaN", b"Infinity"}
-    return payload.startswith((b"NaN", b"Infinity"), int(found[1]))
+    return payload.startswith((b"NaN", b"Infinity"), int(match[1]))

@@ -97,8 +97,8 @@ def read_token(body: bytes, *, fetched_at_s: float, server_date_s: float | None 
     is no token.
     """
     text = body.strip()
-    found = _JWT.fullmatch(text) if len(body) <= MAX_BODY else None
-    claims = _claims(found[1]) if found else None
+    match = _JWT.fullmatch(text) if len(body) <= MAX_BODY else None
+    claims = _claims(match[1]) if match else None
     expires = _seconds(claims, "exp") if claims else None
     if expires is None or claims is None:
         raise _no_token(_what_else(body))
@@ -174,7 +174,7 @@ def _small(text: str) -> str:
 def _without_pieces(text: str, secret: str, size: int) -> str:
     low, within = _small(secret), _small(text)
     pieces = {low[start : start + size] for start in range(len(low) - size + 1)}
-    shown: list[str] = []
+    parts: list[str] = []
     done = at = 0
     while at <= len(text) - size:
         if within[at : at + size] not in pieces:
@@ -183,6 +183,6 @@ def _without_pieces(text: str, secret: str, size: int) -> str:
         end = at + size
         while end < len(text) and within[end - size + 1 : end + 1] in pieces:
             end += 1
-        shown += (text[done:at], "…")
+        parts += (text[done:at], "…")
         done = at = end
-    return "".join((*shown, text[done:]))
+    return "".join((*parts, text[done:]))

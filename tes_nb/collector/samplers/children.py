@@ -147,9 +147,9 @@ def exit_code_of(handle: int) -> int | None:
         fcntl.ioctl(handle, _GET_INFO, info)
     except OSError:
         return None
-    (said,) = struct.unpack_from("<Q", info)
+    (flags,) = struct.unpack_from("<Q", info)
     return (
-        os.waitstatus_to_exitcode(struct.unpack_from("<i", info, _CODE_AT)[0]) if said & _INFO_EXIT else None
+        os.waitstatus_to_exitcode(struct.unpack_from("<i", info, _CODE_AT)[0]) if flags & _INFO_EXIT else None
     )
 
 

@@ -91,9 +91,9 @@ def rows_at_kick_off(
     how many.
     """
     matches = kick_offs(scores)
-    known = matches[matches["seen"].to_numpy(bool)]["kick_off"]
+    kick_off_of = matches[matches["seen"].to_numpy(bool)]["kick_off"]
     rows = table.sort_index(kind="stable")
-    at = known.reindex(rows["match_id"])
+    at = kick_off_of.reindex(rows["match_id"])
     times = pd.DatetimeIndex(rows.index).tz_convert("UTC")
     before = times < pd.DatetimeIndex(at)
     last = rows.assign(kick_off=at.array)[before]
@@ -130,11 +130,11 @@ def opening_rows(odds: pd.DataFrame, scores: pd.DataFrame, gaps: Iterable[Gap]) 
         since[its] = np.where(place > 0, when[place - 1], -1)
     began = np.array(sorted(gap.began_ns for gap in gaps), dtype=np.int64)
     lost = np.searchsorted(began, since, "left") != np.searchsorted(began, times, "left")
-    known = (since >= 0) & ~lost
+    certain = (since >= 0) & ~lost
     played = kick_offs(scores)["kick_off"].reindex(first["match_id"])
     late = pd.DatetimeIndex(played) <= pd.DatetimeIndex(first.index).tz_convert("UTC")
     stood = first["refresh"].fillna(value=False).to_numpy(bool) | late
-    opening = pd.arrays.BooleanArray(known & ~stood, ~(known | stood))
+    opening = pd.arrays.BooleanArray(certain & ~stood, ~(certain | stood))
     result = first.assign(opening=opening)
     result.attrs = dict(odds.attrs)
     return result

@@ -27,14 +27,16 @@ GOALS = ["home_goals", "away_goals"]
 
 def chosen_match(names: MatchNames, words: str, match_ids: Sequence[str]) -> str:
     """Return the one match that is meant by an id or a part of its teams' names. Raises `ArgumentError` else."""
-    found = names.search(str(words), match_ids)
-    if len(found) == 1:
-        return found[0]
+    matches = names.search(str(words), match_ids)
+    if len(matches) == 1:
+        return matches[0]
     listed = (
-        ", ".join(f"{names.title(one)} ({one})" for one in (found or match_ids)[:MOST_NAMED]) or "none yet"
+        ", ".join(f"{names.title(one)} ({one})" for one in (matches or match_ids)[:MOST_NAMED]) or "none yet"
     )
-    if found:
-        raise ArgumentError(f"{len(found)} matches fit {words!r}: {listed}. Say more of the name, or the id.")
+    if matches:
+        raise ArgumentError(
+            f"{len(matches)} matches fit {words!r}: {listed}. Say more of the name, or the id."
+        )
     raise ArgumentError(f"No match fits {words!r}. There are {listed}; ng.matches() lists all.")
 
 

@@ -299,8 +299,8 @@ GAPS = Table(
 def gaps_export(gaps: Mapping[str, Iterable[Gap]], session: str) -> TableExport:
     """Return the gaps of each source, ready to be written; session as in `TableExport`."""
     columns = Columns(GAPS, stream="session")
-    found = [(gap, source) for source, each in gaps.items() for gap in each]
-    for gap, source in sorted(found, key=lambda one: one[0].lost_at_ns):
+    named = [(gap, source) for source, each in gaps.items() for gap in each]
+    for gap, source in sorted(named, key=lambda one: one[0].lost_at_ns):
         row = gap.last_seen_ns, gap.lost_at_ns, gap.back_at_ns, gap.cause, gap.missing
         columns.append([row], time_ns=gap.lost_at_ns, conn=gap.conn, source=source)
     rows = columns.snapshot()

@@ -337,7 +337,7 @@ class Batch:
 def _without_credentials(message: Message) -> Message:
     """Our own events quote addresses and what peers said; nothing else is ever changed."""
     text = message.payload.decode("utf-8", "surrogateescape")
-    shown = redact_text(text)
-    if shown == text:
+    redacted = redact_text(text)
+    if redacted == text:
         return message
-    return msgspec.structs.replace(message, payload=shown.encode("utf-8", "surrogateescape"))
+    return msgspec.structs.replace(message, payload=redacted.encode("utf-8", "surrogateescape"))

@@ -53,11 +53,11 @@ def last_id_of(connection: sqlite3.Connection, tables: list[str], in_segments: i
         return 0
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     most = int(pages) * PAGE_SIZE // _SHORTEST_ROW
-    found = [in_segments or most]
+    last_ids = [in_segments or most]
     for table in tables:
         with contextlib.suppress(*DAMAGE):
-            found += connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()  # noqa: S608 - \w
-    return min(most, max(found))
+            last_ids += connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()  # noqa: S608 - \w
+    return min(most, max(last_ids))
 
 
 def reachable(connection: sqlite3.Connection, table: str, ranges: Iterable[tuple[int, int]]) -> Iterator[Row]:

@@ -253,10 +253,10 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')"))
-    if not found:
+    present = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')"))
+    if not present:
         raise sqlite3.DatabaseError("it has no tables")
-    ours = found.get(message_table(SESSION_SOURCE)) == message_table_sql(SESSION_SOURCE)
+    ours = present.get(message_table(SESSION_SOURCE)) == message_table_sql(SESSION_SOURCE)
     if application != APPLICATION_ID and not ours:
         raise SessionError(
             f"{name} is an SQLite file of another program, not a session: open it with sqlite3."
@@ -266,17 +266,17 @@ def verify(connection: sqlite3.Connection, name: str) -> None:
             f"{name} was recorded by a newer tes_nb (format {version}, this one reads up to {VERSION}): "
             "update tes_nb with 'pip install -U tes-nb'."
         )
-    wrong = sorted(table for table, sql in _expected(found).items() if found.get(table) != sql)
+    wrong = sorted(table for table, sql in _expected(present).items() if present.get(table) != sql)
     if version < VERSION or wrong:
         raise sqlite3.DatabaseError(f"its tables are not those of a session ({', '.join(wrong) or version})")
 
 
-def _expected(found: dict[str, str]) -> dict[str, str]:
+def _expected(present: dict[str, str]) -> dict[str, str]:
     """The exact text of every table that we would read. A stranger's file must not bring views in their place."""
     expected = dict(TABLES)
-    if "checksums" in found:
+    if "checksums" in present:
         expected["checksums"] = CHECKSUMS
-    for name in [message_table(SESSION_SOURCE), *found]:
+    for name in [message_table(SESSION_SOURCE), *present]:
         number = name.removeprefix("messages_")
         if number != name and number.isdecimal() and number.isascii():
             expected[name] = message_table_sql(int(number))

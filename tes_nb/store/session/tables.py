@@ -154,11 +154,11 @@ class SessionTables:
             stored = stored_sums(self.connection)
             if stored is None:
                 return read_rows(self.connection, table, None)
-            known = self._cache.get(table)
-            if known is None or known[0] != stored.get(table):
+            cached = self._cache.get(table)
+            if cached is None or cached[0] != stored.get(table):
                 rows = read_rows(self.connection, table, stored)
-                known = self._cache[table] = stored[table], rows
-            return known[1]
+                cached = self._cache[table] = stored[table], rows
+            return cached[1]
 
     def sources(self) -> dict[str, RecordedSource]:
         """Return the sources by name, in the order in which they appeared."""
