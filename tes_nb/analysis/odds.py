@@ -101,7 +101,7 @@ def _same_line(rows: pd.DataFrame, later: Ints, before: Ints) -> Bools:
 
 
 def _breaks(rows: pd.DataFrame, gaps: Gaps, scores: pd.DataFrame | None) -> pd.DatetimeIndex:
-    """Return the times at which everybody's history ends: losses, rows of NA, refreshes of the scores."""
+    """Return the times at which the history of all matches ends: losses, rows of NA, refreshes of the scores."""
     breaks = [_lost_at(gaps), rows.index[rows["match_id"].isna().to_numpy()]]
     if scores is not None and "refresh" in scores.columns:
         breaks.append(

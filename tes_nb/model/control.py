@@ -284,7 +284,7 @@ class WatchSource(Operation[WatchResult], tag="watch"):
     auth: Annotated[Literal["header", "query"] | None, Field("", "how a token is presented")] = None
     token: Annotated[Address | None, Field("", "a token that the user has; else one is fetched")] = None
     channels: Annotated[list[Name] | None, Field("", "what is asked for; the usual when left out")] = None
-    note: Annotated[Name | None, Field("", "what everybody must know who looks at the data")] = None
+    note: Annotated[Name | None, Field("", "what must be said beside the data")] = None
 
     def __repr__(self) -> str:
         """Without the token."""

@@ -198,7 +198,7 @@ class SessionOutputs(ABC):
         from tes_nb.views.build import dashboard  # noqa: PLC0415
 
         title, url = self._title_and_page()
-        board = dashboard(
+        view = dashboard(
             list(self.feeds.values()),
             title=title,
             url=url,
@@ -207,11 +207,11 @@ class SessionOutputs(ABC):
         )
         if dock is not None:
             try:
-                board.dock(dock)
+                view.dock(dock)
             except TesError:
-                board.close()
+                view.close()
                 raise
-        return board
+        return view
 
     def _is_notebook(self) -> bool:
         """Whether the feeds show a notebook's own process; else they are a TES's."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Auth = Literal["header", "query"]
 
 SIMULATED_NOTE = "simulated data"
-"""What everybody must know who looks at data that are made up."""
+"""The note beside data that are made up."""
 FeedT = TypeVar("FeedT", bound="Feed")
 
 

@@ -31,7 +31,7 @@ class FeedState:
     token_s: float | None = None
     """So long the connection's token is good; `None` = it has none, or does not say."""
     note: str = ""
-    """What everybody must know who looks at the data; "" = nothing."""
+    """What must be said beside the data; "" = nothing."""
 
     def __str__(self) -> str:
         parts = [self.text]  # an upstream's own text counts its reconnects already

@@ -142,7 +142,7 @@ def _malformed(payload: bytes, text: str) -> DecodeError:
         return _error("utf-8", "it is not UTF-8")
     if "surrogate" in text or ("truncated" in text and _ends_in_half_pair(payload)):
         return _error("surrogate", "it holds half of a UTF-16 pair, which is not text")
-    if _stumbled_over_not_a_number(payload, text):
+    if _is_not_a_number(payload, text):
         return _error("number", "NaN and Infinity are not JSON")
     return _error("not JSON", text.rstrip("."))
 
@@ -160,7 +160,7 @@ def _ends_in_half_pair(payload: bytes) -> bool:
     return _HALF_PAIR.search(payload, max(len(payload) - 12, 0)) is not None
 
 
-def _stumbled_over_not_a_number(payload: bytes, text: str) -> bool:
+def _is_not_a_number(payload: bytes, text: str) -> bool:
     match = _AT_BYTE.search(text)
     if match is None:
         return payload.strip().lstrip(b"-") in {b"NaN", b"Infinity"}

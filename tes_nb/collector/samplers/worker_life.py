@@ -54,7 +54,7 @@ class Activity:
 
 
 class WorkerLife:
-    """A process that counts as a worker. `facts` is what everybody sees; it is replaced, never changed."""
+    """A process that counts as a worker. `facts` is what readers get; it is replaced, never changed."""
 
     def __init__(
         self,

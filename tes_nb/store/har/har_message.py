@@ -18,7 +18,7 @@ from tes_nb.model import Direction, Message, Opcode
 from tes_nb.store.redact import PayloadRedactor
 from tes_nb.store.session.schema import MAX_PAYLOAD
 
-# There is no standard for them: everybody follows Chrome's `_webSocketMessages`, more or less.
+# There is no standard for them: all follow Chrome's `_webSocketMessages`, more or less.
 #
 #     Chrome, Edge, mitmproxy   {"type": "receive", "time": 1780000000.25, "opcode": 1, "data": "…"}
 #     Playwright                the same with the time in milliseconds

@@ -292,9 +292,9 @@ class Columns:
     ) -> tuple[_State, dict[str, Encoded]]:
         """Count unfit cells, and leave out the rows in which one cannot be absent."""
         unfit = state.unfit + sum(len(piece.unfit) for piece in cells.values())
-        hopeless = sorted({place for name in self._required for place in cells[name].unfit})
-        places = np.delete(np.arange(rows), hopeless)
-        state = replace(state, unfit=unfit, refused=state.refused + len(hopeless))
+        unstored = sorted({place for name in self._required for place in cells[name].unfit})
+        places = np.delete(np.arange(rows), unstored)
+        state = replace(state, unfit=unfit, refused=state.refused + len(unstored))
         return state, {name: piece.take(places) for name, piece in cells.items()}
 
 

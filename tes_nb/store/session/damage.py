@@ -54,7 +54,7 @@ def examine(tables: SessionTables) -> list[str]:
             _compare_with_messages(tables)
         notes = [
             f"{name}: {count:,} rows say that they are of another source; their checksums and their table do not."
-            for name, count in _strangers(tables)
+            for name, count in _misplaced_rows(tables)
         ]
     if broken:
         notes.append(
@@ -63,7 +63,7 @@ def examine(tables: SessionTables) -> list[str]:
     return notes
 
 
-def _strangers(tables: SessionTables) -> Iterator[tuple[str, int]]:
+def _misplaced_rows(tables: SessionTables) -> Iterator[tuple[str, int]]:
     """Sources with rows whose column `source_id`, which only the view `messages` reads, is another's."""
     for source in tables.sources().values():
         query = f"SELECT count(*) FROM {message_table(source.id)} WHERE source_id IS NOT {source.id:d}"  # noqa: S608

@@ -28,8 +28,8 @@ from tes_nb.store.session.rows import (
     Row,
     Tally,
     Want,
-    bites_by_id,
-    bites_by_time,
+    chunks_by_id,
+    chunks_by_time,
     to_message,
 )
 from tes_nb.store.session.salvage import Salvaged, describe, salvage
@@ -260,7 +260,7 @@ class SessionFile:
 
     def _keyed(self, name: str, want: Want) -> Iterator[tuple[int, int, Message]]:
         """The messages of a source with what orders them: monotonic time, then arrival."""
-        for source_id, rows in self._bites(name, want):
+        for source_id, rows in self._chunks(name, want):
             for row in rows:
                 message = to_message(name, source_id, row)
                 if message is None:
@@ -268,13 +268,13 @@ class SessionFile:
                 elif want.start_ns <= message.t_wall_ns < want.end_ns:
                     yield message.t_mono_ns, row[0], message
 
-    def _bites(self, name: str, want: Want) -> Iterator[tuple[int, list[Row]]]:
-        """Rows by the bite; where the file turns out to be damaged, reading goes on in a salvaged copy."""
+    def _chunks(self, name: str, want: Want) -> Iterator[tuple[int, list[Row]]]:
+        """Rows in chunks; where the file turns out to be damaged, reading goes on in a salvaged copy."""
         after = (LOWEST, LOWEST)
         while source := self.sources.get(name):
             connection = self._connection
             try:
-                for rows in self._raw_bites(source, want, after):
+                for rows in self._raw_chunks(source, want, after):
                     yield source.id, rows
                     last = next((row for row in reversed(rows) if to_message(name, source.id, row)), None)
                     after = after if last is None else (last[4], last[0])
@@ -285,7 +285,7 @@ class SessionFile:
             else:
                 return
 
-    def _raw_bites(self, source: RecordedSource, want: Want, after: tuple[int, int]) -> Iterator[list[Row]]:
+    def _raw_chunks(self, source: RecordedSource, want: Want, after: tuple[int, int]) -> Iterator[list[Row]]:
         runs = [want]
         if want.among == STATES:
             self._ask(lambda tables: tables.rows("state_changes"))  # whose ids the condition takes
@@ -297,10 +297,10 @@ class SessionFile:
             tally = self._tally(source, run)
             if source.ordered:
                 rest = replace(run, first_id=max(run.first_id, after[1] + 1))
-                bites = bites_by_id(self._connection, self._guard, source.id, rest)
+                chunks = chunks_by_id(self._connection, self._guard, source.id, rest)
             else:
-                bites = bites_by_time(self._connection, self._guard, source.id, run, after)
-            for rows in bites:
+                chunks = chunks_by_time(self._connection, self._guard, source.id, run, after)
+            for rows in chunks:
                 if tally is not None:
                     tally.add([row[0] for row in rows])
                 yield rows

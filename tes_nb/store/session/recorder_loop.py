@@ -247,7 +247,7 @@ class RecorderLoop:
             self._drop(outcome.refused, "no session file can hold them")
         self.size = self._writer.size
         self.committed = MappingProxyType({**self.committed, **outcome.committed})
-        self._tell(self._on_commit, self.committed)
+        self._notify(self._on_commit, self.committed)
 
     def _is_at_limit(self) -> bool:
         """Whether file and log are as large as they may be; before that, and on a small disk, the log is folded in."""
@@ -362,9 +362,9 @@ class RecorderLoop:
 
     def _enter(self, status: RecorderStatus) -> None:
         self.status = status
-        self._tell(self._on_state, status)
+        self._notify(self._on_state, status)
 
-    def _tell(self, listener: Callable[[_News], None] | None, news: _News) -> None:
+    def _notify(self, listener: Callable[[_News], None] | None, news: _News) -> None:
         if listener is None:
             return
         try:

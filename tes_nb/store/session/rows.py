@@ -1,4 +1,4 @@
-"""Read message rows in small bites, each a transaction of its own, so that a reader never holds a recorder back."""
+"""Read message rows in small chunks, each a transaction of its own, so that a reader never holds a recorder back."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Tally:
             raise sqlite3.DatabaseError("rows are missing where they were written")
 
 
-def bites_by_id(
+def chunks_by_id(
     connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want
 ) -> Iterator[list[Row]]:
     """Yield the rows in the order of their ids, which is the order of their arrival."""
@@ -156,7 +156,7 @@ def bites_by_id(
         after = rows[-1][0]
 
 
-def bites_by_time(
+def chunks_by_time(
     connection: sqlite3.Connection, guard: threading.RLock, source_id: int, want: Want, after: tuple[int, int]
 ) -> Iterator[list[Row]]:
     """Yield the rows in monotonic order where that is not the order of arrival; `after` is (ns, id)."""

@@ -19,7 +19,7 @@ from tes_nb.store.session.check import check
 from tes_nb.store.session.files import wal_path
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
-from tes_nb.store.session.rows import bites_by_id
+from tes_nb.store.session.rows import chunks_by_id
 from tes_nb.store.session.schema import Fact, FileGap, SourceInfo
 from tes_nb.store.session.writer import SessionWriter
 from tes_nb.wire.events import ClockJump, Gap, Mark
@@ -66,9 +66,9 @@ def test_only_the_range_is_read(session, monkeypatch):
 
     def noting(connection, guard, source_id, want):
         searched.append(want)
-        yield from bites_by_id(connection, guard, source_id, want)
+        yield from chunks_by_id(connection, guard, source_id, want)
 
-    monkeypatch.setattr("tes_nb.store.session.reader.bites_by_id", noting)
+    monkeypatch.setattr("tes_nb.store.session.reader.chunks_by_id", noting)
     low, high = WALL + 3000 * STEP, WALL + 3100 * STEP
     assert len(list(session.messages("metrics", start_ns=low, end_ns=high))) == 34
     (want,) = searched
@@ -112,11 +112,11 @@ def test_messages_of_one_connection(tmp_path):
         assert list(session.messages("a", conn=3)) == sent[20:30]
 
 
-def test_large_messages_come_in_small_bites(tmp_path):
+def test_large_messages_come_in_small_chunks(tmp_path):
     sent = [numbered(number, source="a", size=700_000) for number in range(20)]
     with SessionFile.open(write_session(tmp_path / "a.tes", sent, group=5)) as session:
-        bites = list(session._bites("a", session_rows.Want()))
-        assert max(sum(len(row[-1]) for row in rows) for _, rows in bites) < 2 * session_rows.BYTES
+        chunks = list(session._chunks("a", session_rows.Want()))
+        assert max(sum(len(row[-1]) for row in rows) for _, rows in chunks) < 2 * session_rows.BYTES
         assert list(session.messages()) == sent
 
 
@@ -273,7 +273,7 @@ def test_ids_are_given_in_the_order_of_arrival_whatever_the_groups(tmp_path):
             return [
                 list(
                     itertools.chain.from_iterable(
-                        rows for _, rows in session._bites(name, session_rows.Want())
+                        rows for _, rows in session._chunks(name, session_rows.Want())
                     )
                 )
                 for name in session.sources
