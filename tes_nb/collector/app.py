@@ -70,6 +70,8 @@ class Collector:
         self.options = options
         self.start_id = secrets.token_hex(8)
         """Distinguishes this start of a collector from all others; no secret."""
+        self._tasks: list[asyncio.Task[None]] = []
+        """Empty = nothing is pushed yet; given pids are listed before anybody is there."""
         self.hub = Hub(options.limits.relay_bytes)
         self.guard = Guard(
             options.token,
@@ -99,7 +101,6 @@ class Collector:
         self.ports = (0, 0)
         self.busy_ports: tuple[int, ...] = ()
         self._servers: list[Port] = []
-        self._tasks: list[asyncio.Task[None]] = []
 
     # What is seen --------------------------------------------------------------------------------------------
 

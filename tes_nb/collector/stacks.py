@@ -16,16 +16,18 @@ import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tes_nb.collector.observer import Observer
 from tes_nb.collector.samplers.worker_life import safe_name
 from tes_nb.errors import CollectorError
 from tes_nb.jobs.dumps import CELLS, FILE, caught_signals
 from tes_nb.model import WorkerFacts
 from tes_nb.model.work_control import GetStack, ProcessStack, StackFrame, ThreadStack
+
+if TYPE_CHECKING:
+    from tes_nb.collector.observer import Observer
 
 WAIT_S = 2.0
 """A process that can run at all has written its stack by then."""
@@ -72,7 +74,7 @@ class StackReader:
             if threads is None:
                 threads, door = await _from_py_spy(pid), "py-spy"
             cells = self._cells()
-            threads = [_in_cells(thread, cells) for thread in threads]
+            threads = [in_cells(thread, cells) for thread in threads]
             took_ms = round((time.perf_counter() - began) * 1000, 1)
             return ProcessStack(pid, door, took_ms, threads, place_of(threads))
 
@@ -128,7 +130,7 @@ class StackRoutes:
 def _of_text(worker: WorkerFacts, text: str) -> ProcessStack:
     heading, *lines = text.splitlines()
     calls = [match for line in reversed(lines) if (match := _CALL.fullmatch(line))]
-    frames = [_frame(match[3], match[1], int(match[2])) for match in calls]
+    frames = [stack_frame(match[3], match[1], int(match[2])) for match in calls]
     thread = ThreadStack(safe_name(heading), frames)
     return ProcessStack(worker.pid or 0, worker.kind, 0.0, [thread], place_of([thread]))
 
@@ -189,7 +191,9 @@ def _parsed(text: str, main: int) -> list[ThreadStack]:
                 (0 if identity == main else 1 if head[1] == "Current thread" else 2, ThreadStack(name, []))
             )
         elif call is not None and threads and len(threads[-1][1].frames) < MOST_FRAMES:
-            threads[-1][1].frames.append(_frame(call[3], call[1], int(call[2]) if call[2].isdecimal() else 0))
+            threads[-1][1].frames.append(
+                stack_frame(call[3], call[1], int(call[2]) if call[2].isdecimal() else 0)
+            )
     return [thread for _, thread in sorted(threads, key=lambda one: one[0])]
 
 
@@ -227,7 +231,10 @@ async def _from_py_spy(pid: int) -> list[ThreadStack]:
             "main"
             if one.get("thread_id") == pid or one.get("os_thread_id") == pid
             else str(one.get("thread_name") or "thread"),
-            [_frame(call["name"], call["filename"], call["line"]) for call in one["frames"][:MOST_FRAMES]],
+            [
+                stack_frame(call["name"], call["filename"], call["line"])
+                for call in one["frames"][:MOST_FRAMES]
+            ],
         )
         for one in said
     ]
@@ -255,7 +262,8 @@ def _refusal(pid: int, said: str) -> str:
     return f"py-spy could not read the process {pid}: {safe_name(cause.partition(': ')[2] or cause)}."
 
 
-def _frame(function: str, file: str, line: int) -> StackFrame:
+def stack_frame(function: str, file: str, line: int) -> StackFrame:
+    """Return a call with whose code it is."""
     return StackFrame(safe_name(function), file, line, is_users(file))
 
 
@@ -266,7 +274,7 @@ def is_users(file: str) -> bool:
     return not file.startswith((*_LIBRARIES, _OWN))
 
 
-def _in_cells(thread: ThreadStack, cells: dict[str, int]) -> ThreadStack:
+def in_cells(thread: ThreadStack, cells: dict[str, int]) -> ThreadStack:
     """Name the files of a notebook's cells by the cells' numbers."""
     return ThreadStack(thread.name, [_in_cell(frame, cells) for frame in thread.frames])
 

@@ -81,6 +81,10 @@ class Cell(msgspec.Struct, tag="cell"):
             "bytes", "peak memory of kernel and descendants together, shared pages once", head="memory peak"
         ),
     ] = None
+    place: Annotated[
+        str | None,
+        Field("", "where in the user's code it was last seen; NA = it was over within a second", "text"),
+    ] = None
 
 
 class KernelActivity(msgspec.Struct, tag="activity"):
@@ -88,6 +92,12 @@ class KernelActivity(msgspec.Struct, tag="activity"):
 
     cell: Annotated[Int | None, Field("", "the cell that runs, by its execution count; NA = none", "label")]
     since: Annotated[Int, Field("", "since when", "time", "datetime64[ns, UTC]")]
+    place: Annotated[
+        str | None,
+        Field(
+            "", "where it is in the user's code, such as inner, cell 7 line 11; NA = not looked yet", "text"
+        ),
+    ] = None
 
 
 class ProcessExit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

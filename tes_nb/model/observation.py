@@ -145,9 +145,10 @@ class WorkerFacts:
         return self.role not in APART
 
 
-APART = frozenset(
-    {"forkserver", "resource tracker", "process pool", "thread pool", "dask nanny", "dask scheduler"}
-)
+TASK_GROUP = "dask task group"
+HELPERS = ("forkserver", "resource tracker", "dask nanny")
+"""Roles of processes that only help others to work."""
+APART = frozenset({*HELPERS, "process pool", "thread pool", "dask scheduler", TASK_GROUP})
 """Roles that are listed apart, and counted in no summary."""
 
 

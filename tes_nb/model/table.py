@@ -236,6 +236,8 @@ class Table:
     """What a view shows beside the columns: how far something has moved since the first row of a subject."""
     actions: tuple[RowAction, ...] = ()
     """What can be done with one row, where its subject is alive and not recorded."""
+    undrawn: tuple[str, tuple[str, ...]] | None = None
+    """(column, its values) of rows that stand in tables, and that charts leave out unless they are chosen: helpers."""
 
     @property
     def names(self) -> tuple[str, ...]:

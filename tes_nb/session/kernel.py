@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from tes_nb.errors import ArgumentError
-from tes_nb.model.control import Cell, Gauge, Gauges, KernelActivity, KernelReport, NonFinite, ProcessExit
+from tes_nb.model.control import Cell, Gauge, Gauges, KernelReport, NonFinite, ProcessExit
 from tes_nb.net.control_client import ControlClient
 from tes_nb.net.loop import background
 from tes_nb.session.exits import ExitWatch
-from tes_nb.session.stacks import note_cell
+from tes_nb.session.stacks import CellPlace, note_cell
 from tes_nb.store.redact import redact_code
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class CellWatch:
         self._detail = detail
         self._began: tuple[int, int, float] | None = None
         self._exact = False
+        self.place = CellPlace()
         self._inner: list[Any] = []
         """What IPython says of the cells that run within the measured one."""
         shell.events.register("pre_run_cell", self._before)
@@ -92,9 +93,8 @@ class CellWatch:
     def _begin(self) -> None:
         self._exact = _reset_peak()
         self._began = (time.time_ns(), time.monotonic_ns(), time.process_time())
-        self._report(
-            KernelReport(row=KernelActivity(int(self._shell.displayhook.prompt_count), self._began[0]))
-        )
+        number = int(self._shell.displayhook.prompt_count)
+        self._report(KernelReport(row=self.place.begin(number, self._began[0])))
 
     def _end(self, result: Any, number: int) -> None:
         self._inner.clear()
@@ -111,6 +111,7 @@ class CellWatch:
             peak_source="VmHWM" if self._exact else None,
             outcome=_outcome(result),
             first_line=self._first_line(result),
+            place=self.place.end(),
         )
         self._report(
             KernelReport(row=cell, between=(mono, ended))
@@ -285,6 +286,8 @@ class KernelReporter:
         self._exits = ExitWatch()
         self._starvation = Starvation()
         self._task: asyncio.Task[None] | None = None
+        self.cell_place: CellPlace | None = None
+        """Tells where the running cell is; `None` = no cells are measured."""
 
     async def start(self) -> None:
         """Begin to report."""
@@ -308,6 +311,8 @@ class KernelReporter:
             self._control.report(
                 KernelReport(heartbeat=time.monotonic_ns(), starved=self._starvation.total_ns())
             )
+            if self.cell_place is not None:
+                self.cell_place.look(lambda row: self._control.report(KernelReport(row=row)))
             self._exits.follow(self._report_exit)
             self._report_exits()
             await asyncio.sleep(HEARTBEAT_S if self._control.connected else CONNECTING_S)

@@ -35,8 +35,18 @@ def _cells(feed: Feed, last: Any) -> Iterator[LaneSpan]:
     for cell in cells.itertuples(index=False):
         end = cell.start + pd.Timedelta(seconds=float(cell.wall_s))
         state = "error" if cell.outcome == "error" else "working"
-        text = "" if pd.isna(cell.first_line) else str(cell.first_line)
+        text = " ".join(str(word) for word in (cell.first_line, cell.place) if not pd.isna(word))
         yield LaneSpan("cells", cell.start, end, state, f"cell {cell.number} {text}".strip())
+    running: Any = feed.frame("activity").tail(1)
+    for cell in running[running["cell"].notna()].itertuples():
+        place = "" if pd.isna(cell.place) else str(cell.place)
+        yield LaneSpan(
+            "running cell",
+            cell.since,
+            max(cell.Index, cell.since),
+            "working",
+            f"cell {cell.cell} {place}".strip(),
+        )
 
 
 def _workers(feed: Feed, last: Any) -> Iterator[LaneSpan]:

@@ -367,7 +367,7 @@ class Session(Owned, SessionOutputs, Recordable, WorkerActions):
 
     def watch_cells(self, watch: CellWatch) -> None:
         """Measure each executed cell from now on."""
-        self._cells = watch
+        self._cells, self._reporter.cell_place = watch, watch.place
 
     def measure_cell(self, run: Callable[[], Any]) -> int:
         """Run what is to count as all of the running cell; return its number in `cells()`. `run` gives the result."""

@@ -242,7 +242,7 @@ class PageAnnotations {
     this.listen(view, "cells", (cell) => ({
       start: cell.start,
       end: cell.start + cell.wall_s,
-      label: cell.first_line === null ? `[${cell.number}]` : `[${cell.number}] ${cell.first_line}`,
+      label: [`[${cell.number}]`, cell.first_line, cell.place].filter(Boolean).join(" "),
     }));
     this.listen(view, "held", ({ start, seconds, place }) => ({ start, end: start + seconds, label: "", place }));
   }

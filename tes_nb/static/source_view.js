@@ -339,7 +339,9 @@ class SourceTable {
   appendPoints(rows, time) {
     const values = new Map();
     let grown = false;
+    const [about, undrawn] = this.table.undrawn ?? ["", []];
     for (const row of rows) {
+      if (undrawn.includes(row[this.place.get(about)])) continue;
       const label = this.keyed ? this.label(row) : "";
       const unit = this.cell(row, this.table.unit_by);
       for (const { column, place } of this.lineColumns) {
@@ -363,7 +365,7 @@ class SourceTable {
   subject(row) {
     const { label = this.table.key ?? [], panel_by: panel, unit_by: own } = this.table;
     const names = label.filter((name) => name !== panel && name !== own);
-    const subject = names.map((name) => this.cell(row, name)).filter(Boolean).join(" · ");
+    const subject = Array.from(new Set(names.map((name) => this.cell(row, name)).filter(Boolean))).join(" · ");
     return {
       subject: subject || (names.length ? this.label(row) : ""),
       part: this.cell(row, panel),

@@ -112,7 +112,7 @@ NOTEBOOK = FirstView(
             "kernel",
             "activity",
             title="What runs now",
-            meters=(Meter("Cell", "cell"), Meter("Since", "since")),
+            meters=(Meter("Cell", "cell"), Meter("Since", "since"), Meter("Where", "place")),
         ),
         ViewPart(
             "chart",

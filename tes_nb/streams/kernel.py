@@ -6,7 +6,7 @@
     {"type": "cell", "number": 3, "start": 1767225600000000000, "wall_s": 4.2, "cpu_s": 4.1,
      "rss_peak": 123456789, "rss_mean": 120000000.0, "children_rss_peak": 0, "peak_source": "VmHWM",
      "outcome": "ok", "first_line": null, "children_cpu_s": 0.0, "children_peak": 0, "total_peak": 123456789}
-    {"type": "activity", "cell": 4, "since": 1767225610000000000}
+    {"type": "activity", "cell": 4, "since": 1767225610000000000, "place": "inner, cell 4 line 11"}
     {"type": "held", "start": 1767225600000000000, "seconds": 4.1}
 
 Only the cell's number is kept; its first line is opt-in, since code may hold secrets.
@@ -46,7 +46,11 @@ TABLES = (
     Table("gauges", "Numbers of the user's own.", _gauge_columns, key=("name",), unit_by="unit"),
     Table("cells", "What each executed cell cost.", _cell_columns),
     Table("held", "When the kernel was held.", _held_columns),
-    Table("activity", "One row when a cell begins, and one when it ends.", _activity_columns),
+    Table(
+        "activity",
+        "One row when a cell begins, one each time it is seen elsewhere, one when it ends.",
+        _activity_columns,
+    ),
 )
 _decoder: msgspec.json.Decoder[Gauge | Gauges | Cell | Held | KernelActivity] = msgspec.json.Decoder(
     Gauge | Gauges | Cell | Held | KernelActivity

@@ -55,9 +55,17 @@ RULES = (
         *("kernel", "cells", "outcome"),
         {"ok": "working", "error": "error", "": "pause"},
         title="cells",
-        text=("number", "first_line"),
+        text=("number", "first_line", "place"),
         start="start",
         seconds="wall_s",
+    ),
+    LaneRule(
+        *("kernel", "activity", "cell"),
+        _WORKING,
+        title="running cell",
+        text=("place",),
+        start="since",
+        ends=True,
     ),
     LaneRule(
         *("workers", "workers", "status"),

@@ -18,6 +18,9 @@ _ENDED = (
     ),
 )
 _NO_PROCESS = (
+    RowRefusal(
+        {"role": ("dask task group",)}, "It is the tasks of one function: ask a worker that runs one."
+    ),
     RowRefusal({"role": ("process pool", "thread pool")}, "A pool is no process: ask one of its workers."),
     RowRefusal(
         {"kind": ("dask",), "pid": (None,), "current_job_id": (None,)},

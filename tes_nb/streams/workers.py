@@ -34,6 +34,7 @@ from tes_nb.model import (
     Table,
     WorkerFacts,
 )
+from tes_nb.model.observation import HELPERS, TASK_GROUP
 from tes_nb.streams.describe import Field, Int, describe
 from tes_nb.streams.row_actions import WORKER_ACTIONS
 from tes_nb.streams.tes_protocol import answer_by_type, classify, is_own, ms_to_ns, pong, talk_decoded
@@ -107,22 +108,9 @@ class Worker(msgspec.Struct):
 
 
 LATER = (
-    "role",
-    "pool",
-    "address",
-    "executing",
-    "done",
-    "failed",
-    "job_s",
-    "disk_read_mb",
-    "disk_write_mb",
-    "descriptors",
-    "managed_mb",
-    "spilled_mb",
-    "disk_read_rate_mb",
-    "disk_write_rate_mb",
-    "net_read_rate_mb",
-    "net_write_rate_mb",
+    *("role", "pool", "address", "executing", "done", "failed", "job_s"),
+    *("disk_read_mb", "disk_write_mb", "descriptors", "managed_mb", "spilled_mb"),
+    *("disk_read_rate_mb", "disk_write_rate_mb", "net_read_rate_mb", "net_write_rate_mb"),
 )
 """Columns that came later stand behind all others, so that files with and without them go together."""
 
@@ -206,8 +194,9 @@ TABLES = (
             *("executing", "queue_depth", "done", "failed", "current_job_type", "last_error", "pid"),
         ),
         empty="no child processes",
-        label=("role", "pid"),
+        label=("role", "name", "pid"),
         actions=WORKER_ACTIONS,
+        undrawn=("role", (*HELPERS, TASK_GROUP)),
     ),
     Table("summary", "The summary of each message.", tuple(map(_plain, _summary_columns))),
     Table(

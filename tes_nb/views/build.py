@@ -25,7 +25,7 @@ from tes_nb.views.lines import numeric_columns
 from tes_nb.views.lists import StreamsContent, event_parts
 from tes_nb.views.live import LiveView, json_period, silent_sentence
 from tes_nb.views.table import LiveCards, LiveTable, cards_parts, table_parts
-from tes_nb.views.where import chosen_by
+from tes_nb.views.where import chosen_by, drawn_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +60,11 @@ def feed_figure(
     chosen_rows = chosen_by(described, where)
     title = feed.name if chosen_rows is None else f"{feed.name} · {chosen_rows.text}"
 
+    drawn_rows = drawn_by(described, chosen_rows)
+
     def rows() -> pd.DataFrame:
         frame = feed.frame(table, last=last, gaps=True)
-        return frame if chosen_rows is None else chosen_rows.rows(frame)
+        return frame if drawn_rows is None else drawn_rows.rows(frame)
 
     def beside() -> Beside:
         return Beside(feed.mark_list(), {} if feed.notes is None else feed.notes())

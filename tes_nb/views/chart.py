@@ -25,6 +25,7 @@ from tes_nb.views.live import LiveView, json_period, usual_spec
 from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import RowlessMessages
 from tes_nb.views.subjects import Subjects
+from tes_nb.views.where import drawn_by
 
 if TYPE_CHECKING:
     from tes_nb.views.source import Lookup, TableSource
@@ -195,6 +196,7 @@ def chart_parts(
     _check(described, options.by or (), options.limits)
     subjects = Subjects(described, options.by, options.lookup)
     by = subjects.by
+    where = drawn_by(described, options.where)
     content = ChartContent(
         source.store,
         described.name,
@@ -202,7 +204,7 @@ def chart_parts(
         Alerts(described, by, options.limits),
         upstream=options.upstream,
         notes=options.notes,
-        where=options.where,
+        where=where,
     )
     spec = {
         **usual_spec(source, described, options.url),

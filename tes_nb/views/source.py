@@ -195,9 +195,11 @@ class KernelNotes:
 def _cells(kernel: StreamStore) -> list[dict[str, Any]]:
     cells = frame_of(kernel.tables["cells"])
     return [
-        _span(start, seconds, f"[{number}]" if pd.isna(line) else f"[{number}] {line}")
-        for start, seconds, number, line in zip(
-            cells["start"], cells["wall_s"], cells["number"], cells["first_line"], strict=True
+        _span(
+            start, seconds, " ".join([f"[{number}]", *(word for word in (line, place) if not pd.isna(word))])
+        )
+        for start, seconds, number, line, place in zip(
+            *(cells[name] for name in ("start", "wall_s", "number", "first_line", "place")), strict=True
         )
     ]
 

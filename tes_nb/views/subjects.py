@@ -101,7 +101,7 @@ class Subjects:
             unit = "" if _is_absent(row[self.unit_by]) else json_text(str(row[self.unit_by]), 40)
         return {
             "label": label,
-            "subject": joined(words) if words or not self._human else label,
+            "subject": joined(dict.fromkeys(words)) if words or not self._human else label,
             "part": json_text(self._word(self.panel_by, row[self.panel_by]), MAX_LABEL)
             if self.panel_by
             else "",

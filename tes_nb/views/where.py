@@ -73,6 +73,27 @@ class Where:
         return frame[chosen.to_numpy(bool) | within]
 
 
+class Drawn(Where):
+    """The rows that charts draw where nobody has chosen: all but those of `Table.undrawn`."""
+
+    def __init__(self, table: Table, undrawn: tuple[str, tuple[str, ...]]) -> None:
+        super().__init__(table, dict([undrawn]))
+
+    def mask(self, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+        """Return which rows are drawn."""
+        return ~super().mask(columns)
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that are drawn, and those that stand for gaps."""
+        (name, values), *_ = self._wanted.items()
+        return frame[~frame[name].isin(values).to_numpy(bool)]
+
+
+def drawn_by(table: Table, choice: Where | None) -> Where | None:
+    """Return the choice of rows that a chart draws; `None` = all rows."""
+    return Drawn(table, table.undrawn) if choice is None and table.undrawn is not None else choice
+
+
 def chosen_by(table: Table, choice: Mapping[str, Any] | None) -> Where | None:
     """Return the choice of `where=`; `None` = all rows."""
     return None if choice is None else Where(table, choice)

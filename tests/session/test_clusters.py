@@ -31,6 +31,7 @@ def live(session) -> dict[str, str]:
 
 FOREIGN = """
 import json, sys, time, urllib.error, urllib.request
+from websockets.sync.client import connect  # nothing of tes_nb: what WIRE.md says of workers, and no more
 port, token = sys.argv[1:]
 sys.stdin.readline()
 def ask(path, token, body=None):
@@ -43,15 +44,24 @@ def ask(path, token, body=None):
 began = time.time()
 refused = ask("/api/workers/scale", "wrong", b'{"count": 2}')[0]
 unread = ask("/api/workers/registry", "")[0]
-scaled = ask("/api/workers/scale", token, b'{"count": 2}')
-while True:
-    workers = ask("/api/workers/registry", token)[1]
-    live = [one for one in workers.values() if one["kind"] == "dask" and one.get("role") == "dask worker"
-            and one["status"] in ("idle", "working")]
-    if len(live) == 2 or time.time() - began > 30:
-        break
-    time.sleep(0.05)
-print(json.dumps([refused, unread, scaled, len(live), began, time.time()]))
+def dask(workers):
+    return {key for key, one in workers.items() if one["kind"] == "dask" and one.get("role") == "dask worker"
+            and one["status"] in ("idle", "working") and key == one["id"]}
+registry = ask("/api/workers/registry", token)[1]
+counts, acknowledged = [], False
+with connect(f"ws://127.0.0.1:{port}/ws/workers/telemetry", proxy=None) as stream:
+    stream.send('{"type":"heartbeat"}')
+    scaled = ask("/api/workers/scale", token, b'{"count": 2}')
+    while time.time() - began < 30 and (not acknowledged or counts[-1:] != [2]):
+        message = json.loads(stream.recv(timeout=10))
+        if message.get("type") == "heartbeat-ack":
+            acknowledged = message["receivedAt"] >= began * 1000 - 1
+            continue
+        summary, states = message["summary"], [one["status"] for one in message["workers"].values()]
+        assert all(summary[state] <= states.count(state) for state in ("idle", "working", "error")), summary
+        counts.append(len(dask(message["workers"])))
+same = len(dask(registry)) == 1 and dask(registry) < dask(ask("/api/workers/registry", token)[1])
+print(json.dumps([refused, unread, scaled, counts, acknowledged and same, began, time.time()]))
 """
 
 
@@ -76,10 +86,11 @@ def test_a_foreign_client_scales_the_cluster_while_the_kernel_is_held(monkeypatc
         finally:
             held_until = time.time()
             sys.setswitchinterval(interval)
-        refused, unread, scaled, count, first, last = json.loads(foreign.communicate()[0])
+        refused, unread, scaled, counts, same, first, last = json.loads(foreign.communicate()[0])
         assert (refused, unread) == (401, 401)
         assert scaled == [200, {"created": 1, "terminated": 0}]
-        assert count == 2
+        assert (counts[0], counts[-1]) == (1, 2), counts
+        assert same
         assert began <= first < last <= held_until
         eventually(lambda: len(live(session)) == 2, 10)
         assert session.scale(1) == {"created": 0, "terminated": 1}

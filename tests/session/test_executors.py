@@ -137,11 +137,18 @@ def test_threads_have_a_row_each(session, tmp_path):
         futures = [pool.submit(load_chunk, tmp_path / "file", tmp_path / "gate") for _ in range(3)]
         becomes(session, "threads", (1, 2, 0, 0))
         rows = newest(session)
-        rows = rows[rows["role"] == "pool thread"]
+        rows = rows[(rows["role"] == "pool thread") & rows["pool"].astype(str).str.startswith("threads")]
         assert sorted(rows["current_job_id"]) == ["1", "2"]
         (tmp_path / "gate").touch()
         wait(futures)
         becomes(session, "threads", (0, 0, 3, 0))
+
+    def ended():
+        rows = newest(session)
+        rows = rows[rows["pool"].astype(str).str.startswith("threads") & (rows["role"] == "pool thread")]
+        return sorted(rows["status"]) == ["terminated"] * 2 and rows["done"].sum() == 3
+
+    eventually(ended, describe=lambda: newest(session)[["role", "status", "done"]])
 
 
 def test_a_killed_worker_says_which_job_it_ran(session, tmp_path):
@@ -239,7 +246,7 @@ def test_loky_and_joblib(session, tmp_path):
     assert list(pool.map(abs, range(-4, 0))) == [4, 3, 2, 1]
     becomes(session, "loky", (0, 0, 4, 0))
     rows = newest(session)
-    rows = rows[rows["pool"].astype(str).str.startswith("loky")]
+    rows = rows[rows["pool"].astype(str).str.startswith("loky") & rows["pid"].notna()]
     assert set(rows["role"]) == {"loky worker"}
     assert rows["done"].sum() == 4
     with session.observe(joblib, name="a grid search"):

@@ -128,6 +128,18 @@ def test_a_sleep_in_three_functions_is_named_while_the_cell_runs(notebook, place
     assert "hunter2" not in repr(stack)
     notebook.output(message)
     assert int(notebook.run("print(len(In) - 2)").split()[-1]) == int(cell.removeprefix("cell "))
+    number = cell.removeprefix("cell ")
+    about = f"c = s.cells(); c = c[c['number'] == {number}].iloc[-1]; print(c['place'], c['wall_s'] > 3.9, sep='|')"
+    assert notebook.run(about).strip() == f"{stack.place}|True"
+    seen = (
+        f"a = s.kernel.frame('activity'); a = a[a['cell'] == {number}]; print(*a['place'].fillna('not yet'), sep='|');"
+        "print(((a.index[-1] - a['since'].iloc[-1]).total_seconds()))"
+    )
+    places, after = notebook.run(seen).strip().splitlines()
+    assert places == f"not yet|{stack.place}"
+    assert float(after) < 3.9, "said while it ran"
+    band = f"f = s.timeline(); print([h for t in f.data for h in t.hovertext if 'cell {number} ' in h][-1])"
+    assert stack.place in notebook.run(band)
 
 
 def test_a_kernel_asks_for_its_own(notebook):

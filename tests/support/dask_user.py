@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 class DaskUser:
     """The other process, from the test."""
 
-    def __init__(self, workers: int, log, **options) -> None:
+    def __init__(self, workers: int, log, python: str = sys.executable, **options) -> None:
+        """python: whose distributed it is."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.dask_user", json.dumps({"n_workers": workers, **options})],
+            [python, "-m", "tests.support.dask_user", json.dumps({"n_workers": workers, **options})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

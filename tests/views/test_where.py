@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tes_nb.errors import ArgumentError
+from tes_nb.model import Message
 from tes_nb.store.memory.frames import frame
+from tes_nb.store.memory.tables import StreamStore
+from tes_nb.streams import get
 from tes_nb.views.chart import ChartOptions, chart_parts
 from tes_nb.views.table import table_parts
 from tes_nb.views.where import Where
+from tests.support.observations import WORKER, observation
 from tests.support.ticking import TABLES, Ticking
 
 PARTS = TABLES[1]
@@ -73,3 +78,31 @@ def test_what_is_no_choice_is_one_sentence(name):
     choice, sentence = BAD[name]
     with pytest.raises(ArgumentError, match=sentence):
         Where(PARTS, choice)
+
+
+class Workers:
+    """A source of the workers stream with one worker and one helper."""
+
+    name = "workers"
+    stream = get("workers")
+
+    def __init__(self) -> None:
+        self.store = StreamStore(self.stream)
+        helper = replace(WORKER, id="1-1", pid=1, role="resource tracker")
+        built = self.stream.producer.build(observation(workers=(WORKER, helper)))
+        self.store.receive(Message("workers", 0, 1, json.dumps(built).encode(), 10**18, 1, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("choice", "drawn"), [(None, [str(WORKER.id)]), ({"role": "resource tracker"}, ["1-1"])]
+)
+def test_helpers_stand_in_tables_and_charts_leave_them_out_unless_they_are_chosen(choice, drawn):
+    source = Workers()
+    where = None if choice is None else Where(source.stream.table("workers"), choice)
+    spec, content = chart_parts(source, None, ChartOptions(columns=["rss_mb"], where=where))
+    (sent,) = content.everything()
+    (length,) = struct.unpack_from("<I", sent.buffers[0], 12)
+    assert [one["label"] for one in json.loads(sent.buffers[0][16 : 16 + length])["series"]] == drawn
+    assert spec["filter"] == ("" if where is None else where.text)
+    _, rows = table_parts(source, "workers", url="", upstream=None, lookup=None, where=None)
+    assert len(rows.everything()[0].content["rows"]) == 2

@@ -256,6 +256,7 @@ def _describe(source: PageSource, ports: tuple[int, int]) -> dict[str, Any]:
                 "label": list(table.label or table.key),
                 "panel_by": table.panel_by,
                 "unit_by": table.unit_by,
+                "undrawn": table.undrawn,
                 "columns": json_columns(table.columns),
             }
             for table in stream.tables

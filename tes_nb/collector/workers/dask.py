@@ -250,7 +250,7 @@ class DaskWorkers(WorkerSource):
 
 def _seen(scheduler: DaskScheduler) -> SeenScheduler:
     return SeenScheduler(
-        scheduler.id, scheduler.name, str(scheduler.address), len(scheduler.facts()) - 1, scheduler.trouble
+        scheduler.id, scheduler.name, str(scheduler.address), len(scheduler.lives.facts()), scheduler.trouble
     )
 
 

@@ -6,6 +6,7 @@ Neither dask nor pickle is needed: a worker's figures are plain numbers in JSON 
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ from tes_nb.errors import ArgumentError, DecodeError
 
 MOST_WORKERS = 2000
 """No scheduler of a notebook user has more; what comes beyond is counted, and not listed."""
+KEEP_ENDED_S = 60.0
+"""Who has left stays listed so long."""
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _HINT = "give the http:// address of its dashboard or the tcp:// address of the scheduler"
 
 
@@ -187,3 +191,14 @@ def scheduler_address(text: str) -> SchedulerAddress:
         return SchedulerAddress(tcp=f"tcp://{parts.netloc}")
     prefix = parts.path.rstrip("/").removesuffix("/status")
     return SchedulerAddress(http=f"{parts.scheme}://{parts.netloc}{prefix}")
+
+
+def id_part(text: str) -> str:
+    """Return what stands for a hostile text in an id: what can be kept of it, and a checksum if that is not all."""
+    kept = _UNFIT.sub("-", text)[:40].strip("-")
+    return kept if kept == text and text else f"{kept or 'x'}-{checksum(text)}"
+
+
+def checksum(text: str) -> str:
+    """Return eight letters that tell texts apart; no secret, and no security."""
+    return f"{zlib.crc32(text.encode(errors='surrogatepass')):08x}"

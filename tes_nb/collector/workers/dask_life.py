@@ -6,34 +6,25 @@ of its own is known by its nanny, else by its address.
 
 from __future__ import annotations
 
-import re
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tes_nb.collector.samplers.worker_life import exit_sentence, safe_name
-from tes_nb.collector.workers.dask_identity import DaskWorker, Identity, Rates, shown_name
+from tes_nb.collector.workers.dask_identity import (
+    KEEP_ENDED_S,
+    DaskWorker,
+    Identity,
+    Rates,
+    id_part,
+    shown_name,
+)
 from tes_nb.collector.workers.dask_jobs import DaskJob
 from tes_nb.model import WorkerFacts
 
-KEEP_ENDED_S = 60.0
-"""Who has left stays listed so long."""
 SILENT_AFTER_S = 15.0
 """Heartbeats come once a second or so; one who has sent none for so long is in trouble."""
 _NO_RATES = Rates()
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-def id_part(text: str) -> str:
-    """Return what stands for a hostile text in an id: what can be kept of it, and a checksum if that is not all."""
-    kept = _UNFIT.sub("-", text)[:40].strip("-")
-    return kept if kept == text and text else f"{kept or 'x'}-{checksum(text)}"
-
-
-def checksum(text: str) -> str:
-    """Return eight letters that tell texts apart; no secret, and no security."""
-    return f"{zlib.crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 @dataclass

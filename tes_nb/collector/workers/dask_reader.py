@@ -79,6 +79,19 @@ class SchedulerReader:
             await self._close_stacks()
             raise ConnectionFailed(f"its workers do not say what they run ({type(error).__name__})") from None
 
+    async def groups(self) -> bytes | None:
+        """Return the tasks by function, as the scheduler packs it; `None` = it cannot be asked.
+
+        Raises `ConnectionFailed`.
+        """
+        if self._rpc is None:
+            return None
+        try:
+            return await self._rpc.ask("get_task_prefix_states")
+        except (OSError, ValueError) as error:
+            await self._close_rpc()
+            raise ConnectionFailed(f"it does not say what its tasks are ({type(error).__name__})") from None
+
     async def close(self) -> None:
         """Close what is open. Idempotent."""
         await self._close_stacks()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
 from tes_nb.collector.logs import logger
-from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress
-from tes_nb.collector.workers.dask_jobs import DaskJobs
-from tes_nb.collector.workers.dask_life import DaskLives, checksum
+from tes_nb.collector.workers.dask_identity import Identity, SchedulerAddress, checksum
+from tes_nb.collector.workers.dask_jobs import DaskGroups, DaskJobs
+from tes_nb.collector.workers.dask_life import DaskLives
 from tes_nb.collector.workers.dask_reader import SchedulerReader
 from tes_nb.collector.workers.listeners import ListeningProcesses
 from tes_nb.collector.workers.source import Scaler
@@ -46,6 +47,7 @@ class DaskScheduler:
         self.trouble: str | None = "it has not answered yet"
         """What is wrong, in a sentence's part; `None` = it answers."""
         self.lives = DaskLives(checksum(str(address)), self.name, exit_code=exit_code)
+        self.groups = DaskGroups(checksum(str(address)), self.name)
         self._reader = SchedulerReader(address)
         self.jobs = DaskJobs()
         self._with_tasks = with_tasks
@@ -117,6 +119,10 @@ class DaskScheduler:
         identity = await self._reader.read()
         pids = await self._listeners.pids([*identity.workers, identity.address])
         changed = self.lives.take(identity, pids, self.jobs.current())
+        answer = await self._reader.groups() if self._with_tasks else None
+        if answer is not None:
+            with contextlib.suppress(DecodeError):  # one that does not know the question has no groups
+                changed |= self.groups.take(answer)
         self._pid = pids.get(identity.address)
         self._unreadable = identity.unreadable
         came_back, self.trouble = self.trouble is not None, None
@@ -135,6 +141,7 @@ class DaskScheduler:
         first = self.trouble != trouble
         self.trouble, self._pid = trouble, None
         self.lives.lose(f"{self.name} does not answer: {trouble}")
+        self.groups.lose(f"{self.name} does not answer: {trouble}")
         if self.lives.seen:
             gap = self._gaps.begin(
                 self._conn, f"the Dask scheduler {self.name} does not answer: {trouble}", time.time_ns()
@@ -168,4 +175,4 @@ class DaskScheduler:
             address=str(self.address),
             failed=tally.get("erred"),
         )
-        self._facts = (scheduler, *self.lives.facts())
+        self._facts = (scheduler, *self.lives.facts(), *self.groups.facts())

@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from tes_nb.model.work_control import ObservePool, SeenPool
 PERIOD_S = 0.1
 KEEP_CLOSED_S = 60.0
 MOST = 100
+CLOCKS_MS = 20
+"""So much later than its first job a process may seem to have begun: the system counts in hundredths of a second."""
 _FOLDER = re.compile(rf"{slots.FOLDER}\d+-\d+")
 
 
@@ -169,17 +171,34 @@ class ExecutorWorkers(WorkerSource):
             for slot in said:
                 if slot.job:
                     pool.running.append(slot)
-                if pool.closed_at is None:
-                    yield _facts(pool, [slot], id=f"{pool.id}-{slot.thread}", pid=None, role="pool thread")
+                thread = _facts(pool, [slot], id=f"{pool.id}-{slot.thread}", pid=None, role="pool thread")
+                yield (
+                    thread if pool.closed_at is None else replace(thread, status="terminated", executing=None)
+                )
             return
-        process = processes.get(pid)
+        process = self._process(pid, said, processes)
+        if process is None and pid in processes:
+            return  # it is forgotten, and its pid another's
         alive = process is not None and process.status in ("idle", "working")
         if alive:
             pool.running += [slot for slot in said if slot.job]
-        worker = _facts(pool, said, id="", pid=pid, role="")
+        worker = _facts(pool, said, id="" if process is None else process.id, pid=pid, role="")
         if process is not None and process.status == "error" and worker.current_job is not None:
             pool.broken = last_words(worker, process) or ""
         yield worker
+
+    def _process(
+        self, pid: int, said: list[JobSlot], processes: Mapping[int, WorkerFacts]
+    ) -> WorkerFacts | None:
+        """Return the process of that pid that has written this: a pid is given again when its process has ended."""
+        newest, latest_ms = (
+            processes.get(pid),
+            max((slot.started_ns for slot in said), default=0) // 1_000_000,
+        )
+        if newest is None or not said or newest.created_at_ms <= latest_ms + CLOCKS_MS:
+            return newest
+        before = [one for one in self._context.every_process() if one.pid == pid and one is not newest]
+        return next((one for one in reversed(before) if one.created_at_ms <= latest_ms + CLOCKS_MS), None)
 
     def _own_facts(self, pool: ObservedPool) -> WorkerFacts:
         counts, running = pool.counts, pool.running

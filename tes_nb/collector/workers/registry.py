@@ -24,7 +24,7 @@ class WorkerRegistry:
     def __init__(self, context: SourceContext) -> None:
         """Make every source of `NAMES`; the processes are the first of them."""
         self.processes = ProcessWorkers.of(context)
-        context = replace(context, processes=self.processes.by_pid)
+        context = replace(context, processes=self.processes.by_pid, every_process=self.processes.facts)
         others = (import_module(f"tes_nb.collector.workers.{name}").SOURCE(context) for name in NAMES[1:])
         self.sources: tuple[WorkerSource, ...] = (self.processes, *others)
         self._parts: tuple[tuple[WorkerFacts, ...], ...] = ()
@@ -87,10 +87,12 @@ class WorkerRegistry:
     def _put_together(self) -> None:
         listed: dict[str, WorkerFacts] = {}
         owners: dict[str, WorkerSource] = {}
-        processes = self.processes.by_pid()
+        by_pid, by_id = self.processes.by_pid(), {one.id: one for one in self.processes.facts()}
         for source, part in zip(self.sources, self._parts, strict=True):
             for said in part:
-                process = None if source is self.processes or said.pid is None else processes.get(said.pid)
+                process = None
+                if source is not self.processes and said.pid is not None:
+                    process = by_id.get(said.id) or _lived_with(said, by_pid.get(said.pid))
                 if process is None:
                     if not said.id:
                         continue  # the process is not listed yet, or is forgotten
@@ -101,6 +103,13 @@ class WorkerRegistry:
                 listed[worker.id], owners[worker.id] = worker, source
         self._facts = tuple(listed.values())
         self._owners = owners
+
+
+def _lived_with(said: WorkerFacts, process: WorkerFacts | None) -> WorkerFacts | None:
+    """Return the process of its pid; `None` = there is none, or it began after the worker's end: the pid was free."""
+    if process is None or said.ended_at_ms is None or process.created_at_ms <= said.ended_at_ms:
+        return process
+    return None
 
 
 def merged(said: WorkerFacts, process: WorkerFacts) -> WorkerFacts:

@@ -55,6 +55,10 @@ def _no_processes() -> Mapping[int, WorkerFacts]:
     return {}
 
 
+def _none_listed() -> Sequence[WorkerFacts]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceContext:
     """What a collector gives each of its sources."""
@@ -70,6 +74,8 @@ class SourceContext:
     """To be called when workers come, go, or are otherwise than before; often does no harm."""
     processes: Callable[[], Mapping[int, WorkerFacts]] = _no_processes
     """Gives the listed processes by pid; of two with one pid, the newer."""
+    every_process: Callable[[], Sequence[WorkerFacts]] = _none_listed
+    """Gives all listed processes, in the order in which they were seen: those, too, whose pid is another's now."""
     on_gap: Callable[[Gap], None] = _no_gap
     """To be called when a time begins, and ends, in which nobody knows how the workers are."""
     host: Callable[[], HostFacts] = _no_limits
@@ -88,9 +94,9 @@ class WorkerSource:
         """Return its workers; cheap, and the same tuple again while nothing has changed.
 
         A worker with the id "" is the process of its `pid`: it is listed under that process's id, and once that is
-        listed. One with an id of its own and a `pid` of this machine stands in place of that process. Either gets from
-        the process what the source does not know. Ids never change while a worker is listed (`check_id` says what one
-        may be).
+        listed; one with a process's id is that process. One with an id of its own and a `pid` of this machine stands in
+        place of that process. Each gets from the process what the source does not know. Ids never change while a worker
+        is listed (`check_id` says what one may be).
         """
         raise NotImplementedError
 
