@@ -1,0 +1,1 @@
+"""Odds, steam, and differences between recordings: frames in, frames out."""

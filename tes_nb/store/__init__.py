@@ -1,0 +1,1 @@
+"""Rows in memory, session files, exports, HAR files."""

@@ -1,0 +1,1 @@
+"""The collector's ports: pages, relays, rows for the page, the control socket."""

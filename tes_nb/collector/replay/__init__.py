@@ -1,0 +1,1 @@
+"""A collector that plays a recording."""

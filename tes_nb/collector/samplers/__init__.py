@@ -1,0 +1,1 @@
+"""Samplers of the observed process, its descendants, this machine and tmux."""

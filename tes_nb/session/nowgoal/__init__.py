@@ -1,0 +1,1 @@
+"""What feeds of NowGoal can do beyond others."""

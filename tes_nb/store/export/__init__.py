@@ -1,0 +1,1 @@
+"""CSV files with a data package, and Parquet; `restore.py` reads the CSV files back."""

@@ -1,0 +1,1 @@
+"""HAR files of browsers and proxies: read, imported as sessions, and written."""

@@ -1,0 +1,1 @@
+"""Rows in memory: `tables.py` takes the messages of a feed, `frames.py` makes DataFrames of its rows."""

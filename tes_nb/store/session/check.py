@@ -1,7 +1,7 @@
 """Check a session file from end to end, and say what of it is damaged or missing.
 
 What is read here is what every reader gets: a check gives no other values than `SessionFile`. It only looks at every
-page first, and holds what a file says twice against each other.
+page first, and compares what a file says twice.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _compare_counts(tables: SessionTables) -> None:
 
 
 def compare_with_log(tables: SessionTables) -> int:
-    """Hold sources and facts against the session's own log; return how many of the log's records are damaged.
+    """Compare sources and facts with the session's own log; return how many of the log's records are damaged.
 
     Raises `sqlite3.DatabaseError` where they contradict it.
     """
@@ -119,7 +119,7 @@ def _log_records(connection: sqlite3.Connection) -> Iterator[tuple[int, Record |
         yield row[0], record
 
 
-# A recording of before there were checksums is held against what it says twice.
+# Of a recording from before there were checksums, what it says twice is compared.
 
 _SEGMENT_WRONG = """
 SELECT 1 FROM segments s WHERE source_id = {n} AND (
