@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from tests.support.kernels import Kernel, kernel
+from tests.support.ports import free
 from tests.support.waiting import busy, eventually
 
 pytestmark = [
@@ -42,16 +42,6 @@ def notebook() -> Iterator[Kernel]:
 def collector_of(notebook: Kernel) -> tuple[int, int, int]:
     pid, status, workers = notebook.run("print(s._backend.pid, *s.ports)").split()[-3:]
     return int(pid), int(status), int(workers)
-
-
-def free(port: int) -> bool:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def test_each_cell_is_a_row_with_its_peak(notebook):

@@ -16,17 +16,8 @@ import pytest
 
 import tes_nb as tes
 from tes_nb.errors import CollectorError, SessionError, TesError
+from tests.support.ports import free, free_port
 from tests.support.waiting import busy, eventually
-
-
-def free(port: int) -> bool:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def run(code: str, *, timeout: float = 50) -> subprocess.CompletedProcess[str]:
@@ -68,12 +59,6 @@ def test_sessions_coexist_and_stopping_one_leaves_the_other():
             assert set(tes.sessions()) == {one, two}
         assert one.running
         one.metrics.wait(rows=2, timeout=20)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_a_taken_port_is_said_and_never_fails_the_start(capsys, monkeypatch):
