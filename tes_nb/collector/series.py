@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Series:
         """Return the name of a file that begins now and is not there yet."""
         base = f"{self.name}_{datetime.now(UTC):%Y-%m-%d_%H%M%S}"
         number, stem = 1, base
-        while list(self.folder.glob(f"{stem}{SUFFIX}*")):
+        while list(self.folder.glob(f"{escape(stem)}{SUFFIX}*")):
             number += 1
             stem = f"{base}_{number}"
         return self.folder / f"{stem}{SUFFIX}"
@@ -68,7 +69,7 @@ class Series:
     def tidy(self, wanted: Callable[[], bool] = lambda: True) -> Tidied:
         """Remove what is old and what a kill left, and compress the rest. wanted: False = stop in the middle."""
         done = Tidied()
-        parts = list(self.folder.glob(f".{self.name}_*{PART}"))
+        parts = list(self.folder.glob(f".{escape(self.name)}_*{PART}"))
         for part in parts:
             if self._pattern.fullmatch(part.name[1 : -len(PART)]):
                 with suppress(OSError):
@@ -79,7 +80,14 @@ class Series:
         if self._compress:
             works.append(self._pack)
         for work in works:
-            for path in sorted(self._files()):
+            try:
+                paths = sorted(self._files())
+            except (
+                OSError
+            ) as error:  # somebody has removed the folder; what is being recorded may bring it back
+                done.trouble.append(f"Finished files cannot be looked after for now: {error}.")
+                return done
+            for path in paths:
                 if not wanted():
                     return done
                 try:

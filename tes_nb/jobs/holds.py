@@ -64,15 +64,19 @@ def _objects() -> dict[str, Any]:
     import gc  # noqa: PLC0415 - workers that nobody asks need none of these
     from collections import Counter  # noqa: PLC0415
 
-    counts: Counter[type] = Counter()
+    counts: Counter[int] = Counter()  # by identity: a metaclass of the user's may not let its types be hashed
+    kinds: dict[int, type] = {}
     listed = gc.get_objects()  # of a fork it copies the pages, which is what takes long
     end, counted = time.monotonic() + WALK_S, 0
     listed.reverse()  # what the user made comes before what modules made as they were imported
     while counted < len(listed) and time.monotonic() < end:
         part = listed[counted : counted + _AT_ONCE]
-        counts.update(map(type, part))
+        counts.update(map(id, map(type, part)))
+        kinds.update((id(kind), kind) for kind in map(type, part))
         counted += len(part)
-    types = [{"type": _type_name(kind), "count": count} for kind, count in counts.most_common(MOST_TYPES)]
+    types = [
+        {"type": _type_name(kinds[kind]), "count": count} for kind, count in counts.most_common(MOST_TYPES)
+    ]
     return {"total": len(listed), "counted": counted, "types": types}
 
 

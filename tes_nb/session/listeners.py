@@ -80,6 +80,8 @@ class Listeners:
         """Yield each message from now on, until the feed closes."""
         iteration = _Iteration(asyncio.get_running_loop())
         self._iterations.append(iteration)
+        if self.closed:  # nobody ends it any more
+            iteration.end()
         try:
             while (message := await iteration.get()) is not None:
                 yield message

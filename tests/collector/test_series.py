@@ -292,3 +292,25 @@ def test_a_reader_of_a_log_holds_up_that_file_alone(series):
     assert Series(series.folder, "night", compress=True, keep_ns=None).tidy().compressed == [
         packed_path(path).name
     ]
+
+
+def test_a_folder_that_was_removed_is_a_sentence_and_looked_at_again(tmp_path):
+    folder = tmp_path / "nights"
+    folder.mkdir()
+    series = Series(folder, "night", compress=True, keep_ns=DAY)
+    shutil.rmtree(folder)
+    (sentence,) = series.tidy().trouble
+    assert sentence.startswith("Finished files cannot be looked after for now")
+    folder.mkdir()
+    path = finished(series)
+    assert series.tidy().compressed == [packed_path(path).name]
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path):
+    series = Series(tmp_path, "night[1]", compress=True, keep_ns=None)
+    paths = [finished(series, 5), finished(series, 5)]
+    assert len(set(paths)) == 2
+    part = part_path(packed_path(paths[0]))
+    part.write_bytes(b"half of it")
+    assert len(series.tidy().compressed) == 2
+    assert not part.exists()

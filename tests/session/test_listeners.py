@@ -99,3 +99,14 @@ def test_callbacks_come_off_and_errors_come_out_once():
     listening.publish(message({}, seq=2))
     listening.raise_pending()
     assert seen == [1]
+
+
+def test_an_iteration_that_begins_when_nothing_can_come_any_more_ends_at_once():
+    listening = Listeners()
+    listening.close()
+
+    async def read() -> list[object]:
+        async with asyncio.timeout(5):
+            return [one async for one in listening.iterate()]
+
+    assert asyncio.run(read()) == []

@@ -33,6 +33,20 @@ class Parcel:
         self.inside = []
 
 
+class SameAsAll(type):  # noqa: PLW1641 - that is the point
+    """Its types are equal to everything, and have no hash."""
+
+    def __eq__(cls, other):
+        return True
+
+
+class Odd(metaclass=SameAsAll):
+    """Something to hold, of a type that is not like others."""
+
+    def __init__(self):
+        self.inside = []
+
+
 held = []
 
 
@@ -42,6 +56,11 @@ def hold(count):
     held.extend(Parcel() for _ in range(count))
     held.append(bytearray(5_000_000))
     return os.getpid(), hold.__code__.co_firstlineno + 4
+
+
+def hold_odd(count):
+    held.extend(Odd() for _ in range(count))
+    return os.getpid()
 
 
 def compute(seconds):
@@ -88,6 +107,14 @@ def test_objects_and_allocations_are_those_that_are_held(session):
         "a machine with too much to do may not get through in time, and it says so"
     )
     assert seen["process"]["memory"]["rss"] > 5_000_000
+
+
+def test_types_that_cannot_be_hashed_are_counted(session):
+    with session.observe(ProcessPoolExecutor(1)) as pool:
+        pid = pool.submit(hold_odd, 4321).result()
+        seen = session.workers.snapshot(eventually(lambda: id_of(session, pid)))
+    counts = {one["type"]: one["count"] for one in seen["holds"]["objects"]["types"]}
+    assert counts[f"{__name__}.Odd"] == 4321
 
 
 def test_a_busy_worker_answers_too(session):

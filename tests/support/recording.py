@@ -13,6 +13,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import struct
 import sys
 import time
@@ -24,6 +25,7 @@ from tes_nb.store.session.check import check
 from tes_nb.store.session.reader import SessionFile
 from tes_nb.store.session.recorder import Recorder
 from tes_nb.store.session.recorder_loop import RecorderState
+from tes_nb.store.session.writer import SessionWriter
 from tests.support.sessions import SOURCES, numbered, read_all
 from tests.support.waiting import eventually
 
@@ -238,6 +240,31 @@ def wholly_full(folder: Path) -> dict[str, object]:
     with Recorder(folder / "a.tes", size_limit=ROOMY) as recorder:
         recorder.put(numbered(0))
     return {"said": said, "leaked": leaked, "left": left, "messages": recorder.messages}
+
+
+def first_commit(folder: Path) -> dict[int, int]:
+    """Begin with so little room that the first commit fits into the log, and not into the file; then with space.
+
+    Free KiB → messages in the file. `folder` is a disk of 2 MiB.
+    """
+    counts = {}
+    for free in range(24, 48, 4):
+        writer, filler = SessionWriter(folder / "a.tes"), folder / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.truncate(filler, filler.stat().st_size - free * 1024)
+        try:
+            writer.append([numbered(0), numbered(3)])
+        except sqlite3.Error:
+            filler.unlink()
+            writer.append([numbered(0), numbered(3)])
+        filler.unlink(missing_ok=True)
+        writer.append([numbered(6)])
+        writer.close()
+        counts[free] = len(read_all(folder / "a.tes"))
+        (folder / "a.tes").unlink()
+    return counts
 
 
 def write_error(folder: Path) -> dict[str, object]:

@@ -67,6 +67,8 @@ class SessionWriter:
         self._log_seq = 0
         self._sources: dict[str, SourceState] = {}
         self._sums: Mapping[str, TableSum] | None = None
+        self._folded = False
+        """Whether the first commit is in the file itself, and not in its log alone."""
         self._connection = _create(path)
         self._file = _identity(path)
 
@@ -94,13 +96,17 @@ class SessionWriter:
         batch.add(items)
         with self._transaction(sync=sync):
             batch.write(self._connection)
-        if self._sums is None:
-            # Whatever becomes of the log: that there was one can be seen from the file alone (`damage.log_is_cut`).
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._next_id = next(numbers)
         self._log_seq, self._time = batch.log_seq, batch.time
         self._sources.update(batch.sources)
         self._sums = batch.rows.sums
+        if not self._folded:
+            # Whatever becomes of the log: that there was one can be seen from the file alone (`damage.log_is_cut`).
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # a full disk; what is committed is, and must not be written again
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._folded = True
         committed = {name: Committed(state.last_seq, state.messages) for name, state in batch.sources.items()}
         return Appended(committed, batch.refused)
 

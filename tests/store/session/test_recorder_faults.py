@@ -173,6 +173,12 @@ def test_fault_28_a_wholly_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
     assert (result["leaked"], result["left"], result["messages"]) == (0, ["filler"], 1)
 
 
+@pytest.mark.skipif(not can_mount(), reason="this system lets nobody mount a small disk")
+def test_fault_28_a_first_commit_that_fits_into_the_log_alone_is_written_once(tmp_path):
+    result = on_small_disk("first_commit", tmp_path, "2m")
+    assert set(result.values()) == {3}
+
+
 def test_fault_30_a_failed_commit_is_rolled_back_and_tried_again(tmp_path):
     result = outcome("write_error", tmp_path)
     assert result["states"] == ["WRITE ERROR", "RECORDING", "STOPPED"]
