@@ -321,7 +321,7 @@ def _seconds(value: float) -> str:
 
 
 def _size(value: float) -> str:
-    return "not known" if pd.isna(value) else f"{value / 2**20:,.1f} MiB"
+    return "not known" if pd.isna(value) else f"{value / 1e6:,.1f} MB"
 
 
 def observe(shell: Any, session: Session, code: str) -> tuple[CellReport, Any]:

@@ -92,8 +92,9 @@ export class Limits {
       .filter((limit) => members.some((series) => concerns(limit, series)))
       .map((limit) => {
         const passed = members.some((series) => isBeyond(limit, series));
-        const bound = formatValue(limit.value, members[0].unit);
-        return { value: limit.value, passed, words: `${passed ? "⚠ " : ""}${limit.column} ${limit.sign > 0 ? ">" : "<"} ${bound}` };
+        const value = limit.value * (members[0].factor ?? 1);
+        const bound = formatValue(value, members[0].unit);
+        return { value, passed, words: `${passed ? "⚠ " : ""}${limit.column} ${limit.sign > 0 ? ">" : "<"} ${bound}` };
       });
   }
 }
@@ -103,22 +104,16 @@ function concerns(limit, series) {
 }
 
 function isBeyond(limit, series) {
-  return concerns(limit, series) && limit.sign * (series.ring.lastValue - limit.value) > 0;
+  return concerns(limit, series) && limit.sign * (series.ring.lastValue - limit.value * (series.factor ?? 1)) > 0;
 }
 
-/** Paint what lies under the lines: held bands, gaps, and the strip of executed cells. */
+/** Paint what lies under the lines: held bands and gaps. */
 export function paintUnder(u, annotations, theme, now) {
   const { ctx, bbox } = u;
   ctx.save();
   clip(ctx, bbox);
   for (const gap of annotations.gaps) paintBand(u, gap, theme.quiet, gapWords(gap, now), theme, now);
   for (const band of annotations.held) paintBand(u, band, theme.bad, heldWords(band, now), theme, now);
-  for (const cell of annotations.cells) {
-    const [left, right] = span(u, cell.start, cell.end ?? now);
-    ctx.globalAlpha = 0.75;
-    ctx.fillStyle = theme.accent;
-    ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), STRIP * devicePixelRatio);
-  }
   ctx.restore();
 }
 
@@ -132,11 +127,18 @@ function paintBand(u, band, colour, words, theme, now) {
   writeInside(ctx, words, left, right, bbox.top + bbox.height - 4 * devicePixelRatio, theme.fg);
 }
 
-/** Paint what lies over the lines: marks, and limits, which colour when they are passed. */
-export function paintOver(u, annotations, limits, theme, part = "") {
+/** Paint what lies over the lines: the strip of cells, which the grid does not cut, marks, and limits, which colour when they are passed. */
+export function paintOver(u, annotations, limits, theme, now, part = "") {
   const { ctx, bbox } = u;
   ctx.save();
   clip(ctx, bbox);
+  for (const cell of annotations.cells) {
+    const [left, right] = span(u, cell.start, cell.end ?? now);
+    ctx.globalAlpha = 0.75;
+    ctx.fillStyle = theme.accent;
+    ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), STRIP * devicePixelRatio);
+  }
+  ctx.globalAlpha = 1;
   ctx.lineWidth = devicePixelRatio;
   let free = -Infinity;
   const isPoint = ({ value }) => Number.isFinite(value);

@@ -2,6 +2,7 @@
 
 import { Annotations, Limits } from "./annotations.js";
 import { AppendError, unpack } from "./chart_codec.js";
+import { inViews } from "./format.js";
 import { Freshness, periodOf } from "./freshness.js";
 
 const FIRST_ROOM = 256;
@@ -85,7 +86,11 @@ export class Series {
     this.column = String(description.column ?? description.key);
     this.label = description.label == null ? "" : String(description.label);
     this.kind = description.kind ?? "gauge";
-    this.unit = this.kind === "counter" ? `${description.unit || ""}/s` : String(description.unit ?? "");
+    const own = String(description.unit ?? "");
+    const seen = description.own_unit ? { unit: own, factor: 1 } : inViews(own);
+    const [unit, fileUnit] = [seen.unit, own].map((one) => (this.kind === "counter" ? `${one}/s` : one));
+    /** The unit in which it is drawn, how much of it the column's own unit is, and that one, for files. */
+    Object.assign(this, { unit, factor: seen.factor, fileUnit });
     /** What people call the column, whom it is about, what it measures, and what parts its panel from others. */
     this.title = String(description.title || this.column.replaceAll("_", " "));
     this.subject = String(description.subject ?? this.label);
@@ -128,7 +133,7 @@ export class Series {
       this.before = null;
     }
     const drawn = this.kind === "counter" ? this.rate(time, value) : value;
-    this.ring.push(time, drawn);
+    this.ring.push(time, drawn * this.factor);
     if (drawn === drawn) this.hasValue = true;
     if (drawn) this.isNonzero = true; // NaN is none
   }

@@ -17,7 +17,7 @@ export function csvCell(value) {
  * Return CSV of the series' own points (never thinned) from `from` to `to`: ISO time with the page's offset from UTC,
  * then a column per series.
  *
- * @param {{name: string, unit: string, ring: {points: Function}}[]} lines
+ * @param {{name: string, unit: string, fileUnit?: string, factor?: number, ring: {points: Function}}[]} lines
  */
 export function toCsv(lines, from, to) {
   const rows = new Map();
@@ -26,10 +26,10 @@ export function toCsv(lines, from, to) {
     for (let at = lowerBound(times, from); at < times.length && times[at] <= to; at++) {
       if (Number.isNaN(values[at])) continue;
       if (!rows.has(times[at])) rows.set(times[at], new Array(lines.length).fill(""));
-      rows.get(times[at])[place] = values[at];
+      rows.get(times[at])[place] = values[at] / (series.factor ?? 1);
     }
   });
-  const head = [`time [${zone()}]`, ...lines.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name))];
+  const head = [`time [${zone()}]`, ...lines.map(({ name, unit, fileUnit = unit }) => (fileUnit ? `${name} [${fileUnit}]` : name))];
   const times = Array.from(rows.keys()).sort((a, b) => a - b);
   const body = times.map((time) => [isoTime(time), ...rows.get(time)]);
   return [head, ...body].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";

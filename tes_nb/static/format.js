@@ -16,7 +16,6 @@ const SUFFIX = {
   s: " s",
   "1/s": "/s",
   "/s": "/s",
-  MiB: " MiB",
   cores: " cores",
   ratio: "",
   "": "",
@@ -24,6 +23,11 @@ const SUFFIX = {
 const SCALED = new Set(["bytes", "bytes/s", "", "/s", "1/s"]);
 const UNIT_ENDINGS = /_(mb|s|ms|percent|pct|bytes)$/;
 export const UNIT_WORDS = { "/s": "per second", "1/s": "per second" };
+
+/** What one of a unit is in the unit in which views show it: all sizes are bytes there, so that all read MB. */
+export function inViews(unit) {
+  return unit.startsWith("MiB") ? { unit: unit.replace("MiB", "bytes"), factor: 2 ** 20 } : { unit, factor: 1 };
+}
 
 /** 1234567, "bytes" → "1.23 MB". NaN, null and undefined → "–". */
 export function formatValue(value, unit = "") {

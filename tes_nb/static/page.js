@@ -244,22 +244,26 @@ class PageAnnotations {
       end: cell.start + cell.wall_s,
       label: [`[${cell.number}]`, cell.first_line, cell.place].filter(Boolean).join(" "),
     }));
+    this.listen(view, "activity", ({ cell, since }) => (cell === null ? null : { start: since, end: null, label: `[${cell}]` }), "cells");
     this.listen(view, "held", ({ start, seconds, place }) => ({ start, end: start + seconds, label: "", place }));
   }
 
-  listen(view, name, annotationOf) {
-    const table = view.tables.get(name);
+  /** annotationOf: a row → what is noted of it; null = nothing. */
+  listen(view, tableName, annotationOf, name = tableName) {
+    const table = view.tables.get(tableName);
     if (!table) return;
     const names = table.table.columns.map((column) => column.name);
     table.listeners.push((rows) => {
-      for (const row of rows) this.add(name, annotationOf(Object.fromEntries(names.map((column, place) => [column, row[place]]))));
+      const annotations = rows.map((row) => annotationOf(Object.fromEntries(names.map((column, place) => [column, row[place]]))));
+      for (const annotation of annotations.filter(Boolean)) this.add(name, annotation);
     });
   }
 
-  /** A replay that goes back sends them again. */
+  /** A replay that goes back sends them again; of what was going on the end comes later. */
   add(name, annotation) {
-    if (annotation.start !== undefined && this.state[name].some(({ start }) => start === annotation.start)) return;
-    this.set(name, [...this.state[name], annotation].slice(-MOST_ANNOTATIONS));
+    const same = annotation.start === undefined ? undefined : this.state[name].find(({ start }) => start === annotation.start);
+    if (same && (same.end !== null || annotation.end === null)) return;
+    this.set(name, [...this.state[name].filter((one) => one !== same), annotation].slice(-MOST_ANNOTATIONS));
   }
 
   set(name, annotations) {

@@ -174,7 +174,7 @@ export class Panel {
       legend: { show: false },
       hooks: {
         drawClear: [(u) => paintUnder(u, this.chart.data.annotations, this.chart.theme(), this.chart.newest())],
-        draw: [(u) => paintOver(u, this.chart.data.annotations, this.limits(), this.chart.theme(), this.part)],
+        draw: [(u) => paintOver(u, this.chart.data.annotations, this.limits(), this.chart.theme(), this.chart.newest(), this.part)],
         setCursor: [() => this.onCursorMove()],
         setSelect: [(u) => this.onSelect(u)],
       },

@@ -1,6 +1,6 @@
 // The rows of a table: stored by key, filtered and sorted. No DOM.
 
-import { columnWords, formatDuration, formatTime, formatValue } from "./format.js";
+import { columnWords, formatDuration, formatTime, formatValue, inViews } from "./format.js";
 import { clockWords } from "./zone.js";
 
 const NUMERIC = new Set(["float64", "int64", "Int64"]);
@@ -19,23 +19,28 @@ export class CellKind {
     /** A time of which its age says more than the clock. */
     this.isAge = this.isTime && column.unit === "ago";
     this.decimals = 0;
+    const { unit, factor } = inViews(String(column.unit ?? ""));
+    /** The unit in which it is shown, and how much of it the column's own unit is. */
+    this.unit = unit;
+    this.factor = factor;
     this.scale = ["", 1];
   }
 
   /** What people call it, and its unit, or whose clocks its times are of: the only place where that stands. */
   get title() {
-    const unit = this.isAge ? "" : UNITS[this.column.unit] ?? this.column.unit ?? "";
+    const unit = this.isAge ? "" : UNITS[this.unit] ?? this.unit;
     const words = this.column.head || columnWords(this.column.name, unit);
     if (this.isTime && !this.isAge) return `${words} [${clockWords()}]`;
-    return unit && this.isNumber ? `${words} [${this.scale[0]}${unit}]` : words;
+    const isPartOfName = words.startsWith(unit); // "minute" need not say "min"
+    return unit && this.isNumber && !isPartOfName ? `${words} [${this.scale[0]}${unit}]` : words;
   }
 
   /** Choose scale and decimals by which these values can be told apart below each other; both only grow. */
   fit(values) {
     if (!this.isNumber) return false;
-    const numbers = values.filter((value) => Number.isFinite(value));
+    const numbers = values.filter((value) => Number.isFinite(value)).map((value) => value * this.factor);
     const most = numbers.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-    const scaled = SCALED_UNITS.has(this.column.unit) ? SCALES.find(([, factor]) => most >= factor) : null;
+    const scaled = SCALED_UNITS.has(this.unit) ? SCALES.find(([, factor]) => most >= factor) : null;
     const before = `${this.title} ${this.decimals}`;
     if (scaled && scaled[1] > this.scale[1]) [this.scale, this.decimals] = [scaled, 0];
     const exact = this.column.unit ? 3 : 4; // what has no unit, such as a price, is no measurement
@@ -49,7 +54,7 @@ export class CellKind {
   cell(value, now = Date.now() / 1000) {
     if (this.isAge && typeof value === "number") return `${formatDuration(Math.max(0, Math.round(now - value))).replace(".0 ", " ")} ago`;
     if (!this.isNumber || typeof value !== "number" || this.column.words?.[value] !== undefined) return this.text(value);
-    const scaled = value / this.scale[1];
+    const scaled = (value * this.factor) / this.scale[1];
     const plain = Math.abs(scaled) < 1e12 ? scaled.toFixed(this.decimals) : scaled.toExponential(2);
     return Number(plain) === 0 && value !== 0 ? scaled.toPrecision(2) : plain;
   }
@@ -59,7 +64,7 @@ export class CellKind {
     if (value === null || value === undefined || Number.isNaN(value)) return "";
     if (this.column.words?.[value] !== undefined) return this.column.words[value];
     if (this.isTime) return formatTime(Number(value));
-    if (this.isNumber && typeof value === "number") return formatValue(value, this.column.unit);
+    if (this.isNumber && typeof value === "number") return formatValue(value * this.factor, this.unit);
     return String(value);
   }
 

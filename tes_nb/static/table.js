@@ -13,6 +13,7 @@ const ROWS = 12;
 const SAMPLE = 200;
 const CELL_CHARS = 200;
 const MOST_CHARS = 27;
+const MOST_CHARS_OF_NAME = 44; // the first column says what a row is about
 const PADDING_PX = 12;
 const FLASH_MS = 700;
 const AGES_MS = 1_000;
@@ -221,13 +222,15 @@ class Table {
       const kind = this.rows.kinds[place];
       setText(this.heads[at].firstChild, kind.title);
       const longest = sample.reduce((most, row) => Math.max(most, kind.cell(row.values[place]).length + 1), 4);
-      return Math.max(this.widths?.[at] ?? 0, Math.min(Math.max(kind.title.length + 1, longest), MOST_CHARS));
+      const most = at === 0 ? MOST_CHARS_OF_NAME : MOST_CHARS;
+      return Math.max(this.widths?.[at] ?? 0, Math.min(Math.max(kind.title.length + 1, longest), most));
     });
     this.widths = widths;
-    const total = widths.reduce((sum, width) => sum + width, 0);
     const flexible = (place, width) => (this.rows.kinds[place].isNumber ? 1 : width);
-    const tracks = widths.map((width, at) => `minmax(calc(${width}ch + ${PADDING_PX}px), ${flexible(this.shown[at], width)}fr)`);
-    this.list.element.style.setProperty("--tes-width", `calc(${total}ch + ${PADDING_PX * widths.length}px)`);
+    // A name takes at most half of what is in sight, so that something of what is said of it stands beside it.
+    const least = widths.map((width, at) => `${at === 0 ? "min(50cqi, " : "calc("}${width}ch + ${PADDING_PX}px)`);
+    const tracks = widths.map((width, at) => `minmax(${least[at]}, ${flexible(this.shown[at], width)}fr)`);
+    this.list.element.style.setProperty("--tes-width", `calc(${least.join(" + ")})`);
     if (this.actions) tracks.push("max-content");
     this.list.element.style.setProperty("--tes-columns", tracks.join(" "));
   }

@@ -144,7 +144,7 @@ def annotate(
         for name in ("cells", "held"):
             for span in beside.spans.get(name, ())[-MOST:]:
                 start = _moment(int(span["start"] * 1e9))
-                end = _moment(int((span["end"] or span["start"]) * 1e9))
+                end = high if span["end"] is None else _moment(int(span["end"] * 1e9))
                 if end >= low and start <= high:
                     shade = _cell_shade if name == "cells" else _held_shade
                     pairs.append(shade(max(start, low), min(end, high), str(span["label"] or "")))

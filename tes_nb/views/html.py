@@ -20,7 +20,7 @@ import pandas as pd
 
 from tes_nb.errors import counted
 from tes_nb.model import Column, Table
-from tes_nb.views.lines import PlotLine, colour, lines
+from tes_nb.views.lines import MIB, PlotLine, colour, lines
 from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
@@ -177,17 +177,24 @@ def is_time(column: Column) -> bool:
 
 def picture_head(column: Column) -> str:
     """Return what the head of a table says of a column: what people call it, and its unit or its time zone."""
-    words, unit = column.name.replace("_", " "), zone.here if is_time(column) else column.unit
+    words, unit = column.name.replace("_", " "), picture_unit(column)
     head = column.heading or (UNIT_ENDING.sub("", words) if column.unit else words)
-    return f"{head} [{'MB' if unit == 'bytes' else unit}]" if unit else head
+    return f"{head} [{unit}]" if unit and not head.startswith(unit) else head
+
+
+def picture_unit(column: Column) -> str:
+    """Return the unit of what `picture_cell` makes: of times their zone, of sizes MB; "" = it has none."""
+    if is_time(column):
+        return zone.here
+    return "MB" if column.unit == "bytes" else column.unit.replace(MIB, "MB")
 
 
 def picture_cell(value: object, column: Column) -> object:
     """Return a cell below such a head. value: as views send it, times in Unix seconds."""
     if isinstance(value, int | float) and is_time(column):
         return f"{pd.Timestamp(value, unit='s', tz='UTC').tz_convert(zone.here):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, int | float) and column.unit == "bytes":
-        return round(value / 1e6, 3)
+    if isinstance(value, int | float) and (column.unit == "bytes" or column.unit.startswith(MIB)):
+        return round(value * (2**20 if column.unit.startswith(MIB) else 1) / 1e6, 3)
     return value
 
 

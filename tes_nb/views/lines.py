@@ -12,6 +12,9 @@ from tes_nb.errors import SessionError, meant
 from tes_nb.model import Column, Table
 from tes_nb.views.subjects import LABEL_BETWEEN, Subjects, base_name, colour_places, line_title
 
+MIB = "MiB"
+"""Streams have sizes in it, views read MB in all cases (10⁶ bytes)."""
+
 NUMERIC_KINDS = ("gauge", "counter")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 MAX_POINTS = 20_000
@@ -114,6 +117,8 @@ def lines(frame: pd.DataFrame, table: Table, columns: Iterable[Column]) -> Itera
         for column in chosen:
             values = part[column.name].to_numpy(dtype="float64", na_value=np.nan)
             unit = column.unit if one["unit"] is None else one["unit"]
+            if one["unit"] is None and unit.startswith(MIB):  # sizes read MB in all views
+                values, unit = values * 2**20, unit.replace(MIB, "bytes")
             if column.kind == "counter":
                 values, unit = rate(time, values), f"{unit or '1'}/s"
             alone = len({other.name for other in chosen if other.quantity == column.quantity}) == 1

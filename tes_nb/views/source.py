@@ -183,7 +183,7 @@ class KernelNotes:
         self._spans: dict[str, list[dict[str, Any]]] = {}
 
     def __call__(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Return {"cells": […], "held": […]}: start, end (Unix seconds), label."""
+        """Return {"cells": […], "held": […]}: start, end (Unix seconds; `None` = it still runs), label."""
         kernel = self._kernel()
         version = kernel.version
         if version != self._version:
@@ -194,7 +194,7 @@ class KernelNotes:
 
 def _cells(kernel: StreamStore) -> list[dict[str, Any]]:
     cells = frame_of(kernel.tables["cells"])
-    return [
+    spans = [
         _span(
             start, seconds, " ".join([f"[{number}]", *(word for word in (line, place) if not pd.isna(word))])
         )
@@ -202,6 +202,12 @@ def _cells(kernel: StreamStore) -> list[dict[str, Any]]:
             *(cells[name] for name in ("start", "wall_s", "number", "first_line", "place")), strict=True
         )
     ]
+    activity, names = kernel.tables["activity"], ("cell", "since")
+    newest = plain_rows(activity.since(activity.total - 1, names).columns, names)[-1:]
+    spans += [
+        {"start": since, "end": None, "label": f"[{cell:g}]"} for cell, since in newest if cell is not None
+    ]
+    return spans
 
 
 def _held(kernel: StreamStore) -> list[dict[str, Any]]:

@@ -9,11 +9,10 @@ from tes_nb.streams.browser_json import json_columns
 from tes_nb.streams.row_actions import actions_spec
 from tes_nb.views.annotations import upstream_info
 from tes_nb.views.clock import RepaintClock, clock
-from tes_nb.views.html import is_time, newest_rows, picture_cell, picture_head, state_html
+from tes_nb.views.html import newest_rows, picture_cell, picture_head, picture_unit, state_html
 from tes_nb.views.live import LiveView, usual_spec
 from tes_nb.views.push import Sent, SentState
 from tes_nb.views.source import Lookup, RowlessMessages, all_columns, moved, plain_rows
-from tes_nb.views.zone import zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,7 +182,7 @@ class CardsContent(RowsContent):
         return self.state_line() + newest_rows(
             ("value", "now", "unit"),
             [
-                (column.caption, picture_cell(value, column), zone.here if is_time(column) else column.unit)
+                (column.caption, picture_cell(value, column), picture_unit(column))
                 for column, value in values
                 if value is not None
             ],

@@ -19,7 +19,7 @@ VIEWS = {"js": "views.js", "css": "views.css"}
 COLUMNS = [
     {"name": "id", "dtype": "str", "unit": "", "kind": "label", "doc": "which"},
     {"name": "status", "dtype": "category", "unit": "", "kind": "label", "doc": ""},
-    {"name": "rss_mb", "dtype": "float64", "unit": "MiB", "kind": "gauge", "doc": "resident memory"},
+    {"name": "rss_mb", "dtype": "float64", "unit": "MB", "kind": "gauge", "doc": "resident memory"},
     {"name": "since", "dtype": "datetime64[ns, UTC]", "unit": "", "kind": "time", "doc": ""},
 ]
 SPEC = {"title": "workers", "columns": COLUMNS, "period_s": 1.0, "silent": "Restart the kernel."}
@@ -59,7 +59,7 @@ def column(stage, place):
 def test_a_table_updates_in_place_and_keeps_sort_selection_and_filter(stage, request):
     begin(stage, "table")
     rows(stage, [row(n) for n in range(40)], replace=True)
-    stage.page.click("text=rss [MiB]")
+    stage.page.click("text=rss [MB]")
     stage.settle()
     sizes = [float(text.split()[0]) for text in column(stage, 3)]
     assert sizes == sorted(sizes)
@@ -132,7 +132,7 @@ def test_a_table_by_keyboard_and_as_csv(stage):
     with stage.page.expect_download() as download:
         stage.page.click("text=CSV")
     saved = list(csv.reader(io.StringIO(download.value.path().read_text())))
-    assert saved[0] == ["id", "status", "rss_mb [MiB]", "since [UTC]"]
+    assert saved[0] == ["id", "status", "rss_mb [MB]", "since [UTC]"]
     assert [line[0] for line in saved[1:]] == ["w9", *(f"w{n}" for n in range(90, 100))]
     assert saved[1][3].endswith("Z")
 

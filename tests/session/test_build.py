@@ -43,6 +43,11 @@ def test_cells_and_held_times_become_spans(session):
     assert notes()["cells"] == [{"start": start / 1e9, "end": start / 1e9 + 2, "label": "[3]"}]
     assert notes()["held"][0]["label"] == "kernel held 4.1 s"
     assert notes() is notes()
+    since = start + 10 * 10**9
+    store.receive(message({"type": "activity", "cell": 4, "since": since}, seq=3))
+    assert notes()["cells"][1:] == [{"start": since / 1e9, "end": None, "label": "[4]"}]
+    store.receive(message({"type": "cell", "number": 4, "start": since, "wall_s": 1.0, "cpu_s": 1.0}, seq=4))
+    assert notes()["cells"][1:] == [{"start": since / 1e9, "end": since / 1e9 + 1, "label": "[4]"}]
 
 
 def test_an_inspector_of_all_feeds_is_stale_by_those_that_speak_regularly(session):

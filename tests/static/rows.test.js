@@ -59,7 +59,7 @@ test("the filter looks at the text of every cell, also of changed ones", () => {
   const one = rows(["alpha", 1], ["beta", 222]);
   one.setFilter("ALPH ");
   assert.deepEqual(keys(one), ["alpha"]);
-  one.setFilter("222 mib");
+  one.setFilter("233 mb");
   assert.deepEqual(keys(one), ["beta"]);
   one.apply({ rows: [["alpha", ["alpha", 222]]] });
   assert.deepEqual(keys(one), ["alpha", "beta"]);
@@ -81,4 +81,12 @@ test("ten thousand rows are sorted and filtered well within a repaint", () => {
 test("a word of the wire that misleads is shown in other words, also to the filter", () => {
   const kind = new CellKind({ name: "telemetry", dtype: "category", kind: "label", words: { degraded: "no workers" } });
   assert.deepEqual(["degraded", "healthy", null].map((value) => kind.text(value)), ["no workers", "healthy", ""]);
+});
+
+test("sizes read MB, whatever unit their stream has", () => {
+  const [mib, bytes] = ["MiB", "bytes"].map((unit) => new CellKind({ name: "rss", dtype: "float64", unit, kind: "gauge" }));
+  mib.fit([1, 200]);
+  bytes.fit([2 ** 20, 200 * 2 ** 20]);
+  assert.deepEqual([mib.title, mib.cell(200)], [bytes.title, bytes.cell(200 * 2 ** 20)]);
+  assert.deepEqual([mib.title, mib.cell(200)], ["rss [MB]", "209.72"]);
 });

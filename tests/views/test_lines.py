@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
 from tes_nb.views.figure import table_figure
+from tes_nb.views.html import picture_cell, picture_head, picture_unit
 from tes_nb.views.lines import lines, plotted_columns, rate, thin
 
 TABLE = Table(
@@ -84,3 +85,15 @@ def test_figure_of_nothing_and_of_one_point(rows: int):
         assert "No data" in figure.layout.annotations[0].text
     else:
         assert figure.data[0].mode == "markers"
+
+
+@pytest.mark.parametrize(("unit", "sent"), [("MiB", 12.3), ("bytes", 12.3 * 2**20)])
+def test_sizes_read_mb_whatever_unit_their_stream_has(unit, sent):
+    rss = Column("rss_mb", "float64", unit, "gauge", "resident memory")
+    index = pd.date_range("2026-01-01", periods=2, freq="1s", tz="UTC", name="time").as_unit("ns")
+    (line,) = lines(
+        pd.DataFrame({"rss_mb": [sent, sent]}, index=index), Table("t", "A table.", (rss,)), [rss]
+    )
+    assert (line.unit, list(line.values)) == ("bytes", [12.3 * 2**20] * 2)
+    assert (picture_head(rss), picture_unit(rss)) == ("rss [MB]", "MB")
+    assert picture_cell(sent, rss) == pytest.approx(12.897, abs=0.001)

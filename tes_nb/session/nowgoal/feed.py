@@ -23,7 +23,7 @@ from tes_nb.session.feed import Feed
 from tes_nb.session.nowgoal.kick_off import MatchFilter, opening_rows, rows_at_kick_off
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
 from tes_nb.session.nowgoal.match import Match, MatchMarks, chosen_match
-from tes_nb.session.nowgoal.names import NAMES, MatchNames, PriceTimes
+from tes_nb.session.nowgoal.names import NAMES, MatchNames, MatchNow
 from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
 from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
@@ -137,7 +137,9 @@ class NowGoalFeed(Feed):
         """The names, for a live table of matches."""
         if MATCH not in self.stream.table(table).key:
             return None
-        return self._names.lookup(MATCH, self._find_names, PriceTimes(self.store.tables["odds"]))
+        return self._names.lookup(
+            MATCH, self._find_names, MatchNow(self.store.tables["odds"], self.store.tables["scores"])
+        )
 
     def _with_names(self, rows: pd.DataFrame, *, place: int | None = None) -> pd.DataFrame:
         """Return the rows with three columns of names, NA where they are not known."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tes_nb.errors import ArgumentError
 from tes_nb.model import Column
-from tes_nb.views.source import Lookup
+from tes_nb.views.source import Lookup, plain_rows
 
 if TYPE_CHECKING:
     from tes_nb.store.memory.columns import Columns
@@ -22,6 +22,7 @@ COLUMNS = (
     Column("away_team", "str", "", "label", "Who plays away."),
     Column("league", "str", "", "label", "Where they play."),
     Column("match", "str", "", "label", "Who plays whom; the match's id where nobody has said."),
+    Column("score", "str", "", "label", "Goals so far, the home side's first."),
     Column("last_price", "datetime64[ns, UTC]", "ago", "time", "When a price of the match came last."),
 )
 UNKNOWN: tuple[str | None, ...] = (None,) * len(NAMES)
@@ -77,7 +78,7 @@ class MatchNames:
         pattern = re.compile(".*".join(map(re.escape, words.split())), re.IGNORECASE)
         return [one for one in match_ids if pattern.search(self.title(one) or "")]
 
-    def lookup(self, by: str, find_names: Callable[[set[str]], None], prices: PriceTimes) -> Lookup:
+    def lookup(self, by: str, find_names: Callable[[set[str]], None], match_now: MatchNow) -> Lookup:
         """Return the columns for a live table. find_names: finds out names that are not known, where it can."""
 
         def find(match_ids: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -85,36 +86,60 @@ class MatchNames:
             if self.lacks(matches) and time.monotonic() - self._looked_at > LOOK_EVERY_S:
                 self._looked_at = time.monotonic()
                 find_names(matches)
-            times = prices.times()
-            return [(*self._by_id.get(one, UNKNOWN), self.title(one), times.get(one)) for one in match_ids]
+            now = zip(match_ids, match_now.cells(match_ids), strict=True)
+            return [(*self._by_id.get(one, UNKNOWN), self.title(one), *cells) for one, cells in now]
 
         return Lookup(
-            COLUMNS, by, find, lambda: self.version + prices.version(), lambda cells: cells[len(NAMES)]
+            COLUMNS, by, find, lambda: self.version + match_now.version(), lambda cells: cells[len(NAMES)]
         )
 
 
-class PriceTimes:
-    """When a price of each match came last."""
+class MatchNow:
+    """When a price of each match came last, and its score."""
 
-    def __init__(self, odds: Columns) -> None:
-        self._odds = odds
-        self._cursor = 0
-        self._times: dict[str, float] = {}
+    def __init__(self, odds: Columns, scores: Columns) -> None:
+        self._prices, self._scores = _Newest(odds), _Newest(scores, "home_goals", "away_goals")
         self._version = 0
         self._versioned_at = float("-inf")
 
-    def times(self) -> dict[str, float]:
-        """Return match id → Unix seconds."""
-        if self._cursor < self._odds.cleared:
-            self._times.clear()
-        fresh = self._odds.since(self._cursor, ("match_id",))
-        self._cursor = fresh.cursor
-        self._times.update(zip(fresh.columns["match_id"].tolist(), (fresh.time / 1e9).tolist(), strict=True))
-        return self._times
+    def cells(self, match_ids: Sequence[Any]) -> list[tuple[str | None, float | None]]:
+        """Return for each match its score, "2:1", and the Unix seconds of its last price; `None` = not known."""
+        prices, scores = self._prices.rows(), self._scores.rows()
+        cells = []
+        for one in match_ids:
+            (price_at,), (_, *goals) = prices.get(one, (None,)), scores.get(one, (None, None))
+            cells.append((None if None in goals else ":".join(f"{goal:g}" for goal in goals), price_at))
+        return cells
 
     def version(self) -> int:
         """Return a number that rises with what comes, every two seconds at most: all rows are sent again then."""
         now = time.monotonic()
-        if now - self._versioned_at > AGES_EVERY_S and self._odds.total > self._cursor:
+        if now - self._versioned_at > AGES_EVERY_S and (self._prices.is_behind or self._scores.is_behind):
             self._version, self._versioned_at = self._version + 1, now
         return self._version
+
+
+class _Newest:
+    """The newest row of each match: its time in Unix seconds, and some of its columns."""
+
+    def __init__(self, columns: Columns, *names: str) -> None:
+        self._columns = columns
+        self._names = ("match_id", *names)
+        self._cursor = 0
+        self._rows: dict[Any, tuple[Any, ...]] = {}
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether rows have come since the last look."""
+        return self._columns.total > self._cursor
+
+    def rows(self) -> dict[Any, tuple[Any, ...]]:
+        if self._cursor < self._columns.cleared:
+            self._rows.clear()
+        fresh = self._columns.since(self._cursor, self._names)
+        self._cursor = fresh.cursor
+        rows = plain_rows(fresh.columns, self._names)
+        self._rows.update(
+            (row[0], (at, *row[1:])) for at, row in zip((fresh.time / 1e9).tolist(), rows, strict=True)
+        )
+        return self._rows

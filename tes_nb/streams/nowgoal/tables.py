@@ -125,8 +125,8 @@ SCORES: Final = Table(
     key=("match_id",),
     plot=("home_goals", "away_goals"),
     first=(
-        *("match", "home_goals", "away_goals", "minute", "state_word", "last_price", "league"),
-        *("home_red", "away_red", "home_corners", "away_corners", "kick_off", "match_id"),
+        *("match", "score", "minute", "state_word", "last_price", "home_red", "away_red"),
+        *("home_corners", "away_corners", "league", "kick_off", "home_goals", "away_goals", "match_id"),
     ),
 )
 
