@@ -86,20 +86,20 @@ LEAST_NS = 10**9
 
 def _limits(rotate: Sequence[str]) -> tuple[int | None, int | None]:
     """Return (bytes, nanoseconds) after which a file is full; `None` = that does not count."""
-    size = span = None
+    sizes, spans = list[int](), list[int]()
     for text in rotate:
         if (amount := re.fullmatch(r"\s*([\d.]+)\s*([kmgt]i?b)\s*", text, re.IGNORECASE)) is None:
-            span = _span(text, "--rotate")
-            if span < LEAST_NS:
+            spans.append(_span(text, "--rotate"))
+            if spans[-1] < LEAST_NS:
                 raise ArgumentError(f"--rotate {text}: a file takes at least a second.")
             continue
         try:
-            size = int(float(amount[1]) * UNITS[amount[2].lower()])
+            sizes.append(int(float(amount[1]) * UNITS[amount[2].lower()]))
         except ValueError as error:
             raise ArgumentError(f"--rotate {text} is no size: give one such as 500MB.") from error
-        if size < LEAST_BYTES:
+        if sizes[-1] < LEAST_BYTES:
             raise ArgumentError(f"--rotate {text}: a file takes at least 1MB.")
-    return size, span
+    return min(sizes, default=None), min(spans, default=None)
 
 
 _NS = {"s": 10**9, "min": 60 * 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}

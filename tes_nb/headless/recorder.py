@@ -7,6 +7,7 @@ between two messages (decisions/0038).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -37,7 +38,9 @@ from tes_nb.model.control import (
 from tes_nb.session.source import Source, wire_names
 from tes_nb.session.start import peer_upstreams
 from tes_nb.store.session.files import remove
+from tes_nb.store.session.lock import owner_of
 from tes_nb.store.session.packed import zstd
+from tes_nb.store.session.recorder import replacing
 from tes_nb.store.session.schema import session_dir, session_path
 from tes_nb.streams import get
 
@@ -176,7 +179,8 @@ class HeadlessRecorder:
     async def begin(self) -> None:
         """Record first and then read, so that what a peer says at the beginning is in the file, too.
 
-        Raises `TesError`, and leaves no file, where the file cannot be made or nothing answers.
+        Raises `TesError`, and leaves no file, or the one that was to be replaced, where the file cannot be made or
+        nothing answers.
         """
         request, facts = self._request, None
         if self._series is not None:
@@ -188,15 +192,18 @@ class HeadlessRecorder:
             overwrite=request.overwrite,
         )
         recordings = self._collector.recordings
+        path = self._path.resolve() if self._path.exists() else self._path
+        # one that somebody writes is refused, and stays where it is
+        is_aside = request.overwrite and self._path.exists() and owner_of(path) is None
         try:
-            await recordings.record(operation, facts)
-            try:
-                await self._read()
-            except BaseException:
-                await self._collector.stop()
-                if not request.overwrite:
-                    remove(self._path)
-                raise
+            with replacing(path) if is_aside else contextlib.nullcontext():
+                await recordings.record(operation, facts)
+                try:
+                    await self._read()
+                except BaseException:
+                    await self._collector.stop()
+                    remove(path)
+                    raise
         except BaseException:
             self._release()
             raise

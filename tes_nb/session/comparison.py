@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tes_nb.analysis.differences import FEWEST, NONE, STATISTICS, STRAY, Finding, Floats, differences
+from tes_nb.analysis.differences import FEWEST, NONE, STATISTICS, STRAY, Finding, Floats, Lasting, differences
 from tes_nb.errors import ArgumentError, SessionError
 from tes_nb.model import Column
 
@@ -170,11 +170,11 @@ class Comparison:
     def exceeds(self, rule: str) -> str | None:
         """Return the sentence of what exceeds a rule such as "memory_rss peak 10%"; `None` = nothing does.
 
-        b must be above a by more than that, and surely above it at all. A peak is judged by the third-highest value of
-        each, so that one or two stray values neither exceed a limit nor hide that it is exceeded; `stray(rule)` says
-        where the highest would say otherwise. Raises `ArgumentError` for a rule that cannot
-        be understood, or names a column that was not compared, and `SessionError` where nothing exceeds it, but one of
-        both has no values of the column, or too few to tell.
+        b must be above a by more than that, and surely above it at all; where a is 0, anything is more. A peak is
+        judged by the third-highest value of each, so that one or two stray values neither exceed a limit nor hide that
+        it is exceeded; `stray(rule)` says where the highest would say otherwise. Raises `ArgumentError` for a rule that
+        cannot be understood, or names a column that was not compared, and `SessionError` where nothing exceeds it, but
+        one of both has no values of the column, or too few to tell.
         """
         words = _RULE.fullmatch(rule)
         if words is None:
@@ -188,7 +188,9 @@ class Comparison:
         if rows.empty and not single:
             there = ", ".join(dict.fromkeys(self.frame["column"])) or "none"
             raise ArgumentError(f"No column '{name}' was compared; there are {there}.")
-        over = rows[(rows["percent"] > limit) & (rows["low"] > 0)]
+        over = rows[
+            ~(rows["percent"] <= limit) & (rows["low"] > 0)
+        ]  # of 0 there is no percentage: any more exceeds it
         if statistic == "peak":
             lasting = [
                 (one, each.lasting) for one, each in self._peaks if one.column.name == name and each.lasting
@@ -197,7 +199,7 @@ class Comparison:
                 [
                     {"subject": one.subject, "percent": each.percent, "a": each.a, "b": each.b}
                     for one, each in lasting
-                    if each.percent > limit and each.low > 0
+                    if _exceeds(each, limit) and each.low > 0
                 ]
             ).assign(unit=rows["unit"].iloc[0] if len(rows) else "")
         if over.empty:
@@ -215,7 +217,7 @@ class Comparison:
         worst = over.sort_values("percent").iloc[-1]
         subject = f" of {worst['subject']}" if worst["subject"] else ""
         return (
-            f"{name} {what}{subject} is {worst['percent']:.1f} % more ({worst['a']:,.6g} to {worst['b']:,.6g} "
+            f"{name} {what}{subject} is {_share(worst['percent'], '.1f')} more ({worst['a']:,.6g} to {worst['b']:,.6g} "
             f"{worst['unit']}); the limit is {limit:g} %."
         )
 
@@ -232,14 +234,14 @@ class Comparison:
                 if (
                     one.column.name != words[1]
                     or rest is None
-                    or (each.percent > limit) == (rest.percent > limit)
+                    or _exceeds(each, limit) == _exceeds(rest, limit)
                 ):
                     continue
-                name = self._names[1 if each.percent > limit else 0]
+                name = self._names[1 if _exceeds(each, limit) else 0]
                 sentences.append(
-                    f"The highest value of {one} is {each.percent:+.1f} % ({each.a:,.6g} to {each.b:,.6g}), and "
-                    f"without the {STRAY} highest of each {rest.percent:+.1f} %: {STRAY} values of {name} at most make "
-                    f"the difference, and '{rule}' is judged without them."
+                    f"The highest value of {one} is {_share(each.percent)} ({each.a:,.6g} to {each.b:,.6g}), and "
+                    f"without the {STRAY} highest of each {_share(rest.percent)}: {STRAY} values of {name} at most "
+                    f"make the difference, and '{rule}' is judged without them."
                 )
         return sentences
 
@@ -289,7 +291,7 @@ class Comparison:
         surely = self.different
         names = surely["subject"].where(surely["subject"] != "", surely["column"])
         each = zip(names.head(NAMED), surely["statistic"], surely["percent"], strict=False)
-        words = ", ".join(f"{name} {statistic} {percent:+.1f} %" for name, statistic, percent in each)
+        words = ", ".join(f"{name} {statistic} {_share(percent)}" for name, statistic, percent in each)
         judged = len(self.frame) // len(STATISTICS) - len(self._short)
         what = [f"{len(surely)} of {len(self.frame)} differ: {words}"] if len(surely) else []
         if judged and not what:
@@ -324,6 +326,15 @@ class Comparison:
             "text/plain": repr(self),
             "text/html": f"<p>{escape(self._head())}</p>{_table(self.different)}",
         }
+
+
+def _exceeds(one: Finding | Lasting, limit: float) -> bool:
+    """Whether b is above a by more than so many percent; of 0 there is no percentage, and anything is more."""
+    return one.b > one.a and not one.percent <= limit
+
+
+def _share(percent: float, form: str = "+.1f") -> str:
+    return "from 0" if np.isnan(percent) else f"{percent:{form}} %"
 
 
 def _different(rows: pd.DataFrame) -> pd.DataFrame:

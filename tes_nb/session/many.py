@@ -294,21 +294,21 @@ class RecordingSet:
     # On a cluster --------------------------------------------------------------------------------------------
 
     def _dask_frame(self, table: str, within: Mapping[str, Any], *, progress: bool) -> Any:
-        tables: dict[RecordingFile, tuple[str, str]] = {}
+        tables: dict[str, tuple[str, str]] = {}
         segments: list[RecordingSegment] = []
         meta = None
         for member, rec in self._opened(progress):
             feed, name = _table_of(rec, table)
             if feed is None:
                 continue
-            tables[member] = feed.stream.name, name
+            tables[member.session] = feed.stream.name, name
             ranges = [within] if any(each is not None for each in within.values()) else ranges_of(feed, name)
             segments += [RecordingSegment(member, each) for each in ranges]
             if meta is None:
                 meta = frame_of(Columns(feed.stream.table(name), stream=feed.stream.name))
         if meta is None:
             raise self._lacks(table)
-        _same_table(table, {member.session: each for member, each in tables.items()})
+        _same_table(table, tables)
         return lazy_frame(partial(_frame, name=table), segments, meta)
 
 

@@ -19,6 +19,7 @@ import tes_nb as tes
 from tes_nb.analysis.ledger import reconcile
 from tes_nb.cli import app
 from tes_nb.errors import TesError
+from tes_nb.headless.command import _limits
 from tes_nb.store.session.check import check
 from tests.support.headless import COMMAND, SUBSCRIBER, feed, files_of, read_series, recorder
 from tests.support.waiting import eventually
@@ -126,6 +127,33 @@ def test_an_unreachable_host_ends_it_with_1_and_no_file(tmp_path, monkeypatch):
         r"tes-nb: Nothing answers at ws://localhost:1/ws \(nowgoal .*\): check the address", running.said
     )
     assert files_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x.tes", "link.tes"])
+def test_a_recording_is_replaced_only_where_something_answers(tmp_path, name):
+    with recorder("x.tes", cwd=tmp_path) as running:
+        running.wait_line(lambda line: line["messages"] > 3)
+        assert running.end() == 0
+    before = check(tmp_path / "x.tes").messages
+    (tmp_path / "link.tes").symlink_to("x.tes")
+    with recorder(name, "--overwrite", "--attach", "localhost:1", cwd=tmp_path) as running:
+        assert running.wait() == 1
+    assert "Nothing answers at" in running.said
+    assert check(tmp_path / name).messages == before > 3
+    with recorder(name, "--overwrite", cwd=tmp_path) as running:
+        running.wait_line(lambda line: line["messages"] > 0)
+        with recorder(name, "--overwrite", cwd=tmp_path) as other:
+            assert other.wait() == 1
+        assert "is being recorded by process" in other.said
+        assert running.end() == 0
+    assert (tmp_path / "link.tes").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.tes", "x.tes"]
+
+
+def test_of_two_sizes_and_two_times_what_comes_first_ends_a_file():
+    assert _limits(["500MB", "1GB", "1h", "1d"]) == (5 * 10**8, 3600 * 10**9)
+    assert _limits(["1GB", "500MB"]) == (5 * 10**8, None)
+    assert _limits(["1d", "1h"]) == (None, 3600 * 10**9)
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,28 @@ def test_the_command_line_fails_the_build(tmp_path):
     assert "is no rule" in str(run("--fail-over", "too much").exception)
 
 
+def test_what_was_nothing_and_is_something_fails_a_build(tmp_path):
+    chance = np.random.default_rng(3)
+    nothing, some = np.zeros(300), 50 + chance.normal(0, 1, 300)
+    spiked = nothing.copy()
+    spiked[[70, 80]] = 90.0
+    a, b, c = (
+        session(tmp_path / name, {"errors": values})
+        for name, values in (("a.tes", nothing), ("b.tes", some), ("c.tes", spiked))
+    )
+    found = tes.compare(a, b)
+    for statistic in ("median", "p95", "peak", "area"):
+        assert "from 0 more (0 to" in found.exceeds(f"value {statistic} 1000%")
+    assert "errors median from 0" in repr(found)
+    assert found.stray("value peak 10%") == []
+    assert tes.compare(b, a).exceeds("value median 10%") is None
+    assert tes.compare(a, a).exceeds("value median 10%") is None
+    assert tes.compare(a, c).exceeds("value peak 10%") is None
+    (sentence,) = tes.compare(a, c).stray("value peak 10%")
+    assert "is from 0 (0 to 90)" in sentence
+    assert CliRunner().invoke(app, ["compare", str(a), str(b), "--fail-over", "value p95 10%"]).exit_code == 4
+
+
 def test_what_both_share_is_compared_and_the_rest_is_said(tmp_path):
     one = session(tmp_path / "one.tes", {**runs(1), "mine": runs(1)["queue"]})
     short = session(tmp_path / "short.tes", {name: cells[:5] for name, cells in runs(2).items()})

@@ -317,6 +317,11 @@ def test_two_files_with_the_same_name_have_different_sessions(folder, tmp_path):
     assert repr(many) == "<3 recordings: monday_day, monday_day_2, tuesday_day>"
 
 
+def test_files_with_streams_of_their_own_are_read_lazily_too(many, folder):
+    with_streams = tes.open_many(folder, streams={"example.org": "nowgoal"})
+    same(with_streams.frame("odds", engine="dask", progress=False).compute(), many.frame("odds"))
+
+
 def test_what_is_asked_wrongly_is_a_sentence(many, tmp_path):
     with pytest.raises(SessionError, match=r"There is no recording at '.*nix/\*\.tes': give a folder"):
         tes.open_many(tmp_path / "nix" / "*.tes")

@@ -90,8 +90,9 @@ class RelayConnection:
         log = self._topic.log
         while self._sent < log.last:
             if self._sent + 1 < log.first:
-                await self._send_overflow(log.first - 1 - self._sent)
-                self._sent = max(self._sent, log.first - 1)
+                missing, self._sent = log.first - 1 - self._sent, log.first - 1
+                await self._send_overflow(missing)
+                continue  # what the log has dropped meanwhile is said, too
             place = self._sent
             for group in batches(log.after(place)):
                 await self._socket.send_bytes(join(group))  # waits while the socket's buffer is full

@@ -190,7 +190,7 @@ def _open(path: Path, *, overwrite: bool, wanted: Callable[[], bool]) -> tuple[W
         ) from error
     lock = WriterLock(path)
     try:
-        with _replacing(path) if overwrite else contextlib.nullcontext():
+        with replacing(path) if overwrite else contextlib.nullcontext():
             writer = SessionWriter(path, time=(time.time_ns(), time.monotonic_ns()))
             if not wanted():
                 _withdraw(writer)
@@ -207,7 +207,7 @@ def _withdraw(writer: SessionWriter) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[None]:
+def replacing(path: Path) -> Iterator[None]:
     """Put a session file aside; it goes when the block has made another, and is back when that failed.
 
     Readers that have it open read on: it keeps its inode. A file that is no session stays.

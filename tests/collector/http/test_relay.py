@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
 from tes_nb.model import Opcode
 from tes_nb.wire.events import Gap, StateChange, decode_event
@@ -163,6 +164,28 @@ def assert_every_hole_is_reported(got):
     seen = sum(one.opcode != Opcode.EVENT for one in got)
     assert gaps >= 1, "the reader was never slow enough to prove anything"
     assert seen + missing >= 4000
+
+
+@run_async
+async def test_what_the_log_drops_while_a_gap_is_sent_is_in_a_gap(monkeypatch):
+    send = web.WebSocketResponse.send_bytes
+    async with feed(limits={"relay_bytes": 2**20}) as collector:
+        stamp(collector, 1, 2000, b" " * 4000)
+
+        async def slow(self, data):
+            """The socket's buffer is full for a moment, as each gap is sent; thrice."""
+            await send(self, data)
+            last = collector.hub.topics[FEED].log.last
+            if b"relay overflow" in data and last < 8000:
+                stamp(collector, last + 1, last + 2000, b" " * 4000)
+
+        monkeypatch.setattr(web.WebSocketResponse, "send_bytes", slow)
+        async with relay(collector, "?after=0") as client:
+            got = []
+            while not got or got[-1].seq < 8000:
+                got += await receive(client, 1)
+    assert_every_hole_is_reported(got)
+    assert len([one for one in got if one.opcode == Opcode.EVENT]) == 4
 
 
 @run_async
