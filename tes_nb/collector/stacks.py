@@ -69,10 +69,18 @@ class StackReader:
         """
         async with self._turn:
             began = time.perf_counter()
-            threads = await self._from_faulthandler(pid, (*folders, self._folder))
-            door = "faulthandler"
-            if threads is None:
-                threads, door = await _from_py_spy(pid), "py-spy"
+            try:
+                threads = await self._from_faulthandler(pid, (*folders, self._folder))
+                door = "faulthandler"
+                if threads is None:
+                    threads, door = await _from_py_spy(pid), "py-spy"
+            except (
+                OSError,
+                msgspec.MsgspecError,
+            ) as error:  # no descriptors, no memory; its folder was removed
+                raise CollectorError(
+                    f"The process {pid} cannot be asked now ({error}): try again in a moment."
+                ) from error
             cells = self._cells()
             threads = [in_cells(thread, cells) for thread in threads]
             took_ms = round((time.perf_counter() - began) * 1000, 1)

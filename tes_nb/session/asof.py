@@ -14,7 +14,7 @@ from tes_nb.model import Table
 from tes_nb.store.memory.timespec import instant_ns
 from tes_nb.wire.events import Gap, Mark
 
-_CELL = re.compile(r"\s*(?:cell\s*|in\s*\[)(\d+)\]?\s*", re.IGNORECASE)
+CELL = re.compile(r"\s*(?:cell\s*|in\s*\[)(\d+)\]?\s*", re.IGNORECASE)
 
 
 def moment_ns(value: Any, marks: Iterable[Mark], cells: pd.DataFrame | None) -> int:
@@ -33,7 +33,7 @@ def moment_ns(value: Any, marks: Iterable[Mark], cells: pd.DataFrame | None) -> 
         raise ArgumentError(f"There are {len(named)} marks '{value}': give the time of one ({times}).")
     if named:
         return named[0]
-    number = _CELL.fullmatch(value)
+    number = CELL.fullmatch(value)
     if number is None:
         return instant_ns(value, name="t")
     rows = None if cells is None else cells[cells["number"] == int(number[1])]

@@ -37,6 +37,7 @@ from tes_nb.session.per_session import (
     in_order,
 )
 from tes_nb.session.schedulers import SchedulerConnection, connection
+from tes_nb.store.memory.timespec import instant_ns
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -293,24 +294,24 @@ def _of_lake(lake: Lake, table: str, start: Any, end: Any) -> Any:
     address = system.unstrip_protocol(lake.dataset(table))
     with dask.config.set({"dataframe.convert-string": False}):  # text is pandas' own, as on one machine
         lazy = dd.read_parquet(address, storage_options=dict(lake.options) or None, calculate_divisions=False)
-    return lazy.map_partitions(_as_on_one_machine, start=start, end=end)
+    low, high = (
+        None if moment is None else pd.Timestamp(instant_ns(moment, name=name), unit="ns", tz="UTC")
+        for name, moment in (("start", start), ("end", end))
+    )
+    return lazy.map_partitions(_as_on_one_machine, start=low, end=high)
 
 
-def _as_on_one_machine(rows: pd.DataFrame, start: Any, end: Any) -> pd.DataFrame:
+def _as_on_one_machine(
+    rows: pd.DataFrame, start: pd.Timestamp | None, end: pd.Timestamp | None
+) -> pd.DataFrame:
     """Return rows of Parquet with the columns of `RecordingSet.frame`, in that order."""
     rest = [name for name in rows.columns if name not in {"session", *PARTITIONS}]
     chosen = rows[["session", *rest]].copy(deep=False)
     for moment, after in ((start, True), (end, False)):
         if moment is not None:
-            at = _utc(moment)
-            chosen = chosen[chosen.index >= at if after else chosen.index <= at].copy(deep=False)
+            chosen = chosen[chosen.index >= moment if after else chosen.index <= moment].copy(deep=False)
     for name, dtype in chosen.dtypes.items():
         if isinstance(dtype, pd.CategoricalDtype):  # the words that occur, sorted, as in every frame
             chosen[name] = chosen[name].cat.set_categories(sorted(chosen[name].dropna().unique()))
     chosen["session"] = chosen["session"].astype("str").astype("category")
     return chosen
-
-
-def _utc(moment: Any) -> pd.Timestamp:
-    at = pd.Timestamp(moment)
-    return at.tz_localize("UTC") if at.tz is None else at.tz_convert("UTC")

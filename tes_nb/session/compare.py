@@ -7,7 +7,6 @@ tes.compare(rec, rec, on=("cell 3", "cell 7"))
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ import pandas as pd
 from tes_nb.analysis.differences import FEWEST, Floats, cells_beside
 from tes_nb.errors import SessionError
 from tes_nb.model import Column, Table
-from tes_nb.session.asof import moment_ns
+from tes_nb.session.asof import CELL, moment_ns
 from tes_nb.session.comparison import CellPair, Comparison, Pair
 from tes_nb.session.open import open_session
 from tes_nb.session.outputs import SessionOutputs
@@ -146,9 +145,10 @@ def _span(session: SessionOutputs, tables: Frames, on: Any) -> tuple[int, int]:
         return begin, end
     kernel: Feed | None = session.feeds.get(KERNEL)
     cells = None if kernel is None else kernel.frame("cells")
-    moment = moment_ns(on, session._all_marks(), cells)  # noqa: SLF001 - the same of a session
-    number = re.search(r"(\d+)", on) if isinstance(on, str) and cells is not None else None
-    if number is not None and cells is not None and re.match(r"\s*(cell|in)\b", str(on), re.IGNORECASE):
+    marks = session._all_marks()  # noqa: SLF001 - the same of a session
+    moment = moment_ns(on, marks, cells)
+    number = CELL.fullmatch(on) if isinstance(on, str) and all(mark.label != on for mark in marks) else None
+    if number is not None and cells is not None:
         cell = cells[cells["number"] == int(number[1])].iloc[-1]
         return int(cell["start"].as_unit("ns").value), moment
     return moment, end

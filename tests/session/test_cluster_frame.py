@@ -143,6 +143,11 @@ def test_parquet_gives_what_the_recordings_give(many, lake, hand):
         pd.testing.assert_frame_equal(frame.compute(progress=False), late)
 
 
+def test_what_is_no_time_is_a_sentence(lake, hand):
+    with pytest.raises(ArgumentError, match="start='soon' is no time that can be used"):
+        tes.cluster_frame(lake, "odds", scheduler=hand.address, start="soon")
+
+
 def test_parquet_comes_from_anywhere_that_fsspec_reads(many, lake):
     memory = fsspec.filesystem("memory")
     memory.put(str(lake), "/bucket/lake", recursive=True)

@@ -368,6 +368,16 @@ def test_runs_are_aligned_on_a_mark(tmp_path):
         tes.compare(*files, on="start")
 
 
+def test_a_mark_whose_name_begins_like_a_cell_is_a_mark(tmp_path):
+    mark = [(100, Mark("in phase 2", WALL + 100 * SECOND))]
+    plain = [session(tmp_path / f"{seed}.tes", runs(seed), events=mark) for seed in (1, 2)]
+    assert tes.compare(*plain, on="in phase 2").lasts_s == (199.0, 199.0)
+    cell = [(2, 10, 40)]
+    both = [session(tmp_path / f"c{seed}.tes", runs(seed), events=mark, cells=cell) for seed in (1, 2)]
+    assert tes.compare(*both, on="in phase 2").lasts_s == (199.0, 199.0)
+    assert tes.compare(*both, on="In [2]").lasts_s == (30.0, 30.0)
+
+
 def workers_session(path, pids, *, began=WALL):
     """A session file of workers that are called as `pids` says: name → the pids it has, one after the other."""
     messages = [SourceInfo("workers", "workers")]

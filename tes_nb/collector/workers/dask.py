@@ -38,18 +38,18 @@ class KernelScaler:
     """Lets the kernel scale a cluster that lives there: it waits for a count, and answers."""
 
     def __init__(self) -> None:
-        self._wanted: asyncio.Queue[int] = asyncio.Queue()
-        self._waiting: asyncio.Future[int] | None = None
+        self._wanted: asyncio.Queue[tuple[int, asyncio.Future[ScaleResult]]] = asyncio.Queue()
+        self._waiting: asyncio.Future[tuple[int, asyncio.Future[ScaleResult]]] | None = None
         self._answer: asyncio.Future[ScaleResult] | None = None
         self._turn = asyncio.Lock()
 
     async def scale(self, count: int) -> ScaleResult:
         """Ask the kernel for it. Raises `CollectorError` when it refuses or does not answer."""
         async with self._turn:
-            self._answer = asyncio.get_running_loop().create_future()
-            self._wanted.put_nowait(count)
+            answer: asyncio.Future[ScaleResult] = asyncio.get_running_loop().create_future()
+            self._wanted.put_nowait((count, answer))
             try:
-                return await asyncio.wait_for(self._answer, ANSWER_S)
+                return await asyncio.wait_for(answer, ANSWER_S)
             except TimeoutError:
                 while not self._wanted.empty():  # nobody shall scale a minute later
                     self._wanted.get_nowait()
@@ -65,12 +65,15 @@ class KernelScaler:
         waiting = self._waiting = asyncio.ensure_future(self._wanted.get())
         try:
             await asyncio.wait({waiting}, timeout=AWAIT_S)
-            return waiting.result() if waiting.done() and not waiting.cancelled() else None
+            if not waiting.done() or waiting.cancelled():
+                return None
+            count, self._answer = waiting.result()
+            return count
         finally:
             waiting.cancel()
 
     def answer(self, said: AnswerScale) -> None:
-        """Take in what became of it."""
+        """Take in what became of the count that was taken last; nobody waits any more for a late answer."""
         if self._answer is None or self._answer.done():
             return
         if said.refusal is None:

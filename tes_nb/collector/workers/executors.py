@@ -150,7 +150,7 @@ class ExecutorWorkers(WorkerSource):
         counts = read_counts(str(pool.folder / slots.POOL))
         if counts is not None:
             pool.counts = counts
-        elif pool.closed_at is None:  # the kernel has removed it
+        elif pool.closed_at is None and not (pool.folder / slots.POOL).exists():  # the kernel has removed it
             pool.counts.state = max(pool.counts.state, slots.CLOSED)
         pool.running = []
         workers = [one for pid in self._pids(pool) for one in self._worker_facts(pool, pid, processes)]

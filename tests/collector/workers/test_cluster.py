@@ -169,6 +169,22 @@ async def test_a_kernel_that_is_held_is_said_and_scales_nothing_later(monkeypatc
 
 
 @run_async
+async def test_a_late_answer_is_not_taken_for_that_of_the_next_count(monkeypatch):
+    monkeypatch.setattr("tes_nb.collector.workers.dask.ANSWER_S", 0.5)
+    kernel = KernelScaler()
+    slow = asyncio.ensure_future(kernel.scale(5))
+    assert await kernel.next() == 5
+    with pytest.raises(CollectorError, match="has not answered"):
+        await slow
+    scaling = asyncio.ensure_future(kernel.scale(2))
+    await asyncio.sleep(0)
+    kernel.answer(AnswerScale(id="x", created=5))
+    assert await kernel.next() == 2
+    kernel.answer(AnswerScale(id="x", terminated=3))
+    assert await scaling == ScaleResult(0, 3)
+
+
+@run_async
 async def test_without_the_extra_it_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "find_spec", lambda _name: None)
     async with collecting() as collector:
