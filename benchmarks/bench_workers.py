@@ -1,7 +1,6 @@
-"""P16: what it costs to watch workers: a hundred processes, a message of a hundred to many clients, a Dask scheduler.
+"""P16: what it costs to watch workers: a hundred processes, and a message of a hundred to many clients.
 
-Costs are CPU times, which other programs on the machine do not lengthen. A graph of 10,000 tasks is measured in CPU
-time of scheduler and workers, observed and not, turn by turn.
+Costs are CPU times, which other programs on the machine lengthen little.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from dataclasses import replace
 import psutil
 
 from benchmarks.bench_fanout import drain, pairs
-from benchmarks.harness import Result, Skipped, figure, interleave, ratio
-from benchmarks.workload import collector, python
+from benchmarks.harness import Result, figure, interleave, ratio
+from benchmarks.workload import collector
 from tes_nb.collector.hub import Hub
 from tes_nb.collector.produced import Channel, Client, text_frame
 from tes_nb.collector.workers.processes import ProcessWorkers
-from tes_nb.model.control import ObserveScheduler, UnobserveScheduler
-from tes_nb.net.control_client import ControlClient
 from tes_nb.streams import get
 from tests.support.observations import observation
 
@@ -59,7 +56,6 @@ def run(*, quick: bool) -> Iterable[Result]:
         at_most=1.5,
         packages=("msgspec", "websockets"),
     )
-    yield from graphs(1_000 if quick else 10_000, 5 if quick else 7)
 
 
 @contextlib.contextmanager
@@ -146,77 +142,3 @@ async def messages(rounds: int, count: int) -> tuple[list[float], list[float]]:
         one.close()
     await asyncio.sleep(0)
     return ours, theirs
-
-
-CLUSTER = """
-import os, sys
-def main():
-    from distributed import Client, LocalCluster
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                           worker_dashboard_address="127.0.0.1:0", silence_logs=40)
-    client = Client(cluster)
-    print(cluster.scheduler_address, *client.run(os.getpid).values(), flush=True)
-    for line in sys.stdin:
-        client.gather(client.map(hex, range(int(line)), pure=False))
-        print("done", flush=True)
-if __name__ == "__main__":
-    main()
-"""
-
-
-def graphs(tasks: int, rounds: int) -> Iterable[Result]:
-    """The same graph with and without an observer."""
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise Skipped("distributed is not installed") from None
-    with python(CLUSTER) as user, collector() as running:
-        address, *pids = user.stdout.readline().split()
-        processes = [psutil.Process(pid) for pid in (user.pid, *map(int, pids))]
-        for goal, with_tasks in ((1.01, False), (1.05, True)):
-
-            def observed(with_tasks: bool = with_tasks) -> float:
-                with observing(running, address, with_tasks):
-                    return graph(user, processes, tasks)
-
-            ours, theirs = interleave(
-                observed, lambda: graph(user, processes, tasks), rounds=rounds, warmup=1
-            )
-            yield ratio(
-                "P16",
-                f"{tasks:,} Dask tasks, scheduler and workers observed{' with tasks=True' if with_tasks else ''}, CPU",
-                ours,
-                theirs,
-                unit="s",
-                against="the same unobserved",
-                at_most=goal,
-                packages=("distributed",),
-            )
-
-
-def graph(user: subprocess.Popen[str], processes: list[psutil.Process], tasks: int) -> float:
-    """CPU seconds of scheduler, client and workers for a graph."""
-    before = sum(sum(one.cpu_times()[:2]) for one in processes)
-    user.stdin.write(f"{tasks}\n")
-    user.stdin.flush()
-    user.stdout.readline()
-    return sum(sum(one.cpu_times()[:2]) for one in processes) - before
-
-
-@contextlib.contextmanager
-def observing(running, address: str, with_tasks: bool) -> Iterator[None]:
-    """Let the collector observe the scheduler meanwhile."""
-
-    async def call(operation):
-        client = ControlClient(f"ws://127.0.0.1:{running.ports[0]}/ws/control", "benchmark-token")
-        await client.start()
-        try:
-            return await client.call(operation)
-        finally:
-            await client.stop()
-
-    seen = asyncio.run(call(ObserveScheduler(address=address, tasks=with_tasks)))
-    try:
-        yield
-    finally:
-        asyncio.run(call(UnobserveScheduler(id=seen.id)))
