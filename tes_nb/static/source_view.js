@@ -60,7 +60,9 @@ export class SourceView {
 
   /** It begins with what the collector remembers; after a loss it goes on where it was. */
   address() {
-    return this.lastSeq === null ? this.url : `${this.url}?after=${this.lastSeq}&start=${this.startId}`;
+    if (this.lastSeq === null) return this.url;
+    const round = this.round === null ? "" : `&round=${this.round}`;
+    return `${this.url}?after=${this.lastSeq}&start=${this.startId}${round}`;
   }
 
   /** Another collector may have taken the port of one that ended: what came from that one is not shown as this one's. */
@@ -146,6 +148,7 @@ export class SourceView {
   /** Forget what came: rows and gaps. */
   clear() {
     this.gaps = [];
+    this.lastSeq = null;
     this.beganAt = this.lastTime = undefined;
     this.options.lanes.forget(this.stream.name);
     for (const table of this.tables.values()) {

@@ -150,13 +150,13 @@ class RowsConnection:
     def __init__(
         self, topic: Topic, stream: Stream, socket: web.WebSocketResponse, start_id: str, after: int | None
     ) -> None:
-        """start_id: of the collector. after: the number of the last record that the page has; `None` = it has none."""
+        """start_id: of the collector. after: the place of the last record that the page has; `None` = it has none."""
         self._topic = topic
         self._start_id = start_id
         self._decoder = RowDecoder(topic.source, stream, ages=topic.greeting is None)
         self._socket = socket
         back = max(topic.log.first - 1, topic.log.last - BACK)
-        self._sent = back if after is None else min(after, topic.log.last)
+        self._sent = back if after is None else after
         # What a row says of those before it (a state that changed, a lane that ended) needs them here, too.
         earlier = max(topic.log.first - 1, self._sent - REMEMBERED)
         if earlier < self._sent:
@@ -228,7 +228,8 @@ class RowsConnection:
 def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | None]) -> Handler:
     """Return the handler. `?after=N&start=ID` starts after record N, else with the newest `BACK` records.
 
-    start: the collector that gave the number; another one, which had this port before, may have.
+    start: the collector that gave the number; another one, which had this port before, may have. `&round=R` says in
+    which round of a replay, whose numbers are those of the recording, it was received.
     stream_of: which stream a source carries; `None` = there is no such source now.
     """
 
@@ -237,9 +238,9 @@ def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | 
         stream = stream_of(source)
         if stream is None:
             return sentence(404, "There is no such source here; GET /api/streams lists those there are.")
-        after = request.query.get("after")
-        if after is not None and (not after.isdecimal() or len(after) > 18):
-            return sentence(400, "'after' must be the number of a record.")
+        after, round_ = request.query.get("after"), request.query.get("round", "0")
+        if any(not text.isdecimal() or len(text) > 18 for text in ("0" if after is None else after, round_)):
+            return sentence(400, "'after' must be the number of a record, and 'round' that of a round.")
         socket = await sockets.admit(request)
         if isinstance(socket, web.Response):
             return socket
@@ -247,8 +248,8 @@ def rows_socket(hub: Hub, sockets: Sockets, stream_of: Callable[[str], Stream | 
             if await sockets.may_read(request, socket):
                 topic = hub.topic(source)
                 here = request.query.get("start", sockets.start_id) == sockets.start_id
-                number = int(after) if after is not None and here else None
-                connection = RowsConnection(topic, stream, socket, sockets.start_id, number)
+                place = topic.place_after(int(after), int(round_)) if after is not None and here else None
+                connection = RowsConnection(topic, stream, socket, sockets.start_id, place)
                 await serve_log(connection, topic, socket)
         finally:
             sockets.release(socket)

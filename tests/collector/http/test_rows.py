@@ -11,8 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tes_nb.collector.http.rows import BACK, RowDecoder
-from tes_nb.collector.options import Upstream
+from tes_nb.collector.options import ReplayOptions, Upstream
+from tes_nb.collector.replay.app import ReplayCollector
 from tes_nb.model import Direction, Message, Opcode
+from tes_nb.store.session.schema import SourceInfo
 from tes_nb.streams import get
 from tes_nb.wire.events import Gap, Mark, StateChange, Subscription, encode_event
 from tests.support.aio import run_async
@@ -28,6 +30,8 @@ from tests.support.collectors import (
     socket,
 )
 from tests.support.observations import observation
+from tests.support.sessions import write_session
+from tests.support.waiting import eventually_async
 
 KERNEL = "/ws/rows/kernel"
 
@@ -266,3 +270,28 @@ async def test_our_own_streams_are_decoded_for_the_page_and_stay_plain_beside():
                 assert row is None or len(row) == len(columns)
                 if one["name"] == "metrics":
                     assert json.loads(first["text"]).keys() == payload.keys()
+
+
+@run_async
+async def test_a_page_of_a_replay_goes_on_where_it_was(tmp_path):
+    """Its numbers are those of the recording, which began when its source had counted to a thousand."""
+    at = [Message("kernel", 0, 1, gauge("n", n), n * 10**6, n * 10**6, 0, 1000 + n) for n in range(1, 101)]
+    path = write_session(tmp_path / "late.tes", [SourceInfo("kernel", "kernel"), *at])
+    replay = ReplayOptions(path=str(path), speed=None)
+
+    async def first_of(query):
+        """The number of the first message that a page gets which asks so."""
+        async with socket(collector.ports[0], f"{KERNEL}?{query}&start={collector.start_id}") as client:
+            while not (numbers := [one["seq"] for one in await items(client, 1) if "seq" in one]):
+                pass
+            return numbers[0]
+
+    async with collecting(ReplayCollector, replay=replay) as collector:
+        await eventually_async(lambda: collector.player.at_end)
+        assert await first_of("after=1060") == 1061
+        collector.player.seek(collector.player.schedule.first_ns)
+        collector.player.resume()
+        await eventually_async(lambda: collector.player.at_end)
+        assert await first_of("after=1060&round=1") == 1061
+        assert await first_of("after=1060") == 1001, "what it has is of another round"
+        assert (await handshake(collector.ports[0], f"{KERNEL}?after=1&round=x")).status == 400
