@@ -124,9 +124,9 @@ class StackRoutes:
         owner, worker = registry.owner(operation.worker), registry.find(operation.worker)
         if worker is None or worker.status == "terminated" or worker.ended_at_ms is not None:
             raise CollectorError("That worker has ended; its last job stands in its row.")
-        said = await owner.stack(worker)
-        if said is not None:
-            return _of_text(worker, said)
+        content = await owner.stack(worker)
+        if content is not None:
+            return _of_text(worker, content)
         if worker.role == "pool thread":
             return await self._stacks.read(pid)
         if worker.pid is None:
@@ -233,7 +233,7 @@ async def _from_py_spy(pid: int) -> list[ThreadStack]:
         raise CollectorError(f"py-spy could not read the process {pid} within {PY_SPY_S:g} s.") from None
     if process.returncode != 0:
         raise CollectorError(_refusal(pid, errors.decode("utf-8", "replace")))
-    said: list[dict[str, Any]] = msgspec.json.decode(output)
+    dump: list[dict[str, Any]] = msgspec.json.decode(output)
     threads = [
         ThreadStack(
             "main"
@@ -244,14 +244,14 @@ async def _from_py_spy(pid: int) -> list[ThreadStack]:
                 for call in one["frames"][:MOST_FRAMES]
             ],
         )
-        for one in said
+        for one in dump
     ]
     return sorted(threads, key=lambda thread: thread.name not in ("main", "MainThread"))
 
 
-def _refusal(pid: int, said: str) -> str:
+def _refusal(pid: int, errors: str) -> str:
     """Say why py-spy may not look, and what changes that."""
-    words = said.lower()
+    words = errors.lower()
     if "permission" in words or "operation not permitted" in words:
         if sys.platform == "darwin":
             return f"macOS lets only the administrator look into the process {pid}: start the collector with sudo."
@@ -265,7 +265,7 @@ def _refusal(pid: int, said: str) -> str:
         return (
             f"This user may not look into the process {pid}: it is another user's, or SYS_PTRACE is missing."
         )
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["it did not say why"]
     cause = next((line for line in lines if line.startswith("Reason:")), lines[0])
     return f"py-spy could not read the process {pid}: {safe_name(cause.partition(': ')[2] or cause)}."
 

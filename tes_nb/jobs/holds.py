@@ -45,16 +45,16 @@ def start(folder: str) -> None:
 def _serve(folder: str, pid: int, handle: int) -> None:
     while os.read(handle, 64):
         try:
-            said: dict[str, Any] = {
+            answer: dict[str, Any] = {
                 "objects": _objects(),
                 "allocations": None,
                 "tracing": _is_tracing(),
                 "complete": False,
             }
-            if said["tracing"]:
-                _write(folder, pid, said)
-                said["allocations"] = _allocations()
-            _write(folder, pid, {**said, "complete": True})
+            if answer["tracing"]:
+                _write(folder, pid, answer)
+                answer["allocations"] = _allocations()
+            _write(folder, pid, {**answer, "complete": True})
         except OSError:  # the session has ended
             return
 
@@ -113,12 +113,12 @@ def _allocations() -> list[dict[str, Any]]:
     ]
 
 
-def _write(folder: str, pid: int, said: dict[str, Any]) -> None:
+def _write(folder: str, pid: int, answer: dict[str, Any]) -> None:
     """Write it whole: readers see all of it or nothing."""
     import json  # noqa: PLC0415
 
     path = os.path.join(folder, f"{ANSWER}{pid}")  # noqa: PTH118
     handle = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
-        json.dump(said, file)
+        json.dump(answer, file)
     os.replace(f"{path}.new", path)  # noqa: PTH105

@@ -49,17 +49,17 @@ class FoldedTable:
         self._cursor = fresh.cursor
         rows = row_dicts(("seq", *names), plain_rows(fresh.columns, ("seq", *names)))
         times = (fresh.time / 1e9).tolist()
-        found: list[LaneChange] = []
+        changes: list[LaneChange] = []
         timed = zip(times, rows, strict=True)
         for _, some in itertools.groupby(timed, key=lambda one: one[1]["seq"]):
             message = list(some)
-            found += self._fold.add(message[0][0], [row for _, row in message])
+            changes += self._fold.add(message[0][0], [row for _, row in message])
         latest = self.feed.store.latest
         if self._fold.complete and latest is not None and not rows and self._rows.total:
             newest = self._rows.since(self._rows.total - 1, ()).time
             if len(newest) and latest.t_wall_ns > int(newest[-1]):
-                found += self._fold.add(latest.t_wall_ns / 1e9, [])  # the newest message listed nobody
-        return self._named(found)
+                changes += self._fold.add(latest.t_wall_ns / 1e9, [])  # the newest message listed nobody
+        return self._named(changes)
 
     def _named(self, changes: list[LaneChange]) -> list[LaneChange]:
         """Call subjects as people do, where there is a name."""

@@ -163,11 +163,11 @@ _NOT_TRACED = (
 )
 
 
-async def _in_time(asked: Awaitable[Any]) -> Any:
+async def _in_time(awaitable: Awaitable[Any]) -> Any:
     """Raises `CollectorError` where it takes too long."""
     try:
         async with asyncio.timeout(SNAPSHOT_S):
-            return await asked
+            return await awaitable
     except TimeoutError:
         raise CollectorError(f"It took longer than {SNAPSHOT_S:.0f} s.") from None
 
@@ -232,20 +232,20 @@ class WorkerRoutes:
         if content is None:
             return None
         stack, holds, unread = None, None, dict[str, str]()
-        asked = await asyncio.gather(
+        results = await asyncio.gather(
             _in_time(self._stacks.stack(GetStack(worker=worker_id))),
             _in_time(self._observer.workers.snapshot(worker)),
             return_exceptions=True,
         )
-        for name, said in zip(("stack", "holds"), asked, strict=True):
-            if isinstance(said, CollectorError):
-                unread[name] = str(said)
-            elif isinstance(said, BaseException):
-                raise said
-            elif isinstance(said, ProcessStack):
-                stack = said
+        for name, result in zip(("stack", "holds"), results, strict=True):
+            if isinstance(result, CollectorError):
+                unread[name] = str(result)
+            elif isinstance(result, BaseException):
+                raise result
+            elif isinstance(result, ProcessStack):
+                stack = result
             else:
-                holds = dict(said) or None
+                holds = dict(result) or None
         if holds is None:
             unread.setdefault("holds", _NOT_OBSERVED)
         elif not holds["tracing"]:

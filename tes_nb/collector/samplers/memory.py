@@ -150,8 +150,8 @@ class MemoryRing:
         before = self._last_before(at_ns)
         after = self._first_after(at_ns)
         if before is None or after is None:
-            known = before or after
-            return known.cpu if known else Cpu(0.0, 0.0)
+            nearest = before or after
+            return nearest.cpu if nearest else Cpu(0.0, 0.0)
         part = (at_ns - before.end_ns) / max(1, after.end_ns - before.end_ns)
         return Cpu(
             before.cpu.kernel_s + part * (after.cpu.kernel_s - before.cpu.kernel_s),

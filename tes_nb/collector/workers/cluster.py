@@ -44,7 +44,7 @@ class ClusterProcess:
         """on_exit: called with pid and exit code of a worker's process; below 0 = killed by that signal."""
         self._on_exit = on_exit
         self._child: subprocess.Popen[bytes] | None = None
-        self._said: asyncio.Queue[Begun | Scaled | None] = asyncio.Queue()
+        self._messages: asyncio.Queue[Begun | Scaled | None] = asyncio.Queue()
         self._listening: asyncio.Task[None] | None = None
         self._scaling = asyncio.Lock()
 
@@ -65,7 +65,7 @@ class ClusterProcess:
         try:
             self._tell(options)
             async with asyncio.timeout(START_S):
-                begun = await self._said.get()
+                begun = await self._messages.get()
         except TimeoutError:
             begun = Begun(
                 error=f"The Dask cluster did not start within {START_S:.0f} s; is the machine busy?"
@@ -88,12 +88,12 @@ class ClusterProcess:
             self._tell(Scale(count))
             try:
                 async with asyncio.timeout(SCALE_S):
-                    said = await self._said.get()
+                    message = await self._messages.get()
             except TimeoutError:
-                said = None
-            if not isinstance(said, Scaled):
+                message = None
+            if not isinstance(message, Scaled):
                 raise CollectorError(f"The cluster has not answered within {SCALE_S:.0f} s; try again.")
-            return said
+            return message
 
     async def close(self) -> None:
         """End it and its workers: by the end of its input, and with force if that takes too long. Idempotent."""
@@ -132,11 +132,11 @@ class ClusterProcess:
                 with contextlib.suppress(
                     msgspec.MsgspecError
                 ):  # a user's library may print while it is imported
-                    said = _decoder.decode(line)
-                    if isinstance(said, Exited):
-                        self._on_exit(said.pid, said.code)
+                    message = _decoder.decode(line)
+                    if isinstance(message, Exited):
+                        self._on_exit(message.pid, message.code)
                     else:
-                        self._said.put_nowait(said)
+                        self._messages.put_nowait(message)
         finally:
             transport.close()
-            self._said.put_nowait(None)
+            self._messages.put_nowait(None)

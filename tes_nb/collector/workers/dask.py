@@ -72,14 +72,14 @@ class KernelScaler:
         finally:
             waiting.cancel()
 
-    def answer(self, said: AnswerScale) -> None:
+    def answer(self, reply: AnswerScale) -> None:
         """Take in what became of the count that was taken last; nobody waits any more for a late answer."""
         if self._answer is None or self._answer.done():
             return
-        if said.refusal is None:
-            self._answer.set_result(ScaleResult(said.created, said.terminated))
+        if reply.refusal is None:
+            self._answer.set_result(ScaleResult(reply.created, reply.terminated))
         else:
-            self._answer.set_exception(ScaleRefused(said.refusal))
+            self._answer.set_exception(ScaleRefused(reply.refusal))
 
 
 class DaskWorkers(WorkerSource):

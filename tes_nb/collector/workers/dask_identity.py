@@ -117,24 +117,24 @@ def decode_identity(body: bytes, *, packed: bool) -> Identity:
     """
     codec = msgspec.msgpack if packed else msgspec.json
     try:
-        said = codec.decode(body, type=_Identity)
+        content = codec.decode(body, type=_Identity)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         raise DecodeError("its answer is not that of a Dask scheduler", reason="schema") from None
     workers: dict[str, DaskWorker] = {}
-    for address, raw in said.workers.items():
+    for address, raw in content.workers.items():
         try:
             worker = codec.decode(raw, type=DaskWorker)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             continue
         if len(workers) < MOST_WORKERS:
             workers[address] = worker
-    port = said.services.get("dashboard")
+    port = content.services.get("dashboard")
     return Identity(
-        said.address,
-        said.id,
+        content.address,
+        content.id,
         port if isinstance(port, int) and 0 < port < 65536 else None,
         workers,
-        len(said.workers) - len(workers),
+        len(content.workers) - len(workers),
     )
 
 

@@ -61,13 +61,13 @@ class DaskJobs:
     def take(self, answer: bytes) -> None:
         """Take in an answer in MessagePack. Raises `DecodeError` for what is none."""
         try:
-            said = _decoder.decode(answer)
+            calls = _decoder.decode(answer)
         except (msgspec.MsgspecError, RecursionError, ValueError, TypeError):
             raise DecodeError("its answer is not one of running tasks", reason="schema") from None
         now, before = self._wall_ms(), self._jobs
         self._jobs = {
             address: {job.key: job for job in _jobs(tasks, before.get(address, {}), now)}
-            for address, tasks in said.items()
+            for address, tasks in calls.items()
         }
 
     def current(self) -> Mapping[str, DaskJob]:
@@ -86,8 +86,8 @@ class DaskJobs:
 def _jobs(tasks: Mapping[Any, list[str]], before: Mapping[str, DaskJob], now: int) -> Iterable[DaskJob]:
     for key, frames in tasks.items():
         text = safe_name(str(key))
-        known = before.get(text)
-        yield DaskJob(text, function_of(key), now if known is None else known.started_ms, _frames(frames))
+        earlier = before.get(text)
+        yield DaskJob(text, function_of(key), now if earlier is None else earlier.started_ms, _frames(frames))
 
 
 def function_of(key: Any) -> str:

@@ -188,9 +188,9 @@ class SchedulerReader:
             await self._close_rpc()
             raise ConnectionFailed("cannot connect" if failure is None else failure.sentence) from None
 
-    async def _move_to(self, said: str) -> Identity | None:
+    async def _move_to(self, address: str) -> Identity | None:
         """Ask the port that the HTTP server names, on the HTTP server's own host; `None` = nothing answers there."""
-        parts, host = urlsplit(said), urlsplit(self._base).hostname or ""
+        parts, host = urlsplit(address), urlsplit(self._base).hostname or ""
         if parts.scheme != "tcp" or parts.port is None:
             return None
         self._rpc = self._connection(

@@ -107,7 +107,7 @@ class DaskScheduler:
         self._listeners = ListeningProcesses()
         self._gaps = GapBook()
         self._task: asyncio.Task[None] | None = None
-        self._asked = asyncio.Event()
+        self._first_attempt = asyncio.Event()
         self._conn = 1
         self._created_ms = time.time_ns() // 1_000_000
         self._pid: int | None = None
@@ -126,7 +126,7 @@ class DaskScheduler:
             self._asking = asyncio.create_task(self._ask_tasks(), name=f"tasks of {self.id}")
         try:
             async with asyncio.timeout(patience_s):
-                await self._asked.wait()
+                await self._first_attempt.wait()
         except TimeoutError:
             pass
 
@@ -152,7 +152,7 @@ class DaskScheduler:
             except Exception:
                 logger.exception("Asking a Dask scheduler failed; it goes on.")
                 self._lose("tes_nb failed on its answer; the collector's log says more")
-            self._asked.set()
+            self._first_attempt.set()
             await asyncio.sleep(max(0.05, began + wait_s - loop.time()))
 
     async def _ask_tasks(self) -> None:

@@ -169,9 +169,9 @@ class ExecutorWorkers(WorkerSource):
         self, pool: ObservedPool, pid: int, processes: Mapping[int, WorkerFacts]
     ) -> Iterator[WorkerFacts]:
         """What the threads of the kernel do, or one worker process does."""
-        said = list(read_slots(str(pool.folder / str(pid))))
+        job_slots = list(read_slots(str(pool.folder / str(pid))))
         if pid == self._context.observed_pid:
-            for slot in said:
+            for slot in job_slots:
                 if slot.job:
                     pool.running.append(slot)
                 thread = _facts(pool, [slot], id=f"{pool.id}-{slot.thread}", pid=None, role="pool thread")
@@ -179,26 +179,26 @@ class ExecutorWorkers(WorkerSource):
                     thread if pool.closed_at is None else replace(thread, status="terminated", executing=None)
                 )
             return
-        process = self._process(pid, said, processes)
+        process = self._process(pid, job_slots, processes)
         if process is None and pid in processes:
             return  # it is forgotten, and its pid another's
         alive = process is not None and process.status in ("idle", "working")
         if alive:
-            pool.running += [slot for slot in said if slot.job]
-        worker = _facts(pool, said, id="" if process is None else process.id, pid=pid, role="")
+            pool.running += [slot for slot in job_slots if slot.job]
+        worker = _facts(pool, job_slots, id="" if process is None else process.id, pid=pid, role="")
         if process is not None and process.status == "error" and worker.current_job is not None:
             pool.broken = last_words(worker, process) or ""
         yield worker
 
     def _process(
-        self, pid: int, said: list[JobSlot], processes: Mapping[int, WorkerFacts]
+        self, pid: int, job_slots: list[JobSlot], processes: Mapping[int, WorkerFacts]
     ) -> WorkerFacts | None:
         """Return the process of that pid that has written this: a pid is given again when its process has ended."""
         newest, latest_ms = (
             processes.get(pid),
-            max((slot.started_ns for slot in said), default=0) // 1_000_000,
+            max((slot.started_ns for slot in job_slots), default=0) // 1_000_000,
         )
-        if newest is None or not said or newest.created_at_ms <= latest_ms + CLOCKS_MS:
+        if newest is None or not job_slots or newest.created_at_ms <= latest_ms + CLOCKS_MS:
             return newest
         before = [one for one in self._context.every_process() if one.pid == pid and one is not newest]
         return next((one for one in reversed(before) if one.created_at_ms <= latest_ms + CLOCKS_MS), None)
@@ -244,11 +244,11 @@ def is_jobs_folder(folder: Path) -> bool:
     return ours and folder.is_absolute() and stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
 
 
-def _facts(pool: ObservedPool, said: list[JobSlot], **identity: Any) -> WorkerFacts:
+def _facts(pool: ObservedPool, job_slots: list[JobSlot], **identity: Any) -> WorkerFacts:
     """What a process or a thread of a pool does."""
-    running = [slot for slot in said if slot.job]
+    running = [slot for slot in job_slots if slot.job]
     current = running[0] if running else None
-    done, failed = sum(slot.done for slot in said), sum(slot.failed for slot in said)
+    done, failed = sum(slot.done for slot in job_slots), sum(slot.failed for slot in job_slots)
     return WorkerFacts(
         **identity,
         name="" if identity["pid"] else pool.name,
@@ -306,37 +306,37 @@ async def read_holds(folder: Path, pid: int) -> dict[str, Any]:
             os.write(handle, b"?")
     finally:
         os.close(handle)
-    said: dict[str, Any] | None = None
+    content: dict[str, Any] | None = None
     end = time.monotonic() + WAIT_S
-    while (said is None or not said["complete"]) and time.monotonic() < end:
+    while (content is None or not content["complete"]) and time.monotonic() < end:
         await asyncio.sleep(_POLL_S)
-        said = _read_answer(answer) or said
-    if said is None:
+        content = _read_answer(answer) or content
+    if content is None:
         raise CollectorError(
             f"The process {pid} did not answer within {WAIT_S:g} s: C code does not let go of the interpreter "
             "there, or the process is stopped."
         )
-    return said
+    return content
 
 
 def _read_answer(path: Path) -> dict[str, Any] | None:
     """Return the answer; `None` = there is none yet. What a user's process wrote is no more trusted than others."""
     try:
         with path.open("rb") as file:
-            said = msgspec.json.decode(file.read(MOST_BYTES), type=dict[str, Any])
+            content = msgspec.json.decode(file.read(MOST_BYTES), type=dict[str, Any])
         types = [
             {"type": safe_name(str(one["type"])), "count": int(one["count"])}
-            for one in said["objects"]["types"]
+            for one in content["objects"]["types"]
         ]
-        sites = said["allocations"]
+        sites = content["allocations"]
         return {
             "objects": {
-                **{name: int(said["objects"][name]) for name in ("total", "counted")},
+                **{name: int(content["objects"][name]) for name in ("total", "counted")},
                 "types": types,
             },
             "allocations": None if sites is None else [dict(one) for one in sites],
-            "tracing": bool(said["tracing"]),
-            "complete": bool(said["complete"]),
+            "tracing": bool(content["tracing"]),
+            "complete": bool(content["complete"]),
         }
     except (OSError, ValueError, KeyError, TypeError, msgspec.MsgspecError):
         return None

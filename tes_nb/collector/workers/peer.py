@@ -81,8 +81,8 @@ def _read(status: int, body: bytes) -> ScaleResult:
             f"The peer refuses the token (HTTP {status}): set TES_DEV_TOKEN to that of the TES before tes.attach()."
         )
     try:
-        said = msgspec.json.decode(body)
-        text = str(said.get("error") or said.get("message"))[:500] if isinstance(said, dict) else ""
+        content = msgspec.json.decode(body)
+        text = str(content.get("error") or content.get("message"))[:500] if isinstance(content, dict) else ""
     except (msgspec.MsgspecError, RecursionError, ValueError):
         text = ""
     raise ScaleRefused(f"The peer does not scale (HTTP {status}){': ' + text if text else '.'}")

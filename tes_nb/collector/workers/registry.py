@@ -58,8 +58,8 @@ class WorkerRegistry:
     async def snapshot(self, worker: WorkerFacts) -> Mapping[str, Any]:
         """Return what it holds, from the source that can say: a pool's process may not be put together with it yet."""
         for source in self.sources:
-            if said := await source.snapshot(worker):
-                return said
+            if answer := await source.snapshot(worker):
+                return answer
         return {}
 
     def operations(self) -> Mapping[type[Operation[Any]], Handler]:
@@ -89,30 +89,30 @@ class WorkerRegistry:
         owners: dict[str, WorkerSource] = {}
         by_pid, by_id = self.processes.by_pid(), {one.id: one for one in self.processes.facts()}
         for source, part in zip(self.sources, self._parts, strict=True):
-            for said in part:
+            for entry in part:
                 process = None
-                if source is not self.processes and said.pid is not None:
-                    process = by_id.get(said.id) or _lived_with(said, by_pid.get(said.pid))
+                if source is not self.processes and entry.pid is not None:
+                    process = by_id.get(entry.id) or _lived_with(entry, by_pid.get(entry.pid))
                 if process is None:
-                    if not said.id:
+                    if not entry.id:
                         continue  # the process is not listed yet, or is forgotten
-                    worker = said
+                    worker = entry
                 else:
                     before = listed.pop(process.id, process)
-                    worker = merged(said, before)
+                    worker = merged(entry, before)
                 listed[worker.id], owners[worker.id] = worker, source
         self._facts = tuple(listed.values())
         self._owners = owners
 
 
-def _lived_with(said: WorkerFacts, process: WorkerFacts | None) -> WorkerFacts | None:
+def _lived_with(entry: WorkerFacts, process: WorkerFacts | None) -> WorkerFacts | None:
     """Return the process of its pid; `None` = there is none, or it began after the worker's end: the pid was free."""
-    if process is None or said.ended_at_ms is None or process.created_at_ms <= said.ended_at_ms:
+    if process is None or entry.ended_at_ms is None or process.created_at_ms <= entry.ended_at_ms:
         return process
     return None
 
 
-def merged(said: WorkerFacts, process: WorkerFacts) -> WorkerFacts:
+def merged(entry: WorkerFacts, process: WorkerFacts) -> WorkerFacts:
     """Return what a source says of a process together with what is seen of it.
 
     Who runs is as the source says, and has the system's figures where the source has none; who has ended, has ended as
@@ -120,31 +120,31 @@ def merged(said: WorkerFacts, process: WorkerFacts) -> WorkerFacts:
     """
     values: dict[str, Any] = {}
     for field in fields(WorkerFacts):
-        own, seen = getattr(said, field.name), getattr(process, field.name)
+        own, seen = getattr(entry, field.name), getattr(process, field.name)
         values[field.name] = seen if own is None or own == "" else own
     for name in _SUMS:
-        values[name] = getattr(said, name) + getattr(process, name)
+        values[name] = getattr(entry, name) + getattr(process, name)
     values["created_at_ms"] = process.created_at_ms
     if process.status in ("error", "terminated"):
         values["status"], values["executing"] = process.status, None
-        values["last_error"] = last_words(said, process)
-        values["job_s"] = _job_s(said, process)
+        values["last_error"] = last_words(entry, process)
+        values["job_s"] = _job_s(entry, process)
     return WorkerFacts(**values)
 
 
-def last_words(said: WorkerFacts, process: WorkerFacts) -> str | None:
+def last_words(entry: WorkerFacts, process: WorkerFacts) -> str | None:
     """Say why it ended, and during which job: "killed by SIGKILL while running load_chunk (job 17), 3.2 s"."""
-    cause, job = process.last_error, said.current_job
+    cause, job = process.last_error, entry.current_job
     if cause is None or job is None:
-        return cause if cause is not None else said.last_error
-    seconds = _job_s(said, process)
+        return cause if cause is not None else entry.last_error
+    seconds = _job_s(entry, process)
     lasted = "" if seconds is None else f", {seconds:.1f} s"
     return f"{cause} while running {job['type']} (job {job['id']}){lasted}"
 
 
-def _job_s(said: WorkerFacts, process: WorkerFacts) -> float | None:
+def _job_s(entry: WorkerFacts, process: WorkerFacts) -> float | None:
     """How long its last job had run when it ended, in seconds."""
-    job = said.current_job
+    job = entry.current_job
     if job is None or process.ended_at_ms is None or job.get("started_at") is None:
-        return said.job_s
+        return entry.job_s
     return max(0.0, (process.ended_at_ms - int(job["started_at"])) / 1000)

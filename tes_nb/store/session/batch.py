@@ -219,7 +219,7 @@ _EVENT = int(Opcode.EVENT)
 class Batch:
     """Collects items, then writes them inside the caller's transaction."""
 
-    known: Mapping[str, SourceState]
+    earlier: Mapping[str, SourceState]
     numbers: Iterator[int]
     """Where ids come from."""
     log_seq: int
@@ -281,9 +281,9 @@ class Batch:
                 self._record(GapRecord(gap, source), numbers)
 
     def _ensure(self, info: SourceInfo, numbers: Iterator[int]) -> None:
-        if info.name in self.known or info.name in self.sources:
+        if info.name in self.earlier or info.name in self.sources:
             return
-        source_id = len(self.known) + len(self._created) + 1
+        source_id = len(self.earlier) + len(self._created) + 1
         if source_id > MAX_SOURCES:
             return
         if info.url is not None:
@@ -323,7 +323,7 @@ class Batch:
         self.rows.finish(connection)
 
     def _state(self, source: str) -> SourceState | None:
-        return self.sources.get(source) or self.known.get(source)
+        return self.sources.get(source) or self.earlier.get(source)
 
     def _create_sources(self, connection: sqlite3.Connection) -> None:
         for state, info in self._created:
