@@ -169,6 +169,8 @@ class HeadlessRecorder:
         self._tidying: asyncio.Future[Tidied] | None = None
         self._tidy_at = 0.0
         self._ends: set[asyncio.Task[None]] = set()
+        self._former = set[str]()
+        """The file before, which may wait for the disk."""
         self._working = True
         self._since = time.monotonic()
         self._before: dict[str, int] = {}
@@ -244,7 +246,8 @@ class HeadlessRecorder:
             status = running.pop(str(self._path), None)
             if status is None or status.state == "STOPPED":
                 return "" if status is None else status.text
-            waiting = next((one for one in running.values() if one.state != "STOPPED"), None)
+            former = (running[path] for path in self._former & running.keys())  # a page may have begun others
+            waiting = next((one for one in former if one.state != "STOPPED"), None)
             now = time.monotonic()
             if now >= rotate_at and waiting is None and self._is_full(status, began_ns):
                 rotated = await self._rotate()
@@ -273,6 +276,7 @@ class HeadlessRecorder:
         except SessionError as error:
             logger.warning("Recording goes on in %s: %s", self._path.name, error)
             return False
+        self._former = {str(self._path)}
         task = asyncio.create_task(self._take(end), name="end of a file")
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)

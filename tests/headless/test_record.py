@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -20,9 +21,12 @@ from tes_nb.analysis.ledger import reconcile
 from tes_nb.cli import app
 from tes_nb.errors import TesError
 from tes_nb.headless.command import _limits
+from tes_nb.headless.recorder import HeadlessRecorder, RecordRequest
+from tes_nb.model.control import StartRecording
 from tes_nb.store.session.check import check
+from tests.support.aio import run_async
 from tests.support.headless import COMMAND, SUBSCRIBER, feed, files_of, read_series, recorder
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -148,6 +152,21 @@ def test_a_recording_is_replaced_only_where_something_answers(tmp_path, name):
         assert running.end() == 0
     assert (tmp_path / "link.tes").is_symlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.tes", "x.tes"]
+
+
+@run_async
+async def test_what_else_its_collector_records_holds_up_no_new_file(tmp_path):
+    recorder = HeadlessRecorder(RecordRequest(path=tmp_path / "night.tes", rotate_ns=10**9, json=True))
+    await recorder.begin()
+    going = asyncio.create_task(recorder.go_on())
+    try:
+        other = StartRecording(path=str(tmp_path / "other.tes"))  # as the page's button does
+        await recorder._collector.recordings.record(other)
+        await eventually_async(lambda: len(list(tmp_path.glob("night_*.tes"))) >= 3, 20)
+    finally:
+        going.cancel()
+        await recorder.end()
+    assert whole(tmp_path)
 
 
 def test_of_two_sizes_and_two_times_what_comes_first_ends_a_file():
