@@ -41,7 +41,7 @@ from tes_nb.store.session.files import remove
 from tes_nb.store.session.lock import owner_of
 from tes_nb.store.session.packed import zstd
 from tes_nb.store.session.recorder import replacing
-from tes_nb.store.session.schema import session_dir, session_path
+from tes_nb.store.session.schema import new_session_path, session_dir
 from tes_nb.streams import get
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _series_of(request: RecordRequest) -> Series | None:
         raise SessionError(
             "With --rotate each file's name has its time already: leave {date} and {time} out."
         )
-    path = session_path(path)
+    path = new_session_path(path)
     return Series(path.parent, path.stem, compress=request.compress, keep_ns=request.keep_ns)
 
 
@@ -150,7 +150,7 @@ class HeadlessRecorder:
         self._request = request
         self._watched = _sources(request.watch)
         self._series = _series_of(request)
-        self._path = session_path(request.path) if self._series is None else self._series.new_path()
+        self._path = new_session_path(request.path) if self._series is None else self._series.new_path()
         self._peer, upstreams = peer_upstreams(request.peer, request.workers) if request.peer else ("", ())
         self._collector = Collector(
             CollectorOptions(

@@ -20,7 +20,7 @@ from tes_nb.session.origin import RecordedOrigin
 from tes_nb.session.outputs import SessionOutputs
 from tes_nb.store.memory.tables import count_undecoded
 from tes_nb.store.session.reader import SessionFile
-from tes_nb.store.session.schema import session_path
+from tes_nb.store.session.schema import new_session_path
 from tes_nb.streams import NAMES, all_streams, get
 from tes_nb.streams.kernel import KERNEL
 from tes_nb.views.html import table_html
@@ -149,7 +149,7 @@ class RecordedSession(SessionOutputs):
 
         path: as in `s.record()`. Raises `SessionError` where it cannot be written, or where there is a file.
         """
-        return self._file.save_as(session_path(path))
+        return self._file.save_as(new_session_path(path))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Let polars, DuckDB and others read the messages as they came, in flat memory; feeds give tables.

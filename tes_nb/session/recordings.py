@@ -33,7 +33,7 @@ from tes_nb.session.backend import Backend, uninterrupted
 from tes_nb.session.waiting import wait_blocking
 from tes_nb.store.session.files import remove as remove_session
 from tes_nb.store.session.reader import SessionFile
-from tes_nb.store.session.schema import session_path
+from tes_nb.store.session.schema import new_session_path
 
 if TYPE_CHECKING:
     from tes_nb.session.feed import Feed
@@ -356,7 +356,7 @@ class Recordable(ABC):
             raise SessionError(
                 'keep=True needs a collector that can outlive the kernel: start without isolation="thread".'
             )
-        target, chosen = str(session_path(path)), chosen_sources(self.feeds, streams, sources)
+        target, chosen = str(new_session_path(path)), chosen_sources(self.feeds, streams, sources)
         operation = StartRecording(
             path=target, sources=chosen, size_limit=size_limit, keep=keep, overwrite=overwrite
         )

@@ -9,12 +9,11 @@ import { Shell } from "./shell.js";
 import { LOOKS, paintLook, readTheme, watchTheme } from "./theme.js";
 import { watchZone, zoneWords } from "./zone.js";
 
+const QUESTION = "What was everything doing, and when: cells, workers, jobs, matches and feeds.";
 const ROW = 24;
 const BAR = 16;
 const AXIS = 26;
-const GUTTER = 230;
-const NARROW_GUTTER = 110;
-const NARROW = 560;
+const [GUTTER, NARROW_GUTTER, NARROW] = [230, 110, 560];
 const [MOST_LANES, MOST_REMEMBERED] = [200, 1_000];
 const MOST_SPANS = 2_000;
 const WINDOWS = [60, 300, 900, 3600, 6 * 3600, Infinity];
@@ -109,6 +108,7 @@ class Lanes {
     this.data = data;
     this.zoom = zoom;
     this.windowS = 300;
+    el.append(make("p", { class: "tes-sentence", text: QUESTION }));
     this.shell = new Shell(el, spec, { kind: "lanes", paint: () => this.paint(), ...options });
     this.build();
     const repaint = () => this.shell.requestPaint();

@@ -25,7 +25,6 @@ const REPLAY_MS = 300;
 const STREAMS_MS = 1_000;
 const MOST_ANNOTATIONS = 200;
 const PLAIN = "Also open the streams' own sockets, which speak plain JSON, so that the browser's DevTools list their messages";
-const LANES = "What was everything doing, and when: cells, workers, jobs, matches and feeds.";
 const RESTART = "tes_nb restarted at";
 const RESTING = "nobody touched this page for 15 minutes, so nothing is asked for; move the mouse or press a key";
 
@@ -53,7 +52,6 @@ class Page {
     this.zoom = new SharedZoom();
     this.lanes = new LaneData();
     const lanesTab = this.tabs.add("lanes", "Lanes");
-    lanesTab.panel.append(make("p", { class: "tes-sentence", text: LANES }));
     this.lanesView = createLanes(lanesTab.panel, { title: "Lanes", period_s: 1 }, { data: this.lanes, zoom: this.zoom });
     lanesTab.views.push(this.lanesView);
     this.inspectorTab = this.tabs.add("inspector", "Inspector");

@@ -275,11 +275,7 @@ def _lanes(feeds: Sequence[ViewSource], url: str) -> Tab:
     period = min((feed.stream.period_s for feed in feeds), default=math.inf)
     spec = {"title": "Lanes", "silent": silent_sentence(url), "period_s": json_period(period)}
     content = LanesContent(feeds, feeds[0].notes if feeds else None)
-    return Tab(
-        "Lanes",
-        "What was everything doing, and when: cells, workers, jobs, matches and feeds.",
-        [Part("lanes", spec, content)],
-    )
+    return Tab("Lanes", "", [Part("lanes", spec, content)])
 
 
 def _inspector(feeds: Sequence[ViewSource], url: str) -> Tab:

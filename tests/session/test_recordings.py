@@ -90,6 +90,24 @@ def test_names_go_into_the_session_folder(monkeypatch, tmp_path):
     assert session_path(tmp_path / "x" / "y.tes") == tmp_path / "x" / "y.tes"
 
 
+def test_a_folder_that_is_not_there_is_said_and_not_made_but_for_the_session_folder(
+    session, monkeypatch, tmp_path
+):
+    missing = tmp_path / "missing"
+    with pytest.raises(SessionError, match=f"There is no folder {missing}: make it, or give a path in one"):
+        session.record(missing / "a.tes")
+    monkeypatch.setenv("TES_SESSION_DIR", str(tmp_path / "deep" / "sessions"))
+    with session.record("named") as recording:
+        recording.wait(messages=1, timeout=20)
+        with pytest.raises(SessionError, match="There is no folder"):
+            recording.save_as(missing / "copy.tes")
+    with pytest.raises(SessionError, match="There is no folder"):
+        tes.copy(recording.path, missing / "copy.tes")
+    assert not missing.exists()
+    assert recording.path == tmp_path / "deep" / "sessions" / "named.tes"
+    assert recording.messages
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"), [(b"", "empty"), (b"not a session, but long enough" * 40, "bad.tes")]
 )

@@ -133,6 +133,18 @@ def session_path(path: str | Path | None) -> Path:
     return user_path(named, SessionError).absolute()
 
 
+def new_session_path(path: str | Path | None) -> Path:
+    """Return `session_path` of a file that is to be made: but for the session folder, its folder must be there.
+
+    A folder that is made for a misspelt path hides the recording. Raises `SessionError`.
+    """
+    target = session_path(path)
+    folder = target.parent
+    if folder != session_path(None).parent and not os.path.isdir(folder):  # noqa: PTH112 - never raises
+        raise SessionError(f"There is no folder {folder}: make it, or give a path in one that is there.")
+    return target
+
+
 APPLICATION_ID = 0x5445534E
 """The letters TESN: what `file(1)` and our own reader know a session by."""
 VERSION = 1
