@@ -342,8 +342,9 @@ class Recordable(ABC):
         """Record every message, raw and crash-safe, until the recording is stopped; also `with s.record(…):`.
 
         path: a file, or a name in the session folder (`TES_SESSION_DIR`, default `sessions/`); `{date}` and `{time}` in
-        it are those of now in UTC, as in "night-{date}"; `None` = a new name. streams: what the feeds carry, for
-        example ["metrics", "workers"]; sources: names of `s.feeds`; `None` = all, also those that begin later.
+        it are those of now in UTC, as in "night-{date}"; `None` = a new name. Any other folder must be there.
+        streams: what the feeds carry, for example ["metrics", "workers"]; sources: names of `s.feeds`; `None` = all,
+        also those that begin later.
         size_limit: bytes; `None` = most of what is free.
         keep: what is read from peers and feeds is recorded on when this kernel restarts or dies, for 24 h at most;
         `tes.recordings()` finds it again. `s.stop()` ends it all the same.

@@ -23,6 +23,7 @@ from tes_nb.simulate.process import (
 )
 from tes_nb.simulate.recorded import record_day
 from tes_nb.simulate.service import GREETING, LABEL
+from tes_nb.simulate.world import fixture
 
 __all__ = [
     "FAULTS",
@@ -35,6 +36,7 @@ __all__ = [
     "Options",
     "RunningServer",
     "StandInClient",
+    "fixture",
     "number_in",
     "parse_fault",
     "received_in",

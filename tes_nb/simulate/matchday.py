@@ -66,7 +66,7 @@ class MatchDay:
         subject = _subject(change.body)
         self._scores[change.channel, subject] = change.body
         if subject not in self._roster:
-            fixture = change.body.fixture if isinstance(change.body, Move) else _fixture(subject)
+            fixture = change.body.fixture if isinstance(change.body, Move) else world.fixture(subject)
             self._roster[subject] = fixture
             self._forget()
 
@@ -123,10 +123,3 @@ def _subject(body: Body) -> str:
             return body.game_id
         case Move():
             return body.fixture.match_id
-
-
-def _fixture(subject: str) -> Fixture:
-    number = int(subject)
-    if number >= world.FIRST_MATCH:
-        return world.football(number - world.FIRST_MATCH)
-    return world.basketball(number - world.FIRST_GAME)

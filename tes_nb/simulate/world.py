@@ -51,6 +51,12 @@ def basketball(index: int, first: int = FIRST_GAME) -> Fixture:
     return Fixture(str(first + index), home, away, BASKETBALL_LEAGUES[index % len(BASKETBALL_LEAGUES)])
 
 
+def fixture(match_id: str) -> Fixture:
+    """Return who plays in a football match or a basketball game; every day of every seed has the same pairs."""
+    number = int(match_id)
+    return football(number - FIRST_MATCH) if number >= FIRST_MATCH else basketball(number - FIRST_GAME)
+
+
 def chance(*seed: object) -> Random:
     """Return a generator that gives the same numbers for the same words and numbers, on every machine."""
     return Random("/".join(map(str, seed)))  # noqa: S311 - a simulation wants repeatable numbers, not secrets

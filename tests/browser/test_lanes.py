@@ -56,6 +56,7 @@ def test_the_page_of_a_replay_shows_its_states_at_each_place(browser, path, sche
         page = one.page
         page.wait_for_selector("role=tab[name='Lanes']")
         one.tab("Lanes")
+        page.locator(f"{SHOWN} p:text-matches('^What was everything doing, and when')").wait_for()
         page.click(".tes-lanes .tes-events summary", force=True)
         for place in ("100%", "40%"):
             replay.seek(place)
@@ -113,6 +114,7 @@ def test_a_dashboard_of_a_recording_shows_the_same(stage, path):
         stage.page.evaluate(
             "(state) => window.deliver({ type: 'state', state: { parts: { 0: state } } })", content.state()
         )
+        stage.page.locator("p:text-matches('^What was everything doing, and when')").wait_for()
         stage.page.click(".tes-lanes .tes-events summary")
         until(stage.page, f"{TEXTS}.length > 5")
         texts = stage.page.evaluate(TEXTS)

@@ -184,6 +184,8 @@ def test_of_two_sizes_and_two_times_what_comes_first_ends_a_file():
         (("a.tes", "--rotate", "10ms"), "a file takes at least a second"),
         (("{date}.tes", "--rotate", "1d"), "leave {date} and {time} out"),
         (("a.tes", "--rotate", "1d", "--overwrite"), "leave --overwrite out"),
+        (("missing/a.tes",), "There is no folder"),
+        (("missing/a.tes", "--rotate", "1d"), "There is no folder"),
         (("a.tes", "--watch", "weather"), "'weather' cannot be watched"),
         (("a.tes", "--rotate", "1d", "--keep", "-3d"), "must be more than nothing"),
     ],

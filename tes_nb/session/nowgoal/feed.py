@@ -14,9 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 
 from tes_nb._version import __version__
+from tes_nb.analysis.ledger import NUMBER
 from tes_nb.analysis.markets import check_market
 from tes_nb.analysis.steam import DEFAULTS, SteamSettings, detect_all
-from tes_nb.errors import ArgumentError, DecodeError, SessionError, TesError
+from tes_nb.errors import ArgumentError, DecodeError, SessionError
 from tes_nb.model import Message, Opcode, Stream
 from tes_nb.session.extras import Extras, Watch
 from tes_nb.session.feed import Feed
@@ -24,7 +25,7 @@ from tes_nb.session.nowgoal.kick_off import MatchFilter, opening_rows, rows_at_k
 from tes_nb.session.nowgoal.loss import LossLedger, ReceivedNumbers
 from tes_nb.session.nowgoal.match import Match, MatchMarks, chosen_match
 from tes_nb.session.nowgoal.names import NAMES, MatchNames, MatchNow
-from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns
+from tes_nb.session.nowgoal.stand_in import HINT, NowGoalStandIn, NowGoalStandIns, simulated_names
 from tes_nb.session.nowgoal.steam import SteamWatch
 from tes_nb.session.source import SIMULATED_NOTE, Source, wire_names
 from tes_nb.streams.nowgoal.stream import QUERY_ENDPOINT
@@ -265,12 +266,11 @@ class NowGoalFeed(Feed):
         self._channels = channels
 
     def _find_names(self, match_ids: set[str]) -> None:
-        if self.stand_in is None or not self._names.lacks(match_ids):
-            return
-        try:
-            self.set_names(pd.DataFrame(self.stand_in.roster()))
-        except TesError:
-            return  # it has ended: names stay unknown
+        """Add the names of simulated matches, also where no stand-in runs any more; of real ones nobody tells."""
+        newest = self.store.latest
+        lacking = [one for one in match_ids if one.isdecimal() and len(one) < 20 and self._names.lacks({one})]
+        if lacking and newest is not None and NUMBER in _text(newest):
+            self._names.add(pd.DataFrame(simulated_names(lacking)))
 
     def on_steam(
         self, callback: Callable[[pd.DataFrame], object], settings: SteamSettings = DEFAULTS

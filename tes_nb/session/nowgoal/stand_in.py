@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -40,9 +40,6 @@ class NowGoalStandIn(Protocol):
     def sent_at(self, subscriber: str) -> dict[int, int]:
         """Return the numbers of the messages for that subscriber, with the times they were sent at (Unix ns)."""
 
-    def roster(self) -> list[dict[str, str]]:
-        """Return match_id, home_team, away_team and league of every match there has been."""
-
 
 class ChildStandIn(NowGoalStandIn, Protocol):
     """One in a child process of ours."""
@@ -58,6 +55,11 @@ def simulator() -> ModuleType:
     import tes_nb.simulate  # noqa: PLC0415 - only when somebody simulates
 
     return tes_nb.simulate
+
+
+def simulated_names(match_ids: Iterable[str]) -> list[dict[str, str]]:
+    """Return match_id, home_team, away_team and league of matches of any stand-in, one that has ended, too."""
+    return [simulator().fixture(one)._asdict() for one in match_ids]
 
 
 class NowGoalStandIns:
