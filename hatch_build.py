@@ -37,7 +37,7 @@ ENTRIES = (
 LAB_EXTENSION, LAB_ENTRY = "lab", "lab.js"
 """The folder of JupyterLab's extension in the bundle, and its source (docs/decisions/0035)."""
 LAB_HOME = "share/jupyter/labextensions/tes-nb"
-LAB_SHARED = ("@jupyterlab/apputils", "@jupyterlab/notebook", "@jupyterlab/statusbar")
+LAB_SHARED = ("@jupyterlab/apputils", "@jupyterlab/launcher", "@jupyterlab/notebook", "@jupyterlab/statusbar")
 """What the extension takes from JupyterLab: all of 4.x has it."""
 LICENCE = "uplot.LICENSE.txt"
 STAMP = "inputs.sha256"

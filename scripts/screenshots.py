@@ -1,7 +1,7 @@
 """Take the pictures of README and docs: `make screenshots`. Every one shows live data, taken while a cell is busy.
 
-JupyterLab (light, dark and twenty seconds of it), Notebook 7, Voilà, the collector's page (light, dark) and DevTools,
-in Chromium. Names on the command line choose some: `python -m scripts.screenshots lab page`.
+JupyterLab (light, dark and twenty seconds of it), Notebook 7, Voilà, the collector's page (light, dark), a match's fair
+odds and DevTools, in Chromium. Names on the command line choose some: `python -m scripts.screenshots lab page`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
 
+import tes_nb as tes
+from tes_nb.analysis import odds
+from tes_nb.simulate import Options, record_day
 from tests.support.browser import FLAGS, chromium, until
 from tests.support.jupyter import Jupyter, jupyter_lab
 from tests.support.network_panel import devtools
@@ -218,6 +221,34 @@ def small(view: Locator, name: str) -> None:
     report(name, "webp", 100_000)
 
 
+def shoot_odds(studio: Studio) -> None:
+    """What `analysis.odds` makes of a recorded match: the figure of docs/data.md."""
+    with tempfile.TemporaryDirectory() as folder:
+        day = record_day(Path(folder) / "day.tes", Options(seed=2), minutes=110)
+        with tes.open(day) as recorded:
+            match = recorded.feeds["simulated"].match("9000010")
+            fair = odds.implied(match.prices.query("market == '1x2'"), method="shin")
+            goals = match.goals
+        figure = fair[["home", "draw", "away"]].plot.area(backend="plotly", title=match.title)
+        for goal in goals.itertuples():
+            figure.add_vline(x=goal.Index)
+            score = f"{goal.home_goals}:{goal.away_goals}"
+            figure.add_annotation(
+                x=goal.Index, y=1, yref="paper", yanchor="bottom", text=score, showarrow=False
+            )
+        figure.update_layout(
+            yaxis={"title": "fair chance", "tickformat": ".0%", "range": [0, 1]},
+            xaxis_title="UTC",
+            legend_title="",
+            margin={"t": 70, "b": 40},
+        )
+        drawn = Path(folder) / "odds.html"
+        figure.write_html(drawn, include_plotlyjs=True)
+        with studio.page(drawn.as_uri(), viewport={"width": 900, "height": 420}) as page:
+            page.wait_for_selector(".js-plotly-plot .scatterlayer .trace")
+            shot(page, "odds")
+
+
 def shoot_devtools(studio: Studio) -> None:
     with studio.running("inspected", "doc/tree", busy=POOL):
         path = chromium()
@@ -242,6 +273,7 @@ TAKES: dict[str, Callable[[Studio], None]] = {
     "page": shoot_page,
     "views": shoot_first_views,
     "persons": shoot_persons,
+    "odds": shoot_odds,
     "devtools": shoot_devtools,
 }
 

@@ -1,6 +1,7 @@
 """The item in JupyterLab's status bar: a session's figures over a comm that its kernel opens (0035).
 
-    kernel → browser  {"type": "figures", "memory", "memory_limit": bytes, "cores", "cores_limit", "word", "text"}
+    kernel → browser  {"type": "figures", "memory", "memory_limit": bytes, "cores", "cores_limit", "word", "text",
+                       "url": of the page}
                       {"type": "docked", "panel": id or null}, {"type": "refused", "error"}
     browser → kernel  as of each view (`tes_nb/static/comm.js`); {"type": "dock"}
 
@@ -40,6 +41,7 @@ class FiguresContent:
 
     def __init__(self, session: Session) -> None:
         self._feed = session.metrics
+        self._session = session
         self._sent_at = 0.0
         self._cursor = 0
         self._figures: dict[str, Any] = dict.fromkeys(FIGURES)
@@ -58,7 +60,8 @@ class FiguresContent:
             self._figures = dict(zip(FIGURES, newest, strict=True))
         self._sent_at = time.monotonic()
         state = self._feed.look()
-        return [Sent({"type": "figures", **self._figures, "word": state.word, "text": str(state)})]
+        said = {"word": state.word, "text": str(state), "url": self._session.url}
+        return [Sent({"type": "figures", **self._figures, **said})]
 
     def news(self) -> list[Sent]:
         """Return the same, if it is time."""

@@ -11,12 +11,14 @@ import { Freshness } from "./freshness.js";
 const NAME = "tes-nb";
 const TARGET = "tes_nb.status";
 const DOCK = "tes-nb:dock";
+const PAGE = "tes-nb:page";
 /** So long a silence is normal; something comes each half second. */
 const PERIOD_S = 1;
 /** A kernel that runs a cell and has been silent for so long is held. */
 const HELD_S = 2;
 const PAINT_MS = 250;
 const LATE_MS = 2_500;
+const NO_SESSION = "The notebook in front has no session: run tes_nb.start() in it.";
 const LATE = "The kernel is busy: the dashboard opens when the running cell has ended.";
 const clock = () => Date.now() / 1000;
 
@@ -169,7 +171,7 @@ class Item {
   }
 }
 
-function activate(app, shared, tracker, statusBar, palette) {
+function activate(app, shared, tracker, statusBar, palette, launcher) {
   if (!tracker) return;
   const item = new Item(tracker, () => app.commands.execute(DOCK));
   // Notebook 7 has none; whoever opens a comm is answered all the same, else the console has an error
@@ -189,7 +191,17 @@ function activate(app, shared, tracker, statusBar, palette) {
       session.comm.send({ type: "dock" });
     },
   });
-  palette?.addItem({ command: DOCK, category: NAME });
+  app.commands.addCommand(PAGE, {
+    label: ({ isPalette }) => (isPalette ? "Open the page of this notebook's session" : "tes_nb page"),
+    caption: "What the session of the notebook in front shows, in a tab of its own that no busy cell holds up",
+    execute: () => {
+      const url = item.shown?.figures?.url;
+      if (url) window.open(url, "_blank", "noopener");
+      else shared.Notification.info(NO_SESSION);
+    },
+  });
+  for (const command of [DOCK, PAGE]) palette?.addItem({ command, category: NAME, args: { isPalette: true } });
+  launcher?.add({ command: PAGE, category: "Other" });
   statusBar.registerStatusItem(`${NAME}:item`, { item: new shared.Widget({ node: item.node }), align: "left", rank: 3 });
 }
 
@@ -201,18 +213,19 @@ export async function take(scope, name) {
 }
 
 async function createPlugin(scope) {
-  const [{ INotebookTracker }, { IStatusBar }, { ICommandPalette, Notification }, { Widget }] = await Promise.all(
-    ["@jupyterlab/notebook", "@jupyterlab/statusbar", "@jupyterlab/apputils", "@lumino/widgets"].map((name) => take(scope, name)),
+  const modules = ["@jupyterlab/notebook", "@jupyterlab/statusbar", "@jupyterlab/apputils", "@jupyterlab/launcher", "@lumino/widgets"];
+  const [{ INotebookTracker }, { IStatusBar }, { ICommandPalette, Notification }, { ILauncher }, { Widget }] = await Promise.all(
+    modules.map((name) => take(scope, name)),
   );
-  const tokens = [INotebookTracker, IStatusBar, ICommandPalette];
+  const tokens = [INotebookTracker, IStatusBar, ICommandPalette, ILauncher];
   return {
     id: `${NAME}:plugin`,
     description: "Memory, CPU and state of the kernel in front, in the status bar.",
     autoStart: true,
     optional: tokens.filter(Boolean),
     activate: (app, ...services) => {
-      const [tracker, statusBar, palette] = tokens.map((token) => (token ? services.shift() : null));
-      activate(app, { Widget, Notification }, tracker, statusBar, palette);
+      const given = tokens.map((token) => (token ? services.shift() : null));
+      activate(app, { Widget, Notification }, ...given);
     },
   };
 }

@@ -10,7 +10,7 @@ import pytest
 
 import hatch_build
 from tests.browser.conftest import PICTURES
-from tests.browser.test_jupyterlab import opened  # noqa: F401 - a fixture
+from tests.browser.test_jupyterlab import RUN, opened  # noqa: F401 - a fixture
 from tests.support.jupyter import ROOT, Jupyter, jupyter_lab
 
 START = "import os, time\nfrom pathlib import Path\nimport tes_nb as tes\ns = tes.start(ports=(0, 0))\n"
@@ -84,6 +84,13 @@ def test_the_item_shows_the_kernel_in_front_says_when_it_is_held_and_opens_the_d
         assert "a cell holds the interpreter" in page.locator(ITEM).get_attribute("title")
         page.screenshot(path=PICTURES / "jupyterlab-item-held.png")
         notebook.eventually(lambda: words().endswith("· LIVE"))
+        page.evaluate(RUN, "launcher:create")
+        with page.context.expect_page() as popup:
+            page.click(".jp-LauncherCard:has-text('tes_nb page')")
+        popup.value.wait_for_selector(".tes-state:visible:text-is('LIVE')", timeout=20_000)
+        assert notebook.prompts[3] == "[*]:"
+        popup.value.close()
+        page.evaluate(RUN, "application:close")
         page.click(ITEM)
         page.wait_for_selector(f"{DOCKED} .tes-state", timeout=20_000)
         assert notebook.prompts[3] == "[*]:"
