@@ -171,6 +171,7 @@ class HeadlessRecorder:
         self._ends: set[asyncio.Task[None]] = set()
         self._former = set[str]()
         """The file before, which may wait for the disk."""
+        self._rotation: asyncio.Task[bool] | None = None
         self._working = True
         self._since = time.monotonic()
         self._before: dict[str, int] = {}
@@ -250,7 +251,9 @@ class HeadlessRecorder:
             waiting = next((one for one in former if one.state != "STOPPED"), None)
             now = time.monotonic()
             if now >= rotate_at and waiting is None and self._is_full(status, began_ns):
-                rotated = await self._rotate()
+                # whole, also where a signal comes meanwhile: else the file that was being made would be nobody's
+                self._rotation = asyncio.create_task(self._rotate(), name="begins the next file")
+                rotated = await asyncio.shield(self._rotation)
                 began_ns, rotate_at = (time.time_ns(), now) if rotated else (began_ns, now + RETRY_S)
             self._tidy()
             if now - self._since >= self._request.every_s:
@@ -338,6 +341,8 @@ class HeadlessRecorder:
     async def end(self) -> None:
         """Write what waits, close the file, and say how it ended. What is not compressed yet is left so."""
         self._working = False
+        if self._rotation is not None:
+            await asyncio.wait({self._rotation}, timeout=DISK_S)
         await self._collector.stop()
         if self._ends:
             await asyncio.wait(self._ends, timeout=DISK_S)
