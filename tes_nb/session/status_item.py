@@ -60,8 +60,8 @@ class FiguresContent:
             self._figures = dict(zip(FIGURES, newest, strict=True))
         self._sent_at = time.monotonic()
         state = self._feed.look()
-        said = {"word": state.word, "text": str(state), "url": self._session.url}
-        return [Sent({"type": "figures", **self._figures, **said})]
+        facts = {"word": state.word, "text": str(state), "url": self._session.url}
+        return [Sent({"type": "figures", **self._figures, **facts})]
 
     def news(self) -> list[Sent]:
         """Return the same, if it is time."""
