@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tes_nb.analysis.differences import FEWEST, Floats, cells_beside
-from tes_nb.errors import SessionError
+from tes_nb.errors import ArgumentError, SessionError, meant
 from tes_nb.model import Column, Table
 from tes_nb.session.asof import CELL, moment_ns
 from tes_nb.session.comparison import CellPair, Comparison, Pair
@@ -72,7 +72,16 @@ def _compare(
     a: SessionOutputs, b: SessionOutputs, on: Any, feeds: Sequence[str] | None, least: float
 ) -> Comparison:
     titles = a._title_and_page()[0], b._title_and_page()[0]  # noqa: SLF001 - as its own report has it
-    common = [name for name in a.feeds if name in b.feeds and (feeds is None or name in feeds)]
+    there = {**a.feeds, **b.feeds}
+    wanted = there.keys() if feeds is None else [feeds] if isinstance(feeds, str) else feeds
+    for name in wanted:
+        if name not in there:
+            raise ArgumentError(
+                f"Neither has a feed '{name}'; there are {', '.join(there)}.{meant(name, there)}"
+            )
+    if isinstance(on, tuple) and len(on) != 2:
+        raise ArgumentError(f"on= is one thing for both, or a pair, one for each, and not {len(on)} of them.")
+    common = [name for name in a.feeds if name in b.feeds and name in wanted]
     if not common:
         raise SessionError(
             f"There is no feed to compare: {titles[0]} has {', '.join(a.feeds) or 'none'}, and "
@@ -82,7 +91,7 @@ def _compare(
         f"Only {title} has the feed '{name}'."
         for title, one, other in ((titles[0], a, b), (titles[1], b, a))
         for name in one.feeds
-        if name not in other.feeds and feeds is None
+        if name not in other.feeds and name in wanted
     ]
     frames = [
         {

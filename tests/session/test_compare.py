@@ -378,6 +378,17 @@ def test_a_mark_whose_name_begins_like_a_cell_is_a_mark(tmp_path):
     assert tes.compare(*both, on="In [2]").lasts_s == (30.0, 30.0)
 
 
+def test_a_feed_that_neither_has_and_three_moments_are_sentences(tmp_path):
+    files = [session(tmp_path / f"{seed}.tes", runs(seed)) for seed in (1, 2)]
+    with pytest.raises(
+        ArgumentError, match=r"Neither has a feed 'kernl'; there are kernel\. Did you mean 'kernel'"
+    ):
+        tes.compare(*files, feeds=["kernel", "kernl"])
+    with pytest.raises(ArgumentError, match="or a pair, one for each, and not 3 of them"):
+        tes.compare(*files, on=("a", "b", "c"))
+    assert len(tes.compare(*files, feeds="kernel").frame) == len(tes.compare(*files).frame)
+
+
 def workers_session(path, pids, *, began=WALL):
     """A session file of workers that are called as `pids` says: name → the pids it has, one after the other."""
     messages = [SourceInfo("workers", "workers")]
