@@ -74,7 +74,7 @@ def reachable(connection: sqlite3.Connection, table: str, ranges: Iterable[tuple
         try:
             # Python's cursor is a row ahead, and gives up the row before an error: a single one is asked for alone.
             one = " LIMIT 1" if low == high else ""
-            for row in _intact(connection.execute(forwards + one, (low,))):
+            for row in _intact(connection.execute(forwards + one, (low,)), table):
                 if row[0] > high:
                     break
                 yield row
@@ -92,17 +92,21 @@ def reachable(connection: sqlite3.Connection, table: str, ranges: Iterable[tuple
                 left += ((low, middle), (middle + 1, high))
             elif low < high:
                 with contextlib.suppress(*DAMAGE):
-                    for row in _intact(connection.execute(backwards, (high,))):
+                    for row in _intact(connection.execute(backwards, (high,)), table):
                         if row[0] < low:
                             break
                         yield row
 
 
-def _intact(rows: Iterator[Row]) -> Iterator[Row]:
+def _intact(rows: Iterator[Row], table: str) -> Iterator[Row]:
+    """Yield the rows whose checksum fits, of the source that their column names, else of the one whose table it is."""
+    name = re.fullmatch(r"messages_(\d{1,9})", table)
+    own = int(name[1]) if name else None
     for row in rows:
         if len(row) == 1 + len(MESSAGE_COLUMNS):
-            number, _, source_id, *_ = (
-                row  # the number of a row is its id, whatever the column of that name says
-            )
-            if number > 0 and to_message("", source_id, (number, *row[3:])):
-                yield (number, *row[2:])
+            # The number of a row is its id, whatever the column of that name says.
+            number, _, source_id, *_ = row
+            for source in (source_id,) if source_id == own else (source_id, own):
+                if number > 0 and source is not None and to_message("", source, (number, *row[3:])):
+                    yield (number, source, *row[3:])
+                    break

@@ -217,6 +217,23 @@ def test_fault_32_rows_that_call_themselves_another_sources_are_said_and_read(tm
 ODD = (-1, 2**63 - 1, 1.5, "text", b"\xff\0", "[" * 3000, "1" * 400)
 
 
+def test_fault_32_rows_that_name_no_source_cost_nothing(tmp_path, ended):
+    path = tmp_path / "a.tes"
+    shutil.copy(ended, path)
+    column = "source_id INTEGER"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        swap = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'messages_1'"
+        connection.execute(swap, (f"{column} NOT NULL", column))
+    change(path, "UPDATE messages_1 SET source_id = NULL WHERE id % 3 = 0")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(swap, (column, f"{column} NOT NULL"))
+
+    assert Truth(ended).judge(path) == []
+    assert "No message is missing." in check(path).sentences
+
+
 @pytest.mark.parametrize("table", [*TABLES, "checksums"])
 def test_fault_68_odd_values_in_a_strangers_tables_are_no_traceback(tmp_path, ended, table):
     with contextlib.closing(sqlite3.connect(ended)) as connection:
