@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pandas.testing import assert_frame_equal
 
 import tes_nb as tes
+from tes_nb.model import Direction, Message, Opcode
 from tes_nb.model.view_control import SteerReplay
+from tes_nb.store.session.schema import SourceInfo
 from tests.browser.conftest import PICTURES
 from tests.browser.test_jupyterlab import IDLE, RUN, SHUT
 from tests.browser.test_page import AXE, opened
@@ -18,6 +23,7 @@ from tests.browser.test_page_sources import SHOWN
 from tests.support.browser import until
 from tests.support.collectors import TOKEN
 from tests.support.jupyter import jupyter_lab
+from tests.support.sessions import write_session
 
 SLIDER = ".tes-scrubber input[type=range]"
 SETTLED = (
@@ -244,3 +250,65 @@ def test_in_jupyterlab_a_drag_moves_the_frames(browser, path, old, tmp_path):
         assert int(words[-1]) == len(old.metrics.frame(end=words[-2])) > 0
         page.locator(".tes-scrubber").screenshot(path=PICTURES / "scrubber-jupyterlab.png")
         page.evaluate(SHUT)
+
+
+CLOCKS_BACK = 1_792_890_000
+"""2026-10-25 01:00 UTC: Berlin's clocks go from 3 o'clock back to 2."""
+
+
+def minutes_of_a_night(path: Path) -> list[int]:
+    """Record metrics from two minutes before it to two after it; return the times, Unix seconds."""
+    times = [CLOCKS_BACK + 10 * step for step in range(-12, 13)]
+    items: list[SourceInfo | Message] = [SourceInfo("metrics", "metrics")]
+    for place, at in enumerate(times):
+        payload = msgspec.json.encode(
+            {"timestamp": at * 1000, "cpu": {"cores": 0.5}, "memory": {"rss": 10**8}}
+        )
+        mono = (at - times[0]) * 10**9
+        items.append(Message("metrics", Direction.IN, Opcode.TEXT, payload, at * 10**9, mono, 1, place + 1))
+    write_session(path, items)
+    return times
+
+
+@pytest.fixture
+def berlin(monkeypatch):
+    """This process, and what it starts, is in Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_kernel_in_berlin_and_a_browser_in_tokyo_agree_over_a_change_of_clocks(browser, tmp_path):
+    assert [time.localtime(CLOCKS_BACK + at).tm_hour for at in (-1, 0)] == [2, 2]
+    times = minutes_of_a_night(tmp_path / "night.tes")
+    with (
+        tes.replay(tmp_path / "night.tes", paused=True) as replay,
+        opened(browser, replay.url, timezone_id="Asia/Tokyo") as one,
+    ):
+        replay.seek("100%")
+        assert [at.timestamp() for at in replay.metrics.frame().index] == times
+        one.tab("metrics")
+        one.page.wait_for_selector(f"{SHOWN} .tes-chart .uplot")
+
+        def exported() -> list[str]:
+            with one.page.expect_download() as download:
+                one.page.click(f"{SHOWN} .tes-chart >> text=CSV")
+            return [line.partition(",")[0] for line in download.value.path().read_text().splitlines()[1:]]
+
+        until(
+            one.page,
+            f"document.querySelector('{SHOWN} .tes-zone').textContent.includes('Asia/Tokyo (UTC+9)')",
+        )
+        in_tokyo = exported()
+        assert in_tokyo[0] == "2026-10-25T09:58:00.000+09:00"
+        assert [datetime.fromisoformat(text).timestamp() for text in in_tokyo] == times
+        one.page.click(f"{SHOWN} .tes-chart .tes-tools button:text-is('UTC')")
+        until(
+            one.page, f"document.querySelector('{SHOWN} .tes-zone').textContent.endsWith('25 Oct 2026 · UTC')"
+        )
+        in_utc = exported()
+        assert in_utc[0] == "2026-10-25T00:58:00.000Z"
+        assert [datetime.fromisoformat(text).timestamp() for text in in_utc] == times
