@@ -71,7 +71,7 @@ Said = Begun | Scaled | Exited
 
 
 class _Exits(logging.Handler):
-    """Hears from the nannies how their workers' processes ended: nobody else is told."""
+    """Takes from the nannies' log how their workers' processes ended: it is reported nowhere else."""
 
     def emit(self, record: logging.LogRecord) -> None:
         match = _ENDED.search(record.getMessage())

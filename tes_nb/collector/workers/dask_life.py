@@ -29,7 +29,7 @@ _NO_RATES = Rates()
 
 @dataclass
 class _Life:
-    """One worker. `facts` is what everybody sees; it is replaced, never changed."""
+    """One worker. `facts` is what readers get; it is replaced, never changed."""
 
     address: str
     facts: WorkerFacts
@@ -65,7 +65,7 @@ class DaskLives:
         self._exits: dict[int, int] = {}
         self._exit_code = exit_code
         self.exits_are_reported = False
-        """Whether every death is reported, so that whoever leaves without a report was told to."""
+        """Whether every death is reported, so that a worker that leaves without a report was ended on purpose."""
         self.seen = False
         """Whether the scheduler has ever answered."""
 
@@ -152,7 +152,7 @@ class DaskLives:
             life.last_error = self._cause(life)
         if life.last_error is not None and life.facts.status != "error":
             life.errors += 1
-        if life.last_error is not None:  # else it was told to end, and is wanted again
+        if life.last_error is not None:  # else it was ended on purpose, and is wanted again
             life.last_error = f"{life.last_error}; restarted at {safe_name(address)}"
         life.address, life.pid, life.gone_at, life.heard_at = address, pid, None, now
 
@@ -161,7 +161,7 @@ class DaskLives:
         self._explain(life)
 
     def _explain(self, life: _Life) -> None:
-        """Say how it ended: an exit code other than 0 is an error, and so is a process that nobody told to end."""
+        """Say how it ended: an exit code other than 0 is an error, and so is an end that was not on purpose."""
         code = self._code(life)
         failed = code not in (None, 0)
         if failed and life.facts.status != "error":

@@ -204,7 +204,7 @@ class DaskScheduler:
             self._on_change()
 
     def _renew(self, identity: Identity | None = None) -> None:
-        """Put together what everybody sees."""
+        """Put together the facts that readers get."""
         tally = self._reader.tally if identity is not None else {}
         note = None
         if self.trouble is not None:

@@ -136,7 +136,7 @@ class ProcessWorkers(WorkerSource):
         """Take in an exit code from a process's parent; negative = killed by that signal.
 
         `expected` says that the end was asked for, so that no code is an error. A process that nobody saw is
-        listed as ended. Returns whether the report told something new.
+        listed as ended. Returns whether the report had something new.
         """
         if pid in self._exclude():
             return False
@@ -332,7 +332,7 @@ class ProcessWorkers(WorkerSource):
                 self._changed = True
 
     def _publish(self) -> None:
-        """Renew what everybody sees, and tell of a change."""
+        """Renew the facts that readers get, and report a change."""
         self._facts = tuple(life.facts for life in self._lives.values())
         if self._changed:
             self._changed = False

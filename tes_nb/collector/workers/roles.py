@@ -51,7 +51,7 @@ def role_of(arguments: Sequence[str], program: str, *, is_fork: bool = False) ->
 
 
 def _module(arguments: Sequence[str]) -> str:
-    """The module that Python was told to run; "" = it runs none."""
+    """The module that Python runs (`-m`); "" = it runs none."""
     words = iter(arguments[1:])
     for word in words:
         if word == "-m":
