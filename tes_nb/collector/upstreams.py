@@ -144,15 +144,15 @@ class Watches:
         self._hub = hub
         self._upstreams = upstreams
         self._endpoints: dict[str, _Endpoint] = {}
-        self._ended: set[str] = set()
-        """Sources whose numbers go on when they are watched again."""
+        self._ended: dict[str, tuple[str, str | None]] = {}
+        """Sources whose numbers go on when they are watched again → what `about` says of them."""
         self._numbers = itertools.count(1)
 
     def about(self, source: str) -> tuple[str, str | None] | None:
-        """Return a watched source's stream and address, without its query; `None` = it is not watched."""
+        """Return a watched source's stream and address, without its query; `None` = it was never watched."""
         endpoint = self._endpoints.get(source)
         if endpoint is None:
-            return None
+            return self._ended.get(source)
         address = endpoint.upstream.url or endpoint.reader.stream.endpoint.path
         return endpoint.upstream.stream, address.partition("?")[0]
 
@@ -196,7 +196,7 @@ class Watches:
         endpoint = _Endpoint(key, upstream, reader, after, operation.note or "", {number: reader.channels})
         self._endpoints[source] = endpoint
         self._upstreams[source] = reader
-        self._ended.discard(source)
+        self._ended.pop(source, None)
         await reader.start()
         return endpoint
 
@@ -220,12 +220,16 @@ class Watches:
         if endpoint.wants:
             await self._ask(endpoint)
             return UnwatchResult(ended=False, channels=list(endpoint.union()))
+        about = self.about(source)
         del self._endpoints[source], self._upstreams[source]
         await endpoint.reader.stop()
         topic = self._hub.topic(source)
         topic.log.clear()
-        topic.gap = None  # no reader waits for it any more
-        self._ended.add(source)
+        topic.gap = topic.state = (
+            None  # no reader waits for it any more, and no recording that begins is to hold it
+        )
+        if about is not None:
+            self._ended[source] = about
         return UnwatchResult(ended=True, channels=[])
 
     async def subscribe(self, operation: SubscribeSource) -> SubscribeResult:

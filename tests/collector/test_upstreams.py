@@ -9,9 +9,19 @@ import pytest
 
 from tes_nb.errors import CollectorError
 from tes_nb.model import Opcode
-from tes_nb.model.control import SubscribeSource, UnwatchResult, UnwatchSource, WatchResult, WatchSource
+from tes_nb.model.control import (
+    PutMark,
+    StartRecording,
+    StopRecording,
+    SubscribeSource,
+    UnwatchResult,
+    UnwatchSource,
+    WatchResult,
+    WatchSource,
+)
 from tes_nb.net.control_client import ControlClient
 from tes_nb.simulate import Fault, Options, serve
+from tes_nb.store.session.reader import SessionFile
 from tes_nb.streams.nowgoal.stream import DEFAULT
 from tests.support.aio import run_async
 from tests.support.collectors import TOKEN, collecting
@@ -172,3 +182,23 @@ async def test_a_state_says_how_long_the_token_is_good():
         await eventually_async(lambda: collector.hub.topic("nowgoal").state is not None)
         await eventually_async(lambda: b'"token_until_ns":1' in collector.hub.topic("nowgoal").state)
         assert collector.hub.topic("nowgoal").state[1] == Opcode.EVENT
+
+
+@run_async
+async def test_a_recording_that_begins_after_a_feed_has_ended_has_it_when_it_is_watched_again(tmp_path):
+    async with watching() as (server, collector, client):
+        for name in ("again", "gone"):
+            source = endpoint(server, source=name, channels=["change_xml"])
+            watch = await client.call(source)
+            await eventually_async(lambda name=name: records(collector, name) > 5)
+            await client.call(UnwatchSource(watch=watch.watch))
+        path = tmp_path / "later.tes"
+        await client.call(StartRecording(path=str(path)))
+        await client.call(PutMark(label="before"))
+        await client.call(endpoint(server, source="again"))
+        await eventually_async(lambda: records(collector, "again") > 20)
+        await client.call(StopRecording(path=str(path)))
+    with SessionFile.open(path) as file:
+        assert {one.stream for one in file.sources.values() if one.name in ("again", "gone")} == {"nowgoal"}
+        assert file.states("gone") == ()
+        assert sum(1 for _ in file.messages("again")) > 20
