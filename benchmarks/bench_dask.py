@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 
-from benchmarks.harness import Result, Skipped, figure, interleave, ratio
+from benchmarks.harness import Result, Skipped, figure, ratio
 from benchmarks.workload import TOKEN, collector, python
 from tes_nb.collector.process import CollectorProcess
 from tes_nb.model.control import ObserveScheduler, SeenScheduler, UnobserveScheduler
@@ -68,41 +68,53 @@ def run(*, quick: bool) -> Iterable[Result]:
     with python(CLUSTER) as user, collector() as running:
         cluster = Cluster(user)
         cluster.spent(tasks)
-        for at_most, with_tasks in ((1, False), (5, True)):
-            words = ", observed with tasks=True" if with_tasks else ", observed"
 
-            def observed(act: Callable[[], float], with_tasks: bool = with_tasks) -> float:
-                with observing(running, cluster.address, with_tasks):
-                    return act()
+        def share() -> float:
+            cpu, wall = cluster.spent(waits, 0.4)
+            return cpu / wall * 100
 
-            def share() -> float:
-                cpu, wall = cluster.spent(waits, 0.4)
-                return cpu / wall * 100
+        def graph() -> float:
+            return cluster.spent(tasks)[0]
 
-            ours, theirs = interleave(lambda: observed(share), share, rounds=5, warmup=0)
+        bare, *observed = turns(running, cluster, share, 5)
+        for (at_most, words), ours in zip(WAYS, observed, strict=True):
             yield figure(
                 "P17",
-                f"a Dask cluster whose tasks wait{words}: CPU more, of a core",
-                [mine - bare for mine, bare in zip(ours, theirs, strict=True)],
+                f"a Dask cluster whose tasks wait, {words}: CPU more, of a core",
+                [mine - before for mine, before in zip(ours, bare, strict=True)],
                 unit="percent",
                 at_most=at_most,
                 packages=("distributed",),
             )
-
-            def graph() -> float:
-                return cluster.spent(tasks)[0]
-
-            ours, theirs = interleave(lambda: observed(graph), graph, rounds=5, warmup=0)
+        bare, *observed = turns(running, cluster, graph, 3)
+        for (at_most, words), ours in zip(WAYS, observed, strict=True):
             yield ratio(
                 "P17",
-                f"a graph of {tasks:,} Dask tasks{words}: CPU",
+                f"a graph of {tasks:,} Dask tasks, {words}: CPU",
                 ours,
-                theirs,
+                bare,
                 unit="s",
                 against="the same unobserved",
                 at_most=1 + at_most / 100,
                 packages=("distributed",),
             )
+
+
+WAYS = ((1, "observed"), (5, "observed with tasks=True"))
+"""What each may cost, in percent."""
+
+
+def turns(
+    running: CollectorProcess, cluster: Cluster, act: Callable[[], float], rounds: int
+) -> list[list[float]]:
+    """What `act` gives unobserved, observed, and observed with tasks, in turn."""
+    samples: list[list[float]] = [[], [], []]
+    for _ in range(rounds):
+        samples[0].append(act())
+        for place, with_tasks in ((1, False), (2, True)):
+            with observing(running, cluster.address, with_tasks):
+                samples[place].append(act())
+    return samples
 
 
 @contextlib.contextmanager

@@ -154,7 +154,10 @@ class ExecutorWorkers(WorkerSource):
             pool.counts.state = max(pool.counts.state, slots.CLOSED)
         pool.running = []
         workers = [one for pid in self._pids(pool) for one in self._worker_facts(pool, pid, processes)]
-        if pool.counts.state != slots.RUNNING and not pool.running and pool.closed_at is None:
+        ends = pool.counts.state == slots.BROKEN or (
+            pool.counts.state == slots.CLOSED and (counts is None or not _open_jobs(pool.counts))
+        )
+        if ends and not pool.running and pool.closed_at is None:
             pool.closed_at = now
         yield self._own_facts(pool)
         yield from workers
@@ -205,7 +208,6 @@ class ExecutorWorkers(WorkerSource):
 
     def _own_facts(self, pool: ObservedPool) -> WorkerFacts:
         counts, running = pool.counts, pool.running
-        open_jobs = counts.submitted - counts.done - counts.failed - counts.cancelled
         broken = counts.state == slots.BROKEN
         status: WorkerStatus = "working" if running else "idle"
         if broken:
@@ -224,7 +226,7 @@ class ExecutorWorkers(WorkerSource):
             errors=counts.failed,
             last_error=last_error,
             messages_processed=counts.done,
-            queue_depth=max(0, open_jobs - len(running)),
+            queue_depth=max(0, _open_jobs(counts) - len(running)),
             current_job=_job(oldest),
             role=f"{pool.kind} pool",
             executing=len(running),
@@ -232,6 +234,11 @@ class ExecutorWorkers(WorkerSource):
             failed=counts.failed,
             job_s=_job_s(oldest),
         )
+
+
+def _open_jobs(counts: JobCounts) -> int:
+    """Jobs that wait or run: in a pool that was shut down they go on."""
+    return counts.submitted - counts.done - counts.failed - counts.cancelled
 
 
 def is_jobs_folder(folder: Path) -> bool:
