@@ -68,6 +68,19 @@ def test_the_workers_notebook_runs_on_a_scheduler_started_by_hand_with_one_line_
     assert "restarted at tcp://127.0.0.1:" in shown
 
 
+POLARS = """
+def rows_of(frame):
+    cells = frame.astype(object)
+    return cells.where(cells.notna(), None).to_numpy().tolist()
+
+in_polars = many.frame("odds", engine="polars")
+assert type(in_polars).__module__.startswith("polars")
+assert len(odds) > 1000
+assert rows_of(in_polars.to_arrow().to_pandas(integer_object_nulls=True)) == rows_of(odds.reset_index())
+"""
+"""The cells of polars' table are those of pandas', one by one."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_fifty_sessions_are_the_same_on_a_scheduler_started_by_hand_with_one_line_changed(tmp_path: Path):
@@ -75,6 +88,6 @@ def test_fifty_sessions_are_the_same_on_a_scheduler_started_by_hand_with_one_lin
     (cell,) = [one for one in notebook.cells if one.source.startswith("frame = tes.cluster_frame(")]
     with by_hand(tmp_path / "scheduler.json") as dask:
         line = f'frame = tes.cluster_frame(folder, "odds", scheduler="{dask.address}")'
-        cell.source = f"{line}\nassert len(many) == 50\nframe"
+        cell.source = f"{line}\nassert len(many) == 50\n{POLARS}\nframe"
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
         assert f"<odds, 50 partitions, on {dask.address}>" in nbformat.writes(notebook)
