@@ -48,7 +48,7 @@ class Chart {
     this.data = data ?? new ChartData(spec, clock);
     this.key = `tes-chart-${++charts}`;
     this.windowS = spec.window_s == null ? Infinity : Number(spec.window_s);
-    this.columns = new Set(spec.drawn ?? []);
+    this.columns = spec.drawn ?? [];
     /** What it shows in step with others. */
     this.shared = zoom;
     this.pausedAt = null;
@@ -279,6 +279,7 @@ class Chart {
   }
 
   draw() {
+    if (!this.stack.clientWidth) return; // it stands in a part that is hidden; once that is shown, its size has changed
     const { store, sentence } = this.data;
     const structure = `${store.structure} ${store.series.map(({ extent }) => extent || "-").join("")}`;
     if (this.structure !== structure) this.restructure(structure);
@@ -304,7 +305,8 @@ class Chart {
 
   chosenSeries() {
     const { series } = this.data.store;
-    const drawn = this.columns.size ? series.filter(({ column }) => this.columns.has(column)) : series;
+    const place = ({ column }) => this.columns.indexOf(column);
+    const drawn = this.columns.length ? series.filter((one) => place(one) >= 0).sort((a, b) => place(a) - place(b)) : series;
     return this.only === null ? drawn : drawn.filter(({ label }) => label.split(" · ").includes(this.only));
   }
 

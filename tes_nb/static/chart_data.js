@@ -248,7 +248,9 @@ export class ChartData {
     this.sequence = append.sequence;
     this.sentence = "";
     this.store.apply(append);
-    if (append.blocks.some(({ times }) => times.length)) this.freshness.tick();
+    // the first points may be nothing but a gap, where no data ever came
+    const hasData = ({ times, values }) => times.length && (this.freshness.lastTick !== null || values.some((some) => some.some(Number.isFinite)));
+    if (append.blocks.some(hasData)) this.freshness.tick();
     else this.freshness.heartbeat();
     this.notify();
   }

@@ -108,6 +108,8 @@ class Dashboard {
   }
 
   onMessage(content, buffers) {
+    // the kernel speaks: the parts that say nothing just now are not lost
+    for (const part of this.parts.values()) for (const freshness of part.freshnesses()) freshness.heartbeat();
     if (content?.part !== undefined) this.parts.get(content.part)?.onMessage(content, buffers ?? []);
     else if (content?.type === "state") this.setState(content.state ?? {});
     else if (content?.type === "token") this.token = content.token;
@@ -116,9 +118,8 @@ class Dashboard {
     else if (content?.type === "answer") for (const control of this.controls) control.onReply(content);
   }
 
-  /** The kernel speaks: the parts that say nothing just now are not lost. */
   setState(state) {
-    for (const part of this.parts.values()) part.setState(state.parts?.[part.number] ?? {});
+    for (const part of this.parts.values()) if (state.parts?.[part.number]) part.setState(state.parts[part.number]);
   }
 
   /** Which controls can act, and where a replay is. */

@@ -3,13 +3,13 @@
 //
 //     LIVE     ticks come
 //     POLLING  ticks come, by HTTP polling
-//     WAITING  no tick has ever come
+//     WAITING  no tick has ever come, whatever the reason
 //     STALE    no tick for three periods, or the peer is away: since when
 //     LOST     kernel or collector gone: since when, and what to do
 //     PAUSED   held still by whoever looks; or nobody looked for long: nothing is sent; or a replay is paused
 //     CLOSED   ended on purpose; or a replay has come to its end
 
-const STALE_PERIODS = 3;
+export const STALE_PERIODS = 3;
 const SILENT_S = 10;
 const UPSTREAM_WORDS = { POLLING: "POLLING", CLOSED: "CLOSED", LOST: "LOST", PAUSED: "PAUSED", ENDED: "CLOSED" };
 
@@ -78,7 +78,8 @@ export class Freshness {
     if (this.outage) return lost(this.outage.since, this.outage.why, this.outage.whatToDo);
     if (this.held) return { word: "PAUSED", since: this.held.since, text: "" };
     if (this.upstream?.word === "CLOSED") return { word: "CLOSED", since: null, text: withoutWord("CLOSED", this.upstream.text) };
-    if (now - this.lastContact > Math.max(SILENT_S, STALE_PERIODS * this.periodS)) {
+    // a kernel sends heartbeats, however seldom its stream has data; a page has nothing but the data
+    if (now - this.lastContact > (this.silent ? SILENT_S : Math.max(SILENT_S, STALE_PERIODS * this.periodS))) {
       if (this.silent) return lost(this.lastContact, "nothing was heard", this.silent);
       return this.lastTick === null ? this.waiting() : this.stale(now);
     }
@@ -103,7 +104,7 @@ export class Freshness {
   }
 
   ofUpstream() {
-    const word = UPSTREAM_WORDS[this.upstream.word] ?? "STALE";
+    const word = UPSTREAM_WORDS[this.upstream.word] ?? (this.lastTick === null ? "WAITING" : "STALE");
     const text = withoutWord(word, this.upstream.text ?? this.upstream.word);
     return { word, since: this.upstream.since ?? this.lastTick, text };
   }

@@ -108,7 +108,8 @@ class Inspector {
   add(messages, payloads = [], replace = false) {
     if (replace) this.log.clear();
     this.log.add(messages, payloads);
-    this.shell.freshness.tick();
+    if (messages.length) this.shell.freshness.tick();
+    else this.shell.freshness.heartbeat();
     this.shell.requestPaint();
   }
 

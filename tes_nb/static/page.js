@@ -7,6 +7,7 @@ import { ReconnectingSocket, socketUrl } from "./connection.js";
 import { Control, ControlBar } from "./control.js";
 import { button, make, setText, watchVisible } from "./dom.js";
 import { formatTime } from "./format.js";
+import { STALE_PERIODS } from "./freshness.js";
 import { createInspector } from "./inspector.js";
 import { createLanes, LaneData } from "./lanes.js";
 import { Scrubber } from "./scrubber.js";
@@ -119,17 +120,34 @@ class Page {
   updateStreamTables() {
     const rows = this.views.map((view) => [view.stream.name, view.summary()]);
     for (const table of this.streamTables) table.apply({ rows, replace: true });
-    if (!this.lanesView.shell.visible) return;
+    this.noteSilence();
+    const ofAll = [this.lanesView.shell.freshness, this.inspector.shell.freshness];
     const open = this.views.filter(({ socket }) => socket.state === "OPEN");
-    if (!open.length) return this.lanesView.shell.freshness.setOutage("the collector does not answer", GONE);
-    const upstream = open.find(({ round }) => round !== null)?.upstream ?? null; // a replay's; else there are many
-    this.lanesView.setState({ ...this.annotations.state, upstream, feeds: this.views.map((view) => view.lane()) });
+    if (!open.length) return ofAll.forEach((freshness) => freshness.setOutage("the collector does not answer", GONE));
+    const upstream = open.find(({ playback }) => playback)?.playback ?? null; // a replay's; else there are many
+    for (const freshness of ofAll) freshness.setUpstream(upstream);
+    if (this.lanesView.shell.visible) this.lanesView.setState({ ...this.annotations.state, upstream, feeds: this.views.map((view) => view.lane()) });
+  }
+
+  /** What has no period is late when nothing comes of what the collector makes itself (session/state.py says the same). */
+  noteSilence() {
+    const now = Date.now() / 1000;
+    const beats = this.views.filter(({ stream, upstream, heardAt }) => stream.period_s !== null && !upstream && heardAt);
+    const since = beats.reduce((newest, { heardAt }) => Math.max(newest, heardAt), 0);
+    const isSilent = beats.length && beats.every(({ stream, heardAt }) => now - heardAt > STALE_PERIODS * stream.period_s);
+    const text = `the collector has sent nothing for ${Math.floor(now - since)} s`;
+    for (const view of this.views.filter(({ stream, upstream }) => stream.period_s === null && !upstream)) {
+      for (const freshness of view.freshnesses()) freshness.setUpstream(isSilent ? { word: "STALE", since, text } : null);
+    }
   }
 
   add(stream) {
     const view = new SourceView(stream, socketUrl(location, null, stream.path), {
       lanes: this.lanes,
-      inspect: (messages, payloads) => this.inspector.add(messages, payloads),
+      inspect: (messages, payloads) => {
+        if (messages.length) view.heardAt = Date.now() / 1000;
+        this.inspector.add(messages, payloads);
+      },
       onState: () => this.onState(),
       onRestart,
       onBegin: () => stream.period_s === null && this.appear(view),

@@ -44,6 +44,8 @@ export class SourceView {
     this.hasRows = false;
     /** The upstream's state as the collector sends it; null = the collector makes the source itself. */
     this.upstream = null;
+    /** How a replay goes on, and what was recorded of the upstream; undefined = nothing came. */
+    this.playback = this.recorded = undefined;
     this.upstreamHistory = [];
     this.connect();
   }
@@ -121,14 +123,20 @@ export class SourceView {
   }
 
   onEvent(event) {
-    if (event.type === "state") {
-      if (event.round !== undefined) this.setRound(event.round);
-      this.setUpstream(event);
-    }
+    if (event.type === "state") this.onUpstream(event);
     if (event.type === "start") this.setStart(event.id);
     else if (event.type === "gap") this.onGap(event);
     else if (event.type === "skipped") this.skipped += event.count;
     this.options.onEvent(event, this);
+  }
+
+  /** A replay that went back sends its rows again; one that stands still shows nothing new, whatever its peer was doing. */
+  onUpstream(event) {
+    if (this.round !== null && (event.round ?? this.round) !== this.round) this.clear();
+    this.round = event.round ?? this.round;
+    this[event.round === undefined ? "recorded" : "playback"] = event;
+    const state = (this.playback?.word ?? "OPEN") === "OPEN" ? this.recorded ?? this.playback : this.playback;
+    if (state !== this.upstream) this.setUpstream(state);
   }
 
   setUpstream(state) {
@@ -139,17 +147,11 @@ export class SourceView {
     this.options.onState(this);
   }
 
-  /** A replay that went back sends its rows again: those that are here lie ahead of it. */
-  setRound(round) {
-    if (this.round !== null && round !== this.round) this.clear();
-    this.round = round;
-  }
-
   /** Forget what came: rows and gaps. */
   clear() {
     this.gaps = [];
     this.lastSeq = null;
-    this.beganAt = this.lastTime = undefined;
+    this.beganAt = this.lastTime = this.recorded = undefined;
     this.options.lanes.forget(this.stream.name);
     for (const table of this.tables.values()) {
       table.clear();
@@ -407,6 +409,7 @@ class SourceTable {
     el.append(container);
     const spec = { ...this.spec, newest_first: this.events, ...more, drawn: columns };
     const view = CREATE[kind](container, spec, { data: this.chartData, control: this.control, zoom });
+    view.shell?.freshness.setUpstream(this.chartData.freshness.upstream);
     this.views.push(view);
     return view;
   }

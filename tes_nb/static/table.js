@@ -125,7 +125,8 @@ class Table {
 
   apply(change) {
     this.rows.apply(change);
-    this.shell.freshness.tick();
+    if (change.rows?.length || change.gone?.length) this.shell.freshness.tick();
+    else this.shell.freshness.heartbeat();
     this.shell.requestPaint();
   }
 

@@ -101,9 +101,10 @@ LABEL_SHARE = 0.03
 """What a character takes of the width of a narrow figure."""
 HOVER_ONLY = "·"
 MARK_LINES, LINE_PX = 3, 12
-MARK_COLOUR = "#8250df"
-CELL_COLOUR = "#57606a"
-HELD_COLOUR = "#cf222e"
+MARK_COLOUR = "#8d60e2"
+CELL_COLOUR = "#75808c"
+HELD_COLOUR = "#df3d48"
+"""Words of these colours can be read on light and on dark ground."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,9 @@ def _cell(value: Any, column: Column) -> str:
     if isinstance(value, pd.Timestamp):
         value = value.timestamp()
     cell = picture_cell(value, column)
-    return f"{cell:,.6g}" if isinstance(cell, float) else str(cell)
+    if not isinstance(cell, float):
+        return str(cell)
+    return f"{cell:,.0f}" if abs(cell) >= 10_000 else f"{cell:.4g}"
 
 
 def _section(feed: ReportedFeed) -> str:

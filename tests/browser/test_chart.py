@@ -425,3 +425,10 @@ def test_fault_51_hostile_names_are_text(stage):
 def test_only_the_columns_asked_for_are_drawn(stage):
     begin(stage, spec={**SPEC, "drawn": ["cpu_percent"]})
     assert stage.page.locator(".tes-name").all_text_contents() == ["cpu percent"]
+
+
+def test_panels_stand_in_the_order_of_the_columns_asked_for_whichever_came_first(stage):
+    begin(stage, spec={**SPEC, "drawn": ["cpu_percent", "memory_heap_used", "memory_rss"]})
+    assert stage.page.locator(".tes-unit").all_text_contents() == ["percent", "bytes"]
+    names = stage.page.locator(".tes-legend .tes-name").all_text_contents()
+    assert names == ["cpu percent", "memory heap used", "memory rss"]

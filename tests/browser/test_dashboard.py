@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tes_nb.views.chart_codec import Block, pack
 from tests.browser.conftest import PICTURES
 from tests.browser.test_jupyterlab import IDLE, RUN, SHUT
 from tests.support.browser import until
@@ -147,3 +149,56 @@ def test_after_a_quarter_of_an_hour_without_input_it_rests_and_says_so(stage, ki
     stage.deliver({"type": "state", "state": {"parts": {}}})
     stage.page.clock.run_for(1_000)
     assert stage.text(shown) != "PAUSED"
+
+
+def dashboard_of(*parts):
+    """The spec of a dashboard with one tab of (kind, spec) each."""
+    listed = [{"part": place, "kind": kind, "spec": spec} for place, (kind, spec) in enumerate(parts)]
+    tabs = [{"title": "all", "doc": "", "parts": listed}]
+    return {"title": "all", "silent": "Restart the kernel.", "control_port": None, "tabs": tabs}
+
+
+@pytest.mark.parametrize("stage", [STATIC], indirect=True)
+def test_what_has_no_period_is_live_while_other_parts_hear_the_kernel_and_lost_with_it(stage):
+    stage.page.clock.install()
+    events = {**VIEW, "period_s": None}
+    stage.begin(uid="u1", kind="dashboard", spec=dashboard_of(("table", VIEW), ("table", events)))
+    for part in (0, 1):
+        stage.deliver({"type": "rows", "rows": [["a", []]], "replace": True, "part": part})
+    for _ in range(12):
+        stage.page.clock.run_for(2_000)
+        stage.deliver({"type": "rows", "rows": [["a", []]], "replace": True, "part": 0})
+    stage.page.clock.run_for(600)
+    assert texts(stage.page, ".tes-state") == ["LIVE", "LIVE"]
+    stage.page.clock.run_for(12_000)
+    assert texts(stage.page, ".tes-state") == ["LOST", "LOST"]
+
+
+@pytest.mark.parametrize("stage", [STATIC], indirect=True)
+def test_a_chart_in_a_part_that_is_hidden_is_not_drawn(stage):
+    stage.page.clock.install()
+    stage.page.evaluate("""() => {
+      window.drawn = 0;
+      const clear = CanvasRenderingContext2D.prototype.clearRect;
+      CanvasRenderingContext2D.prototype.clearRect = function (...given) {
+        window.drawn += 1;
+        return clear.apply(this, given);
+      };
+    }""")
+    row = ["9000001", "1x2"]
+    columns = [{"name": name, "dtype": "str", "unit": "", "kind": "label"} for name in ("match_id", "market")]
+    matches = {**VIEW, "columns": columns, "key": ["match_id"], "chooses": True}
+    prices = {**VIEW, "follows": "match_id", "window_s": 60}
+    stage.begin(uid="u1", kind="dashboard", spec=dashboard_of(("table", matches), ("chart", prices)))
+    stage.deliver({"type": "rows", "rows": [[row[0], row]], "replace": True, "part": 0})
+    now = stage.page.evaluate("Date.now() / 1000")
+    series = [{"key": "a", "label": "9000001", "column": "home", "unit": "", "kind": "gauge", "subject": "a"}]
+    for version in range(1, 6):
+        points = Block([0], np.array([now + version]), np.array([[1.5 + version]]))
+        packed = pack(version, [points], keyframe=version == 1, series=series)
+        stage.deliver({"type": "append", "part": 1}, packed)
+        stage.page.clock.run_for(300)
+    assert stage.page.evaluate("window.drawn") == 0
+    stage.page.click(".tes-space .tes-row")
+    stage.page.clock.run_for(300)
+    until(stage.page, "window.drawn > 0 && document.querySelector('.tes-chart .uplot') !== null")

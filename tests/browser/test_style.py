@@ -95,7 +95,7 @@ def test_every_rule_concerns_our_own_elements_alone(style):
     text = re.sub(r"@keyframes [^{]+\{(?:[^{}]*\{[^{}]*\})*\}", "", (DIST / style).read_text())
     selectors = [
         one
-        for many in re.findall(r"([^{}@;]+)\{", re.sub(r"@(?:media|supports)[^{]+\{", "", text))
+        for many in re.findall(r"([^{}@;]+)\{", re.sub(r"@(?:media|supports|container)[^{]+\{", "", text))
         for one in many.split(",")
     ]
     assert len(selectors) > 40

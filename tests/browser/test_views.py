@@ -285,7 +285,7 @@ def test_a_table_without_rows_is_live_and_says_so_while_messages_come(stage):
 @views
 def test_an_inspector_that_is_held_still_says_paused_and_one_that_hears_nothing_says_stale(stage):
     begin(stage, "inspector", {"title": "messages", "period_s": 0.3})
-    stage.deliver({"type": "messages", "replace": True, "items": []})
+    stage.deliver({"type": "messages", "replace": True, "items": [message(1, "x")]})
     stage.settle()
     stage.page.get_by_role("button", name="Pause").click()
     assert stage.page.locator(".tes-state").text_content() == "PAUSED"

@@ -29,7 +29,8 @@ test("the period is the stream's own", () => {
   assert.equal(after(0.1).word, "STALE");
   const slow = watched({ periodS: 60 });
   slow.after(0, () => slow.freshness.tick());
-  assert.equal(slow.after(179).word, "LIVE");
+  for (let round = 0; round < 59; round++) assert.equal(slow.after(3, () => slow.freshness.heartbeat()).word, "LIVE");
+  assert.equal(slow.after(9, () => slow.freshness.heartbeat()).word, "STALE");
 });
 
 test("LOST when nothing at all is heard, with what to do; heard again, it is not", () => {
@@ -80,6 +81,23 @@ test("without any tick: WAITING, however long", () => {
   assert.equal(after(9).word, "WAITING");
   assert.deepEqual(after(300), { word: "WAITING", since: 1000, text: "no data yet" });
   assert.equal(after(1, () => freshness.tick()).word, "LIVE");
+});
+
+test("what never came WAITS, though its peer is away", () => {
+  const { freshness, after } = watched();
+  freshness.setUpstream({ word: "WAITING", text: "WAITING 4 s: connection refused" });
+  assert.deepEqual(after(1), { word: "WAITING", since: null, text: "4 s: connection refused" });
+  freshness.setUpstream({ word: "FAILED", text: "FAILED 404: HTTP 404", since: 990 });
+  assert.deepEqual(after(1), { word: "WAITING", since: 990, text: "FAILED 404: HTTP 404" });
+  after(1, () => freshness.tick());
+  assert.equal(after(1).word, "STALE");
+});
+
+test("a stream without a period is LOST with its kernel, which sends heartbeats", () => {
+  const { freshness, after } = watched({ periodS: Infinity });
+  after(0, () => freshness.tick());
+  for (let round = 0; round < 20; round++) assert.equal(after(3, () => freshness.heartbeat()).word, "LIVE");
+  assert.equal(after(11).word, "LOST");
 });
 
 test("a view that was not looked at is not called stale for that", () => {

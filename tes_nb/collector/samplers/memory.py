@@ -134,8 +134,8 @@ class MemoryRing:
             children_rss_mean=whole.total.children_rss / whole.count,
             children_peak=whole.peak.children,
             total_peak=whole.peak.total,
-            cpu_s=end.kernel_s - begin.kernel_s,
-            children_cpu_s=end.children_s - begin.children_s,
+            cpu_s=round(end.kernel_s - begin.kernel_s, 6),  # what floats leave beyond is no time: 2e-16 s
+            children_cpu_s=round(end.children_s - begin.children_s, 6),
         )
 
     def _last_before(self, at_ns: int) -> Sample | None:

@@ -50,6 +50,15 @@ def test_cpu_is_interpolated_at_both_ends() -> None:
     assert (span.cpu_s, span.children_cpu_s) == (pytest.approx(2.0), pytest.approx(4.0))
 
 
+def test_what_floats_leave_is_no_cpu_time() -> None:
+    ring = filled([10, 10])
+    for at, share in ((300, 0.1), (400, 0.3 - 0.2)):  # 0.09999999999999998
+        ring.add(at, Level(20, 0, 0, 20), Cpu(share, share))
+    span = ring.between(300, 400)
+    assert span is not None
+    assert (span.cpu_s, span.children_cpu_s) == (0, 0)
+
+
 def test_a_stretch_between_two_samples_takes_those_around_it() -> None:
     span = filled([10, 70]).between(120, 180)
     assert span is not None
