@@ -191,10 +191,9 @@ def picture_unit(column: Column) -> str:
 
 def picture_cell(value: object, column: Column) -> object:
     """Return a cell below such a head. value: as views send it, times in Unix seconds."""
-    number = isinstance(value, int | float | np.number)
-    if number and is_time(column):
+    if isinstance(value, int | float | np.number) and is_time(column):
         return f"{pd.Timestamp(float(value), unit='s', tz='UTC').tz_convert(zone.here):%Y-%m-%d %H:%M:%S}"
-    if number and (column.unit == "bytes" or column.unit.startswith(MIB)):
+    if isinstance(value, int | float | np.number) and (column.unit == "bytes" or column.unit.startswith(MIB)):
         return round(float(value) * (2**20 if column.unit.startswith(MIB) else 1) / 1e6, 3)
     if isinstance(value, float) and value.is_integer() and column.dtype.lower().startswith("int"):
         return int(value)  # a pid is no amount: without commas
