@@ -82,7 +82,7 @@ def chart(view: Any) -> None:
 
 def workers(view: Any) -> None:
     heads = texts(view, "[role=columnheader]")
-    assert heads[:5] == ["name", "role", "state", "CPU [%]", "memory [MiB]"]
+    assert heads[:5] == ["name", "role", "state", "CPU [%]", "memory [MB]"]
     assert {"jobs running", "jobs waiting", "jobs done"} <= set(heads)
     hover = view.locator("[role=columnheader] button").nth(4).get_attribute("title")
     assert hover.startswith("rss_mb: ")
