@@ -125,8 +125,8 @@ class Table {
 
   apply(change) {
     this.rows.apply(change);
-    if (change.rows?.length || change.gone?.length) this.shell.freshness.tick();
-    else this.shell.freshness.heartbeat();
+    if (change.replace && !change.rows?.length) this.shell.freshness.heartbeat(); // all there is: nothing
+    else this.shell.freshness.tick();
     this.shell.requestPaint();
   }
 
