@@ -177,12 +177,14 @@ class Table {
     if (this.actions) this.paintActions(slot, row);
     this.shown.forEach((place, at) => {
       const cell = slot.cells[at];
-      const text = shorten(this.rows.kinds[place].cell(row.values[place]), CELL_CHARS);
+      const kind = this.rows.kinds[place];
+      const text = shorten(kind.cell(row.values[place]), CELL_CHARS);
       const differs = cell.textContent !== text;
       if (differs) cell.textContent = text;
       cell.title = text.length > 24 ? text : "";
       if (this.bars.has(place)) cell.style.setProperty("--tes-share", `${this.share(row, place)}%`);
-      if (this.flashes && same && differs && slot.version !== null && row.changed?.[place]) flash(cell);
+      const isNews = row.changed?.[place] && !kind.isAge; // that time goes on is none
+      if (this.flashes && same && differs && slot.version !== null && isNews) flash(cell);
       else if (!same) cell.classList.remove("tes-flash");
     });
     slot.version = row.version;

@@ -211,6 +211,9 @@ def test_an_age_grows_and_bytes_have_one_scale_which_the_head_says(stage):
         "(first) => parseInt(document.querySelector('.tes-space .tes-cell').textContent) > first",
         first,
     )
+    stage.deliver({"type": "rows", "rows": [["a", [now - 1, 3_500_000]]]})
+    stage.settle()
+    assert stage.page.locator(".tes-flash").all_text_contents() == ["3.500"], "that time goes on is no news"
 
 
 @views

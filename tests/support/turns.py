@@ -1,6 +1,7 @@
 """Tests that run side by side let those through that must be alone.
 
 Each worker of pytest-xdist is a process, so the turns are file locks, which the system gives back when a worker dies.
+They are those of POSIX (`lockf`), since a child that a test has forked would go on holding one of `flock`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Turns:
     @contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
         """Wait until this test may run, and hold its place while it does."""
-        with self._room.open("a") as room:
+        with self._room.open("a+") as room:
             with self._gate.open("a") as gate:  # closing a file gives its lock back
-                fcntl.flock(gate, fcntl.LOCK_EX)
-                fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+                fcntl.lockf(gate, fcntl.LOCK_EX)
+                fcntl.lockf(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield
