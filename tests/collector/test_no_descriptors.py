@@ -56,6 +56,7 @@ async def test_a_pool_that_cannot_be_read_now_has_not_ended():
         record.counts.submitted()
         source._read()
         assert [(one.status, one.queue_depth) for one in source.facts()] == [("idle", 1)]
+        record.counts.done()
         record.close()
         source._read()
         assert [one.status for one in source.facts()] == ["terminated"]
