@@ -296,10 +296,10 @@ PAGES = {
 }
 MOVES = "document.getAnimations().map((one) => `moves: ${one.animationName ?? one.transitionProperty}`)"
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what was seen."""
     return tmp_path_factory.mktemp("pictures")
@@ -311,7 +311,7 @@ def context_of(browser: Any, options: dict[str, Any]) -> Any:
     return context
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def notebook(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     """(page, folder): a notebook that was run, its session alive."""
     folder = tmp_path_factory.mktemp("every")
@@ -326,36 +326,43 @@ def notebook(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         page.evaluate(SHUT)
 
 
-@pytest.fixture(scope="module", params=SOME)
-def lab_page(notebook: tuple[Any, Path], request: pytest.FixtureRequest) -> Any:
-    """The notebook in one width and theme; tests of one follow each other."""
-    page, _ = notebook
-    theme = f"JupyterLab {request.param.split('-')[1].title()}"
-    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    until(page, "(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
-    page.set_viewport_size(LOOKS[request.param]["viewport"])
-    return page
+# A dozen live views in one notebook take a core: they live as long as one test, and no other runs beside it.
+@pytest.mark.alone
+@pytest.mark.slow
+def test_in_jupyterlab_and_in_a_report(browser, notebook, pictures):
+    page, folder = notebook
+    wrong = {}
+    for look in SOME:
+        theme = f"JupyterLab {look.split('-')[1].title()}"
+        page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+        )
+        until(page, "(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
+        page.set_viewport_size(LOOKS[look]["viewport"])
+        for place, name in enumerate(VIEWS, 1):
+            wrong[f"{look} {name}"] = faults_in_cell(page, place, name, pictures / f"lab-{look}-{name}.png")
+    for look in LOOKS:
+        wrong[f"report {look}"] = faults_of_report(browser, folder / "report.html", look, pictures)
+    assert {where: some for where, some in wrong.items() if some} == {}
 
 
-@pytest.mark.parametrize("name", VIEWS)
-def test_in_jupyterlab(lab_page, pictures, name, request):
-    page, one = lab_page, VIEWS[name]
-    place = list(VIEWS).index(name) + 1
+def faults_in_cell(page: Any, place: int, name: str, picture: Path) -> list[str]:
     page.evaluate("(at) => window.jupyterapp.shell.currentWidget.content.scrollToItem(at, 'start')", place)
     view = page.locator(f".jp-Cell[data-windowed-list-index='{place}'] .jp-OutputArea-output").first
-    view.locator(one.ready).first.wait_for(timeout=30_000)
+    view.locator(VIEWS[name].ready).first.wait_for(timeout=30_000)
     view.evaluate("(element) => element.scrollIntoView({ block: 'start' })")
     page.wait_for_timeout(300)  # the layout follows the width a moment later
-    one.check(view)
+    VIEWS[name].check(view)
     wrong = faults(view)
     box = view.bounding_box()
     clip = {**box, "height": max(1, min(box["height"], HEIGHT - box["y"]))}
-    page.screenshot(path=pictures / f"lab-{request.node.callspec.id}.png", clip=clip)
-    assert wrong == []
-    assert view.evaluate("(element) => element.scrollWidth <= element.clientWidth + 1")
+    page.screenshot(path=picture, clip=clip)
+    if not view.evaluate("(element) => element.scrollWidth <= element.clientWidth + 1"):
+        wrong.append("it is wider than its cell")
+    return wrong
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The pages of a session that is at work, of one that reads it as a TES, and of a replay that stands still."""
     target = tmp_path_factory.mktemp("every") / "work.tes"
@@ -378,8 +385,13 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
                 yield {"session": session.url, "TES": attached.url, "replay": replay.url}
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_on_the_page(browser, addresses, pictures, name):
+@pytest.mark.slow
+def test_on_the_page(browser, addresses, pictures):
+    wrong = {name: faults_of_page(browser, addresses, name, pictures) for name in PAGES}
+    assert {where: some for where, some in wrong.items() if some} == {}
+
+
+def faults_of_page(browser: Any, addresses: dict[str, str], name: str, pictures: Path) -> dict[str, Any]:
     kind, look = PAGES[name]
     wrong = {}
     with closing(context_of(browser, look)) as context:
@@ -400,15 +412,12 @@ def test_on_the_page(browser, addresses, pictures, name):
             one.page.screenshot(path=pictures / f"{name}-{tab.replace(' ', '-')}.png", full_page=True)
         if kind == "replay":
             scrubber(one.page.locator("body"))
-    assert {tab: some for tab, some in wrong.items() if some} == {}
-    assert one.errors == []
+    return {tab: some for tab, some in (wrong | {"errors": one.errors}).items() if some}
 
 
-@pytest.mark.parametrize("name", LOOKS)
-def test_a_report(browser, notebook, pictures, name):
-    file = notebook[1] / "report.html"
+def faults_of_report(browser: Any, file: Path, look: str, pictures: Path) -> list[str]:
     assert file.stat().st_size < 5_000_000
-    with closing(context_of(browser, LOOKS[name])) as context:
+    with closing(context_of(browser, LOOKS[look])) as context:
         page = context.new_page()
         page.goto(file.as_uri())
         until(page, "document.querySelectorAll('.main-svg .legendtext').length > 3")
@@ -416,6 +425,7 @@ def test_a_report(browser, notebook, pictures, name):
         report(body)
         page.wait_for_timeout(300)
         wrong = faults(body)
-        page.screenshot(path=pictures / f"report-{name}.png", full_page=True)
-        assert wrong == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.screenshot(path=pictures / f"report-{look}.png", full_page=True)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wrong.append("it scrolls sideways")
+        return wrong
